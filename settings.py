@@ -1,0 +1,303 @@
+"""The only reader of the environment: typed, frozen, checked at start.
+
+`Settings.from_env()` reads the process environment and, for convenience, `.env` beside this file (the
+process environment wins). It raises `SettingsInvalid` with one readable line for each thing that is wrong.
+`.env.example` lists every name with its unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+from environs import Env
+from marshmallow import validate
+
+from errors import SettingsInvalid
+
+ROOT: Final = Path(__file__).resolve().parent
+ROLES: Final = ("predict", "read", "admin")
+EXAMPLE_KEYS: Final = frozenset({"change-me", "changeme", "secret", "test", "dev-key", "example"})
+MIN_PRODUCTION_KEY_CHARS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One accepted key and what it may do."""
+
+    key: str
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the maintenance schedule weighs, in `currency`. A reading's `metadata` may override each.
+
+    `visit`: one technician's visit; `parts_preventive` and `parts_failure`: parts for planned work and
+    after a failure; `downtime_per_hour`: lost margin for each hour out of service; `emergency_factor`: how
+    much dearer an unplanned visit is than a planned one.
+    """
+
+    currency: str
+    visit: float
+    parts_preventive: float
+    parts_failure: float
+    downtime_per_hour: float
+    emergency_factor: float
+    planned_downtime_hours: float
+    failure_downtime_hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. Durations end in `_s` (seconds), sizes in `_bytes`."""
+
+    environment: str
+    log_level: str
+    # web
+    api_keys: tuple[ApiKey, ...]
+    host: str
+    port: int
+    web_processes: int
+    web_threads: int
+    max_waiting: int
+    sync_timeout_s: float
+    max_body_bytes: int
+    max_batch_bytes: int
+    max_batch_rows: int
+    metrics_require_key: bool
+    # Redis
+    redis_url: str
+    redis_cache_url: str
+    redis_embedded: bool
+    redis_port: int
+    cache_ttl_failure_s: int
+    cache_ttl_maintenance_s: int
+    cache_ttl_anomaly_s: int
+    fleet_retention_days: int
+    fleet_history_entries: int
+    job_retention_s: int
+    batch_chunk_rows: int
+    # Kafka
+    kafka_bootstrap_servers: str
+    kafka_embedded: bool
+    kafka_port: int
+    kafka_group_id: str
+    kafka_topic_metrics: str
+    kafka_topic_predictions: str
+    kafka_topic_dead_letters: str
+    kafka_topic_failure_alerts: str
+    kafka_topic_anomalies: str
+    kafka_max_poll_records: int
+    kafka_score_timeout_s: float
+    alert_threshold: float
+    # Flower
+    flower_port: int
+    flower_basic_auth: str
+    # models
+    model_dir: Path
+    costs: Costs
+    # the place of everything that is written locally: embedded servers' data, metric files, logs
+    state_dir: Path
+
+    @classmethod
+    def from_env(cls, *, dotenv: Path | None = ROOT / ".env") -> Settings:
+        """Read and check. Raises `SettingsInvalid`; touches nothing but the environment and `dotenv`."""
+        env = _CollectingEnv()
+        if dotenv is not None and dotenv.is_file():
+            env.read_env(str(dotenv), recurse=False)
+        return _read(env)
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    def masked(self) -> dict[str, str]:
+        """Every setting as text for the log, with keys and passwords hidden."""
+        shown: dict[str, str] = {}
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            if spec.name == "api_keys":
+                shown[spec.name] = ", ".join("****:" + "+".join(sorted(key.roles)) for key in value)
+            elif spec.name == "flower_basic_auth":
+                shown[spec.name] = value.split(":")[0] + ":****"
+            else:
+                shown[spec.name] = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:****@", str(value))
+        return shown
+
+
+class _CollectingEnv(Env):
+    """`Env` that gathers every problem instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        super().__init__(eager=False)
+        self.problems: list[str] = []
+
+
+def _positive(name_of_unit: str) -> validate.Range:
+    return validate.Range(min=0, min_inclusive=False, error=f"must be more than 0 {name_of_unit}")
+
+
+_PORT: Final = validate.Range(min=1, max=65535, error="must be a port, 1 to 65535")
+_COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 1")
+_NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
+_SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
+
+
+def _read(env: _CollectingEnv) -> Settings:
+    redis_port = env.int("REDIS_PORT", 6379, validate=_PORT)
+    kafka_port = env.int("KAFKA_PORT", 9092, validate=_PORT)
+    redis_url = env.str("REDIS_URL", "")
+    kafka_servers = env.str("KAFKA_BOOTSTRAP_SERVERS", "")
+    raw: dict[str, Any] = {
+        "environment": env.str(
+            "ENVIRONMENT",
+            "development",
+            validate=validate.OneOf(["development", "test", "production"], error="must be one of: {choices}"),
+        ),
+        "log_level": env.str(
+            "LOG_LEVEL",
+            "INFO",
+            validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"], error="must be one of: {choices}"),
+        ),
+        "host": env.str("HOST", "127.0.0.1"),
+        "port": env.int("PORT", 8000, validate=_PORT),
+        "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),
+        "web_threads": env.int("WEB_THREADS", 96, validate=_COUNT),
+        "max_waiting": env.int("ML_MAX_WAITING", 80, validate=_COUNT),
+        "sync_timeout_s": env.float("ML_SYNC_TIMEOUT", 3.0, validate=_positive("seconds")),
+        "max_body_bytes": env.int("ML_MAX_BODY_BYTES", 1_000_000, validate=_COUNT),
+        "max_batch_bytes": env.int("ML_MAX_BATCH_BYTES", 64_000_000, validate=_COUNT),
+        "max_batch_rows": env.int("ML_MAX_BATCH_ROWS", 100_000, validate=_COUNT),
+        "metrics_require_key": env.bool("METRICS_REQUIRE_KEY", False),
+        "redis_url": redis_url or f"redis://127.0.0.1:{redis_port}/0",
+        "redis_embedded": not redis_url,
+        "redis_port": redis_port,
+        "cache_ttl_failure_s": env.int("ML_CACHE_TTL_FAILURE", 3600, validate=_COUNT),
+        "cache_ttl_maintenance_s": env.int("ML_CACHE_TTL_MAINTENANCE", 1800, validate=_COUNT),
+        "cache_ttl_anomaly_s": env.int("ML_CACHE_TTL_ANOMALY", 300, validate=_COUNT),
+        "fleet_retention_days": env.int("ML_FLEET_RETENTION_DAYS", 30, validate=_COUNT),
+        "fleet_history_entries": env.int("ML_FLEET_HISTORY_ENTRIES", 500, validate=_COUNT),
+        "job_retention_s": env.int("ML_JOB_RETENTION", 86_400, validate=_COUNT),
+        "batch_chunk_rows": env.int("ML_BATCH_CHUNK_ROWS", 500, validate=_COUNT),
+        "kafka_bootstrap_servers": kafka_servers or f"127.0.0.1:{kafka_port}",
+        "kafka_embedded": not kafka_servers,
+        "kafka_port": kafka_port,
+        "kafka_group_id": env.str("KAFKA_GROUP_ID", "evzone-ml"),
+        "kafka_topic_metrics": env.str("KAFKA_TOPIC_METRICS", "charger.metrics"),
+        "kafka_topic_predictions": env.str("KAFKA_TOPIC_PREDICTIONS", "ml.predictions"),
+        "kafka_topic_dead_letters": env.str("KAFKA_TOPIC_DEAD_LETTERS", "charger.metrics.dlq"),
+        "kafka_topic_failure_alerts": env.str("KAFKA_TOPIC_FAILURE_ALERTS", "charger.failure_alerts"),
+        "kafka_topic_anomalies": env.str("KAFKA_TOPIC_ANOMALIES", "charger.anomalies"),
+        "kafka_max_poll_records": env.int("KAFKA_MAX_POLL_RECORDS", 500, validate=_COUNT),
+        "kafka_score_timeout_s": env.float("KAFKA_SCORE_TIMEOUT", 30.0, validate=_positive("seconds")),
+        "alert_threshold": env.float("ML_ALERT_THRESHOLD", 0.7, validate=_SHARE),
+        "flower_port": env.int("FLOWER_PORT", 5555, validate=_PORT),
+        "flower_basic_auth": env.str("FLOWER_BASIC_AUTH", ""),
+        "model_dir": _path(env.str("MODEL_DIR", "models/versions")),
+        "state_dir": _path(env.str("STATE_DIR", "var")),
+    }
+    raw["redis_cache_url"] = env.str("REDIS_CACHE_URL", "") or raw["redis_url"]
+    raw["costs"] = Costs(
+        currency=env.str(
+            "COST_CURRENCY",
+            "USD",
+            validate=validate.Regexp(r"^[A-Z]{3}$", error="must be an ISO 4217 code, like USD"),
+        ),
+        visit=env.float("COST_VISIT", 450.0, validate=_NOT_NEGATIVE),
+        parts_preventive=env.float("COST_PARTS_PREVENTIVE", 120.0, validate=_NOT_NEGATIVE),
+        parts_failure=env.float("COST_PARTS_FAILURE", 900.0, validate=_NOT_NEGATIVE),
+        downtime_per_hour=env.float("COST_DOWNTIME_PER_HOUR", 4.8, validate=_NOT_NEGATIVE),
+        emergency_factor=env.float("COST_EMERGENCY_FACTOR", 1.5, validate=_COUNT),
+        planned_downtime_hours=env.float("PLANNED_DOWNTIME_HOURS", 2.0, validate=_NOT_NEGATIVE),
+        failure_downtime_hours=env.float("FAILURE_DOWNTIME_HOURS", 240.0, validate=_NOT_NEGATIVE),
+    )
+    raw["api_keys"] = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
+    problems = [
+        f"{name}: {str(message)[0].lower()}{str(message)[1:].rstrip('.')}"
+        for name, messages in _failures(env).items()
+        for message in messages
+    ]
+    if problems:  # the cross-checks below need values of the right type
+        raise SettingsInvalid(problems)
+    settings = Settings(**raw)
+    problems = [*env.problems, *_cross_checks(settings)]
+    if problems:
+        raise SettingsInvalid(problems)
+    return settings
+
+
+def _failures(env: Env) -> Mapping[str, list[Any]]:
+    return env._errors  # environs' seal() raises these as one string; we print a line each
+
+
+def _path(text: str) -> Path:
+    path = Path(text)
+    return path if path.is_absolute() else ROOT / path
+
+
+def _api_keys(env: _CollectingEnv, text: str) -> tuple[ApiKey, ...]:
+    """`KEY[:ROLE],…`; a key may stand more than once, with another role each time."""
+    roles_by_key: dict[str, set[str]] = {}
+    for number, part in enumerate(filter(None, (piece.strip() for piece in text.split(","))), start=1):
+        key, colon, role = part.partition(":")
+        if not key or not key.isascii() or (colon and role not in ROLES):
+            env.problems.append(
+                f"ML_SERVICE_API_KEY: entry {number} must be KEY or KEY:ROLE (roles: {', '.join(ROLES)})"
+            )
+            continue
+        roles_by_key.setdefault(key, set()).update([role] if colon else ROLES)
+    return tuple(ApiKey(key, frozenset(roles)) for key, roles in roles_by_key.items())
+
+
+def _cross_checks(settings: Settings) -> list[str]:
+    problems = []
+    if settings.max_waiting >= settings.web_threads:
+        problems.append(
+            f"ML_MAX_WAITING: must be below WEB_THREADS ({settings.web_threads}), so that a thread is always "
+            "free for /health and for refusing"
+        )
+    for name, url in (("REDIS_URL", settings.redis_url), ("REDIS_CACHE_URL", settings.redis_cache_url)):
+        parts = urlsplit(url)
+        if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+            problems.append(f"{name}: must look like redis://[user:password@]host:port/db")
+    for server in settings.kafka_bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdigit():
+            problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be host:port")
+    if settings.flower_basic_auth and not re.fullmatch(r"[^:]+:.+", settings.flower_basic_auth):
+        problems.append("FLOWER_BASIC_AUTH: must be user:password")
+    if not settings.model_dir.is_dir():
+        problems.append(f"MODEL_DIR: {settings.model_dir} is not a folder")
+    if settings.production:
+        keys = [entry.key for entry in settings.api_keys]
+        if not keys:
+            problems.append("ML_SERVICE_API_KEY: must be set in production")
+        if any(k.lower() in EXAMPLE_KEYS or len(k) < MIN_PRODUCTION_KEY_CHARS for k in keys):
+            problems.append(
+                "ML_SERVICE_API_KEY: is an example or shorter than "
+                f"{MIN_PRODUCTION_KEY_CHARS} characters; production refuses that"
+            )
+    elif not settings.api_keys:
+        problems.append("ML_SERVICE_API_KEY: must be set (`make run` writes a random one into .env)")
+    return problems
+
+
+def load_or_exit() -> Settings:
+    """`Settings.from_env()` for a process's start: prints each problem on a line of its own and exits 2."""
+    try:
+        return Settings.from_env()
+    except SettingsInvalid as error:
+        _exit(error.problems)
+
+
+def _exit(problems: list[str]) -> NoReturn:
+    for problem in problems:
+        sys.stderr.write(f"Wrong setting: {problem}\n")
+    raise SystemExit(2)
