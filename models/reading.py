@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -23,6 +23,10 @@ from errors import FieldError, InvalidReading, MalformedBody
 # `(?!\n)`: Python's `$` alone also matches before a trailing newline, ECMAScript's does not.
 CHARGER_ID_PATTERN: Final = r"^[A-Za-z0-9*_=:+|@.\-]{1,128}$(?!\n)"
 TENANT_ID_PATTERN: Final = r"^[A-Za-z0-9_\-]{1,64}$(?!\n)"
+# What can be asked about a reading.
+Kind = Literal["failure", "maintenance", "anomaly"]
+KINDS: Final[tuple[Kind, ...]] = ("failure", "maintenance", "anomaly")
+
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 MAX_ERROR_CODES: Final = 128
 MAX_ERROR_CODE_CHARS: Final = 128

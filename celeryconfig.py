@@ -1,0 +1,91 @@
+"""Celery's settings, each with its reason. Values that differ between installations come from settings.py."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from settings import Settings
+from tasks.names import Queues, TaskNames
+
+# A chunk may run this long before Celery asks it to stop, and this long before its process is killed.
+CHUNK_SOFT_LIMIT_S: Final = 60
+CHUNK_HARD_LIMIT_S: Final = 90
+SCORE_SOFT_LIMIT_S: Final = 10
+SCORE_HARD_LIMIT_S: Final = 15
+# Unacknowledged tasks come back after this long; longer than any task may run, or it would run twice.
+VISIBILITY_TIMEOUT_S: Final = 120
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.redis_url,
+        "result_backend": settings.redis_url,
+        # JSON only: a message is data, never code.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "enable_utc": True,
+        "task_default_queue": Queues.SINGLE,
+        "task_create_missing_queues": True,
+        # Flower shows tasks from the moment they are sent, by name, queue and state.
+        "task_send_sent_event": True,
+        "worker_send_task_events": True,
+        "task_track_started": True,
+        # Scores travel on a reply list, jobs keep their own record: results are only for people, briefly.
+        "result_expires": 600,
+        "broker_connection_retry_on_startup": True,
+    }
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """For web and consumer: publishing fails within about a second instead of hanging for 20 s or ever."""
+    return _common(settings) | {
+        "broker_transport_options": {
+            "socket_timeout": 0.7,
+            "socket_connect_timeout": 0.5,
+            "socket_keepalive": True,
+            "max_retries": 0,
+            "interval_start": 0,
+            "interval_step": 0,
+            "interval_max": 0,
+        },
+        "broker_connection_timeout": 0.5,
+        "broker_connection_max_retries": 0,
+        "broker_pool_limit": 4,
+        "broker_pool_acquire_timeout": 0.5,
+        "task_publish_retry": False,
+    }
+
+
+def worker_config(settings: Settings) -> dict[str, Any]:
+    """For workers: patient with the broker, strict with tasks."""
+    return _common(settings) | {
+        "imports": ("tasks.score", "tasks.chunk"),
+        "task_annotations": {
+            TaskNames.SCORE: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
+            TaskNames.SCORE_CHUNK: {"soft_time_limit": CHUNK_SOFT_LIMIT_S, "time_limit": CHUNK_HARD_LIMIT_S},
+        },
+        # A worker without Redis waits for it, for as long as it takes.
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            # Unacknowledged tasks of dead workers are looked for every 5 s (kombu's default: 100 s).
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+            "socket_connect_timeout": 5,
+            "health_check_interval": 10,
+        },
+        "redis_backend_health_check_interval": 30,
+        "redis_socket_timeout": 5,
+        # A reserved task is one that no other worker can take: take one at a time.
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "worker_max_tasks_per_child": 100_000,
+        # Stop what runs within 20 s, then hand it back.
+        "worker_soft_shutdown_timeout": 20,
+        "worker_enable_soft_shutdown_on_idle": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_hijack_root_logger": False,
+    }

@@ -1,0 +1,42 @@
+"""Every Prometheus metric of the service, declared once, with unit and labels.
+
+Processes of one host share `PROMETHEUS_MULTIPROC_DIR` (set before this module is imported), so that the web
+process's `/metrics` speaks for workers and consumer too. Labels are bounded: no charger, tenant or process
+id is ever one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+HTTP_REQUESTS = Counter("ml_http_requests", "HTTP answers.", ["endpoint", "method", "status"])
+HTTP_SECONDS = Histogram("ml_http_request_seconds", "Time to answer, seconds.", ["endpoint"], buckets=SECONDS)
+
+PREDICTIONS = Counter("ml_predictions", "Verdicts given by workers.", ["kind", "door"])
+PREDICTION_ERRORS = Counter("ml_prediction_errors", "Readings without a verdict, by error code.", ["code"])
+WAITING = Gauge("ml_gate_waiting", "Requests that wait for a verdict now.", multiprocess_mode="livesum")
+BATCH_READINGS = Histogram(
+    "ml_gate_batch_readings", "Readings that travel in one task.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+QUEUE_SECONDS = Histogram(
+    "ml_queue_wait_seconds", "Time from sending a task to its start, seconds.", ["queue"], buckets=SECONDS
+)
+SCORE_SECONDS = Histogram(
+    "ml_score_seconds", "Time to score one task's readings, seconds.", ["kind"], buckets=SECONDS
+)
+CACHE_LOOKUPS = Counter("ml_cache_lookups", "Cache look-ups.", ["kind", "result"])
+CACHE_ERRORS = Counter("ml_cache_errors", "Cache operations given up.")
+JOBS = Counter("ml_jobs", "Batch jobs by what became of them.", ["status"])
+JOB_ROWS = Counter("ml_job_rows", "Rows of batch jobs.", ["result"])
+EXPIRED_TASKS = Counter("ml_expired_tasks", "Tasks removed because nobody waits for them any more.")
+
+STREAM_RECORDS = Counter("ml_stream_records", "Kafka records by outcome.", ["outcome"])
+STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dead-letter topic.", ["code"])
+STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])
+STREAM_LAG = Gauge(
+    "ml_stream_lag_records", "Records not yet consumed, of this member.", multiprocess_mode="livesum"
+)

@@ -1,0 +1,68 @@
+"""The Celery app of the workers: `celery -A tasks.app worker -Q ml.single …`.
+
+Processes that only ask for scores use `tasks/sender.py` instead and never import this module.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+)
+from prometheus_client import multiprocess
+
+import logs
+from celeryconfig import worker_config
+from errors import ScoringFailed
+from settings import load_or_exit
+from tasks.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+settings = load_or_exit()
+app = Celery("evzone-ml")
+app.conf.update(worker_config(settings))
+
+_name = "worker"
+_queues: list[str] = []
+_runtime: Runtime | None = None
+
+
+def current() -> Runtime:
+    """This worker process's runtime. Raises `ScoringFailed` outside a worker process."""
+    if _runtime is None:
+        raise ScoringFailed("The worker process has not started.")
+    return _runtime
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    logs.configure(settings)
+
+
+@celeryd_after_setup.connect
+def _remember_name(sender: str, instance: Any, **_: Any) -> None:
+    """In the parent, before it forks: the name and queues that its children report."""
+    global _name, _queues
+    _name = sender
+    _queues = sorted(instance.app.amqp.queues.consume_from)
+
+
+@worker_process_init.connect
+def _start(**_: Any) -> None:
+    """In each child, after the fork: models are loaded and warmed before the first task."""
+    global _runtime
+    _runtime = Runtime(settings, _name, _queues)
+
+
+@worker_process_shutdown.connect
+def _stop(pid: int, **_: Any) -> None:
+    if _runtime is not None:
+        _runtime.close()
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # untyped there

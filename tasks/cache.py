@@ -1,0 +1,131 @@
+"""Cached verdicts: keys, TTLs and what counts as a hit (DESIGN.md "Cache contract").
+
+The value of a failure key is the JSON body of the prediction itself, so that the operator's backend may
+read it directly. It carries the reading's fingerprint and the model version; a value without them, which
+the backend's own client may have written, is a miss. Trouble with the cache never fails a prediction.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, Final, cast
+
+import orjson
+from redis import Redis, RedisError
+from redis.client import Pipeline
+
+import metrics
+from models.reading import KINDS, Kind
+from settings import Settings
+from tasks.connection import CACHE_TIMEOUT_S, connect
+from tasks.names import tenant_prefix
+
+log = logging.getLogger(__name__)
+
+# Which versions the workers answer with now; they rewrite it with every heartbeat.
+VERSIONS_KEY: Final = "ml:models:versions"
+BREAK_S: Final = 1.0
+
+# Newest reading wins. Times are RFC 3339 in UTC with three decimals: as strings they compare like times.
+_PUT = """
+local held = redis.call('GET', KEYS[1])
+if held then
+  local at = string.match(held, '"reading_timestamp":"([^"]+)"')
+  if at and at > ARGV[1] then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+
+def cache_key(kind: Kind, charger_id: str, tenant: str | None) -> str:
+    return f"{tenant_prefix(tenant)}prediction:{kind}:{charger_id}"
+
+
+class VerdictCache:
+    """The cache as seen by one process. After an error it is left alone for a second."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis: Redis = connect(settings.redis_cache_url, timeout_s=CACHE_TIMEOUT_S)
+        self._put = self._redis.register_script(_PUT)
+        self._ttl_s: dict[str, int] = {
+            "failure": settings.cache_ttl_failure_s,
+            "maintenance": settings.cache_ttl_maintenance_s,
+            "anomaly": settings.cache_ttl_anomaly_s,
+        }
+        self._broken_until = 0.0
+        self._lock = threading.Lock()
+
+    def get(
+        self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str | None = None
+    ) -> bytes | None:
+        """The cached verdict as a JSON body with `cached: true`, or None.
+
+        With `fingerprint`, only a verdict for exactly that reading; in any case only one of the model
+        version in force. Blocks 0.3 s at most; an unreachable cache is a miss.
+        """
+        if time.monotonic() < self._broken_until:
+            return None
+        try:
+            body, versions = cast(
+                list[bytes | None], self._redis.mget(cache_key(kind, charger_id, tenant), VERSIONS_KEY)
+            )
+        except RedisError as error:
+            self._trip(error)
+            return None
+        verdict = _decode(body)
+        in_force = _decode(versions)
+        hit = (
+            verdict is not None
+            and in_force is not None
+            and isinstance(verdict.get("fingerprint"), str)
+            and verdict.get("model_version") == in_force.get(kind)
+            and verdict.get("charger_id") == charger_id
+            and fingerprint in (None, verdict["fingerprint"])
+        )
+        metrics.CACHE_LOOKUPS.labels(kind=kind, result="hit" if hit else "miss").inc()
+        if not hit or verdict is None:
+            return None
+        verdict["cached"] = True
+        return orjson.dumps(verdict)
+
+    def put_all(self, verdicts: list[tuple[Kind, str | None, dict[str, Any], bytes]]) -> None:
+        """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached."""
+        if not verdicts or time.monotonic() < self._broken_until:
+            return
+        try:
+            pipeline: Pipeline = self._redis.pipeline(transaction=False)
+            for kind, tenant, verdict, body in verdicts:
+                self._put(
+                    keys=[cache_key(kind, verdict["charger_id"], tenant)],
+                    args=[verdict["reading_timestamp"], body, self._ttl_s[kind]],
+                    client=pipeline,
+                )
+            pipeline.execute()
+        except RedisError as error:
+            self._trip(error)
+
+    def announce_versions(self, versions: dict[str, str]) -> None:
+        """Workers say which versions they answer with; verdicts of other versions stop being hits."""
+        self._redis.set(VERSIONS_KEY, orjson.dumps(versions))
+
+    def delete(self, charger_id: str, tenant: str | None) -> None:
+        """Forget every cached verdict of a charger. Raises `redis.RedisError`."""
+        self._redis.delete(*(cache_key(kind, charger_id, tenant) for kind in KINDS))
+
+    def _trip(self, error: RedisError) -> None:
+        with self._lock:
+            if time.monotonic() >= self._broken_until:
+                log.warning("cache unavailable, going on without it: %s", error)
+            self._broken_until = time.monotonic() + BREAK_S
+        metrics.CACHE_ERRORS.inc()
+
+
+def _decode(raw: bytes | None) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,91 @@
+"""The task that scores one chunk of a batch job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+import metrics
+from errors import InvalidReading, ScoringFailed, ServiceError
+from models.reading import Kind, Reading, parse_reading
+from tasks.app import app, current
+from tasks.jobs import MAX_ATTEMPTS, Job
+from tasks.messages import check_version
+from tasks.names import TaskNames
+from tasks.runtime import Runtime
+from tasks.scoring import dress, score_kind
+
+
+@app.task(name=TaskNames.SCORE_CHUNK, ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+def score_chunk(raw: dict[str, Any]) -> None:
+    """Score one chunk of a job: `{v, job_id, chunk}`. Its rows are in Redis, its results go there."""
+    check_version(raw)
+    runtime = current()
+    job_id, chunk = str(raw["job_id"]), int(raw["chunk"])
+    attempt = runtime.jobs.begin_chunk(job_id, chunk, time.time())
+    job = runtime.jobs.find(job_id) if attempt else None
+    rows = runtime.jobs.chunk_input(job_id, chunk) if job else None
+    if job is None or rows is None:
+        return  # done before, cancelled or expired
+    first_row = chunk * job.chunk_rows
+    if attempt > MAX_ATTEMPTS:
+        lost = ScoringFailed(f"Given up after {MAX_ATTEMPTS} attempts: the worker died each time.")
+        results = [_row_error(first_row + i, row, lost) for i, row in enumerate(rows)]
+        failed = len(rows)
+    else:
+        results, failed = _score_rows(runtime, job, rows, first_row)
+    if runtime.jobs.finish_chunk(job_id, chunk, results, failed=failed, now=time.time()):
+        metrics.JOB_ROWS.labels(result="failed").inc(failed)
+        metrics.JOB_ROWS.labels(result="scored").inc(len(rows) - failed)
+
+
+def _score_rows(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int) -> tuple[list[bytes], int]:
+    """One JSON result a row, in order, and how many of them are errors."""
+    arrived = datetime.fromtimestamp(job.created_at, UTC)
+    results: dict[int, bytes] = {}
+    readings: dict[int, Reading] = {}
+    for index, row in enumerate(rows):
+        try:
+            readings[index] = parse_reading(row, now=arrived)
+        except InvalidReading as error:
+            results[index] = _row_error(first_row + index, row, error)
+    failed = len(results)
+    scored = [score_kind(runtime, kind, list(readings.values()), door="batch") for kind in job.kinds]
+    stored: list[tuple[Kind, dict[str, Any], bytes]] = []
+    for (index, reading), *verdicts in zip(readings.items(), *scored, strict=True):
+        dressed: dict[str, dict[str, Any]] = {}
+        fingerprint = reading.fingerprint()
+        for kind, verdict in zip(job.kinds, verdicts, strict=True):
+            if isinstance(verdict, ServiceError):
+                failed += 1
+                results[index] = _row_error(first_row + index, rows[index], verdict)
+                break
+            dressed[kind] = dress(verdict, job.tenant, fingerprint=fingerprint)
+        else:
+            place = {"row": first_row + index, "charger_id": reading.charger_id}
+            results[index] = orjson.dumps(place | (dressed if job.kind == "all" else dressed[job.kind]))
+            if job.store:
+                stored += [(kind, dressed[kind], orjson.dumps(dressed[kind])) for kind in job.kinds]
+    _store(runtime, job, stored)
+    return [results[index] for index in range(len(rows))], failed
+
+
+def _store(runtime: Runtime, job: Job, stored: Sequence[tuple[Kind, dict[str, Any], bytes]]) -> None:
+    runtime.cache.put_all([(kind, job.tenant, verdict, body) for kind, verdict, body in stored])
+    pipeline = runtime.redis.pipeline(transaction=False)
+    for kind, verdict, body in stored:
+        if kind == "failure":
+            runtime.fleet.put(pipeline, job.tenant, verdict, body)
+    pipeline.execute()
+
+
+def _row_error(row_number: int, row: Any, error: ServiceError) -> bytes:
+    charger_id = row.get("charger_id") if isinstance(row, dict) else None
+    problem: dict[str, Any] = {"code": error.code, "detail": str(error)}
+    if isinstance(error, InvalidReading):
+        problem["errors"] = [{"pointer": e.pointer, "detail": e.detail, "code": e.code} for e in error.errors]
+    return orjson.dumps({"row": row_number, "charger_id": charger_id, "error": problem})

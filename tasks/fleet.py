@@ -1,0 +1,120 @@
+"""The store of newest verdicts: the fleet by risk, and each charger's verdicts over time.
+
+Apart from the cache: nothing here is evicted before `ML_FLEET_RETENTION_DAYS`, and a new model version
+changes nothing. For each tenant: a sorted set of chargers by 30-day probability, one hash with the newest
+verdict for each charger, one sorted set of its past verdicts by reading time, bounded in number.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any, Final, cast
+
+import orjson
+from redis import Redis
+from redis.client import Pipeline
+
+from errors import UnknownCharger
+from settings import Settings
+from tasks.connection import connect
+from tasks.names import tenant_prefix
+
+DAY_S: Final = 86_400
+HISTORY_FIELDS: Final = (
+    "reading_timestamp",
+    "failure_probability",
+    "horizons",
+    "recommended_action",
+    "in_failure",
+    "confidence",
+    "model_version",
+)
+
+# The past keeps every reading's verdict (the same one twice is one entry); the present only the newest.
+_STORE = """
+redis.call('ZADD', KEYS[3], ARGV[1], ARGV[5])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[8])
+redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -(ARGV[7] + 1))
+redis.call('EXPIRE', KEYS[3], ARGV[6])
+local at = redis.call('HGET', KEYS[1], 'at')
+if at and tonumber(at) > tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'at', ARGV[1], 'body', ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
+return 1
+"""
+
+
+class FleetStore:
+    """Verdicts of one Redis server. Every method raises `redis.RedisError` when it is unreachable."""
+
+    def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
+        self._redis: Redis = redis or connect(settings.redis_url)
+        self._script = self._redis.register_script(_STORE)
+        self._retention_s = settings.fleet_retention_days * DAY_S
+        self._history_entries = settings.fleet_history_entries
+
+    def put(self, pipeline: Pipeline, tenant: str | None, verdict: dict[str, Any], body: bytes) -> None:
+        """Queue one failure prediction on `pipeline`; `body` is its JSON. Nothing is sent yet."""
+        charger_id = verdict["charger_id"]
+        past = orjson.dumps({name: verdict[name] for name in HISTORY_FIELDS})
+        self._script(
+            keys=[
+                _verdict_key(tenant, charger_id),
+                _risk_key(tenant),
+                _history_key(tenant, charger_id),
+            ],
+            args=[
+                datetime.fromisoformat(verdict["reading_timestamp"]).timestamp(),
+                verdict["failure_probability"],
+                charger_id,
+                body,
+                past,
+                self._retention_s,
+                self._history_entries,
+                time.time() - self._retention_s,
+            ],
+            client=pipeline,
+        )
+
+    def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:
+        """Newest verdicts as JSON, highest 30-day probability first, and how many chargers there are.
+
+        Chargers whose verdict has expired are left out and forgotten.
+        """
+        risk = _risk_key(tenant)
+        ids = [
+            member.decode()
+            for member in cast(list[bytes], self._redis.zrevrange(risk, offset, offset + limit - 1))
+        ]
+        pipeline = self._redis.pipeline(transaction=False)
+        for charger_id in ids:
+            pipeline.hget(_verdict_key(tenant, charger_id), "body")
+        bodies = cast(list[bytes | None], pipeline.execute())
+        gone = [charger_id for charger_id, body in zip(ids, bodies, strict=True) if body is None]
+        if gone:
+            self._redis.zrem(risk, *gone)
+        return [body for body in bodies if body is not None], self._redis.zcard(risk)
+
+    def history(
+        self, tenant: str | None, charger_id: str, *, offset: int, limit: int
+    ) -> tuple[list[bytes], int]:
+        """Past verdicts as JSON, newest reading first, and how many there are. Raises `UnknownCharger`."""
+        key = _history_key(tenant, charger_id)
+        total = self._redis.zcard(key)
+        if total == 0:
+            raise UnknownCharger(f"No verdict of charger {charger_id} is stored.")
+        return cast(list[bytes], self._redis.zrevrange(key, offset, offset + limit - 1)), total
+
+
+def _risk_key(tenant: str | None) -> str:
+    return f"{tenant_prefix(tenant)}fleet:risk"
+
+
+def _verdict_key(tenant: str | None, charger_id: str) -> str:
+    return f"{tenant_prefix(tenant)}fleet:verdict:{charger_id}"
+
+
+def _history_key(tenant: str | None, charger_id: str) -> str:
+    return f"{tenant_prefix(tenant)}fleet:history:{charger_id}"

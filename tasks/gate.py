@@ -1,0 +1,204 @@
+"""The only door to the queue for single readings: cache, batch, wait, limit.
+
+Natural batching: a request that finds no task of this process under way sends its own at once, so an idle
+service adds no delay. What arrives meanwhile waits in memory and travels together in the next task, which
+goes out when a reply comes in. No timer is involved; the batch is bounded by `MAX_BATCH` and each reading by
+its own deadline. Equal readings of one charger share one place (single flight).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+import metrics
+from errors import PredictionTimeout, QueueFull, ScoringFailed, ServiceError
+from models.reading import Kind, Reading
+from settings import Settings
+from tasks.cache import VerdictCache
+from tasks.inbox import Inbox
+from tasks.messages import Answer, Ask, ScoreMessage
+from tasks.names import Queues, TaskNames
+from tasks.sender import Sender
+from tasks.sweep import ExpiredSweeper
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH: Final = 64
+# Tasks of one process under way at once. One would leave a worker idle while its reply travels.
+MAX_FLIGHTS: Final = 2
+
+EntryKey = tuple[Kind, str | None, str]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One reading that somebody waits for. Times are `time.monotonic()` seconds."""
+
+    ask: Ask
+    deadline: float
+    done: threading.Event = field(default_factory=threading.Event)
+    answer: Answer | None = None
+    error: ServiceError | None = None
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One task under way. `entries` are in the order of the task's readings."""
+
+    entries: list[tuple[EntryKey, _Entry]]
+    given_up_at: float
+
+
+class Gate:
+    """Predictions for threads that wait. One instance for a process; safe to share between its threads."""
+
+    def __init__(self, settings: Settings, cache: VerdictCache) -> None:
+        self._timeout_s = settings.sync_timeout_s
+        self._places = threading.BoundedSemaphore(settings.max_waiting)
+        self._cache = cache
+        self._sender = Sender(settings)
+        self._sweeper = ExpiredSweeper(settings, Queues.SINGLE)
+        self._inbox = Inbox(settings, on_reply=self._on_reply, on_tick=self._on_tick)
+        self._lock = threading.Lock()
+        self._pending: OrderedDict[EntryKey, _Entry] = OrderedDict()
+        self._entries: dict[EntryKey, _Entry] = {}  # pending and under way: what a new request may join
+        self._flights: dict[str, _Flight] = {}
+        self._inbox.start()
+
+    def close(self) -> None:
+        self._inbox.stop()
+
+    def predict(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
+        """The verdict as a JSON body, from the cache or from a worker.
+
+        Blocks for the setting `ML_SYNC_TIMEOUT` at most. Raises `QueueFull`, `BrokerUnavailable`,
+        `PredictionTimeout` or `ScoringFailed`.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        fingerprint = reading.fingerprint()
+        cached = self._cache.get(kind, reading.charger_id, tenant, fingerprint=fingerprint)
+        if cached is not None:
+            return cached
+        with self.place():
+            entry = self._enter(kind, reading, tenant, fingerprint, deadline)
+            entry.done.wait(max(0.0, deadline - time.monotonic()))
+        if entry.error is not None:
+            raise entry.error
+        if entry.answer is None:
+            raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
+        if entry.answer.error_code is not None:
+            raise ScoringFailed(entry.answer.error_detail)
+        return entry.answer.body
+
+    def place(self) -> _Place:
+        """A place among those that may wait, as a context. Raises `QueueFull` when all are taken."""
+        return _Place(self._places)
+
+    def _enter(
+        self, kind: Kind, reading: Reading, tenant: str | None, fingerprint: str, deadline: float
+    ) -> _Entry:
+        key = (kind, tenant, fingerprint)
+        expires_at = time.time() + (deadline - time.monotonic())
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:  # single flight
+                return entry
+            entry = _Entry(Ask(kind, tenant, reading, fingerprint, expires_at), deadline)
+            self._entries[key] = self._pending[key] = entry
+            departure = self._next_flight()
+        if departure is not None:
+            self._depart(*departure)
+        return entry
+
+    def _next_flight(self) -> tuple[str, _Flight] | None:
+        """The next batch, if one may leave now. Called with the lock held."""
+        if len(self._flights) >= MAX_FLIGHTS:
+            return None
+        now = time.monotonic()
+        boarding: list[tuple[EntryKey, _Entry]] = []
+        while self._pending and len(boarding) < MAX_BATCH:
+            key, entry = self._pending.popitem(last=False)
+            if entry.deadline > now:
+                boarding.append((key, entry))
+            else:
+                self._entries.pop(key, None)
+        if not boarding:
+            return None
+        flight = _Flight(boarding, given_up_at=max(entry.deadline for _, entry in boarding))
+        batch_id = uuid.uuid4().hex
+        self._flights[batch_id] = flight
+        return batch_id, flight
+
+    def _depart(self, batch_id: str, flight: _Flight) -> None:
+        message = ScoreMessage(
+            batch_id, self._inbox.address, [entry.ask for _, entry in flight.entries], door="rest"
+        )
+        metrics.BATCH_READINGS.observe(len(flight.entries))
+        try:
+            self._sender.send(
+                TaskNames.SCORE,
+                message.encode(),
+                queue=Queues.SINGLE,
+                expires_s=max(0.1, flight.given_up_at - time.monotonic()),
+            )
+        except ServiceError as error:
+            with self._lock:
+                self._flights.pop(batch_id, None)
+                waiting = list(self._pending.items())
+                self._pending.clear()
+            # Those that wait behind would meet the same fault, one time-out later each.
+            for key, entry in [*flight.entries, *waiting]:
+                self._settle(key, entry, error=error)
+
+    def _on_reply(self, batch_id: str, answers: list[Answer]) -> None:
+        with self._lock:
+            flight = self._flights.pop(batch_id, None)
+            departure = self._next_flight()
+        if flight is not None:  # else: nobody waits any more; the worker has cached the verdicts
+            for (key, entry), answer in zip(flight.entries, answers, strict=True):
+                self._settle(key, entry, answer=answer)
+        if departure is not None:
+            self._depart(*departure)
+
+    def _on_tick(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            lost = [batch_id for batch_id, flight in self._flights.items() if flight.given_up_at <= now]
+            for batch_id in lost:
+                for key, _ in self._flights.pop(batch_id).entries:
+                    self._entries.pop(key, None)
+            departure = self._next_flight()
+        if lost:
+            self._sweeper.sweep()
+        if departure is not None:
+            self._depart(*departure)
+
+    def _settle(
+        self, key: EntryKey, entry: _Entry, *, answer: Answer | None = None, error: ServiceError | None = None
+    ) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+        entry.answer, entry.error = answer, error
+        entry.done.set()
+
+
+class _Place:
+    """One of the places for those that wait; taken on entry, given back on exit."""
+
+    def __init__(self, places: threading.BoundedSemaphore) -> None:
+        self._places = places
+
+    def __enter__(self) -> None:
+        if not self._places.acquire(blocking=False):
+            raise QueueFull("Too many requests are waiting already.")
+        metrics.WAITING.inc()
+
+    def __exit__(self, *_: object) -> None:
+        metrics.WAITING.dec()
+        self._places.release()

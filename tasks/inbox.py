@@ -1,0 +1,70 @@
+"""One reply list, and one thread waiting on it, for each process that asks for scores.
+
+Celery's own result backend costs a subscription, a stored result and a poll for every request; a list that
+one thread blocks on costs one push and one pop for each task, however many readings it carries.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final, cast
+
+from redis import RedisError
+
+from settings import Settings
+from tasks.connection import connect
+from tasks.messages import Answer, decode_reply
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.25
+RECONNECT_PAUSE_S: Final = 0.2
+
+
+class Inbox:
+    """Calls `on_reply(batch_id, answers)` for each reply and `on_tick()` at least every 0.25 s.
+
+    Both are called in the inbox's own thread and must not block for long. While Redis is unreachable only
+    ticks come; the list is looked at again as soon as Redis is back. A list whose process is gone expires.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_reply: Callable[[str, list[Answer]], None],
+        on_tick: Callable[[], None],
+    ) -> None:
+        self.address: Final = f"ml:reply:{uuid.uuid4().hex}"
+        self._redis = connect(settings.redis_url, timeout_s=POLL_S * 4)
+        self._on_reply = on_reply
+        self._on_tick = on_tick
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                popped = self._redis.blpop([self.address], timeout=POLL_S)
+            except RedisError as error:
+                log.debug("reply list unreachable: %s", error)
+                popped = None
+                time.sleep(RECONNECT_PAUSE_S)
+            try:
+                if popped:
+                    self._on_reply(*decode_reply(cast(bytes, popped[1])))
+                self._on_tick()
+            except Exception:
+                # This thread answers every caller of the process; one bad reply must not end it.
+                log.exception("reply could not be handled")

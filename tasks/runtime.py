@@ -1,0 +1,119 @@
+"""What one worker process holds: models, cache, stores, and the thread that keeps them current."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from models.scorer import Scorer
+from redis import RedisError
+
+from errors import ScoringFailed, ServiceError
+from models import registry
+from settings import Settings
+from tasks import workers
+from tasks.cache import VerdictCache
+from tasks.connection import connect
+from tasks.fleet import FleetStore
+from tasks.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+# Without a word from Redis the model folder is looked at this often.
+LOOK_EVERY_S: Final = 10.0
+# The models that are folders; the maintenance schedule is a policy over the failure model.
+STORED_MODELS: Final = ("failure", "anomaly")
+
+
+class Runtime:
+    """Made after the fork, once for each worker process: ONNX sessions and sockets do not survive one."""
+
+    def __init__(self, settings: Settings, name: str, queues: Sequence[str]) -> None:
+        self.redis = connect(settings.redis_url)
+        self.cache = VerdictCache(settings)
+        self.fleet = FleetStore(settings, self.redis)
+        self.jobs = JobStore(settings, self.redis)
+        self._settings = settings
+        self._name = name
+        self._queues = list(queues)
+        self._scorer: Scorer | None = None
+        self._models: list[dict[str, Any]] = []
+        self._problem: str | None = None
+        self._generation = 0
+        self._looked_at = 0.0
+        self._stopped = threading.Event()
+        self._look()
+        self._thread = threading.Thread(target=self._keep_current, name="runtime", daemon=True)
+        self._thread.start()
+
+    @property
+    def scorer(self) -> Scorer:
+        """The models in force. A task takes it once, so that no answer mixes two versions.
+
+        Raises `ScoringFailed` when there are none.
+        """
+        if self._scorer is None:
+            raise ScoringFailed(f"No model is loaded: {self._problem}")
+        return self._scorer
+
+    def close(self) -> None:
+        self._stopped.set()
+        try:
+            workers.sign_off(self.redis, self._name, os.getpid())
+        except RedisError:
+            log.debug("could not sign off; the record goes stale by itself")
+
+    def _look(self) -> None:
+        """Load the active versions if they are not the ones held; keep the old ones if that fails."""
+        self._looked_at = time.monotonic()
+        try:
+            if self._scorer is not None and self._is_active(self._scorer):
+                self._problem = None
+                return
+            scorer = Scorer.load(self._settings.model_dir, self._settings.costs)
+        except (ServiceError, OSError) as error:
+            self._problem = str(error)
+            log.error("models not loaded: %s", error)
+            return
+        loaded_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._models = [model | {"loaded_at": loaded_at} for model in scorer.info()]
+        self._scorer, self._problem = scorer, None
+        log.info("models loaded: %s", scorer.versions)
+
+    def _is_active(self, scorer: Scorer) -> bool:
+        return all(
+            registry.active_version(self._settings.model_dir, name) == scorer.versions[name]
+            for name in STORED_MODELS
+        )
+
+    def _keep_current(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                asked_for = workers.beat(self.redis, self._state())
+                if asked_for != self._generation or time.monotonic() - self._looked_at > LOOK_EVERY_S:
+                    self._look()
+                    self._generation = asked_for
+                    workers.beat(self.redis, self._state())
+                if self._scorer is not None:
+                    self.cache.announce_versions(self._scorer.versions)
+            except RedisError as error:
+                log.debug("no heartbeat: %s", error)
+            except Exception:
+                log.exception("heartbeat failed")
+            self._stopped.wait(workers.BEAT_S)
+
+    def _state(self) -> workers.WorkerState:
+        return workers.WorkerState(
+            name=self._name,
+            pid=os.getpid(),
+            queues=self._queues,
+            models=self._models,
+            problem=self._problem,
+            generation=self._generation,
+            seen_at=0.0,
+        )
