@@ -1,0 +1,31 @@
+"""`python -m stack env|run`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from settings import ROOT
+
+
+def main() -> int:
+    """Carry out one command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m stack", description="The service on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("env", help="write .env with random secrets, unless there is one")
+    commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
+    command: str = parser.parse_args().command
+    # Imported late: each needs packages that the others do without.
+    if command == "env":
+        from stack.dotenv import write_if_missing
+
+        if write_if_missing(ROOT / ".env"):
+            print("Wrote .env with a random API key and a random password for Flower.")
+        return 0
+    from stack.run import run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

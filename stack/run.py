@@ -1,0 +1,199 @@
+"""`python -m stack run`: start everything, say when it is ready, keep watch, stop everything."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from settings import ROOT, Settings, load_or_exit
+from stack.console import LiveLine, clock, say
+from stack.ports import port_problems, port_uses
+from stack.programs import log_file, metrics_folder, programs, shared_environment
+from stack.readiness import Check, checks, local_host
+from stack.supervisor import Supervisor
+
+READY_WITHIN_S: Final = 90
+DEATHS_BEFORE_GIVING_UP: Final = 3  # while starting; later, what dies is started again for ever
+LOG_LINES_SHOWN: Final = 15
+LOOK_EVERY_S: Final = 0.5
+
+EXIT_STOPPED: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_NOT_STARTED: Final = 2
+
+
+class StartFailed(Exception):
+    """Raised when something does not come up; says what, and which program's log tells more."""
+
+    def __init__(self, message: str, program: str) -> None:
+        self.program = program
+        super().__init__(message)
+
+
+def run() -> int:
+    """Run the service until a signal ends it. Returns the exit code: 0 stopped on request, 1 something
+    failed, 2 nothing was started."""
+    stop = _stop_on_signals()
+    settings = load_or_exit()
+    if not settings.flower_basic_auth:
+        say("Wrong setting: FLOWER_BASIC_AUTH: must be set, as user:password, for Flower shows every task")
+        return EXIT_NOT_STARTED
+    _make_folders(settings)
+    with _only_one(settings.state_dir / "run.lock") as running:
+        if running is not None:
+            say(
+                f"The service already runs here (process {running}). Stop it with Ctrl-C in its terminal or "
+                f"`kill {running}`, or use it: make demo"
+            )
+            return EXIT_NOT_STARTED
+        if problems := port_problems(port_uses(settings)):
+            for problem in problems:
+                say(problem)
+            return EXIT_NOT_STARTED
+        return _run(settings, stop)
+
+
+def _run(settings: Settings, stop: threading.Event) -> int:
+    shutil.rmtree(metrics_folder(settings), ignore_errors=True)  # counters of processes long gone
+    metrics_folder(settings).mkdir()
+    supervisor = Supervisor(programs(settings), settings.state_dir, shared_environment(settings))
+    try:
+        supervisor.start()
+        if took_s := _wait_until_ready(settings, supervisor, stop):
+            say(_summary(settings, took_s))
+            _keep_watch(settings, supervisor, stop)
+    except StartFailed as failure:
+        say(str(failure))
+        _show_log(log_file(settings, failure.program))
+        return EXIT_FAILED
+    finally:
+        say("Stopping …")
+        began = time.monotonic()
+        supervisor.stop()
+        say(f"Everything has stopped ({time.monotonic() - began:.1f} s).")
+    return EXIT_STOPPED
+
+
+def _wait_until_ready(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> float | None:
+    """Seconds until everything answered; None if a signal came first. Raises `StartFailed`."""
+    began = time.monotonic()
+    line = LiveLine()
+    pending = checks(settings)
+    problem = ""
+    say(f"Starting {', '.join(program.name for program in supervisor.programs)} …")
+    try:
+        while True:
+            took_s = time.monotonic() - began
+            if not supervisor.alive():
+                raise StartFailed("The process manager ended.", "supervisord")
+            for died in supervisor.look():
+                line.say(f"{clock()} {died.name} ended; starting it again.")
+                if died.deaths >= DEATHS_BEFORE_GIVING_UP:
+                    raise StartFailed(f"{died.name} ends again and again.", died.name)
+            still: list[Check] = []
+            for check in pending:
+                if found := check.problem():
+                    problem = f"{check.name} {found}" if not still else problem
+                    still.append(check)
+                else:
+                    line.say(f"{took_s:5.1f} s  {check.name} ready")
+            pending = still
+            unsettled = [state.name for state in supervisor.states.values() if not state.settled]
+            if not pending and not unsettled:
+                line.clear()
+                return took_s
+            if took_s > READY_WITHIN_S:
+                if pending:
+                    raise StartFailed(f"Not ready after {READY_WITHIN_S} s: {problem}.", pending[0].program)
+                raise StartFailed(f"Not ready after {READY_WITHIN_S} s: {unsettled[0]}.", unsettled[0])
+            waiting_for = ", ".join([check.name for check in pending] or unsettled)
+            line.show(f"{took_s:5.1f} s  waiting for {waiting_for}")
+            if stop.wait(LOOK_EVERY_S / 2):
+                return None
+    finally:
+        line.clear()
+
+
+def _keep_watch(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> None:
+    """Tell of every program that dies, until a signal comes. Raises `StartFailed` if supervisord ends."""
+    while not stop.wait(LOOK_EVERY_S):
+        if not supervisor.alive():
+            raise StartFailed("The process manager ended, and everything with it.", "supervisord")
+        for died in supervisor.look():
+            log = _shown(log_file(settings, died.name))
+            say(f"{clock()} {died.name} ended unexpectedly and is started again; see {log}")
+
+
+def _summary(settings: Settings, took_s: float) -> str:
+    url = f"http://{_for_people(settings.host)}:{settings.port}"
+    user, _, password = settings.flower_basic_auth.split(",")[0].partition(":")
+    key = max(settings.api_keys, key=lambda entry: len(entry.roles)).key
+    return f"""
+EVzone ML Service is ready, after {took_s:.0f} s.
+
+  API      {url}        (documentation: {url}/docs)
+  API key  {key}        (header X-API-Key; ML_SERVICE_API_KEY)
+  Flower   http://localhost:{settings.flower_port}        (user {user}, password {password})
+  Redis    {_place(settings.redis_embedded, f"127.0.0.1:{settings.redis_port}", "REDIS_URL")}
+  Kafka    {_place(settings.kafka_embedded, settings.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")}
+  Logs     {_shown(settings.state_dir / "log")}/*.log
+
+See it at work: make demo (in another terminal).  Stop: Ctrl-C.
+"""
+
+
+def _for_people(host: str) -> str:
+    local = local_host(host)
+    return "localhost" if local in ("127.0.0.1", "::1") else local
+
+
+def _place(embedded: bool, address: str, setting: str) -> str:
+    return f"{address}        (embedded)" if embedded else f"yours        ({setting})"
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _show_log(path: Path) -> None:
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    say(f"The last lines of {_shown(path)}:" if lines else f"{_shown(path)} is empty.")
+    for line in lines[-LOG_LINES_SHOWN:]:
+        say(f"  | {line}")
+
+
+def _make_folders(settings: Settings) -> None:
+    for name in ("log", "redis"):
+        (settings.state_dir / name).mkdir(parents=True, exist_ok=True)
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C, SIGTERM and a closed terminal set."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[int | None]:
+    """Hold the lock file while the block runs; gives the other holder's process id if there is one."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            yield int(file.read() or 0)
+            return
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield None
