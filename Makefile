@@ -1,0 +1,49 @@
+# What a person does with this project. `make` alone lists it.
+# Another Python than python3: make run PYTHON=python3.13
+
+PYTHON ?= python3
+PY := .venv/bin/python
+UV_VERSION := 0.13.9
+LOCK := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format lock clean installed installed-dev
+
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
+		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+run: installed ## start everything here and keep it running until Ctrl-C
+	@$(PY) -m stack env
+	@exec $(PY) -m stack run
+
+demo: installed ## show the running service at work on real charging sessions
+	@$(PY) -m stack demo
+
+test: installed-dev ## run all tests (TESTS=tests/unit for some)
+	@$(PY) -m pytest $(TESTS)
+
+check: installed-dev ## format, lint, types, tests: what must pass before a commit
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy .
+	@$(PY) -m pytest $(TESTS)
+
+format: installed-dev ## put code into shape
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: installed ## pin what requirements.in and requirements-dev.in ask for, with hashes
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+clean: ## remove .venv, caches and var/ (queues, jobs and logs); .env stays
+	rm -rf .venv var build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+installed:
+	@$(PYTHON) stack/install.py requirements.txt
+
+installed-dev:
+	@$(PYTHON) stack/install.py requirements-dev.txt

@@ -1,0 +1,155 @@
+"""Make .venv and install a lock file into it: `python3 stack/install.py requirements.txt`.
+
+Runs before anything is installed, and with whatever Python there is: standard library only, and no syntax
+that an old Python would stumble over before it could say that it is too old.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from typing import IO
+
+OLDEST = (3, 11)
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+LOG = os.path.join(VENV, "install.log")
+LOG_LINES_SHOWN = 15
+PLAIN_LINE_EVERY_S = 15.0
+
+
+def main(lock_name: str) -> int:
+    """Install what `lock_name` pins, unless that has been done. Returns the exit code."""
+    problem = python_problem(sys.version_info[:2])
+    if problem:
+        sys.stderr.write(problem + "\n")
+        return 2
+    lock = os.path.join(ROOT, lock_name)
+    mark = os.path.join(VENV, "installed-" + lock_name)
+    wanted = lock_digest(lock)
+    if not works(PYTHON):
+        if not make_venv():
+            return 1
+    elif os.path.exists(mark) and read(mark) == wanted:
+        return 0
+    if not install(lock):
+        return 1
+    with open(mark, "w") as file:
+        file.write(wanted)
+    return 0
+
+
+def python_problem(version: "tuple[int, int]") -> str:
+    """Why this Python will not do, as a sentence; empty if it will."""
+    if version < OLDEST:
+        return (
+            "Python {}.{} or newer is needed; {} is {}.{}. If a newer one is installed, name it: "
+            "make run PYTHON=python{}.{}".format(*OLDEST, sys.executable, *version, *OLDEST)
+        )
+    try:
+        import ensurepip  # noqa: F401 - Debian splits it off
+        import venv  # noqa: F401
+    except ImportError:
+        return (
+            "This Python cannot make a virtual environment, because its ensurepip is missing. On Debian and "
+            "Ubuntu: apt install python{}.{}-venv. Or name another Python: make run PYTHON=…".format(*version)
+        )
+    return ""
+
+
+def lock_digest(lock: str) -> str:
+    """What must be installed, as one short text: the lock file's content and the Python it goes into."""
+    with open(lock, "rb") as file:
+        content = hashlib.sha256(file.read()).hexdigest()
+    return "{} python{}.{}".format(content, *sys.version_info[:2])
+
+
+def works(python: str) -> bool:
+    """Whether an interpreter is there and starts: one whose base Python is gone does not."""
+    try:
+        return subprocess.call([python, "-c", ""], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def make_venv() -> bool:
+    """Make .venv afresh."""
+    print("Making .venv …", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", VENV], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if made.returncode != 0:
+        sys.stderr.write("Could not make .venv:\n" + made.stdout.decode(errors="replace"))
+        shutil.rmtree(VENV, ignore_errors=True)
+    return made.returncode == 0
+
+
+def install(lock: str) -> bool:
+    """Install exactly what the lock file names, checked against its hashes, and show how far it is."""
+    total = len(re.findall(r"^[\w.\-\[\]]+==", read(lock), re.MULTILINE))
+    print(f"Installing {total} packages from {os.path.basename(lock)} …", flush=True)
+    command = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    # The lock is complete, so there is nothing to resolve; and wheels need no compiler. Compiling every
+    # module takes as long as all the rest, and Python does it anyway for those that are used.
+    command += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile"]
+    command += ["--progress-bar", "off", "--requirement", lock]
+    began = time.monotonic()
+    with open(LOG, "w") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+        )
+        assert process.stdout is not None  # noqa: S101 - for the type checker
+        follow(process.stdout, log, total, began)
+    if process.wait() != 0:
+        show_failure()
+        return False
+    print(f"Installed after {time.monotonic() - began:.0f} s.", flush=True)
+    return True
+
+
+def follow(output: "IO[str]", log: "IO[str]", total: int, began: float) -> None:
+    """Copy pip's lines to the log, and tell the person where it is."""
+    live = sys.stdout.isatty()
+    fetched, shown_at = 0, began
+    for line in output:
+        log.write(line)
+        if line.startswith("Collecting "):
+            fetched += 1
+        doing = line.strip().split(" (")[0][:70]
+        if line.startswith("Installing collected"):
+            doing = "Unpacking them; this takes a while"
+        now = time.monotonic()
+        if live:
+            sys.stdout.write(f"\r\033[2K{now - began:4.0f} s  {fetched:3d}/{total}  {doing}")
+            sys.stdout.flush()
+        elif now - shown_at >= PLAIN_LINE_EVERY_S or line.startswith("Installing collected"):
+            shown_at = now
+            print(f"{now - began:4.0f} s  {fetched:3d}/{total}  {doing}", flush=True)
+    if live:
+        sys.stdout.write("\r\033[2K")
+
+
+def show_failure() -> None:
+    """The end of pip's own words, where the reason stands."""
+    lines = read(LOG).splitlines()
+    sys.stderr.write("Could not install the packages. The last lines of .venv/install.log:\n")
+    for line in lines[-LOG_LINES_SHOWN:]:
+        sys.stderr.write("  | " + line + "\n")
+
+
+def read(path: str) -> str:
+    """A text file's content."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
