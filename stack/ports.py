@@ -55,7 +55,7 @@ def _problem(use: PortUse) -> str | None:
             # As servers do, or the closed connections of the last run would make the port look busy.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         return f"HOST={use.host} is not an address of this machine."
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

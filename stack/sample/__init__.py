@@ -1,0 +1,1 @@
+"""Real charging sessions that `make demo` replays; README.md beside this file says whose they are."""

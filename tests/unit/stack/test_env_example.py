@@ -1,0 +1,63 @@
+"""`.env.example` and settings.py name the same settings with the same defaults."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from settings import ROOT, Settings
+
+
+def read_by_settings() -> dict[str, str]:
+    """Each name that settings.py asks the environment for, with its default as text."""
+    calls = (
+        node
+        for node in ast.walk(ast.parse((ROOT / "settings.py").read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "env"
+        and node.func.attr in ("str", "int", "float", "bool")
+    )
+    found = {}
+    for call in calls:
+        name, default = (ast.literal_eval(argument) for argument in call.args[:2])
+        found[name] = str(default).lower() if isinstance(default, bool) else str(default)
+    return found
+
+
+def shown_in_example() -> tuple[dict[str, str], dict[str, str]]:
+    """The example's settings: commented ones, which show defaults, and ones to be filled in."""
+    text = (ROOT / ".env.example").read_text()
+    defaults = dict(re.findall(r"^#([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    to_fill_in = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    return defaults, to_fill_in
+
+
+def test_example_names_every_setting_and_no_other() -> None:
+    defaults, to_fill_in = shown_in_example()
+    assert sorted(defaults | to_fill_in) == sorted(read_by_settings())
+
+
+def test_example_shows_the_real_defaults() -> None:
+    defaults, _ = shown_in_example()
+    real = read_by_settings()
+    assert defaults == {name: real[name] for name in defaults}
+
+
+def test_settings_to_fill_in_have_no_default() -> None:
+    _, to_fill_in = shown_in_example()
+    real = read_by_settings()
+    assert [real[name] for name in to_fill_in] == ["", ""]
+
+
+def test_example_loads_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in shown_in_example()[1]:
+        monkeypatch.setenv(name, "")  # remembered, and put back after reading the file has set it
+        monkeypatch.delenv(name)
+    copy = tmp_path / ".env"
+    copy.write_text((ROOT / ".env.example").read_text())
+    assert Settings.from_env(dotenv=copy).api_keys[0].key == "change-me"

@@ -1,0 +1,35 @@
+"""The installer says what is wrong in a sentence, and knows when there is nothing to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack.install import lock_digest, python_problem
+
+
+def test_old_python_is_refused_with_the_way_out() -> None:
+    problem = python_problem((3, 9))
+    assert problem.startswith("Python 3.11 or newer is needed")
+    assert "PYTHON=python3.11" in problem
+
+
+@pytest.mark.parametrize("version", [(3, 11), (3, 12), (4, 0)])
+def test_new_python_is_accepted(version: tuple[int, int]) -> None:
+    assert python_problem(version) == ""
+
+
+def test_python_without_ensurepip_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ensurepip", None)  # what import then raises is ImportError
+    assert "apt install python3.12-venv" in python_problem((3, 12))
+
+
+def test_another_lock_file_is_another_installation(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("redis==8.1.0")
+    before = lock_digest(str(lock))
+    assert lock_digest(str(lock)) == before
+    lock.write_text("redis==8.1.1")
+    assert lock_digest(str(lock)) != before
