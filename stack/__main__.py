@@ -1,4 +1,4 @@
-"""`python -m stack env|run`: what the Makefile calls."""
+"""`python -m stack env|run|demo`: what the Makefile calls."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("env", help="write .env with random secrets, unless there is one")
     commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
+    commands.add_parser("demo", help="show the running service at work on real charging sessions")
     command: str = parser.parse_args().command
     # Imported late: each needs packages that the others do without.
     if command == "env":
@@ -22,9 +23,13 @@ def main() -> int:
         if write_if_missing(ROOT / ".env"):
             print("Wrote .env with a random API key and a random password for Flower.")
         return 0
-    from stack.run import run
+    if command == "run":
+        from stack.run import run
 
-    return run()
+        return run()
+    from stack.demo import demo
+
+    return demo()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Is the service up? One question for each part, asked at its own door."""
+"""Is the service up? One question for each part."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from redis import Redis, RedisError
 
 from settings import Settings
+from stack.programs import QUEUES
 from stack.servers import LOOPBACK, kafka_answers, redis_answers
+from tasks import workers
+from tasks.connection import connect
 
 ANSWER_TIMEOUT_S = 2.0
 
@@ -24,16 +30,18 @@ class Check:
 
 def checks(settings: Settings) -> list[Check]:
     """What must be true before `make run` says that the service is ready."""
+    host, port = local_host(settings.host), settings.port
+    redis = connect(settings.redis_url)
     found = []
     if settings.redis_embedded:
         found.append(Check("Redis", "redis", lambda: _unless(redis_answers(settings.redis_port))))
     if settings.kafka_embedded:
         found.append(Check("Kafka", "kafka", lambda: _unless(kafka_answers(settings.kafka_port))))
-    web = local_host(settings.host)
-    found.append(Check("web", "web", lambda: _http_problem(web, settings.port, "/health")))
-    found.append(
-        Check("predictions", "worker-single", lambda: _http_problem(web, settings.port, "/health/ready"))
-    )
+    found.append(Check("web", "web", lambda: _http_problem(host, port, "/health")))
+    for name, queue in QUEUES.items():
+        found.append(Check(f"worker {name}", f"worker-{name}", _worker_check(redis, queue)))
+    found.append(Check("consumer", "consumer", lambda: _consumer_problem(host, port)))
+    found.append(Check("predictions", "web", lambda: _http_problem(host, port, "/health/ready")))
     found.append(
         Check("Flower", "flower", lambda: _http_problem(LOOPBACK, settings.flower_port, "/healthcheck"))
     )
@@ -49,23 +57,55 @@ def _unless(ready: bool) -> str | None:
     return None if ready else "does not answer yet"
 
 
+def _worker_check(redis: Redis, queue: str) -> Callable[[], str | None]:
+    def problem() -> str | None:
+        try:
+            serving = [worker for worker in workers.living(redis) if queue in worker.queues]
+        except RedisError as error:
+            return f"cannot be looked up in Redis: {error}"
+        if any(worker.able for worker in serving):
+            return None
+        return next((worker.problem for worker in serving if worker.problem), "is not there yet")
+
+    return problem
+
+
+def _consumer_problem(host: str, port: int) -> str | None:
+    answer = _get(host, port, "/health")
+    if answer is None:
+        return "cannot be looked up: web does not answer yet"
+    consumer: dict[str, str] = answer[1].get("checks", {}).get("consumer", {})
+    return None if consumer.get("status") == "ok" else consumer.get("detail", "is not there yet")
+
+
 def _http_problem(host: str, port: int, path: str) -> str | None:
+    answer = _get(host, port, path)
+    if answer is None:
+        return "does not answer yet"
+    status, body = answer
+    if status == 200:
+        return None
+    missing = [
+        f"{name} {check['status']} ({check['detail']})"
+        for name, check in body.get("checks", {}).items()
+        if check["status"] != "ok"
+    ]
+    return f"answer {status}{': ' if missing else ''}{', '.join(missing)}"
+
+
+def _get(host: str, port: int, path: str) -> tuple[int, dict[str, Any]] | None:
+    """Status and decoded body (empty if it is no JSON object); None if nothing answers."""
     connection = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        body = response.read()
+        raw = response.read()
     except (OSError, HTTPException):
-        return "does not answer yet"
+        return None
     finally:
         connection.close()
-    return None if response.status == 200 else f"{path} answers {response.status}{_failed_checks(body)}"
-
-
-def _failed_checks(body: bytes) -> str:
-    """What /health/ready names as missing, as far as its answer can be read."""
     try:
-        said = json.loads(body)["checks"]
-        return ": " + ", ".join(f"{name} {state}" for name, state in said.items() if state != "ok")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
+        body = json.loads(raw)
+    except ValueError:
+        body = {}
+    return response.status, body if isinstance(body, dict) else {}

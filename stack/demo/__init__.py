@@ -1,0 +1,92 @@
+"""`make demo`: the running service at its main job, through its public doors only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+from rich.console import Console
+
+from settings import Settings, load_or_exit
+from stack.demo import show
+from stack.demo.api import Api, DemoFailed
+from stack.demo.stream import through_kafka
+from stack.readiness import local_host
+from stack.sample.sessions import Session, load_chargers, load_sessions
+
+SINGLES: Final = 5
+STREAMED: Final = 500
+AT_RISK: Final = 10
+PLAIN_WIDTH: Final = 120  # columns, where output is no terminal
+
+
+def demo() -> int:
+    """Carry out every part and show it. 0 only if all of them worked."""
+    settings = load_or_exit()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
+    began = time.monotonic()
+    url = f"http://{local_host(settings.host)}:{settings.port}"
+    key = next((entry.key for entry in settings.api_keys if {"predict", "read"} <= entry.roles), "")
+    with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=60) as client:
+        api = Api(client)
+        try:
+            api.must_be_ready()
+        except DemoFailed as failure:
+            console.print(str(failure), style="red", markup=False)
+            return 1
+        failures = _parts(api, settings, console)
+    show.end(console, settings, url, seconds=time.monotonic() - began, failures=failures)
+    return 1 if failures else 0
+
+
+def _parts(api: Api, settings: Settings, console: Console) -> int:
+    """Run the four parts; how many failed. One that fails does not keep the others from being shown."""
+    chargers = load_chargers()
+    sessions = sorted(load_sessions(), key=lambda session: session.ended_at)
+    show.beginning(console, chargers, sessions)
+
+    def singles() -> None:
+        newest = _newest_of_each(sessions)[-SINGLES:]
+        show.singles(console, chargers, [(session, api.failure(session.reading())) for session in newest])
+        last = newest[-1]
+        schedule = api.maintenance(last.reading()).body
+        verdict = api.anomaly(last.reading()).body
+        show.schedule_and_anomaly(console, last.charger_id, schedule, verdict)
+
+    def batch() -> None:
+        results, seconds = api.batch([session.reading() for session in sessions], console)
+        show.batch(console, results, seconds)
+
+    def stream() -> None:
+        newest = sessions[-STREAMED:]
+        arrivals = through_kafka(settings, [session.reading() for session in newest])
+        show.stream(console, settings, chargers, arrivals)
+
+    def fleet() -> None:
+        show.fleet(console, chargers, api.at_risk(AT_RISK))
+
+    parts: dict[str, Callable[[], None]] = {
+        f"(a) {SINGLES} chargers, one request each (REST)": singles,
+        f"(b) {len(sessions):,} readings as one batch job (REST)": batch,
+        f"(c) {STREAMED} readings through Kafka": stream,
+        f"(d) The {AT_RISK} chargers most at risk, and why": fleet,
+    }
+    failures = 0
+    for title, part in parts.items():
+        console.rule(f"[bold]{title}[/]", align="left")
+        try:
+            part()
+        except DemoFailed as failure:
+            failures += 1
+            console.print(str(failure), style="red", markup=False)
+    return failures
+
+
+def _newest_of_each(sessions: list[Session]) -> list[Session]:
+    """The last session of each charger, in order of time."""
+    newest = {session.charger_id: session for session in sessions}
+    return sorted(newest.values(), key=lambda session: session.ended_at)

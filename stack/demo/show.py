@@ -1,0 +1,197 @@
+"""The demo's results as tables that a person can read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from settings import Settings
+from stack.demo.api import Answer
+from stack.demo.stream import Arrival
+from stack.sample.sessions import Charger, Session
+
+REASONS: Final = 2
+STREAM_ROWS: Final = 5
+# The contract's words, in the order of urgency, and what they ask of a person.
+ACTIONS: Final = {
+    "IMMEDIATE": "act today",
+    "WITHIN_7_DAYS": "within 7 days",
+    "WITHIN_30_DAYS": "within 30 days",
+}
+
+
+def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Sequence[Session]) -> None:
+    """Whose sessions these are, and what the records do not hold."""
+    recent = [session.ended_at[:7] for session in sessions]
+    console.print(
+        f"{len(sessions):,} real sessions of {len(chargers)} public chargers in Perth & Kinross, Scotland, "
+        f"up to {recent[-1]} (Perth & Kinross Council, Open Government Licence v3.0).\n"
+        "The records hold no temperature, error codes, uptime or maintenance: those fields are left out, and "
+        "the models do without.",
+    )
+
+
+def singles(
+    console: Console, chargers: Mapping[str, Charger], answers: Sequence[tuple[Session, Answer]]
+) -> None:
+    """A few single predictions, each with the time its answer took."""
+    table = _table()
+    table.add_column("Charger")
+    table.add_column("Site")
+    table.add_column("Session, kWh", justify="right")
+    table.add_column("Mean, kW", justify="right")
+    table.add_column("Failure in 7 d", justify="right")
+    table.add_column("in 30 d", justify="right")
+    table.add_column("Recommended")
+    table.add_column("Answer, ms", justify="right")
+    table.add_column("Cached")
+    for session, answer in answers:
+        body = answer.body
+        table.add_row(
+            session.charger_id,
+            _site(chargers, session.charger_id),
+            f"{session.kwh:.1f}",
+            f"{session.mean_kw:.1f}",
+            _percent(body["horizons"]["7d"]),
+            _percent(body["failure_probability"]),
+            _action(body),
+            f"{answer.seconds * 1000:.0f}",
+            "yes" if body["cached"] else "no",
+        )
+    console.print(table)
+
+
+def schedule_and_anomaly(
+    console: Console, charger_id: str, schedule: Mapping[str, Any], verdict: Mapping[str, Any]
+) -> None:
+    """The other two questions about one charger, a sentence each."""
+    cost = schedule["cost_benefit"]
+    console.print(
+        f"{charger_id}: maintenance best on {schedule['recommended_date'][:10]}, "
+        f"urgency {schedule['urgency']}; costs {cost['preventive_maintenance_cost']:,.0f} {cost['currency']}, saves on average "
+        f"{cost['net_savings']:,.0f} {cost['currency']}."
+    )
+    unusual = f"unusual ({verdict['anomaly_type']})" if verdict["is_anomaly"] else "nothing unusual"
+    console.print(f"{charger_id}: {unusual}, anomaly score {verdict['anomaly_score']:.0f} of 100.\n")
+
+
+def batch(console: Console, results: Sequence[Mapping[str, Any]], seconds: float) -> None:
+    """What became of a job's rows, in numbers."""
+    good = [result for result in results if "error" not in result]
+    counts = Counter(result["recommended_action"] for result in good)
+    distinct = len({result["failure_probability"] for result in good})
+    console.print(
+        f"{len(results):,} readings in {seconds:.1f} s, {len(results) / seconds:,.0f} a second; "
+        f"{len(results) - len(good):,} failed; {distinct:,} different probabilities."
+    )
+    table = _table()
+    table.add_column("Recommended")
+    table.add_column("Readings", justify="right")
+    table.add_column("Share", justify="right")
+    for action, words in ACTIONS.items():
+        table.add_row(words, f"{counts[action]:,}", _percent(counts[action] / max(len(good), 1)))
+    console.print(table)
+
+
+def stream(
+    console: Console, settings: Settings, chargers: Mapping[str, Charger], arrivals: Sequence[Arrival]
+) -> None:
+    """How fast the stream answered, and the riskiest of what came back."""
+    took = [arrival.seconds for arrival in arrivals]
+    console.print(
+        f"{len(arrivals):,} readings sent to {settings.kafka_topic_metrics}, as many predictions read from "
+        f"{settings.kafka_topic_predictions}, each known by its event_id: all within {max(took):.1f} s, half "
+        f"within {median(took):.1f} s. The riskiest:"
+    )
+    table = _table()
+    table.add_column("event_id")
+    table.add_column("Charger")
+    table.add_column("Site")
+    table.add_column("Failure in 30 d", justify="right")
+    table.add_column("Recommended")
+    riskiest = sorted(arrivals, key=lambda arrival: -arrival.prediction["failure_probability"])
+    for arrival in riskiest[:STREAM_ROWS]:
+        prediction = arrival.prediction
+        table.add_row(
+            prediction["event_id"],
+            prediction["charger_id"],
+            _site(chargers, prediction["charger_id"]),
+            _percent(prediction["failure_probability"]),
+            _action(prediction),
+        )
+    console.print(table)
+
+
+def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """The chargers most at risk by their newest reading, with the main reasons."""
+    table = _table()
+    table.add_column("", justify="right")
+    table.add_column("Charger")
+    table.add_column("Site")
+    table.add_column("In 30 d", justify="right")
+    table.add_column("Reading of")
+    table.add_column("Recommended")
+    table.add_column("Main reasons", ratio=1)
+    for rank, verdict in enumerate(verdicts, start=1):
+        table.add_row(
+            str(rank),
+            verdict["charger_id"],
+            _site(chargers, verdict["charger_id"]),
+            _percent(verdict["failure_probability"]),
+            verdict["reading_timestamp"][:10],
+            _action(verdict),
+            _reasons(verdict),
+        )
+    console.print(table)
+
+
+def end(console: Console, settings: Settings, url: str, *, seconds: float, failures: int) -> None:
+    """What worked, and where to look next."""
+    console.rule()
+    if failures:
+        console.print(f"{failures} of 4 parts failed, after {seconds:.0f} s.", style="red")
+    else:
+        console.print(f"All four parts worked, in {seconds:.0f} s.", style="green")
+    local = url.replace("127.0.0.1", "localhost")
+    console.print(
+        f"API documentation: {local}/docs   Tasks, queues and workers: http://localhost:{settings.flower_port}/tasks\n"
+        "The models have learnt from a simulated fleet: take the probabilities as a demonstration until they "
+        "are trained on your own history.",
+    )
+
+
+def _table() -> Table:
+    return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _site(chargers: Mapping[str, Charger], charger_id: str) -> str:
+    charger = chargers.get(charger_id)
+    return charger.site if charger else ""
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _action(verdict: Mapping[str, Any]) -> str:
+    action: str = verdict["recommended_action"]
+    return ACTIONS.get(action, action)
+
+
+def _reasons(verdict: Mapping[str, Any]) -> str:
+    """What raises the probability, in words; where nothing does, what lowers it least is no reason."""
+    raising = [f for f in verdict["top_contributing_factors"] if f["direction"] == "increases"]
+    return "; ".join(_reason(factor) for factor in raising[:REASONS]) or "nothing stands out"
+
+
+def _reason(factor: Mapping[str, Any]) -> str:
+    if "text" in factor:
+        return str(factor["text"])
+    value = "not known" if factor["value"] is None else factor["value"]
+    return f"{factor['factor']} {value}"
