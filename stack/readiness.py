@@ -37,13 +37,13 @@ def checks(settings: Settings) -> list[Check]:
         found.append(Check("Redis", "redis", lambda: _unless(redis_answers(settings.redis_port))))
     if settings.kafka_embedded:
         found.append(Check("Kafka", "kafka", lambda: _unless(kafka_answers(settings.kafka_port))))
-    found.append(Check("web", "web", lambda: _http_problem(host, port, "/health")))
+    found.append(Check("web", "web", lambda: http_problem(host, port, "/health")))
     for name, queue in QUEUES.items():
         found.append(Check(f"worker {name}", f"worker-{name}", _worker_check(redis, queue)))
     found.append(Check("consumer", "consumer", lambda: _consumer_problem(host, port)))
-    found.append(Check("predictions", "web", lambda: _http_problem(host, port, "/health/ready")))
+    found.append(Check("predictions", "web", lambda: http_problem(host, port, "/health/ready")))
     found.append(
-        Check("Flower", "flower", lambda: _http_problem(LOOPBACK, settings.flower_port, "/healthcheck"))
+        Check("Flower", "flower", lambda: http_problem(LOOPBACK, settings.flower_port, "/healthcheck"))
     )
     return found
 
@@ -78,7 +78,8 @@ def _consumer_problem(host: str, port: int) -> str | None:
     return None if consumer.get("status") == "ok" else consumer.get("detail", "is not there yet")
 
 
-def _http_problem(host: str, port: int, path: str) -> str | None:
+def http_problem(host: str, port: int, path: str) -> str | None:
+    """What keeps a GET of `path` from answering 200; None if it does."""
     answer = _get(host, port, path)
     if answer is None:
         return "does not answer yet"

@@ -72,10 +72,11 @@ def schedule_and_anomaly(
 ) -> None:
     """The other two questions about one charger, a sentence each."""
     cost = schedule["cost_benefit"]
+    currency = cost["currency"]
     console.print(
         f"{charger_id}: maintenance best on {schedule['recommended_date'][:10]}, "
-        f"urgency {schedule['urgency']}; costs {cost['preventive_maintenance_cost']:,.0f} {cost['currency']}, saves on average "
-        f"{cost['net_savings']:,.0f} {cost['currency']}."
+        f"urgency {schedule['urgency']}; costs {cost['preventive_maintenance_cost']:,.0f} {currency}, "
+        f"saves on average {cost['net_savings']:,.0f} {currency}."
     )
     unusual = f"unusual ({verdict['anomaly_type']})" if verdict["is_anomaly"] else "nothing unusual"
     console.print(f"{charger_id}: {unusual}, anomaly score {verdict['anomaly_score']:.0f} of 100.\n")
