@@ -1,0 +1,163 @@
+"""`python -m stack run` as a person meets it: what it says, what it leaves behind.
+
+Real processes on free ports, in a folder of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from settings import ROOT
+from stack.readiness import http_problem
+from tests.services import free_port
+
+READY_WITHIN_S = 90
+STOPPED_WITHIN_S = 40
+WEB = "granian"
+
+
+@dataclass
+class Stack:
+    """One `python -m stack run` with ports and folders of its own."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.port = free_port()
+        ports = {"PORT": self.port} | {
+            name: free_port() for name in ("REDIS_PORT", "KAFKA_PORT", "FLOWER_PORT")
+        }
+        self.environment = (
+            {name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "KAFKA_"))}
+            | {name: str(port) for name, port in ports.items()}
+            | {"STATE_DIR": str(self.folder), "ML_SERVICE_API_KEY": "a-key", "FLOWER_BASIC_AUTH": "me:secret"}
+        )
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start in the background; what it says goes to a file."""
+        with (self.folder / "said").open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stack", "run"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return self.process
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """Run to its end, for starts that are refused."""
+        return subprocess.run(
+            [sys.executable, "-m", "stack", "run"],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def processes(self, part_of_command: str = "") -> list[int]:
+        """Every live process that belongs to this run: all inherit its folder's name."""
+        mark = f"STATE_DIR={self.folder}".encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (entry / "environ").read_bytes()
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if mark in environment.split(b"\0") and part_of_command in command:
+                found.append(int(entry.name))
+        return sorted(found)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    stack = Stack(tmp_path)
+    yield stack
+    for pid in stack.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+def until(condition: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return condition()
+
+
+@pytest.mark.timeout(240)
+def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
+    process = stack.start()
+    assert until(lambda: "is ready" in stack.said() or process.poll() is not None, READY_WITHIN_S)
+    assert "is ready" in stack.said(), stack.said()
+    assert f"http://localhost:{stack.port}" in stack.said()
+    assert "a-key" in stack.said()
+
+    again = stack.run()
+    assert again.returncode == 2
+    assert again.stdout.startswith(f"The service already runs here (process {process.pid}).")
+
+    # A web process that is killed leaves its own child with the port; the next one must be alone on it.
+    before = stack.processes(WEB)
+    os.kill(before[0], signal.SIGKILL)
+    assert until(lambda: "web ended unexpectedly" in stack.said(), 20)
+    assert until(lambda: http_problem("127.0.0.1", stack.port, "/health/ready") is None, 30)
+    assert not set(before) & set(stack.processes(WEB))
+
+    process.send_signal(signal.SIGINT)
+    assert process.wait(STOPPED_WITHIN_S) == 0
+    assert stack.said().splitlines()[-1].startswith("Everything has stopped")
+    assert stack.processes() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a signal at the parent's death")
+def test_kill_minus_nine_of_the_runner_leaves_nothing(stack: Stack) -> None:
+    process = stack.start()
+    assert until(lambda: "Redis ready" in stack.said(), 20), stack.said()
+    process.kill()
+    process.wait()
+    assert until(lambda: stack.processes() == [], STOPPED_WITHIN_S)
+
+
+def test_busy_port_is_one_clear_line_and_nothing_starts(stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", stack.port)):
+        refused = stack.run()
+    assert refused.returncode == 2
+    assert refused.stdout.startswith(f"Port {stack.port} is busy (setting PORT): ")
+    assert len(refused.stdout.splitlines()) == 1
+    assert not (stack.folder / "log" / "web.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("PORT", "eighty", "Wrong setting: PORT: not a valid integer"),
+        ("ML_SERVICE_API_KEY", "", "Wrong setting: ML_SERVICE_API_KEY: must be set"),
+        ("FLOWER_BASIC_AUTH", "", "Wrong setting: FLOWER_BASIC_AUTH: must be set"),
+    ],
+)
+def test_wrong_setting_is_one_readable_line(stack: Stack, name: str, value: str, line: str) -> None:
+    stack.environment[name] = value
+    refused = stack.run()
+    assert refused.returncode == 2
+    assert (refused.stderr + refused.stdout).startswith(line)
+    assert len((refused.stderr + refused.stdout).splitlines()) == 1
