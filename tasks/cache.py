@@ -58,38 +58,41 @@ class VerdictCache:
         self._broken_until = 0.0
         self._lock = threading.Lock()
 
-    def get(
-        self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str | None = None
-    ) -> bytes | None:
-        """The cached verdict as a JSON body with `cached: true`, or None.
+    def get(self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str) -> bytes | None:
+        """The cached verdict for exactly this reading as a JSON body with `cached: true`, or None.
 
-        With `fingerprint`, only a verdict for exactly that reading; in any case only one of the model
-        version in force. Blocks 0.3 s at most; an unreachable cache is a miss.
+        Blocks 0.3 s at most; an unreachable cache is a miss.
         """
         if time.monotonic() < self._broken_until:
             return None
         try:
-            body, versions = cast(
-                list[bytes | None], self._redis.mget(cache_key(kind, charger_id, tenant), VERSIONS_KEY)
-            )
+            body = self.newest(kind, charger_id, tenant, fingerprint=fingerprint)
         except RedisError as error:
             self._trip(error)
             return None
-        verdict = _decode(body)
-        in_force = _decode(versions)
+        metrics.CACHE_LOOKUPS.labels(kind=kind, result="miss" if body is None else "hit").inc()
+        return body
+
+    def newest(
+        self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str | None = None
+    ) -> bytes | None:
+        """The same whatever its reading was, unless `fingerprint` names one.
+
+        Only a verdict of the model version in force counts. Raises `redis.RedisError`.
+        """
+        body, versions = cast(
+            list[bytes | None], self._redis.mget(cache_key(kind, charger_id, tenant), VERSIONS_KEY)
+        )
+        verdict, in_force = _decode(body), _decode(versions)
+        if verdict is None or in_force is None:
+            return None
         hit = (
-            verdict is not None
-            and in_force is not None
-            and isinstance(verdict.get("fingerprint"), str)
+            isinstance(verdict.get("fingerprint"), str)
             and verdict.get("model_version") == in_force.get(kind)
             and verdict.get("charger_id") == charger_id
             and fingerprint in (None, verdict["fingerprint"])
         )
-        metrics.CACHE_LOOKUPS.labels(kind=kind, result="hit" if hit else "miss").inc()
-        if not hit or verdict is None:
-            return None
-        verdict["cached"] = True
-        return orjson.dumps(verdict)
+        return orjson.dumps(verdict | {"cached": True}) if hit else None
 
     def put_all(self, verdicts: list[tuple[Kind, str | None, dict[str, Any], bytes]]) -> None:
         """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import metrics
-from errors import PredictionTimeout, QueueFull, ScoringFailed, ServiceError
+from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ScoringFailed, ServiceError
 from models.reading import Kind, Reading
 from settings import Settings
 from tasks.cache import VerdictCache
@@ -64,7 +64,9 @@ class Gate:
         self._cache = cache
         self._sender = Sender(settings)
         self._sweeper = ExpiredSweeper(settings, Queues.SINGLE)
-        self._inbox = Inbox(settings, on_reply=self._on_reply, on_tick=self._on_tick)
+        self._inbox = Inbox(
+            settings, on_reply=self._on_reply, on_tick=self._on_tick, on_unreachable=self._fail_pending
+        )
         self._lock = threading.Lock()
         self._pending: OrderedDict[EntryKey, _Entry] = OrderedDict()
         self._entries: dict[EntryKey, _Entry] = {}  # pending and under way: what a new request may join
@@ -150,11 +152,17 @@ class Gate:
         except ServiceError as error:
             with self._lock:
                 self._flights.pop(batch_id, None)
-                waiting = list(self._pending.items())
-                self._pending.clear()
-            # Those that wait behind would meet the same fault, one time-out later each.
-            for key, entry in [*flight.entries, *waiting]:
+            for key, entry in flight.entries:
                 self._settle(key, entry, error=error)
+            self._fail_pending()
+
+    def _fail_pending(self) -> None:
+        """The broker is gone: those that wait to be sent would only meet the same fault, later."""
+        with self._lock:
+            waiting = list(self._pending.items())
+            self._pending.clear()
+        for key, entry in waiting:
+            self._settle(key, entry, error=BrokerUnavailable("The task queue cannot be reached."))
 
     def _on_reply(self, batch_id: str, answers: list[Answer]) -> None:
         with self._lock:

@@ -26,10 +26,11 @@ RECONNECT_PAUSE_S: Final = 0.2
 
 
 class Inbox:
-    """Calls `on_reply(batch_id, answers)` for each reply and `on_tick()` at least every 0.25 s.
+    """Calls `on_reply(batch_id, answers)` for each reply, `on_tick()` about every 0.25 s.
 
-    Both are called in the inbox's own thread and must not block for long. While Redis is unreachable only
-    ticks come; the list is looked at again as soon as Redis is back. A list whose process is gone expires.
+    `on_unreachable()` comes instead of replies while Redis cannot be reached, about once a second; the list
+    is looked at again as soon as Redis is back. All three are called in the inbox's own thread and must not
+    block for long. A list whose process is gone expires.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Inbox:
         *,
         on_reply: Callable[[str, list[Answer]], None],
         on_tick: Callable[[], None],
+        on_unreachable: Callable[[], None] = lambda: None,
     ) -> None:
         self.address: Final = f"ml:reply:{uuid.uuid4().hex}"
         self._redis = connect(settings.redis_url, timeout_s=POLL_S * 4)
         self._on_reply = on_reply
         self._on_tick = on_tick
+        self._on_unreachable = on_unreachable
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
 
@@ -55,16 +58,20 @@ class Inbox:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            popped, reachable = None, True
             try:
                 popped = self._redis.blpop([self.address], timeout=POLL_S)
             except RedisError as error:
                 log.debug("reply list unreachable: %s", error)
-                popped = None
-                time.sleep(RECONNECT_PAUSE_S)
+                reachable = False
             try:
                 if popped:
                     self._on_reply(*decode_reply(cast(bytes, popped[1])))
+                if not reachable:
+                    self._on_unreachable()
                 self._on_tick()
             except Exception:
                 # This thread answers every caller of the process; one bad reply must not end it.
                 log.exception("reply could not be handled")
+            if not reachable:
+                time.sleep(RECONNECT_PAUSE_S)

@@ -122,7 +122,7 @@ class JobStore:
     """Jobs of one Redis server. Every method raises `redis.RedisError` when it is unreachable."""
 
     def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
-        self._redis: Redis = redis or connect(settings.redis_url, timeout_s=5.0)
+        self._redis: Redis = redis or connect(settings.redis_url)
         self._retention_s = settings.job_retention_s
         self._chunk_rows = settings.batch_chunk_rows
         self._begin = self._redis.register_script(_BEGIN)

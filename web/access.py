@@ -1,0 +1,75 @@
+"""Who asks: request id, API key with its roles, tenant. Runs before every request."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import uuid
+from typing import Final
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import Forbidden, Unauthorized
+
+from errors import FieldError, InvalidReading
+from models.reading import TENANT_ID_PATTERN
+from settings import Settings
+
+API_PREFIX: Final = "/api/v1"
+REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
+# Endpoints that need another role than the method says (see `_role_needed`).
+ADMIN_PATHS: Final = re.compile(r"/api/v1/models/.+")
+
+
+def register(app: Flask, settings: Settings) -> None:
+    keys = [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
+
+    def identify() -> None:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.tenant = None
+        protected = request.path.startswith(API_PREFIX + "/") or (
+            settings.metrics_require_key
+            and (request.path == "/metrics" or request.path.startswith("/health"))
+        )
+        if not protected:
+            return
+        roles = _roles(request.headers.get("X-API-Key"), keys)
+        if not roles:
+            raise Unauthorized("The header X-API-Key is missing or names no valid key.")
+        needed = _role_needed(request.method, request.path)
+        if not roles & needed:
+            raise Forbidden(f"This key lacks the role {' or '.join(sorted(needed))}.")
+        tenant = request.headers.get("X-Tenant-ID")
+        if tenant is not None:
+            if not TENANT_ID.match(tenant):
+                detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
+                raise InvalidReading([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
+            g.tenant = tenant
+
+    def stamp(response: Response) -> Response:
+        response.headers["X-Request-ID"] = g.get("request_id", "")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response
+
+    app.before_request(identify)
+    app.after_request(stamp)
+
+
+def _roles(given: str | None, keys: list[tuple[bytes, frozenset[str]]]) -> frozenset[str]:
+    """The roles of a key. Every known key is compared, in constant time each, whichever matches."""
+    presented = (given or "").encode("utf-8", "surrogateescape")
+    roles: frozenset[str] = frozenset()
+    for key, its_roles in keys:
+        if hmac.compare_digest(key, presented):
+            roles = its_roles
+    return roles
+
+
+def _role_needed(method: str, path: str) -> frozenset[str]:
+    """Whoever may ask for predictions may also read what came of it."""
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return frozenset({"read", "predict"})
+    if ADMIN_PATHS.fullmatch(path):
+        return frozenset({"admin"})
+    return frozenset({"predict"})

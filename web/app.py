@@ -1,0 +1,89 @@
+"""`create_app`: the Flask application with its blueprints, error handler and documentation."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from flask import Flask, Response, g, request
+from flask_smorest import Api
+from flask_swagger_ui import get_swaggerui_blueprint
+
+import metrics
+from settings import Settings
+from web import access, chargers, errors, health, jobs, models, predictions
+from web.services import EXTENSION, Services
+
+FIRST_LOOK_S: Final = 1.5
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application. Connects to nothing that must be there: it starts, and says so, with Redis down."""
+    app = Flask("evzone-ml", static_folder=None)
+    app.config.update(
+        API_TITLE="EVzone ML Service",
+        API_VERSION=health.VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+        # Flask's own limit; views of single predictions lower it.
+        MAX_CONTENT_LENGTH=settings.max_batch_bytes,
+    )
+    app.url_map.strict_slashes = False  # /docs answers without a redirect
+    app.extensions[EXTENSION] = Services(settings)
+    _measure(app)
+    access.register(app, settings)
+    api = _DocumentedApi(app, spec_kwargs={"info": {"description": _DESCRIPTION}, **_SECURITY})
+    for blueprint in (
+        predictions.blueprint,
+        jobs.submission,
+        jobs.blueprint,
+        chargers.blueprint,
+        models.blueprint,
+        health.blueprint,
+    ):
+        api.register_blueprint(blueprint)
+    api.spec.components.security_scheme(
+        "ApiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "From your .env."}
+    )
+    app.register_blueprint(
+        get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "EVzone ML Service"})
+    )
+    errors.register(app)
+    app.extensions[EXTENSION].monitor.wait_first(FIRST_LOOK_S)
+    return app
+
+
+class _DocumentedApi(Api):
+    """flask-smorest without its own error body: `web/errors.py` has the only one."""
+
+    def _register_error_handlers(self) -> None:
+        """Nothing: registered once, for every error, in `web/errors.py`."""
+
+
+_DESCRIPTION: Final = (
+    "Predictive maintenance for EV chargers. Errors are RFC 9457 problem documents; every response carries "
+    "`X-Request-ID`. Times are RFC 3339 in UTC."
+)
+_SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
+
+
+def _measure(app: Flask) -> None:
+    def start() -> None:
+        g.started = time.perf_counter()
+
+    def observe(response: Response) -> Response:
+        endpoint = request.endpoint or "none"
+        metrics.HTTP_REQUESTS.labels(
+            endpoint=endpoint, method=_known_method(request.method), status=response.status_code
+        ).inc()
+        metrics.HTTP_SECONDS.labels(endpoint=endpoint).observe(time.perf_counter() - g.started)
+        return response
+
+    app.before_request(start)
+    app.after_request(observe)
+
+
+def _known_method(method: str) -> str:
+    """Labels are bounded, methods that callers make up are not."""
+    return method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"

@@ -1,0 +1,65 @@
+"""From a request to a `Reading` or to the rows of a batch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import g, request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from errors import FieldError, InvalidReading
+from models.reading import Reading, decode_json, parse_reading
+from web.services import services
+
+
+def json_body(limit_bytes: int) -> Any:
+    """The decoded body. Raises `MalformedBody`, and werkzeug's 413 and 415."""
+    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+        raise UnsupportedMediaType("Send Content-Type: application/json.")
+    request.max_content_length = limit_bytes
+    return decode_json(request.get_data(cache=False))
+
+
+def prediction_request() -> Reading:
+    """The reading of a `{charger_id, metrics}` body. Raises `InvalidReading`, naming each wrong field."""
+    body = json_body(services().settings.max_body_bytes)
+    if not isinstance(body, dict):
+        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
+    found = [
+        FieldError(f"/{name}", "Missing data for required field.", "required")
+        for name in ("charger_id", "metrics")
+        if name not in body
+    ]
+    charger_id = body.get("charger_id")
+    if "charger_id" in body and not isinstance(charger_id, str):
+        found.append(FieldError("/charger_id", "Not a valid string.", "type"))
+    reading = None
+    if "metrics" in body:
+        try:
+            reading = parse_reading(body["metrics"], now=datetime.now(UTC), pointer="/metrics")
+        except InvalidReading as error:
+            found += error.errors
+    if reading is not None and not found and charger_id != reading.charger_id:
+        found.append(FieldError("/charger_id", "Must be equal to /metrics/charger_id.", "mismatch"))
+    if found or reading is None:
+        raise InvalidReading(found)
+    g.charger_id = reading.charger_id
+    return reading
+
+
+def batch_rows() -> list[Any]:
+    """The rows of a `{"chargers": […]}` body, each as it was sent. Raises `InvalidReading`."""
+    settings = services().settings
+    body = json_body(settings.max_batch_bytes)
+    if not isinstance(body, dict):
+        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
+    if "chargers" not in body:
+        raise InvalidReading([FieldError("/chargers", "Missing data for required field.", "required")])
+    rows = body["chargers"]
+    if not isinstance(rows, list):
+        raise InvalidReading([FieldError("/chargers", "Must be a list of readings.", "type")])
+    if not 1 <= len(rows) <= settings.max_batch_rows:
+        detail = f"Must hold 1 to {settings.max_batch_rows} readings."
+        raise InvalidReading([FieldError("/chargers", detail, "range")])
+    return rows

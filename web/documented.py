@@ -1,0 +1,60 @@
+"""Decorators that say in `/openapi.json` what a view takes and answers.
+
+Bodies are decoded by `web/bodies.py` and verdicts are sent as the workers encoded them, so that these
+schemas describe without costing anything for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from flask_smorest import Blueprint
+from marshmallow import Schema
+
+from web.schemas import ProblemSchema
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+PROBLEM_TYPE: Final = "application/problem+json"
+PROBLEMS: Final = {
+    400: "The body is not JSON.",
+    401: "The key is missing or wrong.",
+    403: "The key lacks the role.",
+    404: "Not there.",
+    409: "Contradicts an earlier request.",
+    413: "The body is too large.",
+    415: "The content type is not supported.",
+    422: "A field is wrong; `errors` names each.",
+    500: "Something went wrong in the service.",
+    503: "Cannot be accepted now; see Retry-After.",
+    504: "No verdict before the deadline; see Retry-After and Location.",
+}
+TENANT_HEADER: Final = {
+    "name": "X-Tenant-ID",
+    "in": "header",
+    "required": False,
+    "description": "Separates cache, fleet and jobs.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+}
+
+
+def takes(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
+    """The view takes a JSON body of this schema."""
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    decorate: Callable[[View], View] = blueprint.doc(requestBody=body)
+    return decorate
+
+
+def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
+    """The view may answer with these problems, besides 401, 403, 422 for the tenant, 500 and 503."""
+
+    def decorate(view: View) -> View:
+        for status in sorted({401, 403, 422, 500, 503, *statuses}):
+            view = blueprint.alt_response(
+                status, schema=ProblemSchema, description=PROBLEMS[status], content_type=PROBLEM_TYPE
+            )(view)
+        documented: View = blueprint.doc(parameters=[TENANT_HEADER])(view)
+        return documented
+
+    return decorate

@@ -1,0 +1,84 @@
+"""`/health`, `/health/ready` and `/metrics`: answered from what the monitor knows, never by waiting."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import orjson
+from flask import Response
+from flask_smorest import Blueprint
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest, multiprocess
+from prometheus_client import REGISTRY as DEFAULT_REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+
+from tasks.monitor import Snapshot
+from web import schemas
+from web.services import services
+
+SERVICE: Final = "evzone-ml-service"
+VERSION: Final = "0.1.0"
+
+blueprint = Blueprint("health", __name__, description="For operations.")
+
+
+@blueprint.route("/health")
+@blueprint.response(200, schemas.HealthSchema)
+def health() -> Response:
+    """200 while the process lives; what is down is in `checks`"""
+    snapshot = services().monitor.snapshot
+    return _json(_document("healthy" if snapshot.healthy else "degraded", snapshot))
+
+
+@blueprint.route("/health/ready")
+@blueprint.response(200, schemas.HealthSchema)
+@blueprint.alt_response(503, schema=schemas.HealthSchema, description="No prediction can be served now.")
+def ready() -> Response:
+    """503 unless a prediction can be served now"""
+    snapshot = services().monitor.snapshot
+    document = _document("healthy" if snapshot.healthy else "degraded", snapshot)
+    return _json(document, status=200 if snapshot.ready else 503)
+
+
+@blueprint.route("/metrics")
+@blueprint.response(200, {"type": "string"}, content_type="text/plain", description="Prometheus text format.")
+def metrics_page() -> Response:
+    """Metrics of all processes on this host, and the queues' lengths"""
+    registry = CollectorRegistry()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped there
+    else:
+        registry.register(DEFAULT_REGISTRY)
+    registry.register(_SnapshotCollector(services().monitor.snapshot))
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+class _SnapshotCollector:
+    """Gauges from the monitor's newest look."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> list[Metric]:
+        tasks = GaugeMetricFamily("ml_queue_tasks", "Tasks waiting in the queue.", labels=["queue"])
+        for queue, length in self._snapshot.queue_lengths.items():
+            tasks.add_metric([queue], length)
+        up = GaugeMetricFamily("ml_up", "1 if this part is there, by the last look.", labels=["part"])
+        for name, check in self._snapshot.checks.items():
+            up.add_metric([name], float(check.state == "ok"))
+        return [tasks, up]
+
+
+def _document(status: str, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "status": status,
+        "service": SERVICE,
+        "version": VERSION,
+        "checks": {
+            name: {"status": check.state, "detail": check.detail} for name, check in snapshot.checks.items()
+        },
+    }
+
+
+def _json(document: dict[str, Any], *, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status=status, content_type="application/json")

@@ -1,0 +1,71 @@
+"""`/api/v1/predictions`: single predictions and the cache."""
+
+from __future__ import annotations
+
+from flask import Response, g
+from flask.views import MethodView
+from flask_smorest import Blueprint
+
+from errors import UnknownCharger
+from models.reading import Kind
+from web import schemas
+from web.bodies import prediction_request
+from web.documented import refuses, takes
+from web.services import services
+
+blueprint = Blueprint(
+    "predictions",
+    __name__,
+    url_prefix="/api/v1/predictions",
+    description="Will it fail, when, why, what to do, at which cost?",
+)
+
+
+def _predict(kind: Kind) -> Response:
+    body = services().gate.predict(kind, prediction_request(), g.tenant)
+    return Response(body, content_type="application/json")
+
+
+@blueprint.route("/failure", methods=["POST"])
+@takes(blueprint, schemas.PredictionRequestSchema)
+@blueprint.response(200, schemas.FailurePredictionSchema)
+@refuses(blueprint, 400, 413, 415, 422, 504)
+def predict_failure() -> Response:
+    """Probability of failure within 1, 7 and 30 days, with reasons and next steps"""
+    return _predict("failure")
+
+
+@blueprint.route("/maintenance", methods=["POST"])
+@takes(blueprint, schemas.PredictionRequestSchema)
+@blueprint.response(200, schemas.MaintenanceScheduleSchema)
+@refuses(blueprint, 400, 413, 415, 422, 504)
+def predict_maintenance() -> Response:
+    """When a visit is cheapest, and what it saves"""
+    return _predict("maintenance")
+
+
+@blueprint.route("/anomaly", methods=["POST"])
+@takes(blueprint, schemas.PredictionRequestSchema)
+@blueprint.response(200, schemas.AnomalyVerdictSchema)
+@refuses(blueprint, 400, 413, 415, 422, 504)
+def detect_anomaly() -> Response:
+    """Whether the reading is unlike the fleet's, and in what"""
+    return _predict("anomaly")
+
+
+@blueprint.route("/<string:charger_id>")
+class CachedPrediction(MethodView):
+    @blueprint.response(200, schemas.FailurePredictionSchema)
+    @refuses(blueprint, 404)
+    def get(self, charger_id: str) -> Response:
+        """The newest cached failure prediction of a charger"""
+        body = services().cache.newest("failure", charger_id, g.tenant)
+        if body is None:
+            raise UnknownCharger(f"No prediction of charger {charger_id} is cached.")
+        return Response(body, content_type="application/json")
+
+    @blueprint.response(204)
+    @refuses(blueprint)
+    def delete(self, charger_id: str) -> None:
+        """Forget the cached predictions of a charger"""
+        services().cache.delete(charger_id, g.tenant)

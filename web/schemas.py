@@ -1,0 +1,263 @@
+"""HTTP envelopes, for validation and for `/openapi.json`. Units and meanings are in the descriptions."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from models.reading import CHARGER_ID_PATTERN, ReadingSchema
+from tasks.jobs import JOB_KINDS
+from tasks.jobs import STATUSES as JOB_STATUSES
+
+MAX_PAGE: Final = 1000
+
+
+def _time(description: str, *, allow_none: bool = False) -> fields.String:
+    return fields.String(
+        required=True, allow_none=allow_none, metadata={"description": description, "format": "date-time"}
+    )
+
+
+def _text(description: str, **kwargs: Any) -> fields.String:
+    return fields.String(required=True, metadata={"description": description}, **kwargs)
+
+
+def _number(description: str, **kwargs: Any) -> fields.Float:
+    return fields.Float(required=True, metadata={"description": description}, **kwargs)
+
+
+class FieldProblemSchema(Schema):
+    pointer = _text("RFC 6901 pointer into the body, or /query/… and /headers/….")
+    detail = _text("What is wrong with this field.")
+    code = _text("The same in one word.")
+
+
+class ProblemSchema(Schema):
+    """RFC 9457."""
+
+    type = _text("A URN that names the kind of problem.")
+    title = _text("The status in words.")
+    status = fields.Integer(required=True)
+    detail = _text("What happened, for a person.")
+    code = _text("The kind of problem in one word, for a program.")
+    request_id = _text("Also in the header X-Request-ID.", allow_none=True)
+    errors = fields.List(fields.Nested(FieldProblemSchema), metadata={"description": "For 422."})
+
+
+class PredictionRequestSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    charger_id = fields.String(
+        required=True,
+        metadata={
+            "description": "Equal to the reading's.",
+            "example": "EVZ-0042",
+            "pattern": CHARGER_ID_PATTERN.replace("(?!\\n)", ""),
+        },
+    )
+    metrics = fields.Nested(ReadingSchema, required=True)
+
+
+class FactorSchema(Schema):
+    factor = _text("What counts, in words.")
+    value = fields.Raw(required=True, allow_none=True, metadata={"description": "As measured."})
+    direction = _text(
+        "Whether it raises the probability.", validate=validate.OneOf(["increases", "decreases"])
+    )
+    weight = _number("Contribution to the 30-day log-odds, against the fleet's base rate.")
+
+
+class HorizonsSchema(Schema):
+    d1 = fields.Float(required=True, data_key="1d", metadata={"description": "Within 1 day."})
+    d7 = fields.Float(required=True, data_key="7d", metadata={"description": "Within 7 days."})
+    d30 = fields.Float(required=True, data_key="30d", metadata={"description": "Within 30 days."})
+
+
+class WindowSchema(Schema):
+    start = _time("Earliest likely moment.", allow_none=True)
+    end = _time("Latest likely moment.", allow_none=True)
+
+
+class _VerdictSchema(Schema):
+    charger_id = _text("The charger.")
+    tenant_id = _text("From X-Tenant-ID.", allow_none=True)
+    model_version = _text("The version that answered.")
+    reading_timestamp = _time("When the scored reading was taken.")
+    timestamp = _time("When it was scored.")
+    cached = fields.Boolean(required=True, metadata={"description": "Answered from the cache."})
+    degraded = fields.Boolean(required=True, metadata={"description": "Scored without the queue."})
+    fingerprint = _text("Equal for equal readings.")
+
+
+class FailurePredictionSchema(_VerdictSchema):
+    failure_probability = _number("Of a failure within 30 days, 0 to 1.")
+    horizons = fields.Nested(HorizonsSchema, required=True)
+    predicted_failure_date = _time("Null when failure in 30 days is less likely than not.", allow_none=True)
+    predicted_failure_window = fields.Nested(WindowSchema, required=True, allow_none=True)
+    confidence = _number("0 to 1; see docs/models.md.")
+    recommended_action = _text(
+        "The most urgent step's deadline.",
+        validate=validate.OneOf(["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]),
+    )
+    recommended_actions = fields.List(
+        fields.Raw(), required=True, metadata={"description": "Steps in order, remote ones first."}
+    )
+    top_contributing_factors = fields.List(fields.Nested(FactorSchema), required=True)
+    in_failure = fields.Boolean(required=True, metadata={"description": "The reading itself is FAULTY."})
+
+
+class CostBenefitSchema(Schema):
+    preventive_maintenance_cost = _number("In `currency`.")
+    expected_failure_cost = _number("In `currency`.")
+    net_savings = _number("In `currency`.")
+    currency = _text("ISO 4217.")
+
+
+class MaintenanceScheduleSchema(_VerdictSchema):
+    recommended_date = _time("When a visit is cheapest.")
+    urgency = _text("How soon.", validate=validate.OneOf(["LOW", "MEDIUM", "HIGH", "CRITICAL"]))
+    estimated_downtime_hours = _number("Hours out of service for the planned work.")
+    cost_benefit = fields.Nested(CostBenefitSchema, required=True)
+    rationale = fields.List(fields.String(), required=True)
+
+
+class AnomalyVerdictSchema(_VerdictSchema):
+    is_anomaly = fields.Boolean(required=True)
+    anomaly_score = _number("0 to 100.")
+    anomaly_type = _text("What kind, if any.", allow_none=True)
+    deviation = fields.Dict(
+        keys=fields.String(),
+        values=fields.Float(),
+        required=True,
+        metadata={"description": "z of each deviating feature against the training fleet."},
+    )
+
+
+class BatchRequestSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    chargers = fields.List(
+        fields.Raw(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={
+            "description": "Readings (schema Reading). One that is wrong becomes a failed row and does not "
+            "stop the others.",
+            "example": [{"charger_id": "EVZ-0042", "connector_status": "CHARGING", "temperature": 41.0}],
+        },
+    )
+
+
+class BatchQuerySchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    kind = fields.String(load_default="failure", validate=validate.OneOf(JOB_KINDS))
+    store = fields.Boolean(
+        load_default=True,
+        truthy={"true"},
+        falsy={"false"},
+        metadata={
+            "description": "Write the verdicts to cache and fleet store.",
+            "enum": ["true", "false"],
+            "type": "string",
+        },
+    )
+
+
+class JobSchema(Schema):
+    job_id = _text("Names the job in the other calls.")
+    tenant_id = _text("From X-Tenant-ID.", allow_none=True)
+    kind = _text("What was asked.", validate=validate.OneOf(JOB_KINDS))
+    status = _text("Where it stands.", validate=validate.OneOf(JOB_STATUSES))
+    total = fields.Integer(required=True, metadata={"description": "Rows."})
+    done = fields.Integer(required=True, metadata={"description": "Rows with a result or an error."})
+    failed = fields.Integer(required=True, metadata={"description": "Rows whose result is an error."})
+    progress = _number("0 to 1.")
+    created_at = _time("Accepted.")
+    started_at = _time("First chunk begun.", allow_none=True)
+    finished_at = _time("Ended.", allow_none=True)
+    eta_seconds = _number("Seconds until the end at the rate so far.", allow_none=True)
+
+
+class BatchResultSchema(Schema):
+    job_id = _text("The job.")
+    predictions = fields.List(fields.Raw(), required=True)
+    total = fields.Integer(required=True)
+    timestamp = _time("When the job ended.")
+
+
+class PageQuerySchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    limit = fields.Integer(
+        load_default=100,
+        validate=validate.Range(min=1, max=MAX_PAGE),
+        metadata={"description": "Items a page."},
+    )
+    cursor = fields.Integer(
+        load_default=0,
+        validate=validate.Range(min=0, max=2**31 - 1),
+        metadata={"description": "`next` of the page before."},
+    )
+
+
+class JobsQuerySchema(PageQuerySchema):
+    status = fields.String(load_default=None, validate=validate.OneOf(JOB_STATUSES))
+
+
+class FleetQuerySchema(PageQuerySchema):
+    sort = fields.String(load_default="risk", validate=validate.OneOf(["risk"]))
+
+
+class PageSchema(Schema):
+    items = fields.List(fields.Raw(), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "Cursor of the next page; null at the end."}
+    )
+    total = fields.Integer(metadata={"description": "How many there are in all."})
+
+
+class JobPageSchema(PageSchema):
+    items = fields.List(fields.Nested(JobSchema), required=True)
+
+
+class ModelSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    name = _text("failure, maintenance or anomaly.")
+    version = _text("The version folder's name.")
+    type = _text("What kind of model.")
+    status = _text("active, or partial while workers differ.")
+    loaded_at = _time("When the worker loaded it.", allow_none=True)
+    trained_at = _time("When it was trained.", allow_none=True)
+    trained_on = fields.Raw(required=True, allow_none=True)
+    metrics = fields.Raw(required=True, allow_none=True)
+
+
+class ModelsSchema(Schema):
+    models = fields.List(fields.Nested(ModelSchema), required=True)
+    total = fields.Integer(required=True)
+
+
+class ReloadSchema(Schema):
+    status = _text("reloaded, or requested while some worker has not answered yet.")
+    workers = fields.Integer(required=True, metadata={"description": "Worker processes that hold models."})
+    models = fields.List(fields.Nested(ModelSchema), required=True)
+
+
+class CheckSchema(Schema):
+    status = _text("ok, down or absent.")
+    detail = _text("For a person.")
+
+
+class HealthSchema(Schema):
+    status = _text("healthy or degraded.", validate=validate.OneOf(["healthy", "degraded"]))
+    service = _text("This service's name.")
+    version = _text("This service's version.")
+    checks = fields.Dict(keys=fields.String(), values=fields.Nested(CheckSchema), required=True)

@@ -1,0 +1,39 @@
+"""What the views of one web process share."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from flask import current_app
+
+from settings import Settings
+from tasks.cache import VerdictCache
+from tasks.connection import connect
+from tasks.fleet import FleetStore
+from tasks.gate import Gate
+from tasks.jobs import JobStore
+from tasks.monitor import Monitor
+from tasks.sender import Sender
+
+EXTENSION: Final = "evzone-ml"
+
+
+class Services:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.redis = connect(settings.redis_url)
+        self.cache = VerdictCache(settings)
+        self.gate = Gate(settings, self.cache)
+        self.sender = Sender(settings)
+        self.jobs = JobStore(settings)
+        self.fleet = FleetStore(settings)
+        self.monitor = Monitor(settings)
+
+    def close(self) -> None:
+        self.gate.close()
+        self.monitor.close()
+
+
+def services() -> Services:
+    """The services of the app that handles this request."""
+    return cast(Services, current_app.extensions[EXTENSION])
