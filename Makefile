@@ -6,6 +6,10 @@ PY := .venv/bin/python
 UV_VERSION := 0.13.9
 LOCK := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
+# Packages are compiled when first used (see stack/install.py). Where Python is told to keep nothing of that,
+# every start of every process would compile them anew, and take seconds longer.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check format lock clean installed installed-dev
 
