@@ -1,0 +1,115 @@
+"""The Kafka clients, with every option that differs from kafka-python's default and why; and the topics."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import TopicAlreadyExistsError, for_code
+
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_MS: Final = 3_000
+REQUEST_TIMEOUT_MS: Final = 10_000
+# A member that died is noticed after this long; its partitions stand still until then.
+SESSION_TIMEOUT_MS: Final = 12_000
+# The others wait for this member in a rebalance at most this long; no step of the loop takes half of it.
+MAX_POLL_INTERVAL_MS: Final = 120_000
+# A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.
+DEAD_LETTER_MAX_BYTES: Final = 4_000_000
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": [server.strip() for server in settings.kafka_bootstrap_servers.split(",")],
+        "client_id": f"{settings.kafka_group_id}-{socket.gethostname()}-{os.getpid()}",
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+        # Back within two seconds of the broker (default: up to 30 s).
+        "reconnect_backoff_max_ms": 2_000,
+    }
+
+
+def make_consumer(settings: Settings) -> KafkaConsumer:
+    """A consumer that gives out bytes and commits nothing by itself.
+
+    Blocks 3 s at most. Raises `KafkaError` when no broker answers.
+    """
+    return KafkaConsumer(
+        **_common(settings),
+        group_id=settings.kafka_group_id,
+        enable_auto_commit=False,  # would commit what was fetched, not what has an outcome
+        auto_offset_reset="earliest",  # "latest" skips what came while nobody was there
+        isolation_level="read_committed",
+        # A joining member takes over some partitions; the default ones stop every member meanwhile.
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+        # Some brokers look for new records only at the end of this wait.
+        fetch_max_wait_ms=100,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        max_poll_records=settings.kafka_max_poll_records,
+    )
+
+
+def make_producer(settings: Settings) -> KafkaProducer:
+    """A producer whose records are acknowledged by all replicas, once each, in order.
+
+    Blocks 3 s at most. Raises `KafkaError` when no broker answers.
+    """
+    return KafkaProducer(
+        **_common(settings),
+        acks="all",
+        max_block_ms=5_000,
+        delivery_timeout_ms=REQUEST_TIMEOUT_MS + 2_000,
+        linger_ms=1,
+        batch_size=131_072,
+        max_request_size=DEAD_LETTER_MAX_BYTES,
+    )
+
+
+def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing. Raises `KafkaError` when no broker answers.
+
+    Whoever may not create topics, or even list them, has them created by somebody else: that is logged, and
+    the consumer goes on and waits for them.
+    """
+    admin = KafkaAdminClient(**_common(settings))
+    try:
+        wanted: dict[str, dict[str, Any]] = {
+            topic: {"num_partitions": settings.kafka_topic_partitions, "replication_factor": -1}
+            for topic in (
+                settings.kafka_topic_metrics,
+                settings.kafka_topic_predictions,
+                settings.kafka_topic_dead_letters,
+                settings.kafka_topic_failure_alerts,
+                settings.kafka_topic_anomalies,
+            )
+        }
+        wanted[settings.kafka_topic_dead_letters]["configs"] = {
+            "max.message.bytes": str(DEAD_LETTER_MAX_BYTES)
+        }
+        present = set(admin.list_topics())
+        missing = {topic: options for topic, options in wanted.items() if topic not in present}
+        if not missing:
+            return
+        answer = admin.create_topics(missing, raise_errors=False, timeout_ms=REQUEST_TIMEOUT_MS)
+        for topic in answer["topics"]:
+            error = for_code(topic["error_code"])
+            if topic["error_code"] == 0:
+                log.info(
+                    "created topic %s with %d partitions", topic["name"], settings.kafka_topic_partitions
+                )
+            elif error is not TopicAlreadyExistsError:
+                log.warning(
+                    "topic %s is missing and could not be created (%s): create it, or allow this client to",
+                    topic["name"],
+                    topic["error_message"] or error.__name__,
+                )
+    finally:
+        admin.close()

@@ -1,0 +1,115 @@
+"""Publishing outcomes and committing the offsets they stand for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    AuthorizationError,
+    CommitFailedError,
+    InvalidRecordError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RebalanceInProgressError,
+    RecordListTooLargeError,
+)
+
+from consumers.offsets import Partition, Round
+from errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+PUBLISH_TIMEOUT_S: Final = 12.0
+COMMIT_TIMEOUT_MS: Final = 5_000
+# Trying again would meet the same: somebody has to change a right, a limit or a name first.
+REFUSALS: Final = (
+    AuthorizationError,
+    InvalidRecordError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TypeError,
+    ValueError,
+)
+
+
+class KafkaUnavailable(ServiceError):
+    """Raised when Kafka did not take something in time; what has no committed offset is done again."""
+
+    code = "kafka_unavailable"
+    retryable = True
+    retry_after_s = 2
+
+
+class OutcomeRefused(ServiceError):
+    """Raised when Kafka refuses an outcome for good. Going on would drop it."""
+
+    code = "outcome_refused"
+
+
+def as_trouble(error: Exception, doing: str) -> ServiceError:
+    """What a Kafka client's error means to this service."""
+    detail = f"{doing}: {type(error).__name__}: {error}"
+    return OutcomeRefused(detail) if isinstance(error, REFUSALS) else KafkaUnavailable(detail)
+
+
+class AtLeastOncePublisher:
+    """Publishes, waits for the acknowledgements, then commits: a crash in between repeats, never loses.
+
+    Readers drop repeats by `event_id`. For one thread, the one that polls the consumer.
+    """
+
+    def __init__(self, consumer: KafkaConsumer, producer: KafkaProducer) -> None:
+        self._consumer = consumer
+        self._producer = producer
+        self._acknowledged: dict[Partition, int] = {}
+
+    def publish(self, done: Round) -> None:
+        """Blocks until every record is acknowledged, about 12 s at most.
+
+        Raises `KafkaUnavailable` or `OutcomeRefused`; then nothing of the round will be committed.
+        """
+        sent = []
+        try:
+            for record in done.outgoing:
+                future = self._producer.send(
+                    record.topic, record.value, key=record.key, headers=list(record.headers)
+                )
+                sent.append((record, future))
+            self._producer.flush(PUBLISH_TIMEOUT_S)
+        except (KafkaError, TypeError, ValueError) as error:
+            raise as_trouble(error, "publishing") from error
+        for record, future in sent:
+            if future.exception is not None:
+                raise as_trouble(future.exception, f"publishing to {record.topic}") from future.exception
+        self._acknowledged.update(done.offsets)
+        self.commit()
+
+    def commit(self) -> None:
+        """Commit what is acknowledged. Blocks 5 s at most; in a rebalance it is left for later.
+
+        Raises `KafkaUnavailable`.
+        """
+        if not self._acknowledged:
+            return
+        offsets = {
+            TopicPartition(*partition): OffsetAndMetadata(offset)
+            for partition, offset in self._acknowledged.items()
+        }
+        try:
+            self._consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
+        except (CommitFailedError, RebalanceInProgressError) as error:
+            log.info("offsets are committed after the rebalance (%s)", error)
+        except KafkaError as error:
+            raise as_trouble(error, "committing offsets") from error
+        else:
+            self._acknowledged.clear()
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Partitions went to another member: a commit of theirs would turn its progress back."""
+        for partition in partitions:
+            self._acknowledged.pop(Partition(*partition), None)

@@ -1,0 +1,171 @@
+"""Bytes to readings, verdicts to bytes. Pure: no Kafka client, no clock, no environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from errors import FieldError, InvalidReading, MalformedBody, ServiceError
+from models.reading import TENANT_ID_PATTERN, Reading, decode_json, parse_reading
+
+MAX_REASON_CHARS: Final = 1000
+# A dead letter that was replayed and failed again does not carry two of each.
+DEAD_LETTER_HEADERS: Final = frozenset(
+    {
+        "x-origin-topic",
+        "x-origin-partition",
+        "x-origin-offset",
+        "x-error-code",
+        "x-error-reason",
+        "x-attempts",
+    }
+)
+_TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One record as it came. `recorded_at` is the broker's time of it, epoch seconds, None if unknown."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    recorded_at: float | None = None
+
+    @property
+    def event_id(self) -> str:
+        """The same for every attempt at this record, so that readers can drop repeats."""
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record to publish."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where outcomes go."""
+
+    predictions: str
+    dead_letters: str
+    failure_alerts: str
+    anomalies: str
+
+
+def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
+    """The reading in a record, and its tenant.
+
+    A record holds a flat reading, or `{charger_id, metrics, tenant_id|operator_id, timestamp}`. One that
+    names no time is taken to be from the moment that Kafka recorded it, so that every attempt at it gets
+    the same. Raises `MalformedBody` or `InvalidReading`.
+    """
+    if not received.value:
+        raise MalformedBody("The record is empty.")
+    document = decode_json(received.value)
+    if not isinstance(document, Mapping):
+        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
+    tenant = _tenant(document)
+    if _is_envelope(document):
+        reading = parse_reading(_unwrap(document), now=now, pointer="/metrics")
+    else:
+        reading = parse_reading(document, now=now)
+    if not reading.stated_at and received.recorded_at is not None:
+        recorded = datetime.fromtimestamp(received.recorded_at, UTC)
+        reading = replace(reading, timestamp=min(recorded, now))
+    return reading, tenant
+
+
+def _is_envelope(document: Mapping[str, Any]) -> bool:
+    # A flat reading may carry an unknown field of this name, which is ignored like any other.
+    return isinstance(document.get("metrics"), Mapping) or (
+        "metrics" in document and "connector_status" not in document
+    )
+
+
+def _unwrap(envelope: Mapping[str, Any]) -> object:
+    """The reading inside, completed by what the envelope says."""
+    metrics = envelope["metrics"]
+    if not isinstance(metrics, Mapping):
+        return metrics
+    reading = dict(metrics)
+    outer = envelope.get("charger_id")
+    if outer is not None and reading.setdefault("charger_id", outer) != outer:
+        raise InvalidReading([FieldError("/charger_id", "Must equal the charger_id in metrics.", "mismatch")])
+    if reading.get("timestamp") is None:
+        reading["timestamp"] = envelope.get("timestamp")
+    return reading
+
+
+def _tenant(document: Mapping[str, Any]) -> str | None:
+    for name in ("tenant_id", "operator_id"):
+        tenant = document.get(name)
+        if tenant is None:
+            continue
+        if not isinstance(tenant, str) or not _TENANT_ID.match(tenant):
+            raise InvalidReading(
+                [FieldError(f"/{name}", "Must be 1 to 64 characters of A-Z a-z 0-9 _ -", "range")]
+            )
+        return tenant
+    return None
+
+
+def outcome(
+    received: Received, failure: bytes, anomaly: bytes | None, *, topics: Topics, alert_threshold: float
+) -> list[Outgoing]:
+    """What is published for a scored reading: its prediction, and an alert and an anomaly where due.
+
+    `failure` and `anomaly` are verdicts as workers encode them.
+    """
+    prediction = _with_origin(received, failure)
+    key = str(prediction["charger_id"]).encode()
+    body = orjson.dumps(prediction)
+    found = [Outgoing(topics.predictions, key, body)]
+    if prediction["in_failure"] or prediction["failure_probability"] >= alert_threshold:
+        found.append(Outgoing(topics.failure_alerts, key, body))
+    if anomaly is not None:
+        verdict = _with_origin(received, anomaly)
+        if verdict["is_anomaly"]:
+            found.append(Outgoing(topics.anomalies, key, orjson.dumps(verdict)))
+    return found
+
+
+def _with_origin(received: Received, verdict: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = orjson.loads(verdict)
+    document["event_id"] = received.event_id
+    document["source"] = {
+        "topic": received.topic,
+        "partition": received.partition,
+        "offset": received.offset,
+    }
+    return document
+
+
+def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic: str) -> Outgoing:
+    """The record as it came, with where it came from and why it ends here."""
+    said = {
+        "x-origin-topic": received.topic,
+        "x-origin-partition": str(received.partition),
+        "x-origin-offset": str(received.offset),
+        "x-error-code": error.code,
+        "x-error-reason": str(error)[:MAX_REASON_CHARS],
+        "x-attempts": str(attempts),
+    }
+    kept = [(name, value or b"") for name, value in received.headers if name not in DEAD_LETTER_HEADERS]
+    added = [(name, text.encode("utf-8", "replace")) for name, text in said.items()]
+    # Kafka's client refuses a record that has neither key nor value.
+    value = b"" if received.key is None and received.value is None else received.value
+    return Outgoing(topic, received.key, value, (*kept, *added))

@@ -1,0 +1,184 @@
+"""From readings to verdicts through the queue: grouping, retries, and finding the one that does harm.
+
+Pure apart from the door it is given. What trying again cannot help is bounded: a reading that fails to
+score, or whose worker dies each time, has `MAX_ATTEMPTS` attempts alone. That workers, queue or Redis are
+away is not the reading's fault: it is tried again for as long as that lasts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from consumers.offsets import Entry
+from errors import PredictionTimeout, ScoringFailed, ServiceError
+from models.reading import Kind, Reading
+from tasks.messages import Answer, Ask
+from tasks.stream import TaskLost
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS: Final = 3
+# Readings that travel in one task: few enough that several workers share what one poll brings.
+GROUP: Final = 100
+# Tasks under way at once, so that no worker waits for this process.
+MAX_FLIGHTS: Final = 8
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 5.0
+
+
+class Door(Protocol):
+    """What `tasks/stream.py` offers; tests have one of their own."""
+
+    def ask(self, kind: Kind, reading: Reading, tenant: str | None) -> Ask: ...
+
+    def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """One reading to score. `attempts` are those that failed, `alone` those of them that it made alone."""
+
+    entry: Entry
+    reading: Reading
+    tenant: str | None
+    attempts: int = 0
+    alone: int = 0
+    pauses: int = 0
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a reading: its verdicts (that on anomaly may be missing), or the error it ends in."""
+
+    entry: Entry
+    failure: bytes = b""
+    anomaly: bytes | None = None
+    error: ServiceError | None = None
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class _Flight:
+    candidates: list[Candidate]
+    future: Future[list[Answer]]
+
+
+class Scoring:
+    """Readings that wait for verdicts or for their next attempt. For one thread; `clock` in seconds."""
+
+    def __init__(self, door: Door, *, clock: Callable[[], float]) -> None:
+        self._door = door
+        self._clock = clock
+        self._fresh: deque[Candidate] = deque()
+        # Those that were in a task that failed: each travels alone now, so that it harms no other.
+        self._again: deque[Candidate] = deque()
+        self._flights: list[_Flight] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer may come at any moment."""
+        return bool(self._flights)
+
+    def add(self, entry: Entry, reading: Reading, tenant: str | None) -> None:
+        self._fresh.append(Candidate(entry, reading, tenant))
+
+    def send(self) -> None:
+        """Send what may be sent now. Blocks 1.5 s at most, when the queue cannot be reached."""
+        while len(self._flights) < MAX_FLIGHTS:
+            group = self._next_group()
+            if not group:
+                return
+            asks = [
+                self._door.ask(kind, candidate.reading, candidate.tenant)
+                for candidate in group
+                for kind in (KIND_FAILURE, KIND_ANOMALY)
+            ]
+            flight = _Flight(group, self._door.submit(asks))
+            self._flights.append(flight)
+            if flight.future.done():
+                return  # it could not be sent; the next ones would meet the same
+
+    def collect(self) -> list[Result]:
+        """What has ended since the last call. Does not block."""
+        results: list[Result] = []
+        ended = [flight for flight in self._flights if flight.future.done()]
+        self._flights = [flight for flight in self._flights if not flight.future.done()]
+        for flight in ended:
+            results.extend(self._judge(flight))
+        return results
+
+    def _next_group(self) -> list[Candidate]:
+        now = self._clock()
+        for _ in range(len(self._again)):
+            candidate = self._again.popleft()
+            if candidate.entry.dropped:
+                continue
+            if candidate.not_before <= now:
+                return [candidate]
+            self._again.append(candidate)
+        group: list[Candidate] = []
+        while self._fresh and len(group) < GROUP and self._fresh[0].not_before <= now:
+            candidate = self._fresh.popleft()
+            if not candidate.entry.dropped:
+                group.append(candidate)
+        return group
+
+    def _judge(self, flight: _Flight) -> Iterator[Result]:
+        error = flight.future.exception()
+        if error is None:
+            answers = flight.future.result()
+            for candidate, failure, anomaly in zip(
+                flight.candidates, answers[::2], answers[1::2], strict=True
+            ):
+                yield from self._read(candidate, failure, anomaly)
+            return
+        if isinstance(error, TaskLost):
+            solitary = len(flight.candidates) == 1
+            if not solitary:
+                log.warning("a task of %d readings was lost; each goes alone now", len(flight.candidates))
+            for candidate in flight.candidates:
+                yield from self._failed(candidate, str(error), alone=solitary)
+        elif isinstance(error, ServiceError) and error.retryable:
+            self._put_back(flight.candidates)
+        else:
+            for candidate in flight.candidates:
+                yield from self._failed(candidate, str(error), alone=len(flight.candidates) == 1)
+
+    def _read(self, candidate: Candidate, failure: Answer, anomaly: Answer) -> Iterator[Result]:
+        if failure.error_code is None:
+            # A prediction without an anomaly verdict is worth more than none at all.
+            verdict = anomaly.body if anomaly.error_code is None else None
+            yield Result(candidate.entry, failure.body, verdict)
+        elif failure.error_code == PredictionTimeout.code:
+            self._put_back([candidate])
+        else:
+            # Whatever was wrong with it, it was not its neighbours: workers score each one by itself.
+            yield from self._failed(candidate, failure.error_detail, alone=True)
+
+    def _failed(self, candidate: Candidate, detail: str, *, alone: bool) -> Iterator[Result]:
+        candidate.attempts += 1
+        candidate.alone += alone
+        if candidate.alone >= MAX_ATTEMPTS:
+            reason = ScoringFailed(f"Given up after {candidate.attempts} attempts: {detail}")
+            yield Result(candidate.entry, error=reason, attempts=candidate.attempts)
+            return
+        candidate.not_before = self._clock() + (FIRST_PAUSE_S * candidate.alone)
+        self._again.append(candidate)
+
+    def _put_back(self, candidates: Sequence[Candidate]) -> None:
+        """To the front, in the order they had, after a pause that grows to `LONGEST_PAUSE_S`."""
+        for candidate in reversed(candidates):
+            pause_s = min(FIRST_PAUSE_S * 2.0**candidate.pauses, LONGEST_PAUSE_S)
+            candidate.pauses += 1
+            candidate.not_before = self._clock() + pause_s
+            (self._again if candidate.attempts else self._fresh).appendleft(candidate)
+
+
+KIND_FAILURE: Final[Kind] = "failure"
+KIND_ANOMALY: Final[Kind] = "anomaly"

@@ -1,0 +1,245 @@
+"""The loop: poll, read, have it scored, publish, commit.
+
+One thread does all of it. Records are fetched while others are being scored; what is published is, for each
+partition, in the order of arrival. Between two polls everything that was published is committed, so a
+rebalance, which happens inside `poll`, finds only records that nothing was published for: those of
+partitions that go to another member are dropped here and scored again there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+
+import metrics
+from consumers.offsets import Entry, Partition, Round, Window
+from consumers.publisher import KafkaUnavailable
+from consumers.pulse import Pulse, Status
+from consumers.records import Received, Topics, dead_letter, outcome, read
+from consumers.scoring import Result, Scoring
+from errors import ServiceError
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+# While answers are on their way `poll` waits this long for records, else that long.
+BUSY_POLL_MS: Final = 3
+IDLE_POLL_MS: Final = 200
+LOOK_EVERY_S: Final = 1.0
+# Without a connection for this long, clients are made anew and topics looked at again.
+UNCONNECTED_MOST_S: Final = 4.0
+# At the end, records under way may still be scored for this long.
+DRAIN_S: Final = 5.0
+
+
+class Publisher(Protocol):
+    """`consumers/publisher.py`, or a stand-in of a test."""
+
+    def publish(self, done: Round) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def forget(self, partitions: Iterable[Partition]) -> None: ...
+
+
+class Stream:
+    """One life of the loop, on one set of Kafka clients."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        consumer: KafkaConsumer,
+        publisher: Publisher,
+        scoring: Scoring,
+        pulse: Pulse,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._consumer = consumer
+        self._publisher = publisher
+        self._scoring = scoring
+        self._pulse = pulse
+        self._clock = clock
+        self._now = now
+        self._input = settings.kafka_topic_metrics
+        self._topics = Topics(
+            predictions=settings.kafka_topic_predictions,
+            dead_letters=settings.kafka_topic_dead_letters,
+            failure_alerts=settings.kafka_topic_failure_alerts,
+            anomalies=settings.kafka_topic_anomalies,
+        )
+        self._alert_threshold = settings.alert_threshold
+        self._round_records = 2 * settings.kafka_max_poll_records
+        self._window = Window(
+            most=8 * settings.kafka_max_poll_records,
+            most_per_partition=2 * settings.kafka_max_poll_records,
+        )
+        self._looked_at = self._connected_at = clock()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Go on until `stopping` is set, then finish what is under way within `DRAIN_S`.
+
+        Raises `KafkaUnavailable` when the clients must be made anew, `OutcomeRefused` when the process must
+        stop, and whatever kafka-python says of a broken configuration.
+        """
+        self._consumer.subscribe([self._input], listener=_Listener(self))
+        while not stopping.is_set():
+            self.step()
+        deadline = self._clock() + DRAIN_S
+        while len(self._window) and self._clock() < deadline and self._pulse.hindrance is None:
+            self._score_and_publish()
+            time.sleep(BUSY_POLL_MS / 1000)
+        self._publisher.commit()
+        log.info("stopped; %d records under way are left to the next run", len(self._window))
+
+    def step(self) -> None:
+        """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
+        self._hold_or_fetch()
+        timeout_ms = BUSY_POLL_MS if self._scoring.busy else IDLE_POLL_MS
+        for records in self._consumer.poll(timeout_ms=timeout_ms).values():
+            for record in records:
+                self._take(record)
+        self._score_and_publish()
+        self._look_around()
+
+    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions go to another member: nothing of them may be published or committed here any more."""
+        lost = [Partition(*partition) for partition in partitions]
+        self._publisher.forget(lost)
+        dropped = self._window.drop(lost)
+        log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
+
+    def _hold_or_fetch(self) -> None:
+        """Pause what should not be fetched now, resume the rest."""
+        held = self._pulse.hindrance is not None
+        assigned = self._consumer.assignment()
+        paused = self._consumer.paused()
+        unwanted = {tp for tp in assigned if held or self._window.full(Partition(*tp))}
+        self._consumer.pause(*(unwanted - paused))
+        self._consumer.resume(*((paused & assigned) - unwanted))
+
+    def _take(self, record: ConsumerRecord) -> None:
+        received = Received(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            recorded_at=record.timestamp / 1000 if record.timestamp > 0 else None,
+        )
+        entry = self._window.add(received)
+        try:
+            reading, tenant = read(received, now=self._now())
+        except ServiceError as error:
+            self._bury(entry, error, attempts=1)
+        except Exception as error:
+            # No record, whatever is in it, may stop its partition.
+            log.exception("record %s could not be read", received.event_id)
+            self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
+        else:
+            self._scoring.add(entry, reading, tenant)
+
+    def _score_and_publish(self) -> None:
+        if self._pulse.hindrance is None:
+            self._scoring.send()
+        for result in self._scoring.collect():
+            self._conclude(result)
+        done = self._window.finished(most=self._round_records)
+        if done.entries:
+            self._publisher.publish(done)
+            self._window.settle(done)
+            _count(done, self._topics)
+        else:
+            self._publisher.commit()
+
+    def _conclude(self, result: Result) -> None:
+        if result.entry.dropped:
+            return
+        if result.error is not None:
+            self._bury(result.entry, result.error, attempts=result.attempts)
+            return
+        try:
+            result.entry.outcome = outcome(
+                result.entry.received,
+                result.failure,
+                result.anomaly,
+                topics=self._topics,
+                alert_threshold=self._alert_threshold,
+            )
+        except Exception as error:
+            log.exception("verdict on %s could not be read", result.entry.received.event_id)
+            problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")
+            self._bury(result.entry, problem, attempts=result.attempts + 1)
+
+    def _bury(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
+        entry.outcome = [
+            dead_letter(entry.received, error, attempts=attempts, topic=self._topics.dead_letters)
+        ]
+        metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()
+
+    def _look_around(self) -> None:
+        """Once a second: lag, connection, and what to say of this process."""
+        now = self._clock()
+        elapsed = now - self._looked_at
+        if elapsed < LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        assigned = self._consumer.assignment()
+        lag = sum(self._lag(tp) for tp in assigned)
+        metrics.STREAM_LAG.set(lag)
+        if self._consumer.metrics()["consumer-metrics"]["connection-count"] > 0:
+            self._connected_at = now
+        unconnected_s = now - self._connected_at
+        hindrance = self._pulse.hindrance
+        if unconnected_s >= UNCONNECTED_MOST_S:
+            raise KafkaUnavailable(f"No connection to Kafka for {unconnected_s:.0f} s.")
+        if hindrance is not None:
+            metrics.STREAM_PAUSED_SECONDS.labels(reason=_label(hindrance)).inc(elapsed)
+            self._pulse.say(Status("paused", hindrance, lag, len(assigned)))
+        else:
+            self._pulse.say(Status("running", "", lag, len(assigned)))
+
+    def _lag(self, tp: TopicPartition) -> int:
+        """Records of this partition without an outcome, as far as the last fetch has told."""
+        highwater = self._consumer.highwater(tp)
+        position = self._consumer.position(tp, timeout_ms=0) if highwater is not None else None
+        unfetched = max(0, highwater - position) if highwater is not None and position is not None else 0
+        return unfetched + self._window.pending(Partition(*tp))
+
+
+class _Listener(ConsumerRebalanceListener):
+    """Called inside `poll` and `close`, while the loop waits for them."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        log.info("partitions %s assigned", _numbers(assigned))
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._stream.revoked(revoked)
+
+
+def _count(done: Round, topics: Topics) -> None:
+    buried = sum(
+        1 for entry in done.entries if entry.outcome and entry.outcome[0].topic == topics.dead_letters
+    )
+    metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(buried)
+    metrics.STREAM_RECORDS.labels(outcome="prediction").inc(len(done.entries) - buried)
+
+
+def _label(hindrance: str) -> str:
+    return "redis" if "Redis" in hindrance else "workers"
+
+
+def _numbers(partitions: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(str(number) for _, number in sorted(partitions)) or "none"

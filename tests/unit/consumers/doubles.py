@@ -1,0 +1,75 @@
+"""Stand-ins of the consumer's surroundings, moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+
+import orjson
+
+from errors import BrokerUnavailable, PredictionTimeout, ServiceError
+from models.reading import Kind, Reading
+from tasks.messages import Answer, Ask
+from tasks.stream import TaskLost
+
+START = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def reading(charger_id: str) -> Reading:
+    return Reading(charger_id, "CHARGING", START)
+
+
+def verdict(ask: Ask) -> Answer:
+    """What a worker in order says."""
+    if ask.kind == "anomaly":
+        body = {"charger_id": ask.reading.charger_id, "is_anomaly": False}
+    else:
+        body = {"charger_id": ask.reading.charger_id, "failure_probability": 0.1, "in_failure": False}
+    return Answer(body=orjson.dumps(body))
+
+
+class FakeDoor:
+    """A queue with workers that do as told: `answer` is called for each task when `work` is."""
+
+    def __init__(self, answer: Callable[[Sequence[Ask]], list[Answer]] | None = None) -> None:
+        self.answer = answer or (lambda asks: [verdict(ask) for ask in asks])
+        self.down = False
+        self.tasks: list[tuple[list[Ask], Future[list[Answer]]]] = []
+        self.sent = 0
+
+    def ask(self, kind: Kind, reading: Reading, tenant: str | None) -> Ask:
+        return Ask(kind, tenant, reading, "f", 0.0)
+
+    def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]:
+        future: Future[list[Answer]] = Future()
+        if self.down:
+            future.set_exception(BrokerUnavailable("down"))
+            return future
+        self.sent += 1
+        self.tasks.append((list(asks), future))
+        return future
+
+    def work(self) -> None:
+        """Answer everything that was sent."""
+        tasks, self.tasks = self.tasks, []
+        for asks, future in tasks:
+            try:
+                future.set_result(self.answer(asks))
+            except ServiceError as error:
+                future.set_exception(error)
+
+    def lose(self, error: PredictionTimeout | TaskLost) -> None:
+        tasks, self.tasks = self.tasks, []
+        for _, future in tasks:
+            future.set_exception(error)

@@ -1,0 +1,153 @@
+"""What may stand in a record, and what comes out for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from consumers.records import Outgoing, Received, Topics, dead_letter, outcome, read
+from errors import InvalidReading, MalformedBody, ScoringFailed
+
+NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+TOPICS = Topics("predictions", "dead", "alerts", "anomalies")
+FLAT = {"charger_id": "EVZ-1", "connector_status": "Charging", "temperature": 41.0}
+
+
+def received(value: object = FLAT, **changes: Any) -> Received:
+    raw = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
+    fields: dict[str, Any] = {"topic": "in", "partition": 3, "offset": 17, "key": b"EVZ-1", "value": raw}
+    return Received(**(fields | changes))
+
+
+def test_a_flat_reading() -> None:
+    reading, tenant = read(received(), now=NOW)
+    assert (reading.charger_id, reading.connector_status, reading.temperature) == ("EVZ-1", "CHARGING", 41.0)
+    assert tenant is None
+
+
+@pytest.mark.parametrize("name", ["tenant_id", "operator_id"])
+def test_an_envelope_names_tenant_charger_and_time(name: str) -> None:
+    metrics = {"connector_status": "AVAILABLE"}
+    envelope = {"charger_id": "EVZ-2", "metrics": metrics, name: "acme", "timestamp": "2026-11-20T08:00:00Z"}
+    reading, tenant = read(received(envelope), now=NOW)
+    assert (reading.charger_id, tenant) == ("EVZ-2", "acme")
+    assert reading.timestamp == NOW - timedelta(minutes=30)
+    assert reading.stated_at
+
+
+def test_the_time_in_metrics_wins_over_the_envelopes() -> None:
+    metrics = FLAT | {"timestamp": "2026-11-20T07:00:00Z"}
+    reading, _ = read(received({"metrics": metrics, "timestamp": "2026-11-20T08:00:00Z"}), now=NOW)
+    assert reading.timestamp == NOW - timedelta(minutes=90)
+
+
+def test_an_unknown_field_called_metrics_does_not_make_an_envelope() -> None:
+    reading, _ = read(received(FLAT | {"metrics": "v2"}), now=NOW)
+    assert reading.charger_id == "EVZ-1"
+
+
+def test_a_record_that_names_no_time_is_from_when_kafka_recorded_it() -> None:
+    recorded = NOW - timedelta(minutes=5)
+    reading, _ = read(received(recorded_at=recorded.timestamp()), now=NOW)
+    assert reading.timestamp == recorded
+    assert not reading.stated_at
+
+
+def test_a_recorded_time_ahead_of_the_clock_is_not_believed() -> None:
+    reading, _ = read(received(recorded_at=(NOW + timedelta(days=1)).timestamp()), now=NOW)
+    assert reading.timestamp == NOW
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "named"),
+    [
+        (None, MalformedBody, "empty"),
+        (b"", MalformedBody, "empty"),
+        (b"{bad", MalformedBody, "JSON"),
+        (b"\xff\xfe\x00", MalformedBody, "JSON"),
+        (b"[" * 100_000, MalformedBody, "JSON"),
+        ([FLAT], InvalidReading, "object"),
+        (7, InvalidReading, "object"),
+        ({"charger_id": "EVZ-1"}, InvalidReading, "connector_status"),
+        (FLAT | {"temperature": "hot"}, InvalidReading, "/temperature"),
+        (b'{"charger_id":"A","connector_status":"AVAILABLE","power":NaN}', InvalidReading, "/power"),
+        (FLAT | {"timestamp": "2027-01-01T00:00:00Z"}, InvalidReading, "/timestamp"),
+        ({"charger_id": "EVZ-2", "metrics": FLAT}, InvalidReading, "/charger_id"),
+        ({"metrics": [1]}, InvalidReading, "/metrics"),
+        ({"metrics": FLAT | {"power": -1}}, InvalidReading, "/metrics/power"),
+        (FLAT | {"tenant_id": "a b"}, InvalidReading, "/tenant_id"),
+        (FLAT | {"operator_id": 7}, InvalidReading, "/operator_id"),
+        (FLAT | {"tenant_id": "acme\n"}, InvalidReading, "/tenant_id"),
+    ],
+)
+def test_what_cannot_be_read_says_why(value: object, error: type[Exception], named: str) -> None:
+    with pytest.raises(error, match=named):
+        read(received(value), now=NOW)
+
+
+def failure_verdict(**changes: Any) -> bytes:
+    return orjson.dumps(
+        {"charger_id": "EVZ-1", "failure_probability": 0.2, "in_failure": False, "cached": False} | changes
+    )
+
+
+def published(failure: bytes, anomaly: bytes | None = None) -> list[Outgoing]:
+    return outcome(received(), failure, anomaly, topics=TOPICS, alert_threshold=0.7)
+
+
+def test_a_prediction_says_which_record_it_is_of() -> None:
+    (prediction,) = published(failure_verdict())
+    assert (prediction.topic, prediction.key) == ("predictions", b"EVZ-1")
+    body = orjson.loads(prediction.value or b"")
+    assert body["event_id"] == "in:3:17"
+    assert body["source"] == {"topic": "in", "partition": 3, "offset": 17}
+    assert body["failure_probability"] == 0.2
+
+
+@pytest.mark.parametrize("changes", [{"failure_probability": 0.7}, {"in_failure": True}])
+def test_high_risk_is_also_an_alert(changes: dict[str, Any]) -> None:
+    assert [record.topic for record in published(failure_verdict(**changes))] == ["predictions", "alerts"]
+
+
+def test_an_anomaly_goes_to_its_topic_and_a_normal_reading_does_not() -> None:
+    odd = orjson.dumps({"charger_id": "EVZ-1", "is_anomaly": True})
+    normal = orjson.dumps({"charger_id": "EVZ-1", "is_anomaly": False})
+    assert [record.topic for record in published(failure_verdict(), odd)] == ["predictions", "anomalies"]
+    assert [record.topic for record in published(failure_verdict(), normal)] == ["predictions"]
+
+
+def test_a_dead_letter_is_the_record_as_it_came_and_why() -> None:
+    came = received(b"\x00bad", key=None, headers=[("trace", b"1"), ("empty", None)])
+    letter = dead_letter(came, ScoringFailed("no"), attempts=3, topic="dead")
+    assert (letter.topic, letter.key, letter.value) == ("dead", None, b"\x00bad")
+    assert letter.headers == (
+        ("trace", b"1"),
+        ("empty", b""),
+        ("x-origin-topic", b"in"),
+        ("x-origin-partition", b"3"),
+        ("x-origin-offset", b"17"),
+        ("x-error-code", b"scoring_failed"),
+        ("x-error-reason", b"no"),
+        ("x-attempts", b"3"),
+    )
+
+
+def test_a_replayed_record_that_fails_again_has_each_header_once() -> None:
+    first = dead_letter(received(b"bad"), ScoringFailed("first"), attempts=1, topic="dead")
+    again = received(b"bad", offset=18, headers=first.headers)
+    letter = dead_letter(again, ScoringFailed("again"), attempts=1, topic="dead")
+    names = [name for name, _ in letter.headers]
+    assert len(names) == len(set(names))
+    assert dict(letter.headers)["x-origin-offset"] == b"18"
+
+
+def test_a_record_with_neither_key_nor_value_can_be_a_dead_letter() -> None:
+    assert dead_letter(received(None, key=None), MalformedBody("x"), attempts=1, topic="dead").value == b""
+
+
+def test_a_long_reason_is_cut() -> None:
+    letter = dead_letter(received(), MalformedBody("x" * 9999), attempts=1, topic="dead")
+    assert len(dict(letter.headers)["x-error-reason"]) == 1000
