@@ -23,6 +23,7 @@ from stack.supervisor import Supervisor
 READY_WITHIN_S: Final = 90
 DEATHS_BEFORE_GIVING_UP: Final = 3  # while starting; later, what dies is started again for ever
 LOG_LINES_SHOWN: Final = 15
+NAMES_SHOWN: Final = 4
 LOOK_EVERY_S: Final = 0.5
 
 EXIT_STOPPED: Final = 0
@@ -114,12 +115,18 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, stop: threadin
                 if pending:
                     raise StartFailed(f"Not ready after {READY_WITHIN_S} s: {problem}.", pending[0].program)
                 raise StartFailed(f"Not ready after {READY_WITHIN_S} s: {unsettled[0]}.", unsettled[0])
-            waiting_for = ", ".join([check.name for check in pending] or unsettled)
-            line.show(f"{took_s:5.1f} s  waiting for {waiting_for}")
+            line.show(
+                f"{took_s:5.1f} s  waiting for {_some_of([check.name for check in pending] or unsettled)}"
+            )
             if stop.wait(LOOK_EVERY_S / 2):
                 return None
     finally:
         line.clear()
+
+
+def _some_of(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
 
 
 def _keep_watch(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> None:
