@@ -4,6 +4,7 @@ Runs before anything is installed, and with whatever Python there is: standard l
 that an old Python would stumble over before it could say that it is too old.
 """
 
+import glob
 import hashlib
 import os
 import re
@@ -11,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import IO
 
 OLDEST = (3, 11)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -19,6 +19,7 @@ VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 LOG = os.path.join(VENV, "install.log")
 LOG_LINES_SHOWN = 15
+LOOK_EVERY_S = 0.5
 PLAIN_LINE_EVERY_S = 15.0
 
 
@@ -91,8 +92,7 @@ def make_venv() -> bool:
 
 def install(lock: str) -> bool:
     """Install exactly what the lock file names, checked against its hashes, and show how far it is."""
-    total = len(re.findall(r"^[\w.\-\[\]]+==", read(lock), re.MULTILINE))
-    print(f"Installing {total} packages from {os.path.basename(lock)} …", flush=True)
+    print(f"Installing the packages of {os.path.basename(lock)} …", flush=True)
     command = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     # The lock is complete, so there is nothing to resolve; and wheels need no compiler. Compiling every
     # module takes as long as all the rest, and Python does it anyway for those that are used.
@@ -100,41 +100,40 @@ def install(lock: str) -> bool:
     command += ["--progress-bar", "off", "--requirement", lock]
     began = time.monotonic()
     with open(LOG, "w") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            universal_newlines=True,
-        )
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        follow(process.stdout, log, total, began)
-    if process.wait() != 0:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    follow(process, began)
+    if process.returncode != 0:
         show_failure()
         return False
     print(f"Installed after {time.monotonic() - began:.0f} s.", flush=True)
     return True
 
 
-def follow(output: "IO[str]", log: "IO[str]", total: int, began: float) -> None:
-    """Copy pip's lines to the log, and tell the person where it is."""
+def follow(process: "subprocess.Popen[bytes]", began: float) -> None:
+    """Wait for pip and tell the person where it is: first it fetches everything, then it unpacks it."""
     live = sys.stdout.isatty()
-    fetched, shown_at = 0, began
-    for line in output:
-        log.write(line)
-        if line.startswith("Collecting "):
-            fetched += 1
-        doing = line.strip().split(" (")[0][:70]
-        if line.startswith("Installing collected"):
-            doing = "Unpacking them; this takes a while"
+    shown_at, already = began, count_unpacked()
+    while process.poll() is None:
+        time.sleep(LOOK_EVERY_S)
+        fetched = re.findall(r"^Collecting ([^=\n]+)", read(LOG), re.MULTILINE)
+        unpacked = max(0, count_unpacked() - already)
+        doing = f"{len(fetched)} fetched, {unpacked} unpacked"
+        if fetched and not unpacked:
+            doing += f"; fetching {fetched[-1]}"
         now = time.monotonic()
         if live:
-            sys.stdout.write(f"\r\033[2K{now - began:4.0f} s  {fetched:3d}/{total}  {doing}")
+            sys.stdout.write(f"\r\033[2K{now - began:4.0f} s  {doing}")
             sys.stdout.flush()
-        elif now - shown_at >= PLAIN_LINE_EVERY_S or line.startswith("Installing collected"):
+        elif now - shown_at >= PLAIN_LINE_EVERY_S:
             shown_at = now
-            print(f"{now - began:4.0f} s  {fetched:3d}/{total}  {doing}", flush=True)
+            print(f"{now - began:4.0f} s  {doing}", flush=True)
     if live:
         sys.stdout.write("\r\033[2K")
+
+
+def count_unpacked() -> int:
+    """How many packages are in .venv."""
+    return len(glob.glob(os.path.join(VENV, "lib", "python*", "site-packages", "*.dist-info")))
 
 
 def show_failure() -> None:
