@@ -20,6 +20,7 @@ QUEUES: Final = {"single": Queues.SINGLE, "batch": Queues.BATCH, "stream": Queue
 
 FLOWER_MAX_TASKS: Final = 5_000  # its default, 100,000, costs hundreds of MB
 FLOWER_PURGE_OFFLINE_S: Final = 60
+FLOWER_COLUMNS: Final = "name,routing_key,state,worker,received,started,runtime,uuid"  # the key is the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def programs(settings: Settings) -> list[Program]:
         found.append(Program("kafka", kafka_command(settings.kafka_port), group="servers"))
     found.append(_web(settings))
     found.extend(_worker(name, queue, settings) for name, queue in QUEUES.items())
-    found.append(Program("consumer", [sys.executable, "-m", "consumers"]))
+    found.append(Program("consumer", [sys.executable, "-m", "consumers"], environment=_ours(settings)))
     found.append(_flower(settings))
     return found
 
@@ -55,8 +56,6 @@ def programs(settings: Settings) -> list[Program]:
 def shared_environment(settings: Settings) -> dict[str, str]:
     """What all processes get on top of the caller's environment."""
     return {
-        # Counters of all processes of this host meet in one folder, and /metrics adds them up.
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings)),
         # One row is scored faster by one thread than by several that wait for each other.
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
@@ -66,11 +65,17 @@ def shared_environment(settings: Settings) -> dict[str, str]:
 
 
 def metrics_folder(settings: Settings) -> Path:
+    """Where the counters of all our processes on this host meet; /metrics adds them up."""
     return settings.state_dir / "prometheus"
 
 
 def log_file(settings: Settings, program: str) -> Path:
     return settings.state_dir / "log" / f"{program}.log"
+
+
+def _ours(settings: Settings) -> dict[str, str]:
+    # Not for Flower: its own metrics would come out at our /metrics.
+    return {"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings))}
 
 
 def _web(settings: Settings) -> Program:
@@ -83,7 +88,7 @@ def _web(settings: Settings) -> Program:
         *("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "10"),
         *("--no-access-log", "--log-level", settings.log_level.lower()),
     ]
-    return Program("web", command)
+    return Program("web", command, environment=_ours(settings))
 
 
 def _worker(name: str, queue: str, settings: Settings) -> Program:
@@ -93,7 +98,7 @@ def _worker(name: str, queue: str, settings: Settings) -> Program:
         *("-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"),
         *("--loglevel", settings.log_level),
     ]
-    return Program(f"worker-{name}", command)
+    return Program(f"worker-{name}", command, environment=_ours(settings))
 
 
 def _flower(settings: Settings) -> Program:
@@ -105,6 +110,7 @@ def _flower(settings: Settings) -> Program:
         *(sys.executable, "-m", "celery", "flower", "--read_only=true"),
         *(f"--address={LOOPBACK}", f"--port={settings.flower_port}"),
         *(f"--max_tasks={FLOWER_MAX_TASKS}", f"--purge_offline_workers={FLOWER_PURGE_OFFLINE_S}"),
+        f"--tasks_columns={FLOWER_COLUMNS}",
     ]
     return Program(
         "flower",

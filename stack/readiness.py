@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import Any
@@ -16,7 +17,7 @@ from stack.servers import LOOPBACK, kafka_answers, redis_answers
 from tasks import workers
 from tasks.connection import connect
 
-ANSWER_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 4.0  # Flower asks the workers for 1 s before it answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,7 @@ def checks(settings: Settings) -> list[Check]:
         found.append(Check(f"worker {name}", f"worker-{name}", _worker_check(redis, queue)))
     found.append(Check("consumer", "consumer", lambda: _consumer_problem(host, port)))
     found.append(Check("predictions", "web", lambda: http_problem(host, port, "/health/ready")))
-    found.append(
-        Check("Flower", "flower", lambda: http_problem(LOOPBACK, settings.flower_port, "/healthcheck"))
-    )
+    found.append(Check("Flower", "flower", lambda: _flower_problem(settings)))
     return found
 
 
@@ -78,6 +77,21 @@ def _consumer_problem(host: str, port: int) -> str | None:
     return None if consumer.get("status") == "ok" else consumer.get("detail", "is not there yet")
 
 
+def _flower_problem(settings: Settings) -> str | None:
+    """Flower looks at workers and their queues once, when it starts, which is before they are there. Asking
+    for them makes it look again."""
+    credentials = base64.b64encode(settings.flower_basic_auth.split(",")[0].encode()).decode()
+    headers = {"Authorization": f"Basic {credentials}"}
+    answer = _get(LOOPBACK, settings.flower_port, "/api/workers?refresh=true", headers)
+    if answer is None:
+        return "does not answer yet"
+    status, seen = answer
+    if status != 200:
+        return f"answers {status}"
+    missing = [name for name in QUEUES if not any(worker.startswith(f"{name}@") for worker in seen)]
+    return f"does not see the workers {', '.join(missing)} yet" if missing else None
+
+
 def http_problem(host: str, port: int, path: str) -> str | None:
     """What keeps a GET of `path` from answering 200; None if it does."""
     answer = _get(host, port, path)
@@ -91,14 +105,16 @@ def http_problem(host: str, port: int, path: str) -> str | None:
         for name, check in body.get("checks", {}).items()
         if check["status"] != "ok"
     ]
-    return f"answer {status}{': ' if missing else ''}{', '.join(missing)}"
+    return f"answers {status}{': ' if missing else ''}{', '.join(missing)}"
 
 
-def _get(host: str, port: int, path: str) -> tuple[int, dict[str, Any]] | None:
+def _get(
+    host: str, port: int, path: str, headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any]] | None:
     """Status and decoded body (empty if it is no JSON object); None if nothing answers."""
     connection = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(headers or {}))
         response = connection.getresponse()
         raw = response.read()
     except (OSError, HTTPException):

@@ -18,6 +18,7 @@ from stack.sample.sessions import Charger, Session
 
 REASONS: Final = 2
 STREAM_ROWS: Final = 5
+SITE_WIDTH: Final = 25
 # The contract's words, in the order of urgency, and what they ask of a person.
 ACTIONS: Final = {
     "IMMEDIATE": "act today",
@@ -28,12 +29,11 @@ ACTIONS: Final = {
 
 def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Sequence[Session]) -> None:
     """Whose sessions these are, and what the records do not hold."""
-    recent = [session.ended_at[:7] for session in sessions]
     console.print(
         f"{len(sessions):,} real sessions of {len(chargers)} public chargers in Perth & Kinross, Scotland, "
-        f"up to {recent[-1]} (Perth & Kinross Council, Open Government Licence v3.0).\n"
-        "The records hold no temperature, error codes, uptime or maintenance: those fields are left out, and "
-        "the models do without.",
+        f"up to {sessions[-1].ended_at[:10]}\n(Perth & Kinross Council, Open Government Licence v3.0). "
+        "The records hold no temperature, error codes,\nuptime or maintenance: those fields are left out, and "
+        "the models do without.\n"
     )
 
 
@@ -42,15 +42,14 @@ def singles(
 ) -> None:
     """A few single predictions, each with the time its answer took."""
     table = _table()
-    table.add_column("Charger")
-    table.add_column("Site")
-    table.add_column("Session, kWh", justify="right")
-    table.add_column("Mean, kW", justify="right")
-    table.add_column("Failure in 7 d", justify="right")
-    table.add_column("in 30 d", justify="right")
-    table.add_column("Recommended")
-    table.add_column("Answer, ms", justify="right")
-    table.add_column("Cached")
+    table.add_column("Charger", no_wrap=True)
+    table.add_column("Site", no_wrap=True)
+    table.add_column("kWh", justify="right")
+    table.add_column("kW", justify="right")
+    table.add_column("Fails in 7 d", justify="right")
+    table.add_column("30 d", justify="right")
+    table.add_column("Recommended", no_wrap=True)
+    table.add_column("Answer", justify="right")
     for session, answer in answers:
         body = answer.body
         table.add_row(
@@ -61,8 +60,7 @@ def singles(
             _percent(body["horizons"]["7d"]),
             _percent(body["failure_probability"]),
             _action(body),
-            f"{answer.seconds * 1000:.0f}",
-            "yes" if body["cached"] else "no",
+            f"{'cached, ' if body['cached'] else ''}{answer.seconds * 1000:.0f} ms",
         )
     console.print(table)
 
@@ -76,7 +74,7 @@ def schedule_and_anomaly(
     console.print(
         f"{charger_id}: maintenance best on {schedule['recommended_date'][:10]}, "
         f"urgency {schedule['urgency']}; costs {cost['preventive_maintenance_cost']:,.0f} {currency}, "
-        f"saves on average {cost['net_savings']:,.0f} {currency}."
+        f"avoids failures worth {cost['expected_failure_cost']:,.0f} {currency}."
     )
     unusual = f"unusual ({verdict['anomaly_type']})" if verdict["is_anomaly"] else "nothing unusual"
     console.print(f"{charger_id}: {unusual}, anomaly score {verdict['anomaly_score']:.0f} of 100.\n")
@@ -111,11 +109,11 @@ def stream(
         f"within {median(took):.1f} s. The riskiest:"
     )
     table = _table()
-    table.add_column("event_id")
-    table.add_column("Charger")
-    table.add_column("Site")
-    table.add_column("Failure in 30 d", justify="right")
-    table.add_column("Recommended")
+    table.add_column("event_id", no_wrap=True)
+    table.add_column("Charger", no_wrap=True)
+    table.add_column("Site", no_wrap=True)
+    table.add_column("Fails in 30 d", justify="right")
+    table.add_column("Recommended", no_wrap=True)
     riskiest = sorted(arrivals, key=lambda arrival: -arrival.prediction["failure_probability"])
     for arrival in riskiest[:STREAM_ROWS]:
         prediction = arrival.prediction
@@ -133,19 +131,17 @@ def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[
     """The chargers most at risk by their newest reading, with the main reasons."""
     table = _table()
     table.add_column("", justify="right")
-    table.add_column("Charger")
-    table.add_column("Site")
-    table.add_column("In 30 d", justify="right")
-    table.add_column("Reading of")
-    table.add_column("Recommended")
-    table.add_column("Main reasons", ratio=1)
+    table.add_column("Charger", no_wrap=True)
+    table.add_column("Site", no_wrap=True, max_width=SITE_WIDTH)
+    table.add_column("Fails in 30 d", justify="right")
+    table.add_column("Recommended", no_wrap=True)
+    table.add_column("Main reasons")
     for rank, verdict in enumerate(verdicts, start=1):
         table.add_row(
             str(rank),
             verdict["charger_id"],
             _site(chargers, verdict["charger_id"]),
             _percent(verdict["failure_probability"]),
-            verdict["reading_timestamp"][:10],
             _action(verdict),
             _reasons(verdict),
         )
@@ -161,9 +157,9 @@ def end(console: Console, settings: Settings, url: str, *, seconds: float, failu
         console.print(f"All four parts worked, in {seconds:.0f} s.", style="green")
     local = url.replace("127.0.0.1", "localhost")
     console.print(
-        f"API documentation: {local}/docs   Tasks, queues and workers: http://localhost:{settings.flower_port}/tasks\n"
-        "The models have learnt from a simulated fleet: take the probabilities as a demonstration until they "
-        "are trained on your own history.",
+        f"API documentation: {local}/docs    Tasks and queues: http://localhost:{settings.flower_port}/tasks\n"
+        "The models have learnt from a simulated fleet: until they are trained on your own history, take\n"
+        "these probabilities as a demonstration."
     )
 
 
@@ -186,9 +182,10 @@ def _action(verdict: Mapping[str, Any]) -> str:
 
 
 def _reasons(verdict: Mapping[str, Any]) -> str:
-    """What raises the probability, in words; where nothing does, what lowers it least is no reason."""
+    """What raises the probability, in words, a line each: what was measured before what is missing."""
     raising = [f for f in verdict["top_contributing_factors"] if f["direction"] == "increases"]
-    return "; ".join(_reason(factor) for factor in raising[:REASONS]) or "nothing stands out"
+    raising.sort(key=lambda factor: factor["value"] is None)  # stable: the weightiest stay first
+    return "\n".join(_reason(factor) for factor in raising[:REASONS]) or "nothing stands out"
 
 
 def _reason(factor: Mapping[str, Any]) -> str:
