@@ -73,7 +73,7 @@ def _parts(api: Api, settings: Settings, console: Console) -> int:
         f"(a) {SINGLES} chargers, one request each (REST)": singles,
         f"(b) {len(sessions):,} readings as one batch job (REST)": batch,
         f"(c) {STREAMED} readings through Kafka": stream,
-        f"(d) The {AT_RISK} chargers most at risk, and why": fleet,
+        f"(d) The {AT_RISK} chargers most likely to fail, and why": fleet,
     }
     failures = 0
     for title, part in parts.items():

@@ -18,7 +18,7 @@ from stack.sample.sessions import Charger, Session
 
 REASONS: Final = 2
 STREAM_ROWS: Final = 5
-SITE_WIDTH: Final = 25
+SITE_WIDTH: Final = 30
 # The contract's words, in the order of urgency, and what they ask of a person.
 ACTIONS: Final = {
     "IMMEDIATE": "act today",
@@ -32,8 +32,8 @@ def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Seque
     console.print(
         f"{len(sessions):,} real sessions of {len(chargers)} public chargers in Perth & Kinross, Scotland, "
         f"up to {sessions[-1].ended_at[:10]}\n(Perth & Kinross Council, Open Government Licence v3.0). "
-        "The records hold no temperature, error codes,\nuptime or maintenance: those fields are left out, and "
-        "the models do without.\n"
+        "The records hold no temperature, error codes,\nuptime or maintenance: those fields are left out, "
+        "and the models do without.\n"
     )
 
 
@@ -133,7 +133,7 @@ def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[
     table.add_column("", justify="right")
     table.add_column("Charger", no_wrap=True)
     table.add_column("Site", no_wrap=True, max_width=SITE_WIDTH)
-    table.add_column("Fails in 30 d", justify="right")
+    table.add_column("In 30 d", justify="right")
     table.add_column("Recommended", no_wrap=True)
     table.add_column("Main reasons")
     for rank, verdict in enumerate(verdicts, start=1):
