@@ -29,6 +29,8 @@ KINDS: Final[tuple[Kind, ...]] = ("failure", "maintenance", "anomaly")
 
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 MAX_ERROR_CODES: Final = 128
+MAX_MOMENT_CHARS: Final = 64
+_HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
 MAX_ERROR_CODE_CHARS: Final = 128
 
 STATUSES: Final = ("AVAILABLE", "CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
@@ -194,8 +196,10 @@ class Moment(fields.Field[datetime]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         try:
             if isinstance(value, str):
-                # A stop at 64 characters keeps a megabyte of digits out of the parser.
-                moment = datetime.fromisoformat(value[:64])
+                # Python takes any character between date and time; ISO 8601 has T (RFC 3339 also a blank).
+                if len(value) > MAX_MOMENT_CHARS or (len(value) > len("2026-01-31") and not _HAS_T(value)):
+                    raise ValueError(value[:MAX_MOMENT_CHARS])
+                moment = datetime.fromisoformat(value)
                 return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
             if self.epoch and isinstance(value, int | float) and not isinstance(value, bool):
                 return datetime.fromtimestamp(value, UTC)
@@ -256,12 +260,18 @@ class ReadingSchema(Schema):
         "uptime_hours", metadata={"description": "Hours since the charger last started.", "example": 412.0}
     )
     total_sessions = Count(
-        "total_sessions", metadata={"description": "Charging sessions since installation.", "example": 5120}
+        "total_sessions",
+        metadata={"description": "Sessions since installation.", "example": 5120, "type": "integer"},
     )
     last_maintenance = Moment(
         allow_none=True,
         load_default=None,
-        metadata={"description": "ISO 8601.", "example": "2026-05-02T09:00:00Z"},
+        metadata={
+            "description": "ISO 8601.",
+            "example": "2026-05-02T09:00:00Z",
+            "type": ["string", "null"],
+            "format": "date-time",
+        },
     )
     timestamp = Moment(
         epoch=True,
@@ -271,6 +281,9 @@ class ReadingSchema(Schema):
             "description": "When the reading was taken: ISO 8601 or epoch seconds. Default: now. "
             "More than 5 minutes ahead of the service's clock is an error.",
             "example": "2026-11-20T08:30:00Z",
+            "type": ["string", "number", "null"],
+            "format": "date-time",
+            "minimum": 0,
         },
     )
     metadata = fields.Dict(
@@ -287,24 +300,16 @@ _SCHEMA: Final = ReadingSchema()
 def decode_json(raw: bytes | str) -> Any:
     """Decode JSON. Raises `MalformedBody` for what is not JSON, however deep or oddly encoded.
 
-    `NaN` and `Infinity`, which are not JSON but which Python's own encoder writes, are let through: the
-    schema refuses them by the field's name, which helps a caller more than a byte offset.
+    `NaN`, `Infinity` and numbers beyond a double are let through although orjson refuses them: the schema
+    then refuses them by the field's name, which helps a caller more than a byte offset.
     """
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        constants: list[str] = []
-
-        def constant(name: str) -> float:
-            constants.append(name)
-            return float(name)
-
         try:
-            value = json.loads(raw, parse_constant=constant)
+            value = json.loads(raw)
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is refused here
         except (ValueError, RecursionError):
-            raise MalformedBody(f"The body is not JSON: {error}.") from None
-        if not constants:
             raise MalformedBody(f"The body is not JSON: {error}.") from None
         return value
 
@@ -326,6 +331,11 @@ def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
     if stated is not None and stated > now + FUTURE_TOLERANCE:
         detail = "Lies more than 5 minutes in the future of the service's clock."
         raise InvalidReading([FieldError(f"{pointer}/timestamp", detail, "future")])
+    try:
+        orjson.dumps(loaded["metadata"])
+    except orjson.JSONEncodeError:  # only decode_json's second way lets such a thing through
+        detail = "Holds a number that is too large."
+        raise InvalidReading([FieldError(f"{pointer}/metadata", detail, "range")]) from None
     codes: list[str] | None = loaded["error_codes"]
     return Reading(
         charger_id=loaded["charger_id"],

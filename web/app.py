@@ -19,7 +19,7 @@ FIRST_LOOK_S: Final = 1.5
 
 def create_app(settings: Settings) -> Flask:
     """The application. Connects to nothing that must be there: it starts, and says so, with Redis down."""
-    app = Flask("evzone-ml", static_folder=None)
+    app = _Application("evzone-ml", static_folder=None)
     app.config.update(
         API_TITLE="EVzone ML Service",
         API_VERSION=health.VERSION,
@@ -52,6 +52,17 @@ def create_app(settings: Settings) -> Flask:
     errors.register(app)
     app.extensions[EXTENSION].monitor.wait_first(FIRST_LOOK_S)
     return app
+
+
+class _Application(Flask):
+    def make_default_options_response(self) -> Response:
+        """`Allow` of the very route: `/predictions/failure` takes POST, though a charger may be called so."""
+        response = super().make_default_options_response()
+        rule = request.url_rule
+        if rule is not None and rule.methods is not None:
+            response.allow.clear()
+            response.allow.update(rule.methods)
+        return response
 
 
 class _DocumentedApi(Api):

@@ -23,6 +23,7 @@ blueprint = Blueprint("health", __name__, description="For operations.")
 
 
 @blueprint.route("/health")
+@blueprint.doc(security=[])
 @blueprint.response(200, schemas.HealthSchema)
 def health() -> Response:
     """200 while the process lives; what is down is in `checks`"""
@@ -31,6 +32,7 @@ def health() -> Response:
 
 
 @blueprint.route("/health/ready")
+@blueprint.doc(security=[])
 @blueprint.response(200, schemas.HealthSchema)
 @blueprint.alt_response(503, schema=schemas.HealthSchema, description="No prediction can be served now.")
 def ready() -> Response:
@@ -41,6 +43,7 @@ def ready() -> Response:
 
 
 @blueprint.route("/metrics")
+@blueprint.doc(security=[])
 @blueprint.response(200, {"type": "string"}, content_type="text/plain", description="Prometheus text format.")
 def metrics_page() -> Response:
     """Metrics of all processes on this host, and the queues' lengths"""

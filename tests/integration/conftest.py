@@ -1,0 +1,36 @@
+"""One Redis, one worker for each REST queue and one web process, shared by the tests that do them no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tasks.names import Queues
+from tests.processes import Web, environment, start_worker, wait_until
+from tests.services import RunningServer, start_redis
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RunningServer]:
+    with start_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def web(redis: RunningServer) -> Iterator[Web]:
+    env = environment(redis.url)
+    with (
+        start_worker(Queues.SINGLE, env) as single,
+        start_worker(Queues.BATCH, env) as batch,
+        Web(env) as web,
+    ):
+        wait_until(web.ready, what="readiness", log=lambda: single.log() + web.log())
+        wait_until(lambda: "ready" in batch.log(), what="the batch worker", log=batch.log)
+        yield web
+
+
+@pytest.fixture
+def client(web: Web) -> httpx.Client:
+    return web.client

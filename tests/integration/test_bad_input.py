@@ -1,0 +1,136 @@
+"""What callers get wrong: a clear problem document, never a 500, and nothing else suffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.processes import READ_KEY
+from tests.readings import request
+
+FAILURE = "/api/v1/predictions/failure"
+JSON = {"Content-Type": "application/json"}
+IN_TEN_MINUTES = "2999-01-01T00:00:00Z"
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert set(body) >= {"type", "title", "status", "detail", "code", "request_id"}
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert "Traceback" not in answer.text
+    return body
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"temperature": "41"}, "/metrics/temperature"),
+        ({"temperature": True}, "/metrics/temperature"),
+        ({"temperature": 201}, "/metrics/temperature"),
+        ({"temperature": -61}, "/metrics/temperature"),
+        ({"temperature": []}, "/metrics/temperature"),
+        ({"power": -1}, "/metrics/power"),
+        ({"power": {"kW": 1}}, "/metrics/power"),
+        ({"energy_delivered": -0.1}, "/metrics/energy_delivered"),
+        ({"uptime_hours": 10**400}, "/metrics/uptime_hours"),
+        ({"total_sessions": 1.5}, "/metrics/total_sessions"),
+        ({"error_codes": "GroundFailure"}, "/metrics/error_codes"),
+        ({"error_codes": [1]}, "/metrics/error_codes/0"),
+        ({"connector_status": "SINGING"}, "/metrics/connector_status"),
+        ({"connector_status": None}, "/metrics/connector_status"),
+        ({"last_maintenance": "yesterday"}, "/metrics/last_maintenance"),
+        ({"timestamp": "noon"}, "/metrics/timestamp"),
+        ({"timestamp": True}, "/metrics/timestamp"),
+        ({"timestamp": IN_TEN_MINUTES}, "/metrics/timestamp"),
+        ({"metadata": [1]}, "/metrics/metadata"),
+    ],
+)
+def test_a_wrong_field_is_named(client: httpx.Client, fields: dict[str, Any], pointer: str) -> None:
+    body = assert_problem(client.post(FAILURE, json=request(**fields)), 422, "invalid_reading")
+    assert [error["pointer"] for error in body["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_not_a_number_and_infinity_are_named(client: httpx.Client, constant: str) -> None:
+    text = orjson.dumps(request(power="here")).decode().replace('"here"', constant)
+    body = assert_problem(client.post(FAILURE, content=text, headers=JSON), 422, "invalid_reading")
+    assert body["errors"][0]["pointer"] == "/metrics/power"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ([], ""),
+        ({}, "/charger_id"),
+        ({"charger_id": "A"}, "/metrics"),
+        ({"charger_id": "A", "metrics": []}, "/metrics"),
+        ({"charger_id": "A", "metrics": {"connector_status": "CHARGING"}}, "/metrics/charger_id"),
+        ({"charger_id": "A", "metrics": {"charger_id": "A"}}, "/metrics/connector_status"),
+        ({"charger_id": "B", "metrics": request("A")["metrics"]}, "/charger_id"),
+        (request("not a charger"), "/metrics/charger_id"),
+        (request("A\n"), "/metrics/charger_id"),
+        (request("A" * 129), "/metrics/charger_id"),
+        (request(""), "/metrics/charger_id"),
+    ],
+)
+def test_a_wrong_envelope_is_named(client: httpx.Client, body: Any, pointer: str) -> None:
+    problem = assert_problem(client.post(FAILURE, json=body), 422, "invalid_reading")
+    assert pointer in [error["pointer"] for error in problem["errors"]]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"charger_id":"\\ud800"}', b"{'a': 1}"]
+)
+def test_what_is_not_json_is_400(client: httpx.Client, content: bytes) -> None:
+    assert_problem(client.post(FAILURE, content=content, headers=JSON), 400, "malformed_body")
+
+
+def test_a_body_that_is_too_large_is_413(client: httpx.Client) -> None:
+    body = b'{"charger_id": "' + b"x" * 10_000_000 + b'"}'
+    assert_problem(client.post(FAILURE, content=body, headers=JSON), 413, "too_large")
+
+
+def test_another_content_type_is_415(client: httpx.Client) -> None:
+    plain = client.post(FAILURE, content=b"{}", headers={"Content-Type": "text/plain"})
+    assert_problem(plain, 415, "unsupported_media_type")
+
+
+def test_unknown_fields_are_ignored(client: httpx.Client) -> None:
+    assert client.post(FAILURE, json=request(firmware="1.2.3") | {"trace": 1}).status_code == 200
+
+
+def test_a_missing_wrong_or_lesser_key_is_refused(client: httpx.Client) -> None:
+    url = str(client.base_url).rstrip("/") + FAILURE
+    assert_problem(httpx.post(url, json=request()), 401, "unauthorized")
+    for wrong in (b"nonsense", b"", b"\xc3\xa9"):
+        answer = httpx.post(url, json=request(), headers=[(b"X-API-Key", wrong)])
+        assert_problem(answer, 401, "unauthorized")
+    assert_problem(httpx.post(url, json=request(), headers={"X-API-Key": READ_KEY}), 403, "forbidden")
+
+
+def test_a_wrong_tenant_is_422(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/predictions/A", headers={"X-Tenant-ID": "a b"})
+    body = assert_problem(answer, 422, "invalid_reading")
+    assert body["errors"][0]["pointer"] == "/headers/X-Tenant-ID"
+
+
+def test_unknown_things_are_404_and_other_methods_405(client: httpx.Client) -> None:
+    assert_problem(client.get("/nowhere"), 404, "not_found")
+    assert_problem(client.get("/api/v1/predictions/never-seen"), 404, "unknown_charger")
+    assert_problem(client.get("/api/v1/jobs/never-seen"), 404, "unknown_job")
+    assert_problem(client.get("/api/v1/chargers/never-seen/history"), 404, "unknown_charger")
+    not_allowed = client.patch("/api/v1/jobs")
+    assert_problem(not_allowed, 405, "method_not_allowed")
+    assert "GET" in not_allowed.headers["Allow"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "cursor=-1", "sort=name"])
+def test_a_wrong_query_parameter_is_named(client: httpx.Client, query: str) -> None:
+    body = assert_problem(client.get(f"/api/v1/chargers?{query}"), 422, "invalid_parameter")
+    assert body["errors"][0]["pointer"] == "/query/" + query.split("=")[0]

@@ -1,0 +1,210 @@
+"""The gate against a real Redis, the test in the worker's place: it decides when a reply comes."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from errors import PredictionTimeout, QueueFull, ScoringFailed
+from models.reading import Reading
+from settings import Settings
+from tasks.cache import VerdictCache
+from tasks.gate import MAX_FLIGHTS, Gate
+from tasks.messages import Answer, ScoreMessage, encode_reply
+from tasks.names import Queues
+from tests.processes import environment
+from tests.readings import new_charger_id
+from tests.services import RunningServer
+
+TIMEOUT_S = 1.0
+
+
+class WorkerByHand:
+    """Takes tasks off the queue and answers them when told to."""
+
+    def __init__(self, url: str) -> None:
+        self.redis = Redis.from_url(url)
+
+    def take(self, timeout_s: float = 2.0) -> ScoreMessage | None:
+        popped = self.redis.brpop([Queues.SINGLE], timeout=timeout_s)
+        if popped is None:
+            return None
+        envelope = orjson.loads(popped[1])
+        (raw,), _, _ = orjson.loads(base64.b64decode(envelope["body"]))
+        return ScoreMessage.decode(raw)
+
+    def answer(self, message: ScoreMessage | None, *, bad: str | None = None) -> None:
+        assert message is not None, "no task was sent"
+        answers = [
+            Answer(error_code="scoring_failed", error_detail="No.")
+            if ask.reading.charger_id == bad
+            else Answer(body=orjson.dumps({"charger_id": ask.reading.charger_id}))
+            for ask in message.asks
+        ]
+        self.redis.rpush(message.reply_to, encode_reply(message.batch_id, answers))
+
+
+@pytest.fixture
+def worker(redis: RunningServer) -> Iterator[WorkerByHand]:
+    by_hand = WorkerByHand(redis.url.replace("/0", "/5"))  # a database of its own: no real worker reads it
+    yield by_hand
+    by_hand.redis.flushdb()
+    by_hand.redis.close()
+
+
+@pytest.fixture
+def gate(worker: WorkerByHand, redis: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    env = environment(redis.url.replace("/0", "/5"), ML_SYNC_TIMEOUT=str(TIMEOUT_S), ML_MAX_WAITING="40")
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_env(dotenv=None)
+    gate = Gate(settings, VerdictCache(settings))
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(60) as pool:
+        yield pool
+
+
+def reading(charger_id: str | None = None, **fields: Any) -> Reading:
+    return Reading(charger_id or new_charger_id(), "CHARGING", datetime(2026, 1, 1, tzinfo=UTC), **fields)
+
+
+def ask(gate: Gate, pool: ThreadPoolExecutor, what: Reading) -> Future[bytes]:
+    return pool.submit(gate.predict, "failure", what, None)
+
+
+def charger_of(body: bytes) -> str:
+    return str(orjson.loads(body)["charger_id"])
+
+
+def fill_window(gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand) -> list[ScoreMessage | None]:
+    """As many tasks under way as may be, each with one reading."""
+    under_way = []
+    for _ in range(MAX_FLIGHTS):
+        ask(gate, pool, reading())
+        under_way.append(worker.take())
+    return under_way
+
+
+def test_an_idle_gate_sends_at_once_and_gives_the_answer(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    asked = ask(gate, pool, reading("A"))
+    worker.answer(worker.take())
+    assert charger_of(asked.result(2)) == "A"
+
+
+def test_what_arrives_while_tasks_are_under_way_travels_together_in_order(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    under_way = fill_window(gate, pool, worker)
+    chargers = [new_charger_id() for _ in range(20)]
+    asked = []
+    for charger in chargers:
+        asked.append(ask(gate, pool, reading(charger)))
+        time.sleep(0.005)
+    assert worker.take(timeout_s=0.1) is None
+    worker.answer(under_way[0])
+    together = worker.take()
+    assert together is not None
+    assert [each.reading.charger_id for each in together.asks] == chargers
+    worker.answer(together)
+    assert [charger_of(future.result(2)) for future in asked] == chargers
+
+
+def test_one_bad_reading_fails_alone(gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand) -> None:
+    under_way = fill_window(gate, pool, worker)
+    good, bad = ask(gate, pool, reading("GOOD")), ask(gate, pool, reading("BAD"))
+    time.sleep(0.05)
+    worker.answer(under_way[0])
+    worker.answer(worker.take(), bad="BAD")
+    assert charger_of(good.result(2)) == "GOOD"
+    with pytest.raises(ScoringFailed, match=r"No\."):
+        bad.result(2)
+
+
+def test_equal_readings_share_one_place(gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand) -> None:
+    asked = [ask(gate, pool, reading("SAME", power=1.0)) for _ in range(10)]
+    other = ask(gate, pool, reading("SAME", power=2.0))
+    messages = [worker.take(), worker.take()]
+    assert sorted(len(message.asks) for message in messages if message) == [1, 1]
+    for message in messages:
+        worker.answer(message)
+    assert {charger_of(future.result(2)) for future in [*asked, other]} == {"SAME"}
+    assert worker.take(timeout_s=0.1) is None
+
+
+def test_without_an_answer_the_caller_is_told_at_the_deadline_and_the_next_is_served(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    fill_window(gate, pool, worker)
+    with pytest.raises(PredictionTimeout, match="within 1 s"):
+        ask(gate, pool, reading()).result(3)
+    after = ask(gate, pool, reading("AFTER"))
+    while (message := worker.take()) is not None and message.asks[0].reading.charger_id != "AFTER":
+        pass
+    worker.answer(message)
+    assert charger_of(after.result(3)) == "AFTER"
+
+
+def test_a_late_reply_harms_nobody(gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand) -> None:
+    late = ask(gate, pool, reading())
+    message = worker.take()
+    with pytest.raises(PredictionTimeout):
+        late.result(3)
+    worker.answer(message)
+    after = ask(gate, pool, reading("AFTER"))
+    worker.answer(worker.take())
+    assert charger_of(after.result(2)) == "AFTER"
+
+
+def test_a_reply_that_no_worker_of_ours_wrote_is_passed_over(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = ask(gate, pool, reading("A"))
+    message = worker.take()
+    assert message is not None
+    worker.redis.rpush(message.reply_to, b"not json", b"{}", b'{"batch_id":"x","errors":[null]}')
+    worker.answer(message)
+    assert charger_of(asked.result(2)) == "A"
+    assert "reply could not be handled" in caplog.text
+
+
+def test_more_than_may_wait_are_refused_at_once(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    waiting = [ask(gate, pool, reading()) for _ in range(40)]
+    while threading.active_count() < 40:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    with pytest.raises(QueueFull):
+        ask(gate, pool, reading()).result(0.5)
+    for future in waiting:
+        with pytest.raises(PredictionTimeout):
+            future.result(3)
+
+
+def test_work_that_nobody_waits_for_is_taken_off_the_queue(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    asked = [ask(gate, pool, reading()) for _ in range(5)]
+    for future in asked:
+        with pytest.raises(PredictionTimeout):
+            future.result(3)
+    deadline = time.monotonic() + 3
+    while worker.redis.llen(Queues.SINGLE) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert worker.redis.llen(Queues.SINGLE) == 0

@@ -1,0 +1,152 @@
+"""Batch jobs over real HTTP, real Redis and a real worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.processes import wait_until
+from tests.readings import metrics, request
+
+BATCH = "/api/v1/predictions/batch"
+
+
+def submit(client: httpx.Client, rows: list[Any], query: str = "", **headers: str) -> dict[str, Any]:
+    answer = client.post(f"{BATCH}{query}", json={"chargers": rows}, headers=headers)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    assert answer.headers["Location"] == f"/api/v1/jobs/{job['job_id']}"
+    return job
+
+
+def finish(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+
+    def ended() -> bool:
+        document.update(client.get(f"/api/v1/jobs/{job_id}").json())
+        return document["status"] in ("SUCCEEDED", "FAILED", "CANCELLED")
+
+    wait_until(ended, what=f"the end of job {job_id}")
+    return document
+
+
+def all_results(client: httpx.Client, job_id: str, page: int = 400) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    cursor: str | None = "0"
+    while cursor is not None:
+        answer = client.get(f"/api/v1/jobs/{job_id}/results?limit={page}&cursor={cursor}").json()
+        items += answer["items"]
+        cursor = answer["next"]
+    return items
+
+
+def test_a_job_gives_each_reading_its_result_in_input_order(client: httpx.Client) -> None:
+    rows = [metrics(temperature=20 + n / 20) for n in range(1234)]
+    job = submit(client, rows)
+    assert (job["status"], job["total"], job["done"]) == ("PENDING", 1234, 0)
+    ended = finish(client, job["job_id"])
+    assert (ended["status"], ended["done"], ended["failed"], ended["progress"]) == ("SUCCEEDED", 1234, 0, 1.0)
+    assert ended["created_at"] <= ended["started_at"] <= ended["finished_at"]
+    results = all_results(client, job["job_id"])
+    assert [result["charger_id"] for result in results] == [row["charger_id"] for row in rows]
+    assert [result["row"] for result in results] == list(range(1234))
+
+
+def test_a_batch_and_a_single_request_answer_the_same(client: httpx.Client) -> None:
+    body = request(timestamp="2026-01-05T10:00:00Z", temperature=63.0)
+    job = submit(client, [body["metrics"]], "?store=false")
+    finish(client, job["job_id"])
+    (row,) = all_results(client, job["job_id"])
+    alone = client.post("/api/v1/predictions/failure", json=body).json()
+    assert alone["cached"] is False  # store=false wrote nothing
+    for field in ("failure_probability", "horizons", "top_contributing_factors", "fingerprint"):
+        assert row[field] == alone[field]
+
+
+def test_a_bad_row_is_reported_and_does_not_sink_its_neighbours(client: httpx.Client) -> None:
+    job = submit(client, [metrics("GOOD-1"), {"charger_id": "BAD-1", "power": -1}, 7, metrics("GOOD-2")])
+    ended = finish(client, job["job_id"])
+    assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 4, 2)
+    first, bad, worse, last = all_results(client, job["job_id"])
+    assert ("failure_probability" in first, "failure_probability" in last) == (True, True)
+    assert (bad["row"], bad["charger_id"], bad["error"]["code"]) == (1, "BAD-1", "invalid_reading")
+    assert {error["pointer"] for error in bad["error"]["errors"]} == {"/connector_status", "/power"}
+    assert (worse["row"], worse["charger_id"]) == (2, None)
+
+
+@pytest.mark.parametrize("kind", ["failure", "maintenance", "anomaly"])
+def test_each_kind_can_be_asked(client: httpx.Client, kind: str) -> None:
+    expected = {"failure": "horizons", "maintenance": "cost_benefit", "anomaly": "anomaly_score"}
+    job = submit(client, [metrics()], f"?kind={kind}")
+    finish(client, job["job_id"])
+    assert expected[kind] in all_results(client, job["job_id"])[0]
+
+
+def test_all_kinds_can_be_asked_at_once(client: httpx.Client) -> None:
+    job = submit(client, [metrics("ALL-1")], "?kind=all")
+    finish(client, job["job_id"])
+    (row,) = all_results(client, job["job_id"])
+    assert row["charger_id"] == "ALL-1"
+    assert {"failure", "maintenance", "anomaly"} <= set(row)
+
+
+def test_who_prefers_to_wait_gets_the_results_at_once(client: httpx.Client) -> None:
+    rows = [metrics() for _ in range(3)]
+    answer = client.post(BATCH, json={"chargers": rows}, headers={"Prefer": "wait=5"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Preference-Applied"] == "wait=5"
+    body = answer.json()
+    assert set(body) == {"job_id", "predictions", "total", "timestamp"}
+    assert [p["charger_id"] for p in body["predictions"]] == [row["charger_id"] for row in rows]
+
+
+def test_a_batch_fills_the_cache_unless_told_not_to(client: httpx.Client) -> None:
+    stored, passing = metrics(), metrics()
+    finish(client, submit(client, [stored])["job_id"])
+    finish(client, submit(client, [passing], "?store=false")["job_id"])
+    assert client.get(f"/api/v1/predictions/{stored['charger_id']}").status_code == 200
+    assert client.get(f"/api/v1/predictions/{passing['charger_id']}").status_code == 404
+
+
+def test_a_repeated_request_with_the_same_key_is_the_same_job(client: httpx.Client) -> None:
+    rows = [metrics()]
+    first = submit(client, rows, **{"Idempotency-Key": "once"})
+    again = submit(client, rows, **{"Idempotency-Key": "once"})
+    assert again["job_id"] == first["job_id"]
+    other = client.post(BATCH, json={"chargers": [metrics()]}, headers={"Idempotency-Key": "once"})
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+
+
+def test_jobs_are_listed_newest_first_for_their_tenant(client: httpx.Client) -> None:
+    tenant = {"X-Tenant-ID": "lister"}
+    ids = [submit(client, [metrics()], **tenant)["job_id"] for _ in range(3)]
+    page = client.get("/api/v1/jobs?limit=2", headers=tenant).json()
+    rest = client.get(f"/api/v1/jobs?limit=2&cursor={page['next']}", headers=tenant).json()
+    assert [job["job_id"] for job in page["items"] + rest["items"]] == ids[::-1]
+    assert rest["next"] is None
+    assert client.get("/api/v1/jobs?status=CANCELLED", headers=tenant).json()["items"] == []
+    assert client.get(f"/api/v1/jobs/{ids[0]}").status_code == 404  # another tenant's is not there
+
+
+def test_a_job_can_be_cancelled_and_keeps_what_is_done(client: httpx.Client) -> None:
+    job = submit(client, [metrics() for _ in range(20_000)], "?kind=all&store=false")
+    wait_until(lambda: client.get(f"/api/v1/jobs/{job['job_id']}").json()["done"] > 0, what="a first chunk")
+    cancelled = client.delete(f"/api/v1/jobs/{job['job_id']}").json()
+    assert cancelled["status"] == "CANCELLED"
+    assert 0 < cancelled["done"] < 20_000
+    results = all_results(client, job["job_id"], page=1000)
+    assert len(results) == cancelled["done"]
+    after = submit(client, [metrics()])
+    assert finish(client, after["job_id"])["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("body", [{}, {"chargers": []}, {"chargers": {}}, [], {"chargers": "x"}])
+def test_a_batch_without_readings_is_422(client: httpx.Client, body: Any) -> None:
+    assert client.post(BATCH, json=body).status_code == 422
+
+
+def test_an_unknown_kind_is_422(client: httpx.Client) -> None:
+    answer = client.post(f"{BATCH}?kind=luck", json={"chargers": [metrics()]})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/kind")

@@ -1,0 +1,27 @@
+"""Schemathesis makes requests from our `/openapi.json` and holds the answers against it, with all checks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from settings import ROOT
+from tests.processes import BIN, KEY, Web
+
+SEED = "20261101"
+EXAMPLES = "15"
+
+
+def test_schemathesis_finds_nothing(web: Web) -> None:
+    command = [str(BIN / "schemathesis"), "run", f"{web.url}/openapi.json", "-H", f"X-API-Key: {KEY}"]
+    command += ["--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED, "--no-color"]
+    ran = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "HYPOTHESIS_STORAGE_DIRECTORY": "var/hypothesis"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+    assert "Tested: 17" in ran.stdout

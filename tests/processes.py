@@ -1,0 +1,136 @@
+"""The service as an operator runs it, for tests: real worker and web processes against a given Redis."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from settings import ROOT
+from stack.leash import leashed
+from tests.services import free_port
+
+BIN = Path(sys.executable).parent
+KEY = "test-key-for-everything"
+READ_KEY = "test-key-for-reading"
+START_TIMEOUT_S = 30.0
+
+
+def environment(redis_url: str, **extra: str) -> dict[str, str]:
+    """A process's whole environment: nothing of the developer's own settings gets in."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", tempfile.gettempdir()),
+        "ENVIRONMENT": "test",
+        "ML_SERVICE_API_KEY": f"{KEY},{READ_KEY}:read",
+        "REDIS_URL": redis_url,
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # nobody there: what needs Kafka says so itself
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **extra,
+    }
+
+
+class Process:
+    """One process of the service, in a session of its own, its output in a file."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="evzone-", suffix=".log", delete=False)  # noqa: SIM115
+        self.process = subprocess.Popen(
+            leashed(command),
+            cwd=ROOT,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Signal the process and its children."""
+        os.killpg(self.process.pid, number)
+
+    def stop(self) -> None:
+        """End it, its children too. Does nothing if it has ended."""
+        for number, patience_s in ((signal.SIGCONT, 0.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            try:
+                self.signal_all(number)
+                if patience_s:
+                    self.process.wait(patience_s)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._log.close()
+        Path(self._log.name).unlink(missing_ok=True)
+
+    def log(self) -> str:
+        return Path(self._log.name).read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start_worker(queue: str, env: Mapping[str, str]) -> Process:
+    """A worker of one queue. Returns before it is ready."""
+    name = queue.removeprefix("ml.")
+    flags = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
+    return Process(
+        [str(BIN / "celery"), "-A", "tasks.app", "worker", "-Q", queue, "-n", f"{name}@%h", *flags], env
+    )
+
+
+class Web(Process):
+    """A web process on a free port, with a client that has the key."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        port = free_port()
+        super().__init__(
+            f"{BIN}/granian --interface wsgi wsgi:app --port {port} --blocking-threads 96".split(),
+            env,
+        )
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": KEY}, timeout=10)
+        wait_until(self._answers, what="the web process to answer", log=self.log)
+
+    def _answers(self) -> bool:
+        try:
+            return self.client.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def ready(self) -> bool:
+        return self.client.get("/health/ready").status_code == 200
+
+    def stop(self) -> None:
+        self.client.close()
+        super().stop()
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    what: str,
+    timeout_s: float = START_TIMEOUT_S,
+    log: Callable[[], str] = lambda: "",
+) -> None:
+    """Poll until `condition()`; an `AssertionError` that says what was waited for after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {timeout_s:g} s in vain for {what}.\n{log()}")
+        time.sleep(0.05)

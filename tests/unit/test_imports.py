@@ -1,0 +1,57 @@
+"""Data flows one way: web and consumers -> tasks -> models. This reads the imports and keeps it so."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from settings import ROOT
+
+LEAVES = {"errors", "settings", "metrics", "logs"}
+MAY_IMPORT = {
+    "models": {"models", *LEAVES},
+    "tasks": {"tasks", "models", "celeryconfig", *LEAVES},
+    "web": {"web", "tasks", "models", *LEAVES},
+    "consumers": {"consumers", "tasks", "models", *LEAVES},
+}
+OURS = {*MAY_IMPORT, *LEAVES, "celeryconfig", "stack", "tests", "wsgi"}
+# The doors send tasks by name and hold no model: they import none of these, nor what would.
+NOT_AT_THE_DOORS = {"celery", "pandas", "sklearn", "onnxruntime", "skl2onnx", "onnx"}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
+    for path in (ROOT / package).glob("**/*.py"):
+        ours = {name.split(".")[0] for name in imports(path)} & OURS
+        assert ours <= MAY_IMPORT[package], f"{path.name} imports {ours - MAY_IMPORT[package]}"
+
+
+@pytest.mark.parametrize("package", ["web", "consumers"])
+def test_the_doors_know_of_models_only_the_reading(package: str) -> None:
+    for path in (ROOT / package).glob("**/*.py"):
+        names = imports(path)
+        assert not {name.split(".")[0] for name in names} & NOT_AT_THE_DOORS, path.name
+        models = {name for name in names if name.split(".")[0] == "models"}
+        assert models <= {"models.reading"}, f"{path.name} imports {models}"
+
+
+@pytest.mark.parametrize("module", ["web.app", "consumers.stream"])
+def test_a_door_loads_no_model_library(module: str) -> None:
+    heavy = sorted(NOT_AT_THE_DOORS - {"celery"})
+    code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr

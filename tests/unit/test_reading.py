@@ -1,0 +1,115 @@
+"""The reading contract: what comes in, what it becomes, what is refused and how it is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from errors import InvalidReading, MalformedBody
+from models.reading import OCPP_STATUSES, STATUSES, Reading, decode_json, parse_reading
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+LEAST = {"charger_id": "A", "connector_status": "CHARGING"}
+
+
+def parse(**fields: Any) -> Reading:
+    return parse_reading(LEAST | fields, now=NOW)
+
+
+def pointers(**fields: Any) -> list[str]:
+    with pytest.raises(InvalidReading) as caught:
+        parse(**fields)
+    return [error.pointer for error in caught.value.errors]
+
+
+def test_what_is_missing_is_missing_and_not_zero() -> None:
+    assert parse() == Reading("A", "CHARGING", NOW, stated_at=False)
+    assert parse(power=None, error_codes=None, last_maintenance=None, metadata=None) == parse()
+
+
+def test_every_spelling_of_a_status_is_mapped() -> None:
+    for status in STATUSES:
+        assert parse(connector_status=status.lower()).connector_status == status
+    for spelling, status in OCPP_STATUSES.items():
+        assert parse(connector_status=spelling).connector_status == status
+        assert parse(connector_status=spelling.upper()).connector_status == status
+    assert parse(connector_status="fully charged").connector_status == "FULLY_CHARGED"
+
+
+def test_no_error_is_none_and_unknown_codes_are_welcome() -> None:
+    assert parse(error_codes=["NoError", "noerror", " ", "Vendor-0x17 "]).error_codes == ("Vendor-0x17",)
+    assert parse(error_codes=[]).error_codes == ()
+
+
+def test_times_are_iso_8601_or_epoch_seconds() -> None:
+    assert parse(timestamp="2026-11-01T13:00:00+02:00").timestamp == datetime(2026, 11, 1, 11, tzinfo=UTC)
+    assert parse(timestamp="2026-11-01T11:00:00").timestamp == datetime(2026, 11, 1, 11, tzinfo=UTC)
+    assert parse(timestamp=NOW.timestamp()).timestamp == NOW
+    assert parse(last_maintenance="2026-05-02").last_maintenance == datetime(2026, 5, 2, tzinfo=UTC)
+
+
+def test_a_clock_may_be_five_minutes_ahead() -> None:
+    ahead = NOW + timedelta(minutes=5)
+    assert parse(timestamp=ahead.isoformat()).timestamp == ahead
+    assert pointers(timestamp=(ahead + timedelta(seconds=1)).isoformat()) == ["/timestamp"]
+
+
+@pytest.mark.parametrize("timestamp", [float("nan"), float("inf"), 1e300, -1e300, "1" * 10_000, "", [], {}])
+def test_a_moment_that_is_none_is_refused(timestamp: Any) -> None:
+    assert pointers(timestamp=timestamp) == ["/timestamp"]
+
+
+def test_bounds_are_inclusive() -> None:
+    assert (parse(temperature=-60).temperature, parse(temperature=200).temperature) == (-60, 200)
+    assert pointers(temperature=200.01, power=-0.01) == ["/power", "/temperature"]
+
+
+def test_twelve_point_zero_sessions_are_twelve() -> None:
+    sessions = parse(total_sessions=12.0).total_sessions
+    assert (sessions, type(sessions)) == (12, int)
+
+
+def test_the_pointer_says_where_the_reading_stands() -> None:
+    with pytest.raises(InvalidReading) as caught:
+        parse_reading(LEAST | {"error_codes": ["x", 5]}, now=NOW, pointer="/chargers/3")
+    assert [error.pointer for error in caught.value.errors] == ["/chargers/3/error_codes/1"]
+
+
+def test_a_reading_survives_its_way_through_a_message() -> None:
+    full = parse(
+        energy_delivered=1.5,
+        power=0,
+        temperature=-5,
+        error_codes=["A", "B"],
+        uptime_hours=3,
+        total_sessions=4,
+        last_maintenance="2026-01-01T00:00:00.123456Z",
+        timestamp="2026-10-01T00:00:00.654321Z",
+        metadata={"visit_cost": 5},
+    )
+    for reading in (full, parse()):
+        assert Reading.from_wire(orjson.loads(orjson.dumps(reading.to_wire()))) == reading
+
+
+def test_equal_readings_have_equal_fingerprints_and_others_have_not() -> None:
+    later = parse_reading(LEAST, now=NOW + timedelta(minutes=3))
+    assert later.fingerprint() == parse().fingerprint()  # only the moment of arrival differs
+    stated = parse(timestamp=NOW.isoformat())
+    assert len({parse().fingerprint(), stated.fingerprint(), parse(power=1).fingerprint()}) == 3
+    assert parse(error_codes=[]).fingerprint() != parse().fingerprint()
+
+
+def test_json_is_decoded_and_what_is_not_json_is_refused() -> None:
+    assert decode_json(b'{"a": [1, null]}') == {"a": [1, None]}
+    for bad in (b"", b"{", b"\xff", b"nan", b"[" * 100_000, b'"\\ud800"', "{'a': 1}"):
+        with pytest.raises(MalformedBody):
+            decode_json(bad)
+
+
+def test_numbers_that_json_has_not_are_left_to_the_schema() -> None:
+    assert decode_json(b'{"power": Infinity}') == {"power": float("inf")}
+    with pytest.raises(InvalidReading, match="/metadata"):
+        parse(metadata={"a": 10**400})

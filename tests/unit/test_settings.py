@@ -1,0 +1,89 @@
+"""Settings: read, checked, and their mistakes said in one line each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from errors import SettingsInvalid
+from settings import Settings
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("REDIS_URL", "REDIS_CACHE_URL", "KAFKA_BOOTSTRAP_SERVERS", "PORT", "ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ML_SERVICE_API_KEY", "one:read,two")
+    return monkeypatch
+
+
+def problems() -> list[str]:
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.from_env(dotenv=None)
+    return caught.value.problems
+
+
+def test_defaults_are_enough(environment: pytest.MonkeyPatch) -> None:
+    settings = Settings.from_env(dotenv=None)
+    assert (settings.port, settings.sync_timeout_s, settings.redis_embedded) == (8000, 3.0, True)
+    assert settings.redis_cache_url == settings.redis_url == "redis://127.0.0.1:6379/0"
+    assert [(key.key, sorted(key.roles)) for key in settings.api_keys] == [
+        ("one", ["read"]),
+        ("two", ["admin", "predict", "read"]),
+    ]
+
+
+def test_the_environment_wins_over_the_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("PORT=8001\nFLOWER_PORT=5556\n")
+    environment.setenv("PORT", "8002")
+    environment.setattr(os, "environ", dict(os.environ))  # reading .env leaves its names there
+    settings = Settings.from_env(dotenv=dotenv)
+    assert (settings.port, settings.flower_port) == (8002, 5556)
+
+
+def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PORT", "eighty")
+    environment.setenv("ML_SYNC_TIMEOUT", "0")
+    environment.setenv("ENVIRONMENT", "prod")
+    found = problems()
+    assert [line.split(":")[0] for line in found] == ["ENVIRONMENT", "PORT", "ML_SYNC_TIMEOUT"]
+    assert all("\n" not in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ML_SERVICE_API_KEY", ""),
+        ("ML_SERVICE_API_KEY", "key:owner"),
+        ("ML_MAX_WAITING", "5000"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_CACHE_URL", "http://localhost"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "localhost"),
+        ("FLOWER_BASIC_AUTH", "nopassword"),
+        ("MODEL_DIR", "/does/not/exist"),
+        ("COST_CURRENCY", "dollars"),
+        ("ML_ALERT_THRESHOLD", "2"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(name, value)
+    assert any(line.startswith(f"{name}:") for line in problems())
+
+
+@pytest.mark.parametrize("key", ["", "change-me", "short"])
+def test_production_refuses_missing_and_example_keys(environment: pytest.MonkeyPatch, key: str) -> None:
+    environment.setenv("ENVIRONMENT", "production")
+    environment.setenv("ML_SERVICE_API_KEY", key)
+    assert any(line.startswith("ML_SERVICE_API_KEY:") for line in problems())
+
+
+def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("REDIS_URL", "redis://user:hidden-1@redis:6379/0")
+    environment.setenv("FLOWER_BASIC_AUTH", "admin:hidden-2")
+    environment.setenv("ML_SERVICE_API_KEY", "hidden-3:read")
+    shown = str(Settings.from_env(dotenv=None).masked())
+    assert "hidden" not in shown
+    assert "redis:6379" in shown
