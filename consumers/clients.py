@@ -21,6 +21,8 @@ REQUEST_TIMEOUT_MS: Final = 10_000
 SESSION_TIMEOUT_MS: Final = 12_000
 # The others wait for this member in a rebalance at most this long; no step of the loop takes half of it.
 MAX_POLL_INTERVAL_MS: Final = 120_000
+# An open transaction whose process died holds back the readers of its topics for this long at most.
+TRANSACTION_TIMEOUT_MS: Final = 15_000
 # A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.
 DEAD_LETTER_MAX_BYTES: Final = 4_000_000
 
@@ -52,18 +54,23 @@ def make_consumer(settings: Settings) -> KafkaConsumer:
         # Some brokers look for new records only at the end of this wait.
         fetch_max_wait_ms=100,
         session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=1_000,  # how members learn that one joins or leaves
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         max_poll_records=settings.kafka_max_poll_records,
     )
 
 
-def make_producer(settings: Settings) -> KafkaProducer:
+def make_producer(settings: Settings, *, transactional_id: str | None = None) -> KafkaProducer:
     """A producer whose records are acknowledged by all replicas, once each, in order.
 
     Blocks 3 s at most. Raises `KafkaError` when no broker answers.
     """
     return KafkaProducer(
         **_common(settings),
+        transactional_id=transactional_id,
+        # Longer than the publisher gives a transaction, so that the broker never ends one that goes on.
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        retry_backoff_ms=20,  # the first step of a transaction waits this long for the end of the last one
         acks="all",
         max_block_ms=5_000,
         delivery_timeout_ms=REQUEST_TIMEOUT_MS + 2_000,
@@ -71,6 +78,16 @@ def make_producer(settings: Settings) -> KafkaProducer:
         batch_size=131_072,
         max_request_size=DEAD_LETTER_MAX_BYTES,
     )
+
+
+def make_probe_reader(settings: Settings) -> KafkaConsumer:
+    """A `read_committed` reader outside the group, for `verify_isolation`."""
+    return KafkaConsumer(**_common(settings), isolation_level="read_committed", fetch_max_wait_ms=100)
+
+
+def probe_topic(settings: Settings) -> str:
+    """Where it is tried out at start whether the broker hides what a transaction has aborted."""
+    return f"{settings.kafka_topic_predictions}.probe"
 
 
 def ensure_topics(settings: Settings) -> None:
@@ -94,6 +111,8 @@ def ensure_topics(settings: Settings) -> None:
         wanted[settings.kafka_topic_dead_letters]["configs"] = {
             "max.message.bytes": str(DEAD_LETTER_MAX_BYTES)
         }
+        if settings.kafka_transactions:
+            wanted[probe_topic(settings)] = {"num_partitions": 1, "replication_factor": -1}
         present = set(admin.list_topics())
         missing = {topic: options for topic, options in wanted.items() if topic not in present}
         if not missing:
@@ -102,9 +121,7 @@ def ensure_topics(settings: Settings) -> None:
         for topic in answer["topics"]:
             error = for_code(topic["error_code"])
             if topic["error_code"] == 0:
-                log.info(
-                    "created topic %s with %d partitions", topic["name"], settings.kafka_topic_partitions
-                )
+                log.info("created topic %s (partitions: %d)", topic["name"], topic["num_partitions"])
             elif error is not TopicAlreadyExistsError:
                 log.warning(
                     "topic %s is missing and could not be created (%s): create it, or allow this client to",

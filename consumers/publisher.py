@@ -17,14 +17,17 @@ from kafka.errors import (
     RebalanceInProgressError,
     RecordListTooLargeError,
 )
+from kafka.producer.future import FutureRecordMetadata
 
 from consumers.offsets import Partition, Round
+from consumers.records import Outgoing
 from errors import ServiceError
 
 log = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_S: Final = 12.0
 COMMIT_TIMEOUT_MS: Final = 5_000
+CLOSE_TIMEOUT_S: Final = 3.0
 # Trying again would meet the same: somebody has to change a right, a limit or a name first.
 REFUSALS: Final = (
     AuthorizationError,
@@ -57,6 +60,14 @@ def as_trouble(error: Exception, doing: str) -> ServiceError:
     return OutcomeRefused(detail) if isinstance(error, REFUSALS) else KafkaUnavailable(detail)
 
 
+def send_all(producer: KafkaProducer, done: Round) -> list[tuple[Outgoing, FutureRecordMetadata]]:
+    """Hand a round's records to the producer; each with the future of its acknowledgement."""
+    return [
+        (record, producer.send(record.topic, record.value, key=record.key, headers=list(record.headers)))
+        for record in done.outgoing
+    ]
+
+
 class AtLeastOncePublisher:
     """Publishes, waits for the acknowledgements, then commits: a crash in between repeats, never loses.
 
@@ -68,18 +79,13 @@ class AtLeastOncePublisher:
         self._producer = producer
         self._acknowledged: dict[Partition, int] = {}
 
-    def publish(self, done: Round) -> None:
-        """Blocks until every record is acknowledged, about 12 s at most.
+    def publish(self, done: Round) -> bool:
+        """True once every record is acknowledged. Blocks 17 s at most.
 
         Raises `KafkaUnavailable` or `OutcomeRefused`; then nothing of the round will be committed.
         """
-        sent = []
         try:
-            for record in done.outgoing:
-                future = self._producer.send(
-                    record.topic, record.value, key=record.key, headers=list(record.headers)
-                )
-                sent.append((record, future))
+            sent = send_all(self._producer, done)
             self._producer.flush(PUBLISH_TIMEOUT_S)
         except (KafkaError, TypeError, ValueError) as error:
             raise as_trouble(error, "publishing") from error
@@ -88,6 +94,7 @@ class AtLeastOncePublisher:
                 raise as_trouble(future.exception, f"publishing to {record.topic}") from future.exception
         self._acknowledged.update(done.offsets)
         self.commit()
+        return True
 
     def commit(self) -> None:
         """Commit what is acknowledged. Blocks 5 s at most; in a rebalance it is left for later.
@@ -113,3 +120,10 @@ class AtLeastOncePublisher:
         """Partitions went to another member: a commit of theirs would turn its progress back."""
         for partition in partitions:
             self._acknowledged.pop(Partition(*partition), None)
+
+    def close(self) -> None:
+        """Close the producer, within 3 s. Raises nothing."""
+        try:
+            self._producer.close(timeout=CLOSE_TIMEOUT_S)
+        except KafkaError as error:
+            log.debug("closing the producer: %s", error)

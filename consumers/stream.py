@@ -40,9 +40,9 @@ DRAIN_S: Final = 5.0
 
 
 class Publisher(Protocol):
-    """`consumers/publisher.py`, or a stand-in of a test."""
+    """How outcomes get out: `consumers/publisher.py`, `consumers/transactions.py`, or a test's stand-in."""
 
-    def publish(self, done: Round) -> None: ...
+    def publish(self, done: Round) -> bool: ...
 
     def commit(self) -> None: ...
 
@@ -154,12 +154,11 @@ class Stream:
         for result in self._scoring.collect():
             self._conclude(result)
         done = self._window.finished(most=self._round_records)
-        if done.entries:
-            self._publisher.publish(done)
+        if not done.entries:
+            self._publisher.commit()
+        elif self._publisher.publish(done):
             self._window.settle(done)
             _count(done, self._topics)
-        else:
-            self._publisher.commit()
 
     def _conclude(self, result: Result) -> None:
         if result.entry.dropped:

@@ -3,6 +3,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.producer.future import FutureRecordMetadata
 
 class TopicPartition(NamedTuple):
     topic: str
@@ -19,20 +20,6 @@ class ConsumerGroupMetadata(NamedTuple):
     member_id: str
     group_instance_id: str | None
     state: str
-
-class RecordMetadata(NamedTuple):
-    topic: str
-    partition: int
-    topic_partition: TopicPartition
-    offset: int
-    timestamp: int
-
-class FutureRecordMetadata:
-    is_done: bool
-    exception: Exception | None
-    def failed(self) -> bool: ...
-    def succeeded(self) -> bool: ...
-    def get(self, timeout: float | None = ...) -> RecordMetadata: ...
 
 class ConsumerRebalanceListener:
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None: ...

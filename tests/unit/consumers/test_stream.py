@@ -81,13 +81,14 @@ class FakePublisher:
         self.forgotten: list[Partition] = []
         self.broken = False
 
-    def publish(self, done: Round) -> None:
+    def publish(self, done: Round) -> bool:
         if self.broken:
             raise KafkaUnavailable("down")
         for entry in done.entries:
             for record in entry.outcome or ():
                 self.outcomes.append((entry.received.event_id.partition(":")[2], record.topic))
         self.committed.update(done.offsets)
+        return True
 
     def commit(self) -> None:
         pass

@@ -1,0 +1,129 @@
+"""One consumer process from its start to its end, with and without Kafka."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+
+from consumers.clients import ensure_topics, make_consumer, make_probe_reader, make_producer, probe_topic
+from consumers.publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
+from consumers.pulse import Pulse, Status
+from consumers.scoring import Scoring
+from consumers.stream import Stream
+from consumers.transactions import (
+    MemberSlot,
+    TransactionalPublisher,
+    TransactionsNotIsolated,
+    verify_isolation,
+)
+from settings import Settings
+from tasks.stream import StreamDoor
+
+log = logging.getLogger(__name__)
+
+LEAVE_TIMEOUT_MS: Final = 3_000
+RETRY_PAUSE_S: Final = 1.0
+
+
+class Service:
+    """Keeps a `Stream` going: whenever Kafka is lost, everything is made anew until it is back."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        transactional: type[TransactionalPublisher] = TransactionalPublisher,
+    ) -> None:
+        self._settings = settings
+        self._transactional = transactional
+        self._slot: MemberSlot | None = None
+        if settings.kafka_transactions:
+            self._slot = MemberSlot(settings.state_dir / "consumers", settings.kafka_group_id)
+        self._isolation_verified = False
+        self._pulse = Pulse(settings)
+        self._door = StreamDoor(settings)
+
+    def run(self, stopping: threading.Event) -> int:
+        """Until `stopping` is set; the process's exit code, 1 when going on would drop an outcome."""
+        self._pulse.start()
+        try:
+            while not stopping.is_set():
+                try:
+                    self._live(stopping)
+                except (KafkaUnavailable, KafkaError) as error:
+                    log.debug("Kafka: %r", error)
+                    self._pulse.say(Status("disconnected", self._reason(error)))
+                    stopping.wait(RETRY_PAUSE_S)
+        except OutcomeRefused as error:
+            log.critical("an outcome was refused, and dropping it is not an option: %s", error)
+            return 1
+        except TransactionsNotIsolated as error:
+            log.critical("%s Set KAFKA_TRANSACTIONS=off for this broker.", error)
+            return 1
+        finally:
+            self._door.close()
+            self._pulse.stop()
+        return 0
+
+    def _live(self, stopping: threading.Event) -> None:
+        """One life of the Kafka clients."""
+        ensure_topics(self._settings)
+        consumer = make_consumer(self._settings)
+        publisher: AtLeastOncePublisher | TransactionalPublisher | None = None
+        try:
+            publisher = self._make_publisher(consumer)
+            scoring = Scoring(self._door, clock=time.monotonic)
+            stream = Stream(
+                self._settings, consumer=consumer, publisher=publisher, scoring=scoring, pulse=self._pulse
+            )
+            stream.run(stopping)
+        finally:
+            if publisher is not None:
+                publisher.close()
+            _leave(consumer)
+
+    def _make_publisher(self, consumer: KafkaConsumer) -> AtLeastOncePublisher | TransactionalPublisher:
+        slot = self._slot
+        if slot is None:
+            log.info("delivery: at least once; readers drop repeats by event_id")
+            return AtLeastOncePublisher(consumer, make_producer(self._settings))
+        publisher = self._transactional(
+            consumer, lambda: make_producer(self._settings, transactional_id=slot.transactional_id)
+        )
+        try:
+            publisher.open()
+            if not self._isolation_verified:
+                self._verify(publisher)
+            log.info("delivery: exactly once, as %s", slot.transactional_id)
+        except BaseException:
+            publisher.close()
+            raise
+        return publisher
+
+    def _verify(self, publisher: TransactionalPublisher) -> None:
+        reader = make_probe_reader(self._settings)
+        try:
+            verify_isolation(publisher.open(), reader, probe_topic(self._settings))
+        finally:
+            reader.close(timeout_ms=LEAVE_TIMEOUT_MS)
+        self._isolation_verified = True
+
+    def _reason(self, error: KafkaUnavailable | KafkaError) -> str:
+        """For people, and the same for every attempt."""
+        cause = error.__cause__ if isinstance(error, KafkaUnavailable) else error
+        if cause is None or isinstance(cause, TimeoutError) or getattr(cause, "retriable", False):
+            return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer"
+        return f"{type(cause).__name__}: {cause}"
+
+
+def _leave(consumer: KafkaConsumer) -> None:
+    """Leave the group, so that others take over at once. Within 3 s, whatever the broker does."""
+    try:
+        consumer.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
+    except KafkaError as error:
+        log.debug("leaving the group: %s", error)
