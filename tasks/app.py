@@ -21,6 +21,7 @@ import logs
 from celeryconfig import worker_config
 from errors import ScoringFailed
 from settings import load_or_exit
+from tasks.connection import refuse_eviction
 from tasks.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def _configure_logging(**_: Any) -> None:
 def _remember_name(sender: str, instance: Any, **_: Any) -> None:
     """In the parent, before it forks: the name and queues that its children report."""
     global _name, _queues
+    refuse_eviction(settings)
     _name = sender
     _queues = sorted(instance.app.amqp.queues.consume_from)
 

@@ -6,11 +6,14 @@ caller who gives up after 5 s is better served by an error after a fraction of o
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
-from redis import Redis
+from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from settings import Settings
 
 CONNECT_TIMEOUT_S: Final = 0.5
 COMMAND_TIMEOUT_S: Final = 1.0
@@ -30,3 +33,21 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Redis:
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def refuse_eviction(settings: Settings) -> None:
+    """Exit 2 with a readable line if the broker's Redis may evict keys: it would drop tasks and jobs.
+
+    A cache of its own may evict. Where Redis cannot be reached yet, or does not show its configuration,
+    nothing is refused.
+    """
+    try:
+        policy = connect(settings.redis_url).config_get("maxmemory-policy").get("maxmemory-policy")
+    except RedisError:
+        return
+    if policy not in (None, "noeviction"):
+        sys.stderr.write(
+            f"Wrong setting: REDIS_URL: this server's maxmemory-policy is {policy}; it would drop tasks and "
+            "jobs when memory runs short. Set it to noeviction; the server of REDIS_CACHE_URL may evict.\n"
+        )
+        raise SystemExit(2)
