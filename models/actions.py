@@ -1,0 +1,96 @@
+"""What to do, how soon, in which order: remote steps first, never a remote reset onto a dangerous fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from models.codes import FAMILIES, UNSAFE_TO_RESET, family
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.reading import Reading
+
+Action = Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
+
+# A charger is sent for at once when it fails today with one chance in four, or this week more likely
+# than not; this week, when this week with one in six or this month more likely than not. Otherwise the
+# next ordinary round within 30 days will do.
+IMMEDIATE_1D: Final = 0.25
+IMMEDIATE_7D: Final = 0.5
+WEEK_7D: Final = 1 / 6
+WEEK_30D: Final = 0.5
+# Internal temperature above which power must not be put back remotely (FLEET_FACTS "Thermal": connectors
+# derate or stop above about 90 °C; modules derate from 75 °C).
+TOO_HOT_TO_RESET_C: Final = 75.0
+
+_PARTS: Final = {
+    "ground": "the residual-current device, insulation and cable",
+    "current": "the power stage, fuses and cable for short circuit or overload",
+    "thermal": "fans, filters, contacts and the connector for overheating",
+    "voltage": "the supply, breakers and surge protection",
+    "connector": "the lock, plug and cable",
+    "power_switch": "contactors, relays and power modules",
+    "payment": "the card reader, meter and screen",
+    "communication": "the modem, antenna and SIM",
+    "internal": "the controller and its firmware",
+}
+
+
+def action(horizons: Mapping[str, float], *, in_failure: bool) -> Action:
+    """How soon somebody must act, from the horizons' probabilities."""
+    if in_failure or horizons["1d"] >= IMMEDIATE_1D or horizons["7d"] >= IMMEDIATE_7D:
+        return "IMMEDIATE"
+    if horizons["7d"] >= WEEK_7D or horizons["30d"] >= WEEK_30D:
+        return "WITHIN_7_DAYS"
+    return "WITHIN_30_DAYS"
+
+
+def code_families(reading: Reading) -> list[str]:
+    """Families of the reading's codes, most dangerous first (the order of `FAMILIES`)."""
+    found = {FAMILIES[family(code)] for code in reading.error_codes or ()}
+    return [name for name in FAMILIES if name in found]
+
+
+def unsafe_to_reset(reading: Reading) -> bool:
+    """Ground fault, over-current or over-temperature, by code or by measured temperature."""
+    too_hot = reading.temperature is not None and reading.temperature >= TOO_HOT_TO_RESET_C
+    return too_hot or any(name in UNSAFE_TO_RESET for name in code_families(reading))
+
+
+def steps(reading: Reading, urgency: Action) -> list[str]:
+    """Ordered steps for one reading: remote ones, then a visit."""
+    families = code_families(reading)
+    hot = reading.temperature is not None and reading.temperature >= TOO_HOT_TO_RESET_C
+    ordered: list[str] = []
+    if unsafe_to_reset(reading):
+        ordered.append(
+            "Take the charger out of service remotely (set it inoperative); do not power it on again"
+        )
+        ordered.append("Read diagnostics and the event log remotely")
+    else:
+        if (
+            reading.in_failure
+            or reading.connector_status in ("OFFLINE", "UNAVAILABLE")
+            or "internal" in families
+        ):
+            ordered.append("Reset the charger remotely (soft reset first)")
+        if "connector" in families:
+            ordered.append("Unlock the connector remotely")
+        if urgency != "WITHIN_30_DAYS" or families:
+            ordered.append("Read diagnostics and the event log remotely")
+    if "communication" in families or reading.connector_status == "OFFLINE":
+        ordered.append("Check the network connection and signal remotely")
+    parts = [_PARTS[name] for name in families if name in _PARTS]
+    if hot and _PARTS["thermal"] not in parts:
+        parts.insert(0, _PARTS["thermal"])
+    look = "; check " + "; ".join(parts) if parts else ""
+    if urgency == "IMMEDIATE":
+        ordered.append(f"Send a technician today{look}")
+    elif urgency == "WITHIN_7_DAYS":
+        ordered.append(f"Plan a visit within 7 days{look}")
+    elif parts:
+        ordered.append(f"Look at it at the next visit within 30 days{look}")
+    else:
+        ordered.append("No visit of its own: include it in the next ordinary round")
+    return ordered

@@ -1,0 +1,171 @@
+"""The anomaly verdict: an isolation forest for what is rare, and physical rules for what is wrong.
+
+Score 0-100, calibrated on healthy readings that the forest has not seen: 25 is reached by one healthy
+reading in 10, 50 by one in 100 (there an anomaly begins: 1 % false alarms), 75 by one in 1,000, 100 by one
+in 10,000. A rule that is broken gives at least 90. Pure.
+
+The forest takes no missing values: they are replaced by the training medians of the manifest, so that what
+is not known is ordinary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+import numpy as np
+
+from models.actions import code_families
+from models.columns import Floats
+from models.failure import rfc3339
+from models.features import FeatureSpec, Frame
+
+if TYPE_CHECKING:
+    from models.onnx_session import Session
+    from models.reading import Reading
+
+FEATURES: Final = (
+    "is_charging",
+    "is_offline",
+    "energy_kwh",
+    "power_kw",
+    "temperature_c",
+    "codes",
+    "temperature_above_usual",
+    "power_now_ratio",
+    "energy_mean_ratio",
+    "near_zero_share_7d",
+    "offline_share_7d",
+    "faulty_share_7d",
+    "codes_share_7d",
+    "reboots_per_day_7d",
+)
+THRESHOLD: Final = 50.0
+RULE_SCORE: Final = 90.0
+MIN_Z: Final = 2.0
+MAX_Z: Final = 99.0
+TOP_DEVIATIONS: Final = 5
+
+# Rules, in order of danger. Limits from FLEET_FACTS "Thermal" and from the sensors' own range.
+OVER_TEMPERATURE_C: Final = 90.0
+SENSOR_RANGE_C: Final = (-45.0, 150.0)
+IDLE_POWER_KW: Final = 1.0
+CHARGING_POWER_KW: Final = 0.05
+_NOT_CHARGING: Final = frozenset({"AVAILABLE", "UNAVAILABLE", "OFFLINE", "FAULTY"})
+
+TYPES: Final = (
+    "ELECTRICAL_FAULT",  # a ground-fault, over-current or voltage code
+    "SENSOR_IMPLAUSIBLE",  # a temperature outside what such a sensor can measure
+    "OVER_TEMPERATURE",  # 90 °C or more, or an over-temperature code
+    "FAULT_STATE",  # the charger says FAULTY
+    "POWER_WITHOUT_SESSION",  # power flows though nothing charges
+    "NO_POWER_WHILE_CHARGING",
+    "TEMPERATURE",  # the rest: rare, named after what deviates most
+    "POWER",
+    "ENERGY",
+    "ERROR_CODES",
+    "COMMUNICATION",
+    "RESTARTS",
+    "PATTERN",
+)
+_TYPE_OF: Final = {
+    "temperature_c": "TEMPERATURE",
+    "temperature_above_usual": "TEMPERATURE",
+    "power_kw": "POWER",
+    "power_now_ratio": "POWER",
+    "energy_kwh": "ENERGY",
+    "energy_mean_ratio": "ENERGY",
+    "near_zero_share_7d": "ENERGY",
+    "codes": "ERROR_CODES",
+    "codes_share_7d": "ERROR_CODES",
+    "faulty_share_7d": "ERROR_CODES",
+    "offline_share_7d": "COMMUNICATION",
+    "is_offline": "COMMUNICATION",
+    "reboots_per_day_7d": "RESTARTS",
+}
+
+
+class AnomalyVerdict(TypedDict):
+    charger_id: str
+    is_anomaly: bool
+    anomaly_score: float
+    anomaly_type: str | None
+    deviation: dict[str, float]
+    model_version: str
+    reading_timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyModel:
+    """One version. `median` and `spread` [f] of healthy readings; `scale` (raw, score) breakpoints."""
+
+    version: str
+    spec: FeatureSpec
+    session: Session
+    median: Floats
+    spread: Floats
+    scale: tuple[Floats, Floats]
+
+    @property
+    def columns(self) -> list[int]:
+        return [self.spec.names.index(name) for name in FEATURES]
+
+    def raw(self, frame: Frame) -> Floats:
+        """[n] from the forest: the higher, the rarer. `frame` has the features of `spec`."""
+        return -self.session.run(filled(frame[:, self.columns], self.median))[:, 0]
+
+    def score(self, readings: Sequence[Reading], frame: Frame) -> list[AnomalyVerdict]:
+        """One verdict for each reading, in order."""
+        scores = np.interp(self.raw(frame), *self.scale)
+        deviations = (frame[:, self.columns].astype(np.float64) - self.median) / self.spread
+        return [
+            self._verdict(reading, float(scores[row]), deviations[row])
+            for row, reading in enumerate(readings)
+        ]
+
+    def _verdict(self, reading: Reading, score: float, z: Floats) -> AnomalyVerdict:
+        order = np.argsort(-np.abs(np.nan_to_num(z)), kind="stable")[:TOP_DEVIATIONS]
+        far = {
+            FEATURES[column]: round(float(np.clip(z[column], -MAX_Z, MAX_Z)), 2)
+            for column in order
+            if abs(np.nan_to_num(z[column])) >= MIN_Z
+        }
+        broken = rule(reading)
+        if broken:
+            score = max(score, RULE_SCORE)
+        is_anomaly = score >= THRESHOLD
+        kind = broken or next((_TYPE_OF[name] for name in far if name in _TYPE_OF), "PATTERN")
+        return {
+            "charger_id": reading.charger_id,
+            "is_anomaly": is_anomaly,
+            "anomaly_score": round(score, 2),
+            "anomaly_type": kind if is_anomaly else None,
+            "deviation": far,
+            "model_version": self.version,
+            "reading_timestamp": rfc3339(reading.timestamp),
+        }
+
+
+def filled(frame: Frame, median: Floats) -> Frame:
+    """The frame with missing values at the training medians."""
+    return np.where(np.isnan(frame), median.astype(np.float32), frame)
+
+
+def rule(reading: Reading) -> str | None:
+    """The most dangerous physical rule that the reading breaks; None if it breaks none."""
+    families: Any = code_families(reading)
+    temperature, power = reading.temperature, reading.power
+    if any(name in families for name in ("ground", "current", "voltage")):
+        return "ELECTRICAL_FAULT"
+    if temperature is not None and not SENSOR_RANGE_C[0] <= temperature <= SENSOR_RANGE_C[1]:
+        return "SENSOR_IMPLAUSIBLE"
+    if "thermal" in families or (temperature is not None and temperature >= OVER_TEMPERATURE_C):
+        return "OVER_TEMPERATURE"
+    if reading.in_failure:
+        return "FAULT_STATE"
+    if power is not None and power >= IDLE_POWER_KW and reading.connector_status in _NOT_CHARGING:
+        return "POWER_WITHOUT_SESSION"
+    if power is not None and power < CHARGING_POWER_KW and reading.connector_status == "CHARGING":
+        return "NO_POWER_WHILE_CHARGING"
+    return None

@@ -1,0 +1,109 @@
+"""Constants of the simulated fleet, each with its fact or marked as an assumption.
+
+[S] sourced from the public work named, [D] derived from real data (Stanford AC level 2, 427 charger-years;
+Perth & Kinross, 92 charge-point-years), [A] an assumption. The [A]s are fields of `Assumptions`, so that the
+evaluation can move them by ±50 % and see whether the models still hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+COMPONENTS: Final = ("power_module", "connector", "contactor", "cooling", "payment", "controller", "ground")
+# [A] shares of hardware failures, no trustworthy public figure by component was found
+DC_MIX: Final = (0.22, 0.20, 0.10, 0.15, 0.18, 0.10, 0.05)
+AC_MIX: Final = (0.00, 0.30, 0.20, 0.00, 0.10, 0.30, 0.10)
+
+# What a component in trouble sends (OCPP 1.6 ChargePointErrorCode, and a vendor's own words).
+SYMPTOM_CODES: Final = (
+    ("InternalError", "OverVoltage", "OverCurrentFailure", "UnderVoltage", "E-1101"),
+    ("ConnectorLockFailure", "HighTemperature", "ConnectorLockFailure", "E-2203"),
+    ("PowerSwitchFailure", "PowerSwitchFailure", "OverCurrentFailure"),
+    ("HighTemperature", "HighTemperature", "E-3007"),
+    ("ReaderFailure", "PowerMeterFailure", "OtherError"),
+    ("InternalError", "ResetFailure", "WeakSignal", "E-4410"),
+    ("GroundFailure", "GroundFailure", "GroundFailure"),
+)
+CAUSES: Final = (
+    "power module worn out",
+    "contact wear or broken lock",
+    "welded or worn relay",
+    "fan or filter clogged",
+    "card reader, meter or screen",
+    "controller or modem",
+    "residual current device",
+)
+# Sent without any fault of the charger: the vehicle, the radio, the list of cards.
+NOISE_CODES: Final = (
+    "EVCommunicationError",
+    "WeakSignal",
+    "EVCommunicationError",
+    "LocalListConflict",
+    "OtherError",
+)
+ALL_CODES: Final = (*(code for codes in SYMPTOM_CODES for code in codes), *NOISE_CODES)
+
+DC_LEVELS_KW: Final = (50.0, 90.0, 150.0, 350.0)  # [S] usual levels of DC chargers
+DC_LEVEL_SHARES: Final = (0.35, 0.20, 0.25, 0.20)
+AC_LEVELS_KW: Final = (7.4, 11.0, 22.0)  # [S] usual levels of AC chargers
+AC_LEVEL_SHARES: Final = (0.40, 0.25, 0.35)
+
+# [S] ABB Terra 94-184 manual: share of nominal power at an ambient temperature in °C
+DERATING_C: Final = (35.0, 40.0, 45.0, 50.0, 55.0)
+DERATING_SHARE: Final = (1.00, 0.90, 0.85, 0.75, 0.65)
+CONNECTOR_STOP_C: Final = 90.0  # [S] a DC connector above about 90 °C derates or stops (EVgo F009: 96 °C)
+
+OFFLINE_SHARE_MEDIAN: Final = 0.023  # [D] Stanford: unreachable, median charger 2.3 %, mean 5.5 %
+OFFLINE_SHARE_SIGMA: Final = 1.3  # [D] makes that mean out of that median
+REBOOTS_PER_YEAR: Final = 26.0  # [D] Stanford: watchdog reboots
+NUISANCE_GROUND_PER_YEAR: Final = 0.21  # [D] Stanford: GFCI trips
+DOWN_DAYS_MEDIAN: Final = 10.0  # [D] Perth & Kinross: repair takes 10 days in the median (5-18)
+DOWN_DAYS_SIGMA: Final = 0.95  # [D] from those quartiles
+LOOKS_OPERATIONAL_SHARE: Final = 0.34  # [S] ChargerHelp 2025: > 1/3 of failures look operational
+AC_SESSION_KWH: Final = (8.1, 0.75)  # [D] Perth 22 kW posts: median 8.1, mean 10.4; sigma of the lognormal
+DC_SESSION_KWH: Final = (14.0, 0.70)  # between [D] Perth rapid (median 9.4) and [A] modern DC (25-40)
+AC_NEAR_ZERO_SHARE: Final = 0.08  # [D] Perth: 6.5-10 % of sessions below 0.5 kWh
+DC_NEAR_ZERO_SHARE: Final = 0.05  # [D] Perth: 2.7-7.6 %
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What no source settles. Rates are per charger and year, temperatures in kelvin of rise."""
+
+    dc_share: float = 0.4
+    ac_failures_per_year: float = 0.55  # facts suggest 0.3-0.8
+    dc_failures_per_year: float = 1.6  # facts suggest 1-3
+    frailty_sigma: float = 0.8
+    ageing_by_year_3: float = 0.75  # hazard grows by this share of itself until year 3 (1.5-2 times)
+    announced_share: float = 0.7  # failures that build up; the rest come out of the blue
+    build_up_days: float = 14.0  # median from first sign to failure
+    build_up_sigma: float = 0.6
+    passing_trouble: float = 0.6  # troubles that build up and pass, for each failure
+    code_probability: float = 0.5  # per reading, by a component at its worst
+    misleading_share: float = 0.15  # codes that name another component
+    code_missing_share: float = 0.4  # FAULTY readings without any code
+    code_noise: float = 0.03  # codes per reading that mean nothing
+    transient_fault_share: float = 0.008  # median share of readings FAULTY, cleared remotely within hours
+    heat_idle_k: float = 8.0  # electronics at rest
+    heat_load_k: float = 22.0  # rise at full load (facts: 10-25 K)
+    heat_cooling_k: float = 25.0  # further rise with a clogged filter (facts: 0-25 K)
+    heat_contact_k: float = 70.0  # further rise by contact wear before lock and overheat faults
+    dc_sessions_per_day: float = 7.0  # facts: 6-12 modern, [D] Perth 3.5
+    ac_sessions_per_day: float = 0.9  # [D] Perth 0.49-0.74; workplaces more
+    sensor_dropout: float = 0.03
+    without_temperature: float = 0.10  # chargers without that sensor
+    without_codes: float = 0.10  # chargers that never report a code
+    service_interval_days: float = 240.0
+    service_finds: float = 0.8  # chance that planned work ends a trouble that builds up
+    service_benefit: float = 0.4  # share of the hazard that is gone just after planned work
+
+
+def scaled(field: str, factor: float) -> Assumptions:
+    """The defaults with one field moved; shares stay below 0.95. Raises `TypeError` for an unknown field."""
+    value = getattr(Assumptions(), field, None)
+    if value is None:
+        raise TypeError(f"no assumption is called {field}")
+    moved = value * factor
+    is_share = value < 1 and field not in ("ac_failures_per_year", "ac_sessions_per_day", "build_up_sigma")
+    return Assumptions(**{field: min(moved, 0.95) if is_share else moved})

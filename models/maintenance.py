@@ -1,0 +1,231 @@
+"""The maintenance schedule: the day within the horizon at which planned work costs least.
+
+A cost policy over the failure curve, not a model of its own; its version is `cost-1+<failure version>`.
+Working on day d costs, in expectation over the next 30 days,
+
+    F(d) * failure + (1 - F(d)) * (planned + A(30 - d) * failure)
+
+with F the charger's failure curve and A that of an average charger after the work; leaving it alone costs
+F(30) * failure. Costs come from the settings; `metadata.costs` of a reading may override each field of
+`settings.Costs` by name, and `maintenance_interval_days`. What is not a number of 0 or more is ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+import numpy as np
+
+from models.columns import Floats
+from models.failure import HORIZON_DAYS, FailureVerdict, rfc3339
+
+if TYPE_CHECKING:
+    from models.reading import Reading
+    from settings import Costs
+
+Urgency = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
+
+POLICY: Final = "cost-1"
+INTERVAL_DAYS: Final = 180.0  # ordinary service, where neither the charger nor metadata says otherwise
+MAX_COST: Final = 1e9  # keeps an override from overflowing a sum
+WORKING_HOURS: Final = range(7, 19)  # UTC hours in which a technician comes
+USUAL_HOUR: Final = 9  # where the charger's own use is not known
+MIN_ENTRIES_FOR_HOUR: Final = 20
+MEDIUM_30D: Final = 0.2
+_BUSY: Final = frozenset({"CHARGING", "OCCUPIED", "FULLY_CHARGED"})
+
+
+class CostBenefit(TypedDict):
+    preventive_maintenance_cost: float
+    expected_failure_cost: float
+    net_savings: float
+    currency: str
+
+
+class MaintenanceVerdict(TypedDict):
+    charger_id: str
+    recommended_date: str
+    urgency: Urgency
+    estimated_downtime_hours: float
+    cost_benefit: CostBenefit
+    rationale: list[str]
+    model_version: str
+    reading_timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What one planned and one unplanned repair cost in all, in `currency`."""
+
+    planned: float
+    failure: float
+    currency: str
+
+
+def version(failure_version: str) -> str:
+    """The schedule's own model version: the policy and the curve it reads."""
+    return f"{POLICY}+{failure_version}"
+
+
+def costs_of(reading: Reading, costs: Costs) -> Costs:
+    """The settings' costs with what `metadata.costs` of this reading says instead."""
+    given = reading.metadata.get("costs")
+    if not isinstance(given, Mapping):
+        return costs
+    changes: dict[str, Any] = {}
+    for field in fields(costs):
+        value = given.get(field.name)
+        if field.name == "currency":
+            if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isupper():
+                changes["currency"] = value
+        elif (number := _amount(value)) is not None:
+            changes[field.name] = number
+    return replace(costs, **changes)
+
+
+def _amount(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= MAX_COST or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def prices(costs: Costs) -> Prices:
+    """Both totals: visit, parts and lost margin while out of service."""
+    planned = costs.visit + costs.parts_preventive + costs.planned_downtime_hours * costs.downtime_per_hour
+    failure = (
+        costs.visit * costs.emergency_factor
+        + costs.parts_failure
+        + costs.failure_downtime_hours * costs.downtime_per_hour
+    )
+    return Prices(planned, failure, costs.currency)
+
+
+def expected_costs(curve: Floats, base_30d: float, price: Prices) -> tuple[Floats, float]:
+    """Expected cost of planned work on each day 0..30, and of none at all, over the next 30 days."""
+    days = np.arange(int(HORIZON_DAYS[-1]) + 1, dtype=np.float64)
+    hazard = np.interp(days, (0.0, *HORIZON_DAYS), np.concatenate(([0.0], -np.log1p(-curve))))
+    before = 1 - np.exp(-hazard)
+    after = 1 - (1 - base_30d) ** ((HORIZON_DAYS[-1] - days) / HORIZON_DAYS[-1])
+    work = before * price.failure + (1 - before) * (price.planned + after * price.failure)
+    return work, float(before[-1] * price.failure)
+
+
+def quiet_hour(history: Sequence[Reading]) -> int | None:
+    """The working hour (UTC) in which this charger is least in use; None where too little is known."""
+    if len(history) < MIN_ENTRIES_FOR_HOUR:
+        return None
+    hours = np.array([entry.timestamp.hour for entry in history])
+    busy = np.array([entry.connector_status in _BUSY for entry in history], np.float64)
+    overall = float(busy.mean())
+    if overall == 0:
+        return None
+    best, least = USUAL_HOUR, math.inf
+    for hour in WORKING_HOURS:
+        gap = np.abs(hours - hour)
+        near = np.minimum(gap, 24 - gap) <= 1
+        share = (float(busy[near].sum()) + 4 * overall) / (
+            float(near.sum()) + 4
+        )  # 4 readings' worth of prior
+        if share < least - 1e-12:
+            best, least = hour, share
+    return best
+
+
+def schedule(
+    reading: Reading,
+    failure: FailureVerdict,
+    history: Sequence[Reading],
+    *,
+    costs: Costs,
+    base_30d: float,
+) -> MaintenanceVerdict:
+    """The schedule of one reading from its failure verdict."""
+    own = costs_of(reading, costs)
+    price = prices(own)
+    curve = np.array([failure["horizons"][name] for name in ("1d", "7d", "30d")])
+    work, nothing = expected_costs(curve, base_30d, price)
+    day = int(work.argmin())
+    worthwhile = float(work[day]) < nothing
+    p30 = failure["failure_probability"]
+    urgency: Urgency
+    if failure["recommended_action"] == "IMMEDIATE":
+        urgency = "CRITICAL"
+    elif failure["recommended_action"] == "WITHIN_7_DAYS":
+        urgency = "HIGH"
+    else:
+        urgency = "MEDIUM" if worthwhile or p30 >= MEDIUM_30D else "LOW"
+
+    rationale: list[str] = []
+    money = price.currency
+    if reading.in_failure:
+        rationale.append("The charger is out of service: every day costs its lost margin")
+        when = reading.timestamp
+    elif urgency == "CRITICAL":
+        rationale.append("The risk of failure in the next days does not allow waiting for a cheaper day")
+        when = reading.timestamp
+    else:
+        if urgency == "HIGH":
+            days_ahead = float(min(max(day, 1), 7)) if worthwhile else 7.0
+        elif worthwhile or urgency == "MEDIUM":
+            days_ahead = float(max(day, 1)) if worthwhile else HORIZON_DAYS[-1]
+        else:
+            days_ahead = _days_to_ordinary_service(reading)
+        when = _at_hour(reading, days_ahead, quiet_hour(history), rationale)
+    rationale.append(
+        f"Failure within 30 days: {p30:.1%}; a failure costs {price.failure:.0f} {money}, "
+        f"planned work {price.planned:.0f} {money}"
+    )
+    rationale.append(
+        f"Expected cost over 30 days: {float(work[day]):.0f} {money} with planned work on the best day, "
+        f"{nothing:.0f} {money} without"
+    )
+    if not worthwhile and urgency == "LOW":
+        rationale.append("Work ahead of the ordinary service would cost more than it saves")
+    rationale.extend(
+        f"{'Raises' if factor['direction'] == 'increases' else 'Lowers'} the risk: {factor['text']}"
+        for factor in failure["top_contributing_factors"][:2]
+    )
+    expected = p30 * price.failure
+    return {
+        "charger_id": reading.charger_id,
+        "recommended_date": rfc3339(when),
+        "urgency": urgency,
+        "estimated_downtime_hours": own.failure_downtime_hours
+        if reading.in_failure
+        else own.planned_downtime_hours,
+        "cost_benefit": {
+            "preventive_maintenance_cost": round(price.planned, 2),
+            "expected_failure_cost": round(expected, 2),
+            "net_savings": round(round(expected, 2) - round(price.planned, 2), 2),
+            "currency": money,
+        },
+        "rationale": rationale,
+        "model_version": version(failure["model_version"]),
+        "reading_timestamp": failure["reading_timestamp"],
+    }
+
+
+def _days_to_ordinary_service(reading: Reading) -> float:
+    """Until the ordinary service is due, at least the horizon."""
+    given = reading.metadata.get("costs")
+    stated = _amount(given.get("maintenance_interval_days")) if isinstance(given, Mapping) else None
+    interval = min(stated, 3650.0) if stated else INTERVAL_DAYS
+    last = reading.last_maintenance
+    served_days = (reading.timestamp - last).total_seconds() / 86_400 if last else 0.0
+    return max(interval - max(served_days, 0.0), HORIZON_DAYS[-1])
+
+
+def _at_hour(reading: Reading, days: float, hour: int | None, rationale: list[str]) -> Any:
+    """That many days ahead at the quiet hour, but never before the reading."""
+    if hour is not None:
+        rationale.append(f"This charger is least in use around {hour:02d}:00 UTC within working hours")
+    when = (reading.timestamp + timedelta(days=days)).replace(
+        hour=USUAL_HOUR if hour is None else hour, minute=0, second=0, microsecond=0
+    )
+    return when if when > reading.timestamp else when + timedelta(days=1)

@@ -1,0 +1,43 @@
+"""One ONNX graph in this process, with one thread and a quiet log."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+
+from errors import ModelRefused, ScoringFailed
+from models.columns import Floats
+from models.features import Frame
+
+# Workers are processes: more threads inside one fight each other for the same cores.
+_THREADS = 1
+_FATAL_ONLY = 4
+
+
+class Session:
+    """A graph `features` [n, f] float32 -> scores [n, k]. Raises `ModelRefused` for bytes that are none."""
+
+    def __init__(self, graph: bytes, output: str) -> None:
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _THREADS
+        options.inter_op_num_threads = _THREADS
+        options.log_severity_level = _FATAL_ONLY
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._input = self._session.get_inputs()[0]
+            self._output = next(o.name for o in self._session.get_outputs() if o.name == output)
+        except Exception as error:  # onnxruntime raises its own and plain errors alike
+            raise ModelRefused(f"model.onnx cannot be loaded: {str(error).splitlines()[0]}") from None
+        self.width = int(self._input.shape[1])
+
+    def run(self, frame: Frame) -> Floats:
+        """Scores [n, k] for a frame [n, f]. Raises `ScoringFailed`; never returns another number of rows."""
+        try:
+            (scores,) = self._session.run([self._output], {self._input.name: np.ascontiguousarray(frame)})
+        except Exception as error:
+            raise ScoringFailed(f"the model could not score: {str(error).splitlines()[0]}") from None
+        if len(scores) != len(frame):
+            raise ScoringFailed(f"{len(frame)} rows went in and {len(scores)} scores came out")
+        result: Floats = np.asarray(scores, np.float64).reshape(len(frame), -1)
+        return result

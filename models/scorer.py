@@ -1,0 +1,253 @@
+"""The versions in force in one process, and the one call that scores readings with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import numpy as np
+
+from errors import ModelRefused, ScoringFailed, ServiceError, UnknownModel
+from models import maintenance, registry
+from models.anomaly import FEATURES as ANOMALY_FEATURES
+from models.anomaly import AnomalyModel
+from models.calibration import Calibration
+from models.columns import Columns, Floats, from_readings
+from models.failure import FailureModel, Horizon
+from models.features import FeatureSpec, Frame, compute
+from models.onnx_session import Session
+from models.trees import Trees
+
+if TYPE_CHECKING:
+    from models.reading import Reading
+    from settings import Costs
+
+Kind = Literal["failure", "maintenance", "anomaly"]
+KINDS: Final[tuple[Kind, ...]] = ("failure", "maintenance", "anomaly")
+Model = TypeVar("Model")
+GOLDEN_TOLERANCE: Final = 1e-5
+
+
+class Scorer:
+    """Failure and anomaly models of one moment, loaded and checked; immutable, safe to share by threads.
+
+    A reload makes a new `Scorer`, so that no batch is scored by two versions.
+    """
+
+    def __init__(
+        self,
+        failure: FailureModel,
+        anomaly: AnomalyModel,
+        costs: Costs,
+        manifests: dict[str, dict[str, Any]],
+    ) -> None:
+        self._failure, self._anomaly, self._costs, self._manifests = failure, anomaly, costs, manifests
+        self._base_30d = float(manifests["failure"]["base_rate"]["30d"])
+        self.versions: dict[str, str] = {
+            "failure": failure.version,
+            "maintenance": maintenance.version(failure.version),
+            "anomaly": anomaly.version,
+        }
+
+    @classmethod
+    def load(cls, model_dir: Path, costs: Costs) -> Scorer:
+        """Load the active versions. Raises `ModelRefused` with the reason for any that may not serve."""
+        try:
+            chosen = {
+                name: registry.load(model_dir, name, registry.active_version(model_dir, name))
+                for name in registry.NAMES
+            }
+        except UnknownModel as error:
+            raise ModelRefused(str(error)) from None
+        return cls(
+            failure_model(chosen["failure"]),
+            anomaly_model(chosen["anomaly"]),
+            costs,
+            {name: version.manifest for name, version in chosen.items()},
+        )
+
+    def score(
+        self,
+        kind: Kind,
+        readings: Sequence[Reading],
+        histories: Sequence[Sequence[Reading]] | None = None,
+    ) -> list[dict[str, Any]]:
+        """One verdict for each reading, in order.
+
+        `histories[i]` are older readings of the same charger, in any order; what is not older than
+        `readings[i]` is left out. The result depends on nothing but versions, costs, readings and
+        histories. Raises `ScoringFailed`, and `UnknownModel` for a kind there is none of.
+        """
+        if kind not in KINDS:
+            raise UnknownModel(f"{kind}: no such model, there are {', '.join(KINDS)}")
+        if not readings:
+            return []
+        if histories is not None and len(histories) != len(readings):
+            raise ScoringFailed(f"{len(readings)} readings came with {len(histories)} histories")
+        try:
+            verdicts = self._score(kind, readings, histories)
+        except ServiceError:
+            raise
+        except Exception as error:  # one exit for whatever numpy makes of a value nobody foresaw
+            raise ScoringFailed(f"{kind}: {type(error).__name__}: {error}") from error
+        if len(verdicts) != len(readings):
+            raise ScoringFailed(f"{len(readings)} readings went in and {len(verdicts)} verdicts came out")
+        return verdicts
+
+    def _score(
+        self, kind: Kind, readings: Sequence[Reading], histories: Sequence[Sequence[Reading]] | None
+    ) -> list[dict[str, Any]]:
+        model = self._anomaly if kind == "anomaly" else self._failure
+        columns, rows = from_readings(readings, histories, model.spec.code_columns)
+        frame = compute(columns, model.spec, rows)
+        if kind == "anomaly":
+            return [dict(verdict) for verdict in self._anomaly.score(readings, frame)]
+        failures = self._failure.score(readings, frame)
+        if kind == "failure":
+            return [dict(verdict) for verdict in failures]
+        return [
+            dict(
+                maintenance.schedule(
+                    reading,
+                    failure,
+                    () if histories is None else histories[index],
+                    costs=self._costs,
+                    base_30d=self._base_30d,
+                )
+            )
+            for index, (reading, failure) in enumerate(zip(readings, failures, strict=True))
+        ]
+
+    def info(self) -> list[dict[str, Any]]:
+        """One entry a model, for people and for `GET /api/v1/models`."""
+        entries: list[dict[str, Any]] = []
+        for kind in KINDS:
+            manifest = self._manifests["failure" if kind == "maintenance" else kind]
+            entries.append(
+                {
+                    "name": kind,
+                    "version": self.versions[kind],
+                    "type": "cost policy over the failure curve"
+                    if kind == "maintenance"
+                    else manifest["type"],
+                    "status": "active",
+                    "trained_at": manifest["trained_at"],
+                    "trained_on": manifest["trained_on"],
+                    "metrics": {} if kind == "maintenance" else manifest["metrics"],
+                    "features": list(ANOMALY_FEATURES)
+                    if kind == "anomaly"
+                    else manifest["features"]["names"],
+                    "horizons": [] if kind == "anomaly" else list(manifest.get("horizons", {})),
+                }
+            )
+        return entries
+
+
+def failure_model(version: registry.Version) -> FailureModel:
+    """Build and check a failure version. Raises `ModelRefused` with the reason."""
+
+    def build(manifest: dict[str, Any]) -> FailureModel:
+        horizons = tuple(
+            Horizon(
+                float(raw["days"]),
+                Calibration.from_manifest(raw["calibration"]["with_history"]),
+                Calibration.from_manifest(raw["calibration"]["without_history"]),
+            )
+            for raw in manifest["horizons"].values()
+        )
+        confidence = manifest["confidence"]
+        return FailureModel(
+            version=version.version,
+            spec=FeatureSpec.from_manifest(manifest["features"]),
+            session=Session(version.files["model.onnx"], "raw"),
+            trees=Trees.from_bytes(version.files["trees.npz"]),
+            horizons=horizons,
+            confidence=(np.array(confidence["probability"]), np.array(confidence["right"])),
+        )
+
+    model = _built(version, build)
+    _check_golden(version, model.spec, model.session.width, len(model.spec.names), model.probabilities)
+    return model
+
+
+def anomaly_model(version: registry.Version) -> AnomalyModel:
+    """Build and check an anomaly version. Raises `ModelRefused` with the reason."""
+
+    def build(manifest: dict[str, Any]) -> AnomalyModel:
+        if tuple(manifest["forest_features"]) != ANOMALY_FEATURES:
+            raise ModelRefused(
+                f"anomaly {version.version}: trained on other features than this release computes"
+            )
+        return AnomalyModel(
+            version=version.version,
+            spec=FeatureSpec.from_manifest(manifest["features"]),
+            session=Session(version.files["model.onnx"], "score_samples"),
+            median=np.array(manifest["median"], np.float64),
+            spread=np.array(manifest["spread"], np.float64),
+            scale=(np.array(manifest["scale"]["raw"]), np.array(manifest["scale"]["score"])),
+        )
+
+    model = _built(version, build)
+    _check_golden(version, model.spec, model.session.width, len(ANOMALY_FEATURES), model.raw)
+    return model
+
+
+def _built(version: registry.Version, build: Callable[[dict[str, Any]], Model]) -> Model:
+    label = f"{version.name} {version.version}"
+    try:
+        return build(version.manifest)
+    except ModelRefused as error:
+        raise ModelRefused(str(error) if str(error).startswith(label) else f"{label}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
+        raise ModelRefused(
+            f"{label}: the manifest or a file is incomplete ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _check_golden(
+    version: registry.Version,
+    spec: FeatureSpec,
+    width: int,
+    expected_width: int,
+    score: Callable[[Frame], Floats],
+) -> None:
+    """Score the manifest's golden readings, features included, and compare. Raises `ModelRefused`."""
+    label = f"{version.name} {version.version}"
+    if width != expected_width:
+        raise ModelRefused(f"{label}: model.onnx wants {width} features, the manifest has {expected_width}")
+    try:
+        golden = version.manifest["golden"]
+        columns = columns_from_manifest(golden["columns"])
+        frame = compute(columns, spec, np.array(golden["rows"], np.int64))
+        expected = np.array(golden["expected"], np.float64)
+        scored = score(frame).reshape(expected.shape)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ModelRefused(f"{label}: its golden rows cannot be scored ({error})") from None
+    if not len(expected) or not np.allclose(scored, expected, rtol=0, atol=GOLDEN_TOLERANCE):
+        worst = float(np.abs(scored - expected).max(initial=0.0))
+        raise ModelRefused(f"{label}: its golden rows score differently here (by up to {worst:.2g})")
+
+
+def columns_to_manifest(columns: Columns) -> dict[str, Any]:
+    """Columns as JSON values; NaN becomes null."""
+    return {
+        name: [_plain(value) for value in getattr(columns, name).tolist()]
+        for name in Columns.__dataclass_fields__
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def columns_from_manifest(raw: dict[str, Any]) -> Columns:
+    """The inverse of `columns_to_manifest`."""
+    whole = {"charger", "status"}
+    arrays: dict[str, Any] = {
+        name: np.array(raw[name], np.int64 if name in whole else np.float64)
+        for name in Columns.__dataclass_fields__
+    }
+    return Columns(**arrays)
