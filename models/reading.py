@@ -201,7 +201,7 @@ class Moment(fields.Field[datetime]):
                     raise ValueError(value[:MAX_MOMENT_CHARS])
                 moment = datetime.fromisoformat(value)
                 return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-            if self.epoch and isinstance(value, int | float) and not isinstance(value, bool):
+            if self.epoch and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
                 return datetime.fromtimestamp(value, UTC)
         except (ValueError, OverflowError, OSError):
             pass

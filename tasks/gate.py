@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 MAX_BATCH: Final = 64
 # Tasks of one process under way at once. One would leave a worker idle while its reply travels.
 MAX_FLIGHTS: Final = 2
+# After a task went unanswered its queue is swept for this long: it may expire a moment later than its flight.
+SWEEP_FOR_S: Final = 5.0
 
 EntryKey = tuple[Kind, str | None, str]
 
@@ -71,6 +73,7 @@ class Gate:
         self._pending: OrderedDict[EntryKey, _Entry] = OrderedDict()
         self._entries: dict[EntryKey, _Entry] = {}  # pending and under way: what a new request may join
         self._flights: dict[str, _Flight] = {}
+        self._sweep_until = 0.0
         self._inbox.start()
 
     def close(self) -> None:
@@ -183,6 +186,8 @@ class Gate:
                     self._entries.pop(key, None)
             departure = self._next_flight()
         if lost:
+            self._sweep_until = now + SWEEP_FOR_S
+        if now < self._sweep_until:
             self._sweeper.sweep()
         if departure is not None:
             self._depart(*departure)

@@ -62,7 +62,10 @@ class PredictionRequestSchema(Schema):
 
 class FactorSchema(Schema):
     factor = _text("What counts, in words.")
-    value = fields.Raw(required=True, allow_none=True, metadata={"description": "As measured."})
+    feature = _text("The model's name for it.")
+    value = fields.Float(required=True, allow_none=True, metadata={"description": "In `unit`."})
+    unit = _text("Of the value; empty for counts.")
+    text = _text("Factor, value and unit as a sentence.")
     direction = _text(
         "Whether it raises the probability.", validate=validate.OneOf(["increases", "decreases"])
     )

@@ -25,7 +25,8 @@ from tests.processes import environment
 from tests.readings import new_charger_id
 from tests.services import RunningServer
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 4.0
+SHORT_TIMEOUT_S = 1.0
 
 
 class WorkerByHand:
@@ -61,9 +62,14 @@ def worker(redis: RunningServer) -> Iterator[WorkerByHand]:
     by_hand.redis.close()
 
 
-@pytest.fixture
-def gate(worker: WorkerByHand, redis: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    env = environment(redis.url.replace("/0", "/5"), ML_SYNC_TIMEOUT=str(TIMEOUT_S), ML_MAX_WAITING="40")
+@pytest.fixture(params=[TIMEOUT_S])
+def gate(
+    worker: WorkerByHand,
+    redis: RunningServer,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[Gate]:
+    env = environment(redis.url.replace("/0", "/5"), ML_SYNC_TIMEOUT=str(request.param), ML_MAX_WAITING="40")
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     settings = Settings.from_env(dotenv=None)
@@ -76,6 +82,9 @@ def gate(worker: WorkerByHand, redis: RunningServer, monkeypatch: pytest.MonkeyP
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(60) as pool:
         yield pool
+
+
+impatient = pytest.mark.parametrize("gate", [SHORT_TIMEOUT_S], indirect=True)
 
 
 def reading(charger_id: str | None = None, **fields: Any) -> Reading:
@@ -147,6 +156,7 @@ def test_equal_readings_share_one_place(gate: Gate, pool: ThreadPoolExecutor, wo
     assert worker.take(timeout_s=0.1) is None
 
 
+@impatient
 def test_without_an_answer_the_caller_is_told_at_the_deadline_and_the_next_is_served(
     gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
 ) -> None:
@@ -160,6 +170,7 @@ def test_without_an_answer_the_caller_is_told_at_the_deadline_and_the_next_is_se
     assert charger_of(after.result(3)) == "AFTER"
 
 
+@impatient
 def test_a_late_reply_harms_nobody(gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand) -> None:
     late = ask(gate, pool, reading())
     message = worker.take()
@@ -183,6 +194,7 @@ def test_a_reply_that_no_worker_of_ours_wrote_is_passed_over(
     assert "reply could not be handled" in caplog.text
 
 
+@impatient
 def test_more_than_may_wait_are_refused_at_once(
     gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
 ) -> None:
@@ -197,6 +209,7 @@ def test_more_than_may_wait_are_refused_at_once(
             future.result(3)
 
 
+@impatient
 def test_work_that_nobody_waits_for_is_taken_off_the_queue(
     gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
 ) -> None:
