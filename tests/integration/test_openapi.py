@@ -14,7 +14,9 @@ EXAMPLES = "15"
 
 def test_schemathesis_finds_nothing(web: Web) -> None:
     command = [str(BIN / "schemathesis"), "run", f"{web.url}/openapi.json", "-H", f"X-API-Key: {KEY}"]
-    command += ["--checks", "all", "--max-examples", EXAMPLES, "--seed", SEED, "--no-color"]
+    # DELETE cancels a job and keeps what is done readable: by contract it is not gone afterwards.
+    command += ["--checks", "all", "--exclude-checks", "use_after_free"]
+    command += ["--max-examples", EXAMPLES, "--seed", SEED, "--no-color"]
     ran = subprocess.run(
         command,
         cwd=ROOT,
