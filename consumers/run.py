@@ -68,6 +68,8 @@ class Service:
         finally:
             self._door.close()
             self._pulse.stop()
+            if self._slot is not None:
+                self._slot.release()
         return 0
 
     def _live(self, stopping: threading.Event) -> None:

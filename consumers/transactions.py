@@ -48,6 +48,9 @@ class MemberSlot:
         self._lock = lock  # the kernel unlocks it, however this process ends
         self.transactional_id: Final = f"{group_id}-{socket.gethostname()}-{number}"
 
+    def release(self) -> None:
+        self._lock.close()
+
 
 def _locked(path: Path) -> IO[bytes] | None:
     file = path.open("ab")

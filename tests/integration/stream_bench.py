@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -19,7 +21,20 @@ from redis import Redis
 
 from settings import ROOT
 from stack.leash import leashed
-from tests.services import RunningServer
+
+
+class Server(Protocol):
+    """What `tests/services.py` and `tests/kafka/broker.py` start."""
+
+    @property
+    def url(self) -> str: ...
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def restart(self) -> None: ...
+
 
 INPUT: Final = "charger.metrics"
 PREDICTIONS: Final = "ml.predictions"
@@ -68,7 +83,7 @@ class Process:
 class StreamBench:
     """`read` gathers what comes out; everything is stopped by the owner of the servers and processes."""
 
-    def __init__(self, redis: RunningServer, kafka: RunningServer, folder: Path, **settings: str) -> None:
+    def __init__(self, redis: Server, kafka: Server, folder: Path, **settings: str) -> None:
         self.redis_server, self.kafka_server, self.folder = redis, kafka, folder
         self.redis: Redis = Redis.from_url(redis.url)
         self.environment = {
@@ -88,15 +103,16 @@ class StreamBench:
         self._reader: KafkaConsumer | None = None
         self._producer: KafkaProducer | None = None
 
-    def start_worker(self) -> Process:
+    def start_worker(self, name: str = "stream@test") -> Process:
         options = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
-        command = ["-m", "celery", "-A", "tasks.app", "worker", "-Q", "ml.stream", "-n", "stream@test"]
-        return self._start("worker", command + options)
+        command = ["-m", "celery", "-A", "tasks.app", "worker", "-Q", "ml.stream", "-n", name]
+        return self.start("worker", command + options)
 
     def start_consumer(self) -> Process:
-        return self._start("consumer", ["-m", "consumers"])
+        return self.start("consumer", ["-m", "consumers"])
 
-    def _start(self, name: str, arguments: list[str]) -> Process:
+    def start(self, name: str, arguments: list[str]) -> Process:
+        """Start a process of ours, with Python's arguments."""
         process = Process(f"{name}-{len(self.processes)}", arguments, self.environment, self.folder)
         self.processes.append(process)
         return process
@@ -136,10 +152,8 @@ class StreamBench:
         deadline = time.monotonic() + timeout_s
         while len(self.event_ids(*topics)) < until:
             if time.monotonic() > deadline:
-                logs = "\n".join(f"--- {p.log_file.name}\n{p.log()[-3000:]}" for p in self.processes)
-                raise AssertionError(
-                    f"{len(self.event_ids(*topics))} of {until} outcomes after {timeout_s:g} s.\n{logs}"
-                )
+                found = len(self.event_ids(*topics))
+                raise AssertionError(f"{found} of {until} outcomes after {timeout_s:g} s.\n{self.logs()}")
             for tp, records in self._reader.poll(timeout_ms=100).items():
                 self.outcomes.setdefault(tp.topic, []).extend(records)
 
@@ -176,12 +190,20 @@ class StreamBench:
         finally:
             group.close(timeout_ms=1000)
 
+    def logs(self) -> str:
+        """The end of what each process has said."""
+        return "\n".join(f"--- {p.log_file.name}\n{p.log()[-3000:]}" for p in self.processes)
+
     def close_clients(self) -> None:
-        """Close the test's own Kafka clients: left alone with a stopped broker they leak sockets."""
+        """Close the test's own Kafka clients."""
         for client in (self._producer, self._reader):
             if client is not None:
                 client.close()
         self._producer = self._reader = None
+        with warnings.catch_warnings():
+            # kafka-python leaves the socket of each refused connection to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     def close(self) -> None:
         self.close_clients()
@@ -200,9 +222,7 @@ def event_id(record: ConsumerRecord) -> str:
 
 
 @contextmanager
-def stream_bench(
-    redis: RunningServer, kafka: RunningServer, folder: Path, **settings: str
-) -> Iterator[StreamBench]:
+def stream_bench(redis: Server, kafka: Server, folder: Path, **settings: str) -> Iterator[StreamBench]:
     bench = StreamBench(redis, kafka, folder, **settings)
     try:
         yield bench
