@@ -66,11 +66,14 @@ class StreamDoor:
         self._flights: dict[str, _Flight] = {}
         self._outage = False
         self._next_look = 0.0
-        self._inbox = Inbox(settings, on_reply=self._on_reply, on_tick=self._on_tick)
+        self._inbox = Inbox(
+            settings, on_reply=self._on_reply, on_tick=self._on_tick, on_unreachable=self._on_unreachable
+        )
         self._inbox.start()
 
     def close(self) -> None:
         self._inbox.stop()
+        self._redis.close()
 
     def ask(self, kind: Kind, reading: Reading, tenant: str | None) -> Ask:
         """What `submit` takes. Workers leave it alone once this door has certainly given it up."""
@@ -110,6 +113,9 @@ class StreamDoor:
             flight.future.set_exception(ScoringFailed("The worker gave another number of answers."))
         else:
             flight.future.set_result(answers)
+
+    def _on_unreachable(self) -> None:
+        self._outage = True
 
     def _on_tick(self) -> None:
         now = time.monotonic()

@@ -1,0 +1,113 @@
+"""The consumer's door to the queue on a real Redis: answered, never begun, begun and lost."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import cast
+
+import orjson
+import pytest
+from redis import Redis
+
+from errors import BrokerUnavailable, PredictionTimeout
+from models.reading import Reading
+from settings import Settings
+from tasks import stream
+from tasks.messages import Answer, ScoreMessage, encode_reply
+from tasks.names import Queues
+from tasks.stream import StreamDoor, TaskLost
+from tests.services import RunningServer, start_redis
+
+READING = Reading("EVZ-1", "CHARGING", datetime(2026, 11, 20, tzinfo=UTC))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with start_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(server: RunningServer) -> Iterator[Redis]:
+    with Redis.from_url(server.url) as redis:
+        redis.flushall()
+        yield redis
+
+
+@pytest.fixture
+def door(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[StreamDoor]:
+    monkeypatch.setattr(stream, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(stream, "LOST_AFTER_S", 1.0)
+    for name, value in {
+        "ML_SERVICE_API_KEY": "k" * 20,
+        "REDIS_URL": server.url,
+        "MODEL_DIR": "/",
+        "KAFKA_SCORE_TIMEOUT": "1.0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    door = StreamDoor(Settings.from_env(dotenv=None))
+    yield door
+    door.close()
+    del door
+    with warnings.catch_warnings():
+        # Sender and inbox end with their process and leave their connections to it.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+def submit(door: StreamDoor) -> Future[list[Answer]]:
+    return door.submit([door.ask("failure", READING, "acme"), door.ask("anomaly", READING, "acme")])
+
+
+def take(redis: Redis) -> ScoreMessage:
+    """What a worker does first."""
+    _, raw = cast(tuple[bytes, bytes], redis.brpop([Queues.STREAM], timeout=5))
+    arguments, _, _ = orjson.loads(base64.b64decode(orjson.loads(raw)["body"]))
+    return ScoreMessage.decode(arguments[0])
+
+
+def test_answers_come_in_the_order_of_the_asks(door: StreamDoor, redis: Redis) -> None:
+    first, second = submit(door), submit(door)
+    for body in (b"1", b"2"):
+        message = take(redis)
+        assert [ask.kind for ask in message.asks] == ["failure", "anomaly"]
+        assert (message.door, message.asks[0].tenant) == ("kafka", "acme")
+        answers = [Answer(body=body), Answer(error_code="scoring_failed", error_detail="no")]
+        redis.rpush(message.reply_to, encode_reply(message.batch_id, answers))
+    assert [first.result(5)[0].body, second.result(5)[0].body] == [b"1", b"2"]
+    assert first.result()[1].error_code == "scoring_failed"
+
+
+def test_a_task_that_no_worker_comes_to_is_taken_off_the_queue(door: StreamDoor, redis: Redis) -> None:
+    future = submit(door)
+    assert redis.llen(Queues.STREAM) == 1
+    error = future.exception(5)
+    assert isinstance(error, PredictionTimeout)
+    assert not isinstance(error, TaskLost)
+    assert redis.llen(Queues.STREAM) == 0
+
+
+def test_a_task_that_a_worker_has_taken_and_never_answers_is_lost(door: StreamDoor, redis: Redis) -> None:
+    future = submit(door)
+    take(redis)
+    assert isinstance(future.exception(5), TaskLost)
+
+
+def test_a_task_that_went_down_with_redis_is_not_held_against_its_readings(
+    door: StreamDoor, redis: Redis, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "RECOVERY_S", 0.3)
+    future = submit(door)
+    server.kill()
+    refused = submit(door).exception(5)
+    assert isinstance(refused, BrokerUnavailable)
+    server.restart()
+    redis.delete(Queues.STREAM)
+    error = future.exception(10)
+    assert isinstance(error, PredictionTimeout)
+    assert not isinstance(error, TaskLost)
