@@ -96,6 +96,7 @@ class Settings:
     kafka_topic_anomalies: str
     kafka_topic_partitions: int
     kafka_transactions: bool
+    kafka_session_timeout_s: float
     kafka_max_poll_records: int
     kafka_score_timeout_s: float
     alert_threshold: float
@@ -200,6 +201,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_topic_partitions": env.int("KAFKA_TOPIC_PARTITIONS", 6, validate=_COUNT),
         # The embedded broker takes transactions and does not isolate them.
         "kafka_transactions": env.bool("KAFKA_TRANSACTIONS", bool(kafka_servers)),
+        "kafka_session_timeout_s": env.float("KAFKA_SESSION_TIMEOUT", 12.0, validate=_positive("seconds")),
         "kafka_max_poll_records": env.int("KAFKA_MAX_POLL_RECORDS", 500, validate=_COUNT),
         "kafka_score_timeout_s": env.float("KAFKA_SCORE_TIMEOUT", 30.0, validate=_positive("seconds")),
         "alert_threshold": env.float("ML_ALERT_THRESHOLD", 0.7, validate=_SHARE),

@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_MS: Final = 3_000
 REQUEST_TIMEOUT_MS: Final = 10_000
-# A member that died is noticed after this long; its partitions stand still until then.
-SESSION_TIMEOUT_MS: Final = 12_000
 # The others wait for this member in a rebalance at most this long; no step of the loop takes half of it.
 MAX_POLL_INTERVAL_MS: Final = 120_000
 # An open transaction whose process died holds back the readers of its topics for this long at most.
@@ -71,7 +69,7 @@ def make_consumer(settings: Settings) -> Consumer:
         partition_assignment_strategy=[CooperativeStickyAssignor],
         # Some brokers look for new records only at the end of this wait.
         fetch_max_wait_ms=100,
-        session_timeout_ms=SESSION_TIMEOUT_MS,
+        session_timeout_ms=round(settings.kafka_session_timeout_s * 1000),
         heartbeat_interval_ms=1_000,  # how members learn that one joins or leaves
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         max_poll_records=settings.kafka_max_poll_records,
