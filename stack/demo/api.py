@@ -35,7 +35,7 @@ class Api:
         self._client = client
 
     def must_be_ready(self) -> None:
-        """Raises `DemoFailed` unless predictions can be served now."""
+        """Raises `DemoFailed` unless predictions can be served now, and to us."""
         ready = self._send("GET", "/health/ready", accepted=(200, 503))
         if ready.status_code == 503:
             missing = [
@@ -44,6 +44,11 @@ class Api:
                 if check["status"] != "ok"
             ]
             raise DemoFailed(f"The service is not ready: {', '.join(missing)}.")
+        if self._send("GET", "/api/v1/models", accepted=(200, 401, 403)).status_code != 200:
+            raise DemoFailed(
+                f"What runs at {self._client.base_url} does not know the key in ML_SERVICE_API_KEY "
+                "(environment or .env). Was it started from another folder, or before .env changed?"
+            )
 
     def failure(self, reading: dict[str, Any]) -> Answer:
         return self._predict("failure", reading)
