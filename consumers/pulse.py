@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 State = Literal["running", "paused", "disconnected"]
 # The record of a consumer that has been silent for this long is removed by the others.
 FORGOTTEN_AFTER_S: Final = 60.0
+# No step of the loop waits for half as long; whoever started this process starts another.
+HUNG_AFTER_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Pulse:
         self._host = socket.gethostname()
         self._field = f"{self._host}:{os.getpid()}"
         self._stopped = threading.Event()
+        self._turned_at = time.monotonic()
         self._status = Status("disconnected", "starting")
         # Why nothing can be scored now, a sentence; None when workers are there.
         self.hindrance: str | None = "no word from Redis yet"
@@ -70,10 +74,15 @@ class Pulse:
 
     def say(self, status: Status) -> None:
         """What the next beat reports. A change of state or reason is logged, once."""
+        self._turned_at = time.monotonic()
         before, self._status = self._status, status
         if (before.state, before.reason) != (status.state, status.reason):
             level = logging.INFO if status.state == "running" else logging.WARNING
             log.log(level, "%s%s", status.state, f": {status.reason}" if status.reason else "")
+
+    def turned(self, now: float) -> None:
+        """The loop has made a turn, `now` in `time.monotonic()` seconds."""
+        self._turned_at = now
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -85,6 +94,9 @@ class Pulse:
                 self.hindrance = "Redis cannot be reached"
             except Exception:
                 log.exception("heartbeat failed")
+            if time.monotonic() - self._turned_at > HUNG_AFTER_S:
+                log.critical("the loop has hung for %.0f s; ending the process", HUNG_AFTER_S)
+                os._exit(1)
             self._stopped.wait(workers.BEAT_S)
 
     def _beat(self) -> None:

@@ -21,6 +21,7 @@ from consumers.transactions import (
     TransactionsNotIsolated,
     verify_isolation,
 )
+from consumers.watchdog import StreamStuck
 from settings import Settings
 from tasks.stream import StreamDoor
 
@@ -61,6 +62,9 @@ class Service:
                     stopping.wait(RETRY_PAUSE_S)
         except OutcomeRefused as error:
             log.critical("an outcome was refused, and dropping it is not an option: %s", error)
+            return 1
+        except StreamStuck as error:
+            log.critical("%s Ending the process, so that it starts afresh.", error)
             return 1
         except TransactionsNotIsolated as error:
             log.critical("%s Set KAFKA_TRANSACTIONS=off for this broker.", error)

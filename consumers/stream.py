@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
 
 import metrics
 from consumers.offsets import Entry, Partition, Round, Window
@@ -24,6 +25,7 @@ from consumers.publisher import KafkaUnavailable
 from consumers.pulse import Pulse, Status
 from consumers.records import Received, Topics, dead_letter, outcome, read
 from consumers.scoring import Result, Scoring
+from consumers.watchdog import Watchdog
 from errors import ServiceError
 from settings import Settings
 
@@ -35,6 +37,8 @@ IDLE_POLL_MS: Final = 200
 LOOK_EVERY_S: Final = 1.0
 # Without a connection for this long, clients are made anew and topics looked at again.
 UNCONNECTED_MOST_S: Final = 4.0
+ASK_ENDS_EVERY_S: Final = 20.0
+ASK_ENDS_TIMEOUT_MS: Final = 1_000
 # At the end, records under way may still be scored for this long.
 DRAIN_S: Final = 5.0
 
@@ -82,13 +86,15 @@ class Stream:
             most=8 * settings.kafka_max_poll_records,
             most_per_partition=2 * settings.kafka_max_poll_records,
         )
-        self._looked_at = self._connected_at = clock()
+        self._watchdog = Watchdog()
+        self._ends: dict[TopicPartition, int] = {}
+        self._looked_at = self._connected_at = self._asked_ends_at = clock()
 
     def run(self, stopping: threading.Event) -> None:
         """Go on until `stopping` is set, then finish what is under way within `DRAIN_S`.
 
-        Raises `KafkaUnavailable` when the clients must be made anew, `OutcomeRefused` when the process must
-        stop, and whatever kafka-python says of a broken configuration.
+        Raises `KafkaUnavailable` when the clients must be made anew, `OutcomeRefused` or `StreamStuck` when
+        the process must end, and whatever kafka-python says of a broken configuration.
         """
         self._consumer.subscribe([self._input], listener=_Listener(self))
         while not stopping.is_set():
@@ -193,7 +199,10 @@ class Stream:
             return
         self._looked_at = now
         assigned = self._consumer.assignment()
-        lag = sum(self._lag(tp) for tp in assigned)
+        self._pulse.turned(now)
+        paused = {Partition(*tp) for tp in self._consumer.paused()}
+        standing = [(Partition(*tp), *self._standing(tp)) for tp in assigned]
+        lag = sum(end - position + self._window.pending(partition) for partition, position, end in standing)
         metrics.STREAM_LAG.set(lag)
         if self._consumer.metrics()["consumer-metrics"]["connection-count"] > 0:
             self._connected_at = now
@@ -206,13 +215,24 @@ class Stream:
             self._pulse.say(Status("paused", hindrance, lag, len(assigned)))
         else:
             self._pulse.say(Status("running", "", lag, len(assigned)))
+            self._ask_for_ends(assigned, now)
+            self._watchdog.look((each for each in standing if each[0] not in paused), now)
 
-    def _lag(self, tp: TopicPartition) -> int:
-        """Records of this partition without an outcome, as far as the last fetch has told."""
-        highwater = self._consumer.highwater(tp)
-        position = self._consumer.position(tp, timeout_ms=0) if highwater is not None else None
-        unfetched = max(0, highwater - position) if highwater is not None and position is not None else 0
-        return unfetched + self._window.pending(Partition(*tp))
+    def _standing(self, tp: TopicPartition) -> tuple[int, int]:
+        """The next offset to fetch, and the end as far as the last fetch or question has told."""
+        position = self._consumer.position(tp, timeout_ms=0) or 0
+        end = max(self._consumer.highwater(tp) or 0, self._ends.get(tp, 0))
+        return position, max(position, end)
+
+    def _ask_for_ends(self, assigned: Iterable[TopicPartition], now: float) -> None:
+        """What fetches tell of a partition's end is silent about one that is not fetched at all."""
+        if now - self._asked_ends_at < ASK_ENDS_EVERY_S:
+            return
+        self._asked_ends_at = now
+        try:
+            self._ends = self._consumer.end_offsets(list(assigned), timeout_ms=ASK_ENDS_TIMEOUT_MS)
+        except KafkaError as error:
+            log.debug("ends of partitions not known: %s", error)
 
 
 class _Listener(ConsumerRebalanceListener):

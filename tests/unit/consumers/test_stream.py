@@ -16,6 +16,7 @@ from consumers.publisher import KafkaUnavailable
 from consumers.pulse import Pulse, Status
 from consumers.scoring import Scoring
 from consumers.stream import UNCONNECTED_MOST_S, Stream
+from consumers.watchdog import StreamStuck
 from settings import Settings
 from tests.unit.consumers.doubles import START, Clock, FakeDoor
 
@@ -60,6 +61,9 @@ class FakeConsumer:
     def position(self, tp: TopicPartition, timeout_ms: float) -> int:
         return self.positions[tp]
 
+    def end_offsets(self, partitions: list[TopicPartition], timeout_ms: float) -> dict[TopicPartition, int]:
+        return {tp: len(self.logs[tp]) for tp in partitions}
+
     def metrics(self) -> dict[str, dict[str, float]]:
         return {"consumer-metrics": {"connection-count": self.connections}}
 
@@ -101,6 +105,9 @@ class FakePulse:
     def __init__(self) -> None:
         self.hindrance: str | None = None
         self.said: list[Status] = []
+
+    def turned(self, now: float) -> None:
+        pass
 
     def say(self, status: Status) -> None:
         self.said.append(status)
@@ -227,6 +234,17 @@ def test_lag_counts_what_is_fetched_and_what_is_not(bench: Bench) -> None:
     bench.produce(P0, good())
     bench.turn(seconds=1)
     assert bench.pulse.said[-1].lag == 5
+
+
+def test_a_partition_that_is_not_fetched_any_more_ends_the_process(bench: Bench) -> None:
+    bench.turn(seconds=30)
+    bench.consumer.poll = lambda timeout_ms: {}  # type: ignore[method-assign]
+    bench.produce(P0, good())
+    bench.consumer.highwater = lambda tp: 0  # type: ignore[method-assign]  # no fetch tells of it
+    for _ in range(3):
+        bench.turn(seconds=21)
+    with pytest.raises(StreamStuck):
+        bench.turn(seconds=61)
 
 
 def test_the_end_waits_for_what_is_under_way(bench: Bench) -> None:

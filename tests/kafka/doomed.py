@@ -1,0 +1,40 @@
+"""A consumer that may die between the last send and the commit of a transaction.
+
+    python -m tests.kafka.doomed PROBABILITY MOST FILE
+
+Each death leaves a line in FILE first; there are MOST at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import logs
+from consumers.__main__ import stop_on_signals
+from consumers.run import Service
+from consumers.transactions import TransactionalPublisher
+from settings import load_or_exit
+
+PROBABILITY, MOST, DEATHS = float(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+
+
+class DoomedPublisher(TransactionalPublisher):
+    """Dies now and then with everything sent and nothing committed."""
+
+    def before_commit(self) -> None:
+        deaths_so_far = len(DEATHS.read_text().splitlines()) if DEATHS.exists() else 0
+        if deaths_so_far < MOST and random.random() < PROBABILITY:
+            with DEATHS.open("a") as deaths:
+                deaths.write(f"{os.getpid()}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+settings = load_or_exit()
+logs.configure(settings)
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
+sys.exit(Service(settings, transactional=DoomedPublisher).run(stop_on_signals()))
