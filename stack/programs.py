@@ -45,7 +45,9 @@ def programs(settings: Settings) -> list[Program]:
         folder = settings.state_dir / "redis"
         found.append(Program("redis", redis_command(settings.redis_port, folder), group="servers"))
     if settings.kafka_embedded:
-        found.append(Program("kafka", kafka_command(settings.kafka_port), group="servers"))
+        # It keeps nothing, so there is nothing to wait for; asked politely it waits for its clients to go.
+        command = kafka_command(settings.kafka_port)
+        found.append(Program("kafka", command, group="servers", stop_wait_s=1))
     found.append(_web(settings))
     found.extend(_worker(name, queue, settings) for name, queue in QUEUES.items())
     found.append(Program("consumer", [sys.executable, "-m", "consumers"], environment=_ours(settings)))
