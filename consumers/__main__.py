@@ -1,7 +1,11 @@
-"""`python -m consumers` scores every reading on `charger.metrics`. SIGTERM or SIGINT end it within 20 s."""
+"""`python -m consumers` scores every reading on `charger.metrics`; SIGTERM or SIGINT end it within 20 s.
+
+`python -m consumers replay-dlq` shows dead letters and puts them back.
+"""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import sys
@@ -9,6 +13,7 @@ import threading
 from types import FrameType
 
 import logs
+from consumers import replay
 from consumers.run import Service
 from settings import load_or_exit
 
@@ -29,12 +34,20 @@ def stop_on_signals() -> threading.Event:
 
 
 def main() -> int:
-    """Run until a signal; the exit code."""
+    """Carry out one command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m consumers", description="Scores every reading on the input topic, until SIGTERM."
+    )
+    commands = parser.add_subparsers(dest="command")
+    replay.add_arguments(commands.add_parser("replay-dlq", help="list dead letters, or put them back"))
+    arguments = parser.parse_args()
     settings = load_or_exit()
     logs.configure(settings)
     if settings.log_level != "DEBUG":
         # While Kafka is down its client has several lines a second to say about it; one is enough, and ours.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    if arguments.command == "replay-dlq":
+        return replay.replay_dlq(settings, arguments)
     return Service(settings).run(stop_on_signals())
 
 

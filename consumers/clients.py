@@ -96,8 +96,8 @@ def make_producer(settings: Settings, *, transactional_id: str | None = None) ->
     )
 
 
-def make_probe_reader(settings: Settings) -> KafkaConsumer:
-    """A `read_committed` reader outside the group, for `verify_isolation`."""
+def make_reader(settings: Settings) -> KafkaConsumer:
+    """A `read_committed` reader outside the group. Blocks 3 s at most. Raises `KafkaError`."""
     return KafkaConsumer(**_common(settings), isolation_level="read_committed", fetch_max_wait_ms=100)
 
 

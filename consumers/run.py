@@ -10,7 +10,7 @@ from typing import Final
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from consumers.clients import ensure_topics, make_consumer, make_probe_reader, make_producer, probe_topic
+from consumers.clients import ensure_topics, make_consumer, make_producer, make_reader, probe_topic
 from consumers.publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.pulse import Pulse, Status
 from consumers.scoring import Scoring
@@ -112,7 +112,7 @@ class Service:
         return publisher
 
     def _verify(self, publisher: TransactionalPublisher) -> None:
-        reader = make_probe_reader(self._settings)
+        reader = make_reader(self._settings)
         try:
             verify_isolation(publisher.open(), reader, probe_topic(self._settings))
         finally:

@@ -103,13 +103,22 @@ class StreamBench:
         self._reader: KafkaConsumer | None = None
         self._producer: KafkaProducer | None = None
 
-    def start_worker(self, name: str = "stream@test") -> Process:
+    def start_worker(self, name: str = "stream@test", app: str = "tasks.app") -> Process:
         options = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
-        command = ["-m", "celery", "-A", "tasks.app", "worker", "-Q", "ml.stream", "-n", name]
+        command = ["-m", "celery", "-A", app, "worker", "-Q", "ml.stream", "-n", name]
         return self.start("worker", command + options)
 
     def start_consumer(self) -> Process:
         return self.start("consumer", ["-m", "consumers"])
+
+    def run(self, *arguments: str) -> str:
+        """Run a command of the consumer to its end; what it printed."""
+        command = [sys.executable, "-m", "consumers", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def start(self, name: str, arguments: list[str]) -> Process:
         """Start a process of ours, with Python's arguments."""

@@ -83,6 +83,20 @@ def test_every_reading_ends_as_prediction_or_dead_letter(bench: StreamBench) -> 
     assert faulty in bench.event_ids(ALERTS)
 
 
+def test_dead_letters_are_listed_and_put_back(bench: StreamBench) -> None:
+    before = len(bench.event_ids(DEAD_LETTERS))
+    listed = bench.run("replay-dlq", "--code", "malformed_body")
+    assert "3 dead letters: malformed_body 3." in listed
+    place = next(line.split()[0] for line in listed.splitlines() if "not JSON" in line)
+    assert "Replayed 1 of them." in bench.run("replay-dlq", "--place", place, "--replay")
+    bench.read(until=before + 1, topics=(DEAD_LETTERS,))
+    again = bench.outcomes[DEAD_LETTERS][-1]
+    headers = dict(again.headers)
+    assert headers["x-replayed-from"] == f"{DEAD_LETTERS}:{place}".encode()
+    assert headers["trace"] == b"abc"
+    assert [name for name, _ in again.headers].count("x-error-code") == 1
+
+
 def test_predictions_of_a_charger_come_in_its_order(bench: StreamBench) -> None:
     before = len(bench.event_ids(PREDICTIONS, DEAD_LETTERS))
     for turn in range(5):
