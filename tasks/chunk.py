@@ -54,7 +54,9 @@ def _score_rows(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int)
         except InvalidReading as error:
             results[index] = _row_error(first_row + index, row, error)
     failed = len(results)
-    scored = [score_kind(runtime, kind, list(readings.values()), door="batch") for kind in job.kinds]
+    scoring = list(readings.values())
+    past = runtime.history.of(scoring, [job.tenant] * len(scoring))
+    scored = [score_kind(runtime, kind, scoring, past, door="batch") for kind in job.kinds]
     stored: list[tuple[Kind, dict[str, Any], bytes]] = []
     for (index, reading), *verdicts in zip(readings.items(), *scored, strict=True):
         dressed: dict[str, dict[str, Any]] = {}

@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from models.scorer import Scorer
 from redis import RedisError
 
 from errors import ScoringFailed, ServiceError
 from models import registry
+from models.scorer import Scorer
 from settings import Settings
 from tasks import workers
 from tasks.cache import VerdictCache
 from tasks.connection import connect
 from tasks.fleet import FleetStore
+from tasks.history import RecentHistory
 from tasks.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Runtime:
         self.redis = connect(settings.redis_url)
         self.cache = VerdictCache(settings)
         self.fleet = FleetStore(settings, self.redis)
+        self.history = RecentHistory(self.redis)
         self.jobs = JobStore(settings, self.redis)
         self._settings = settings
         self._name = name

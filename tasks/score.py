@@ -1,19 +1,20 @@
 """The task behind single predictions and the stream: decode, score, store, encode, reply.
 
-Scoring is pure: it depends on the reading and the model version alone, so a task that runs twice does no
-harm. The models are taken once for a task, so that no answer mixes two versions.
+Scoring is pure: it depends on the model version, the reading and its older neighbours alone, so a task that
+runs twice does no harm. The models are taken once for a task, so that no answer mixes two versions.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
 import metrics
 from errors import PredictionTimeout, ServiceError
-from models.reading import Kind
+from models.reading import Kind, Reading
 from tasks.app import app, current
 from tasks.messages import Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
@@ -31,12 +32,15 @@ def score(raw: dict[str, Any]) -> None:
     message = ScoreMessage.decode(raw)
     queue = Queues.STREAM if message.door == "kafka" else Queues.SINGLE
     metrics.QUEUE_SECONDS.labels(queue=queue).observe(max(0.0, time.time() - message.sent_at))
-    answers, stored = answer_all(runtime, message)
+    readings = [ask.reading for ask in message.asks]
+    past = runtime.history.of(readings, [ask.tenant for ask in message.asks], among_themselves=True)
+    answers, stored = answer_all(runtime, message, past)
     pipeline = runtime.redis.pipeline(transaction=False)
     if message.store:
         # Before the reply, so that a caller who has an answer finds it in the cache.
         runtime.cache.put_all([(ask.kind, ask.tenant, verdict, body) for ask, verdict, body in stored])
         for ask, verdict, body in stored:
+            runtime.history.add(pipeline, ask.tenant, ask.reading)
             if ask.kind == "failure":
                 runtime.fleet.put(pipeline, ask.tenant, verdict, body)
     pipeline.rpush(message.reply_to, encode_reply(message.batch_id, answers))
@@ -45,7 +49,7 @@ def score(raw: dict[str, Any]) -> None:
 
 
 def answer_all(
-    runtime: Runtime, message: ScoreMessage
+    runtime: Runtime, message: ScoreMessage, past: Sequence[Sequence[Reading]]
 ) -> tuple[list[Answer], list[tuple[Ask, dict[str, Any], bytes]]]:
     """An answer for each reading, in order, and what is worth storing of them."""
     answers: dict[int, Answer] = {}
@@ -59,7 +63,13 @@ def answer_all(
             by_kind.setdefault(ask.kind, []).append(index)
     for kind, indexes in by_kind.items():
         asks = [message.asks[index] for index in indexes]
-        verdicts = score_kind(runtime, kind, [ask.reading for ask in asks], door=message.door)
+        verdicts = score_kind(
+            runtime,
+            kind,
+            [ask.reading for ask in asks],
+            [past[index] for index in indexes],
+            door=message.door,
+        )
         for index, ask, verdict in zip(indexes, asks, verdicts, strict=True):
             if isinstance(verdict, ServiceError):
                 answers[index] = _failure(verdict)

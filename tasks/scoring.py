@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from models.scorer import Scorer
-
 import metrics
 from errors import ScoringFailed, ServiceError
 from models.reading import Kind, Reading
+from models.scorer import Scorer
 from tasks.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 
 def score_kind(
-    runtime: Runtime, kind: Kind, readings: Sequence[Reading], *, door: str
+    runtime: Runtime, kind: Kind, readings: Sequence[Reading], past: Sequence[Sequence[Reading]], *, door: str
 ) -> list[dict[str, Any] | ServiceError]:
     """One frame, one prediction. If that fails each reading is scored alone: one bad never sinks the rest."""
     started = time.perf_counter()
@@ -30,10 +29,12 @@ def score_kind(
         return [error] * len(readings)
     results: list[dict[str, Any] | ServiceError]
     try:
-        results = list(scorer.score(kind, readings))
+        results = list(scorer.score(kind, readings, past))
     except Exception:
         log.exception("scoring %d readings together failed; scoring each alone", len(readings))
-        results = [_score_one(scorer, kind, reading) for reading in readings]
+        results = [
+            _score_one(scorer, kind, reading, older) for reading, older in zip(readings, past, strict=True)
+        ]
     metrics.SCORE_SECONDS.labels(kind=kind).observe(time.perf_counter() - started)
     failed = sum(isinstance(result, ServiceError) for result in results)
     metrics.PREDICTIONS.labels(kind=kind, door=door).inc(len(results) - failed)
@@ -42,9 +43,11 @@ def score_kind(
     return results
 
 
-def _score_one(scorer: Scorer, kind: Kind, reading: Reading) -> dict[str, Any] | ServiceError:
+def _score_one(
+    scorer: Scorer, kind: Kind, reading: Reading, older: Sequence[Reading]
+) -> dict[str, Any] | ServiceError:
     try:
-        return scorer.score(kind, [reading])[0]
+        return scorer.score(kind, [reading], [older])[0]
     except Exception as error:
         log.exception("reading of charger %s could not be scored", reading.charger_id)
         return ScoringFailed(f"The model could not score this reading ({type(error).__name__}).")

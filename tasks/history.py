@@ -1,0 +1,133 @@
+"""The recent past of each charger, as the models want it: the first reading of each 12-hour slot, 30 days.
+
+One Redis hash for each charger and tenant, a field for each slot: bounded whatever a charger sends, and in
+event-time order whatever the order of arrival. Single predictions and the stream add to it, batch jobs only
+read. A reading's features use older entries alone, so that a repeat gets the same answer and adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import orjson
+from redis import Redis
+from redis.client import Pipeline
+
+from models.features import MAX_AGE_S, SLOT_S
+from models.reading import Reading
+from tasks.names import tenant_prefix
+
+SLOTS: Final = int(MAX_AGE_S / SLOT_S) + 2
+# A charger that has said nothing for so long has no past that counts.
+EXPIRY_S: Final = int(MAX_AGE_S) + 86_400
+
+Asker = tuple[str | None, str]  # tenant, charger
+
+# Keep the earliest reading of its slot; drop the slots that no newer reading can use.
+_ADD = """
+local held = redis.call('HGET', KEYS[1], ARGV[1])
+if held and tonumber(string.match(held, '^%[([^,]+)')) <= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+if not held and redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then
+  local oldest
+  for _, slot in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if not oldest or tonumber(slot) < tonumber(oldest) then oldest = slot end
+  end
+  redis.call('HDEL', KEYS[1], oldest)
+end
+return 1
+"""
+
+
+class RecentHistory:
+    """Past readings of one Redis server. Methods that ask raise `redis.RedisError`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._add = redis.register_script(_ADD)
+
+    def of(
+        self, readings: Sequence[Reading], tenants: Sequence[str | None], *, among_themselves: bool = False
+    ) -> list[list[Reading]]:
+        """For each reading the known past of its charger, in one round trip.
+
+        With `among_themselves` what stands in `readings` for the same charger counts too: a later one of a
+        batch sees the earlier one. Entries that are not older than their reading are for the models to
+        leave out; of a slot its earliest entry is enough, for whatever is older than the reading lies in an
+        older slot or is that entry.
+        """
+        askers: list[Asker] = [
+            (tenant, reading.charger_id) for tenant, reading in zip(tenants, readings, strict=True)
+        ]
+        distinct = list(dict.fromkeys(askers))
+        pipeline = self._redis.pipeline(transaction=False)
+        for tenant, charger_id in distinct:
+            pipeline.hvals(_key(tenant, charger_id))
+        stored = cast(list[list[bytes]], pipeline.execute())
+        past: dict[Asker, dict[int, Reading]] = {}
+        for asker, values in zip(distinct, stored, strict=True):
+            entries = [_decode(asker[1], raw) for raw in values]
+            past[asker] = {_slot(entry): entry for entry in entries}
+        if among_themselves and len(distinct) < len(askers):
+            for asker, reading in zip(askers, readings, strict=True):
+                held = past[asker].setdefault(_slot(reading), reading)
+                if reading.timestamp < held.timestamp:
+                    past[asker][_slot(reading)] = reading
+        entries_of = {asker: list(slots.values()) for asker, slots in past.items()}
+        return [entries_of[asker] for asker in askers]
+
+    def add(self, pipeline: Pipeline, tenant: str | None, reading: Reading) -> None:
+        """Queue one reading on `pipeline`. Nothing is sent yet."""
+        at = reading.timestamp.timestamp()
+        self._add(
+            keys=[_key(tenant, reading.charger_id)],
+            args=[_slot(reading), at, _encode(reading), SLOTS, EXPIRY_S],
+            client=pipeline,
+        )
+
+
+def _slot(reading: Reading) -> int:
+    return int(reading.timestamp.timestamp() // SLOT_S)
+
+
+def _key(tenant: str | None, charger_id: str) -> str:
+    return f"{tenant_prefix(tenant)}readings:{charger_id}"
+
+
+def _encode(reading: Reading) -> bytes:
+    """Only what features are made of; the time first, where the script looks for it."""
+    serviced = reading.last_maintenance
+    return orjson.dumps(
+        [
+            reading.timestamp.timestamp(),
+            reading.connector_status,
+            reading.energy_delivered,
+            reading.power,
+            reading.temperature,
+            reading.error_codes,
+            reading.uptime_hours,
+            reading.total_sessions,
+            None if serviced is None else serviced.timestamp(),
+        ]
+    )
+
+
+def _decode(charger_id: str, raw: bytes) -> Reading:
+    at, status, energy, power, temperature, codes, uptime, sessions, serviced = cast(
+        list[Any], orjson.loads(raw)
+    )
+    return Reading(
+        charger_id=charger_id,
+        connector_status=status,
+        timestamp=datetime.fromtimestamp(at, UTC),
+        energy_delivered=energy,
+        power=power,
+        temperature=temperature,
+        error_codes=None if codes is None else tuple(codes),
+        uptime_hours=uptime,
+        total_sessions=sessions,
+        last_maintenance=None if serviced is None else datetime.fromtimestamp(serviced, UTC),
+    )

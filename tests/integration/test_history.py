@@ -1,0 +1,111 @@
+"""The recent past of a charger: bounded, in event-time order, and what a verdict is made of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from redis import Redis
+
+from models.features import SLOT_S
+from models.reading import Reading
+from tasks.history import SLOTS, RecentHistory
+from tests.readings import metrics, new_charger_id, request
+from tests.services import RunningServer
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FAILURE = "/api/v1/predictions/failure"
+
+
+@pytest.fixture
+def store(redis: RunningServer) -> Iterator[Redis]:
+    with Redis.from_url(redis.url) as client:
+        yield client
+
+
+def reading(charger_id: str, at: datetime, **fields: float) -> Reading:
+    return Reading(charger_id, "CHARGING", at, error_codes=("A",), last_maintenance=NOON, **fields)  # type: ignore[arg-type]
+
+
+def by_time(readings: Iterable[Reading]) -> list[Reading]:
+    return sorted(readings, key=lambda each: each.timestamp)
+
+
+def add(store: Redis, history: RecentHistory, *readings: Reading, tenant: str | None = None) -> None:
+    pipeline = store.pipeline(transaction=False)
+    for each in readings:
+        history.add(pipeline, tenant, each)
+    pipeline.execute()
+
+
+def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(store: Redis) -> None:
+    history, charger = RecentHistory(store), new_charger_id()
+    readings = [reading(charger, NOON + timedelta(hours=h), power=float(h)) for h in range(72)]
+    shuffled = random.Random(1).sample(readings, len(readings))
+    add(store, history, *shuffled, *shuffled)
+    (past,) = history.of([reading(charger, NOON)], [None])
+    first_of_slot = {r.timestamp.timestamp() // SLOT_S: r for r in reversed(readings)}
+    assert sorted(past, key=lambda r: r.timestamp) == sorted(
+        first_of_slot.values(), key=lambda r: r.timestamp
+    )
+
+
+def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
+    history, charger = RecentHistory(store), new_charger_id()
+    readings = [reading(charger, NOON + timedelta(hours=12 * n)) for n in range(SLOTS + 20)]
+    add(store, history, *readings)
+    (past,) = history.of([readings[-1]], [None])
+    assert sorted(r.timestamp for r in past) == [r.timestamp for r in readings[-SLOTS:]]
+
+
+def test_tenants_and_chargers_have_pasts_of_their_own(store: Redis) -> None:
+    history, one, other = RecentHistory(store), new_charger_id(), new_charger_id()
+    add(store, history, reading(one, NOON), tenant="north")
+    asked = [reading(one, NOON), reading(one, NOON), reading(other, NOON)]
+    assert [len(past) for past in history.of(asked, ["north", None, None])] == [1, 0, 0]
+
+
+def test_a_later_reading_of_a_batch_sees_the_earlier_one(store: Redis) -> None:
+    history, charger = RecentHistory(store), new_charger_id()
+    early, late = reading(charger, NOON), reading(charger, NOON + timedelta(days=1))
+    later = reading(charger, NOON + timedelta(days=1, hours=1))
+    batch = [later, late, early]
+    assert by_time(history.of(batch, [None] * 3, among_themselves=True)[0]) == [early, late]
+    assert history.of(batch, [None] * 3) == [[], [], []]
+
+
+def day(n: int, **fields: object) -> dict[str, object]:
+    return {"timestamp": (NOON + timedelta(days=n)).isoformat(), **fields}
+
+
+def test_a_bad_past_raises_the_probability_and_a_repeat_gets_the_same_answer(client: httpx.Client) -> None:
+    calm, troubled = new_charger_id(), new_charger_id()
+    for n in range(8):
+        for charger, codes in ((calm, []), (troubled, ["PowerSwitchFailure"])):
+            body = request(charger, **day(n, error_codes=codes))
+            assert client.post(FAILURE, json=body).status_code == 200
+    now = {charger: request(charger, **day(9, error_codes=[])) for charger in (calm, troubled)}
+    verdicts = {charger: client.post(FAILURE, json=body).json() for charger, body in now.items()}
+    assert verdicts[troubled]["failure_probability"] > verdicts[calm]["failure_probability"]
+    for charger, body in now.items():
+        client.delete(f"/api/v1/predictions/{charger}")
+        again = client.post(FAILURE, json=body).json()
+        assert again["cached"] is False
+        assert again["horizons"] == verdicts[charger]["horizons"]
+
+
+def test_a_batch_reads_the_past_and_adds_nothing_to_it(client: httpx.Client, store: Redis) -> None:
+    charger = new_charger_id()
+    client.post(FAILURE, json=request(charger, **day(0)))
+    before = store.hlen(f"ml:readings:{charger}")
+    wait = {"Prefer": "wait=10"}
+    rows = [metrics(charger, **day(n)) for n in range(1, 5)]
+    answer = client.post("/api/v1/predictions/batch", json={"chargers": rows}, headers=wait)
+    assert answer.status_code == 200
+    assert (before, store.hlen(f"ml:readings:{charger}")) == (1, 1)
+    # "failure" of the same reading, alone, now differs only by the past that both see
+    alone = client.post(FAILURE, json={"charger_id": charger, "metrics": rows[0]}).json()
+    assert answer.json()["predictions"][0]["horizons"] == alone["horizons"]
