@@ -153,12 +153,17 @@ def activate(model_dir: Path, name: str, version: str) -> None:
     _replace(current, version)
 
 
-def rollback(model_dir: Path, name: str) -> str:
-    """Make the previously active version active again; returns it. Raises `UnknownModel` if there is none."""
+def previous_version(model_dir: Path, name: str) -> str:
+    """The version that was active before. Raises `UnknownModel` if there is none."""
     previous = model_dir / _check_name(name) / "PREVIOUS"
     if not previous.is_file():
         raise UnknownModel(f"{name}: no version was active before this one")
-    version = previous.read_text().strip()
+    return _check_version(name, previous.read_text().strip())
+
+
+def rollback(model_dir: Path, name: str) -> str:
+    """Make the previously active version active again; returns it. Raises `UnknownModel` if there is none."""
+    version = previous_version(model_dir, name)
     activate(model_dir, name, version)
     return version
 
