@@ -10,6 +10,7 @@ from tasks.names import Queues, TaskNames
 # A chunk may run this long before Celery asks it to stop, and this long before its process is killed.
 CHUNK_SOFT_LIMIT_S: Final = 60
 CHUNK_HARD_LIMIT_S: Final = 90
+# Stream tasks only: those of single predictions bring a limit of their own, within their caller's deadline.
 SCORE_SOFT_LIMIT_S: Final = 10
 SCORE_HARD_LIMIT_S: Final = 15
 # Unacknowledged tasks come back after this long; longer than any task may run, or it would run twice.
@@ -61,9 +62,10 @@ def client_config(settings: Settings) -> dict[str, Any]:
 def worker_config(settings: Settings) -> dict[str, Any]:
     """For workers: patient with the broker, strict with tasks."""
     return _common(settings) | {
-        "imports": ("tasks.score", "tasks.chunk"),
+        "imports": ("tasks.score", "tasks.chunk", "tasks.verify"),
         "task_annotations": {
             TaskNames.SCORE: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
+            TaskNames.VERIFY: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
             TaskNames.SCORE_CHUNK: {"soft_time_limit": CHUNK_SOFT_LIMIT_S, "time_limit": CHUNK_HARD_LIMIT_S},
         },
         # A worker without Redis waits for it, for as long as it takes.

@@ -19,6 +19,11 @@ class Queues:
 class TaskNames:
     SCORE: Final = "ml.score"
     SCORE_CHUNK: Final = "ml.score_chunk"
+    VERIFY: Final = "ml.verify"
+
+
+# The error code of every answer of a task whose process died or was killed: not a verdict, try again.
+TASK_LOST: Final = "task_lost"
 
 
 def tenant_prefix(tenant: str | None) -> str:

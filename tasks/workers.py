@@ -6,6 +6,7 @@ they answer at once whatever the workers do.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -15,6 +16,7 @@ from redis import Redis
 WORKERS_KEY: Final = "ml:workers"
 GENERATION_KEY: Final = "ml:models:generation"
 BEAT_S: Final = 1.0
+RELOAD_POLL_S: Final = 0.1
 # After this long without a word a worker counts as gone.
 SILENT_AFTER_S: Final = 6.0
 
@@ -81,9 +83,19 @@ def living(redis: Redis) -> list[WorkerState]:
     return [state for _, state in sorted(found, key=lambda pair: pair[0])]
 
 
-def request_reload(redis: Redis) -> int:
-    """Ask every worker to look at the model folder again; the number of this request."""
-    return redis.incr(GENERATION_KEY)
+def reload(redis: Redis, *, timeout_s: float) -> tuple[list[WorkerState], bool]:
+    """Have every worker look at the model folder again; the workers, and whether all have done so in time.
+
+    Blocks `timeout_s` at most. Requests go on being answered: a worker switches between two tasks.
+    """
+    generation = redis.incr(GENERATION_KEY)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = living(redis)
+        settled = bool(found) and all(worker.generation >= generation for worker in found)
+        if settled or time.monotonic() >= deadline:
+            return found, settled
+        time.sleep(RELOAD_POLL_S)
 
 
 def _field(name: str, pid: int) -> str:

@@ -22,6 +22,7 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.InvalidReading: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.ModelRefused: HTTPStatus.CONFLICT,
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.BrokerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PredictionTimeout: HTTPStatus.GATEWAY_TIMEOUT,

@@ -1,8 +1,7 @@
-"""`/api/v1/models`: what the workers really hold, and the order to look again."""
+"""`/api/v1/models`: what the workers really hold, and the orders to look again, switch, and switch back."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,16 +9,17 @@ import orjson
 from flask import Response
 from flask_smorest import Blueprint
 
+from errors import FieldError, InvalidReading
 from tasks import workers
 from tasks.workers import WorkerState
 from web import schemas
-from web.documented import refuses
+from web.bodies import json_body
+from web.documented import refuses, takes
 from web.services import services
 
 blueprint = Blueprint("models", __name__, url_prefix="/api/v1/models", description="Models in force.")
 
 RELOAD_WAIT_S: Final = 3.0
-POLL_S: Final = 0.1
 
 
 @blueprint.route("")
@@ -37,22 +37,59 @@ def list_models() -> Response:
 @refuses(blueprint)
 def reload_models() -> Response:
     """Have every worker look at the model folder; running requests are answered by the old version"""
-    redis = services().redis
-    generation = workers.request_reload(redis)
-    deadline = time.monotonic() + RELOAD_WAIT_S
     with services().gate.place():
-        while True:
-            living = workers.living(redis)
-            settled = bool(living) and all(worker.generation >= generation for worker in living)
-            if settled or time.monotonic() >= deadline:
-                break
-            time.sleep(POLL_S)
+        living, settled = workers.reload(services().redis, timeout_s=RELOAD_WAIT_S)
     body = {
         "status": "reloaded" if settled else "requested",
         "workers": sum(worker.able for worker in living),
         "models": held_models(living),
     }
     return _json(body, status=200 if settled else 202)
+
+
+@blueprint.route("/<string:name>")
+@blueprint.response(200, schemas.ModelCardSchema)
+@refuses(blueprint, 404, 409)
+def show_model(name: str) -> Response:
+    """The model card: its versions, how the active one was made and measured, and who holds it"""
+    return _json(services().versions.card(name))
+
+
+@blueprint.route("/<string:name>/activate", methods=["POST"])
+@takes(blueprint, schemas.ActivateSchema)
+@blueprint.response(200, schemas.SwitchSchema)
+@blueprint.alt_response(202, schema=schemas.SwitchSchema, description="Not every worker has switched yet.")
+@refuses(blueprint, 400, 404, 409, 413, 415, 422, 504)
+def activate_model(name: str) -> Response:
+    """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
+    body = json_body(services().settings.max_body_bytes)
+    version = body.get("version") if isinstance(body, dict) else None
+    if not isinstance(version, str):
+        raise InvalidReading([FieldError("/version", "Must be a string.", "required")])
+    with services().gate.place():
+        settled = services().versions.activate(name, version)
+    return _switched(name, version, settled)
+
+
+@blueprint.route("/<string:name>/rollback", methods=["POST"])
+@blueprint.response(200, schemas.SwitchSchema)
+@blueprint.alt_response(202, schema=schemas.SwitchSchema, description="Not every worker has switched yet.")
+@refuses(blueprint, 404, 409, 504)
+def rollback_model(name: str) -> Response:
+    """Make the version active that was active before"""
+    with services().gate.place():
+        version, settled = services().versions.rollback(name)
+    return _switched(name, version, settled)
+
+
+@blueprint.route("/<string:name>/versions/<string:version>/verify", methods=["POST"])
+@blueprint.response(200, schemas.SwitchSchema)
+@refuses(blueprint, 404, 409, 504)
+def verify_version(name: str, version: str) -> Response:
+    """Have a worker check a version's files and golden rows, without using it"""
+    with services().gate.place():
+        services().versions.verify(name, version)
+    return _json({"name": name, "version": version, "status": "verified"})
 
 
 def held_models(living: Sequence[WorkerState]) -> list[dict[str, Any]]:
@@ -73,6 +110,11 @@ def held_models(living: Sequence[WorkerState]) -> list[dict[str, Any]]:
         }
         for key, model in sorted(found.items())
     ]
+
+
+def _switched(name: str, version: str, settled: bool) -> Response:
+    status = "active" if settled else "requested"
+    return _json({"name": name, "version": version, "status": status}, status=200 if settled else 202)
 
 
 def _json(document: dict[str, Any], *, status: int = 200) -> Response:

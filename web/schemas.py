@@ -254,6 +254,29 @@ class ReloadSchema(Schema):
     models = fields.List(fields.Nested(ModelSchema), required=True)
 
 
+class ModelCardSchema(Schema):
+    name = _text("failure, maintenance or anomaly.")
+    active = _text("The active version.")
+    versions = fields.List(fields.String(), required=True)
+    held = fields.List(
+        fields.Raw(), required=True, metadata={"description": "Version and last problem of each worker."}
+    )
+    card = fields.Raw(required=True, metadata={"description": "The active version's manifest."})
+
+
+class ActivateSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    version = fields.String(required=True, metadata={"description": "A version folder's name."})
+
+
+class SwitchSchema(Schema):
+    name = _text("The model.")
+    version = _text("The version.")
+    status = _text("active, verified, or requested while some worker has not switched yet.")
+
+
 class CheckSchema(Schema):
     status = _text("ok, down or absent.")
     detail = _text("For a person.")

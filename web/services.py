@@ -14,6 +14,7 @@ from tasks.gate import Gate
 from tasks.jobs import JobStore
 from tasks.monitor import Monitor
 from tasks.sender import Sender
+from tasks.versions import Versions
 
 EXTENSION: Final = "evzone-ml"
 
@@ -27,6 +28,7 @@ class Services:
         self.sender = Sender(settings)
         self.jobs = JobStore(settings)
         self.fleet = FleetStore(settings)
+        self.versions = Versions(settings, self.redis, self.sender)
         self.monitor = Monitor(settings)
 
     def close(self) -> None:
