@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 
+import pytest
+
 from settings import ROOT
 from tests.processes import BIN, KEY, Web
 
 SEED = "20261101"
-EXAMPLES = "15"
+EXAMPLES = "8"
 
 
+@pytest.mark.timeout(300)  # on a busy machine
 def test_schemathesis_finds_nothing(web: Web) -> None:
     command = [str(BIN / "schemathesis"), "run", f"{web.url}/openapi.json", "-H", f"X-API-Key: {KEY}"]
     # DELETE cancels a job and keeps what is done readable: by contract it is not gone afterwards.
@@ -23,7 +26,7 @@ def test_schemathesis_finds_nothing(web: Web) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT), "HYPOTHESIS_STORAGE_DIRECTORY": "var/hypothesis"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
     assert "Tested: 21" in ran.stdout
