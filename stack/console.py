@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Final
+
+PLAIN_LINE_EVERY_S: Final = 15.0
 
 
 class LiveLine:
-    """A line that is rewritten in place; where output is no terminal, only `say` prints."""
+    """A line that is rewritten in place; where output is no terminal, a plain one now and then."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
         self._shown = False
+        self._plain_at = time.monotonic()
 
     def show(self, text: str) -> None:
         """Replace the live line by `text` (cut to the terminal's width by the terminal itself)."""
         if self._live:
             print(f"\r\033[2K\033[?7l{text}\033[?7h", end="", flush=True)
             self._shown = True
+        elif time.monotonic() - self._plain_at > PLAIN_LINE_EVERY_S:
+            self._plain_at = time.monotonic()
+            say(text)
 
     def clear(self) -> None:
         if self._shown:

@@ -20,7 +20,8 @@ from stack.programs import log_file, metrics_folder, programs, shared_environmen
 from stack.readiness import Check, checks, local_host
 from stack.supervisor import Supervisor
 
-READY_WITHIN_S: Final = 90
+# Usual are 10 to 20; on a busy machine the first start, which compiles every module, takes a minute.
+READY_WITHIN_S: Final = 180
 DEATHS_BEFORE_GIVING_UP: Final = 3  # while starting; later, what dies is started again for ever
 LOG_LINES_SHOWN: Final = 15
 NAMES_SHOWN: Final = 4
@@ -115,9 +116,8 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, stop: threadin
                 if pending:
                     raise StartFailed(f"Not ready after {READY_WITHIN_S} s: {problem}.", pending[0].program)
                 raise StartFailed(f"Not ready after {READY_WITHIN_S} s: {unsettled[0]}.", unsettled[0])
-            line.show(
-                f"{took_s:5.1f} s  waiting for {_some_of([check.name for check in pending] or unsettled)}"
-            )
+            waiting_for = _some_of([check.name for check in pending] or unsettled)
+            line.show(f"{took_s:5.1f} s  waiting for {waiting_for}" + (f" ({problem})" if pending else ""))
             if stop.wait(LOOK_EVERY_S / 2):
                 return None
     finally:

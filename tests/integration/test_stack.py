@@ -21,7 +21,7 @@ from settings import ROOT
 from stack.readiness import http_problem
 from tests.services import free_port
 
-READY_WITHIN_S = 110  # longer than it gives itself, so that its own message is seen
+READY_WITHIN_S = 200  # longer than it gives itself, so that its own message is seen
 STOPPED_WITHIN_S = 40
 WEB = "granian"
 
@@ -112,7 +112,7 @@ def until(condition: Callable[[], bool], within_s: float) -> bool:
     return condition()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(320)
 def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
     process = stack.start()
     assert until(lambda: "Service is ready" in stack.said() or process.poll() is not None, READY_WITHIN_S)
@@ -127,8 +127,8 @@ def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
     # A web process that is killed leaves its own child with the port; the next one must be alone on it.
     before = stack.processes(WEB)
     os.kill(before[0], signal.SIGKILL)
-    assert until(lambda: "web ended unexpectedly" in stack.said(), 20)
-    assert until(lambda: http_problem("127.0.0.1", stack.port, "/health/ready") is None, 30)
+    assert until(lambda: "web ended unexpectedly" in stack.said(), 40)
+    assert until(lambda: http_problem("127.0.0.1", stack.port, "/health/ready") is None, 60)
     assert not set(before) & set(stack.processes(WEB))
 
     process.send_signal(signal.SIGINT)
@@ -140,7 +140,7 @@ def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a signal at the parent's death")
 def test_kill_minus_nine_of_the_runner_leaves_nothing(stack: Stack) -> None:
     process = stack.start()
-    assert until(lambda: "Redis ready" in stack.said(), 20), stack.said()
+    assert until(lambda: "Redis ready" in stack.said(), 40), stack.said()
     process.kill()
     process.wait()
     assert until(lambda: stack.processes() == [], STOPPED_WITHIN_S)
