@@ -32,7 +32,11 @@ CACHE_LOOKUPS = Counter("ml_cache_lookups", "Cache look-ups.", ["kind", "result"
 CACHE_ERRORS = Counter("ml_cache_errors", "Cache operations given up.")
 JOBS = Counter("ml_jobs", "Batch jobs by what became of them.", ["status"])
 JOB_ROWS = Counter("ml_job_rows", "Rows of batch jobs.", ["result"])
+OUTCOMES = Counter(
+    "ml_outcomes", "Outcomes reported, by whether they had been called.", ["outcome", "called"]
+)
 EXPIRED_TASKS = Counter("ml_expired_tasks", "Tasks removed because nobody waits for them any more.")
+LOST_TASKS = Counter("ml_lost_tasks", "Tasks of single predictions sent again because their process died.")
 
 STREAM_RECORDS = Counter("ml_stream_records", "Kafka records by outcome.", ["outcome"])
 STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dead-letter topic.", ["code"])

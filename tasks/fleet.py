@@ -107,6 +107,21 @@ class FleetStore:
             raise UnknownCharger(f"No verdict of charger {charger_id} is stored.")
         return cast(list[bytes], self._redis.zrevrange(key, offset, offset + limit - 1)), total
 
+    def newest_before(
+        self, tenant: str | None, charger_id: str, moment: float, *, not_before: float
+    ) -> dict[str, Any] | None:
+        """The past verdict of the newest reading older than `moment` (epoch seconds), if one is in range."""
+        found = self._redis.zrange(
+            _history_key(tenant, charger_id),
+            f"({moment}",
+            not_before,
+            byscore=True,
+            desc=True,
+            offset=0,
+            num=1,
+        )
+        return cast(dict[str, Any], orjson.loads(cast(bytes, found[0]))) if found else None
+
 
 def _risk_key(tenant: str | None) -> str:
     return f"{tenant_prefix(tenant)}fleet:risk"

@@ -11,7 +11,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 import metrics
 from settings import Settings
-from web import access, chargers, errors, health, jobs, models, predictions
+from web import access, chargers, errors, health, jobs, models, outcomes, predictions
 from web.services import EXTENSION, Services
 
 FIRST_LOOK_S: Final = 1.5
@@ -40,6 +40,7 @@ def create_app(settings: Settings) -> Flask:
         jobs.blueprint,
         chargers.blueprint,
         models.blueprint,
+        outcomes.blueprint,
         health.blueprint,
     ):
         api.register_blueprint(blueprint)

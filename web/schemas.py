@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from models.reading import CHARGER_ID_PATTERN, ReadingSchema
+from models.reading import CHARGER_ID_PATTERN, Moment, ReadingSchema
 from tasks.jobs import JOB_KINDS
 from tasks.jobs import STATUSES as JOB_STATUSES
+from tasks.outcomes import OUTCOMES
 
 MAX_PAGE: Final = 1000
 
@@ -275,6 +276,47 @@ class SwitchSchema(Schema):
     name = _text("The model.")
     version = _text("The version.")
     status = _text("active, verified, or requested while some worker has not switched yet.")
+
+
+class OutcomeSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    charger_id = fields.String(
+        required=True,
+        validate=validate.Regexp(CHARGER_ID_PATTERN, error="Not a charger id."),
+        metadata={"example": "EVZ-0042", "pattern": CHARGER_ID_PATTERN.replace("(?!\\n)", "")},
+    )
+    outcome = fields.String(required=True, validate=validate.OneOf(OUTCOMES))
+    occurred_at = Moment(
+        required=True,
+        metadata={
+            "description": "ISO 8601.",
+            "example": "2026-11-20T08:30:00Z",
+            "type": "string",
+            "format": "date-time",
+        },
+    )
+
+
+class OutcomeAcceptedSchema(Schema):
+    charger_id = _text("The charger.")
+    outcome = _text("What happened.")
+    verdict_known = fields.Boolean(
+        required=True, metadata={"description": "Whether a verdict of the 30 days before is stored."}
+    )
+    called = fields.Boolean(
+        required=True, metadata={"description": "Whether that verdict asked for action within 7 days."}
+    )
+
+
+class LiveQualitySchema(Schema):
+    outcomes = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    without_verdict = fields.Integer(required=True)
+    precision = _number("Alerts that came true, of those reported on.", allow_none=True)
+    recall = _number("Failures that had been called.", allow_none=True)
+    median_lead_hours = _number("From the calling reading to the failure.", allow_none=True)
+    calibration = fields.List(fields.Raw(), required=True)
 
 
 class CheckSchema(Schema):

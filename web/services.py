@@ -13,6 +13,7 @@ from tasks.fleet import FleetStore
 from tasks.gate import Gate
 from tasks.jobs import JobStore
 from tasks.monitor import Monitor
+from tasks.outcomes import OutcomeStore
 from tasks.sender import Sender
 from tasks.versions import Versions
 
@@ -28,6 +29,7 @@ class Services:
         self.sender = Sender(settings)
         self.jobs = JobStore(settings)
         self.fleet = FleetStore(settings)
+        self.outcomes = OutcomeStore(settings, self.fleet)
         self.versions = Versions(settings, self.redis, self.sender)
         self.monitor = Monitor(settings)
 

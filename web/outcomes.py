@@ -1,0 +1,63 @@
+"""`/api/v1/outcomes`: what really happened, reported back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+from flask import Response, g
+from flask_smorest import Blueprint
+from marshmallow import ValidationError
+
+import metrics
+from errors import FieldError, InvalidReading
+from models.reading import FUTURE_TOLERANCE, field_errors
+from tasks.outcomes import live_quality
+from web import schemas
+from web.bodies import json_body
+from web.documented import refuses, takes
+from web.services import services
+
+blueprint = Blueprint(
+    "outcomes", __name__, url_prefix="/api/v1/outcomes", description="What really happened."
+)
+
+_SCHEMA = schemas.OutcomeSchema()
+
+
+@blueprint.route("", methods=["POST"])
+@takes(blueprint, schemas.OutcomeSchema)
+@blueprint.response(202, schemas.OutcomeAcceptedSchema)
+@refuses(blueprint, 400, 413, 415)
+def post_outcome() -> Response:
+    """Report that a charger failed, was repaired, or that an alert was false"""
+    body = json_body(services().settings.max_body_bytes)
+    if not isinstance(body, dict):
+        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
+    try:
+        outcome = _SCHEMA.load(body)
+    except ValidationError as error:
+        raise InvalidReading(field_errors(error.messages)) from None
+    if outcome["occurred_at"] > datetime.now(UTC) + FUTURE_TOLERANCE:
+        detail = "Lies more than 5 minutes in the future of the service's clock."
+        raise InvalidReading([FieldError("/occurred_at", detail, "future")])
+    kept = services().outcomes.add(
+        g.tenant, outcome["charger_id"], outcome["outcome"], outcome["occurred_at"].timestamp()
+    )
+    metrics.OUTCOMES.labels(outcome=kept.outcome, called=str(kept.called).lower()).inc()
+    answer = {
+        "charger_id": kept.charger_id,
+        "outcome": kept.outcome,
+        "verdict_known": kept.verdict is not None,
+        "called": kept.called,
+    }
+    return Response(orjson.dumps(answer), status=202, content_type="application/json")
+
+
+@blueprint.route("/quality")
+@blueprint.response(200, schemas.LiveQualitySchema)
+@refuses(blueprint)
+def quality() -> Response:
+    """Precision, recall, lead time and calibration of the verdicts, by the outcomes reported"""
+    report = live_quality(services().outcomes.kept(g.tenant))
+    return Response(orjson.dumps(report), content_type="application/json")
