@@ -128,8 +128,8 @@ def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
     before = stack.processes(WEB)
     os.kill(before[0], signal.SIGKILL)
     assert until(lambda: "web ended unexpectedly" in stack.said(), 40)
+    assert until(lambda: not set(before) & set(stack.processes(WEB)), 20)
     assert until(lambda: http_problem("127.0.0.1", stack.port, "/health/ready") is None, 60)
-    assert not set(before) & set(stack.processes(WEB))
 
     process.send_signal(signal.SIGINT)
     assert process.wait(STOPPED_WITHIN_S) == 0
