@@ -13,7 +13,7 @@ import metrics
 from errors import InvalidReading, ScoringFailed, ServiceError
 from models.reading import Kind, Reading, parse_reading
 from tasks.app import app, current
-from tasks.jobs import MAX_ATTEMPTS, Job
+from tasks.jobs import MAX_ATTEMPTS, Counted, Job
 from tasks.messages import check_version
 from tasks.names import TaskNames
 from tasks.runtime import Runtime
@@ -38,9 +38,12 @@ def score_chunk(raw: dict[str, Any]) -> None:
         failed = len(rows)
     else:
         results, failed = _score_rows(runtime, job, rows, first_row)
-    if runtime.jobs.finish_chunk(job_id, chunk, results, failed=failed, now=time.time()):
+    counted = runtime.jobs.finish_chunk(job_id, chunk, results, failed=failed, now=time.time())
+    if counted is not Counted.NOT:
         metrics.JOB_ROWS.labels(result="failed").inc(failed)
         metrics.JOB_ROWS.labels(result="scored").inc(len(rows) - failed)
+    if counted is Counted.LAST:
+        metrics.JOBS.labels(status="ended").inc()
 
 
 def _score_rows(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int) -> tuple[list[bytes], int]:

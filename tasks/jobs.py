@@ -11,12 +11,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any, Final, Literal, cast
 
 import orjson
 from redis import Redis
 
-from errors import Conflict, UnknownJob
+from errors import UnknownJob
 from models.reading import KINDS, Kind
 from settings import Settings
 from tasks.connection import connect
@@ -52,6 +53,7 @@ local total = tonumber(redis.call('HGET', KEYS[1], 'total'))
 if done >= total then
   redis.call('HSET', KEYS[1], 'finished_at', ARGV[5],
              'status', failed >= total and 'FAILED' or 'SUCCEEDED')
+  return 2
 end
 return 1
 """
@@ -64,6 +66,14 @@ if status == 'PENDING' or status == 'RUNNING' then
 end
 return 0
 """
+
+
+class Counted(IntEnum):
+    """What became of a chunk's results: counted before or not wanted, counted, or the job's last."""
+
+    NOT = 0
+    YES = 1
+    LAST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,42 +261,18 @@ class JobStore:
 
     def finish_chunk(
         self, job_id: str, chunk: int, results: Sequence[bytes], *, failed: int, now: float
-    ) -> bool:
-        """Store a chunk's results (one JSON each row) and count them; False if that was done before."""
-        return bool(
-            self._finish(
-                keys=[
-                    _job_key(job_id),
-                    _done_key(job_id),
-                    _result_key(job_id, chunk),
-                    _input_key(job_id, chunk),
-                ],
-                args=[chunk, b"\n".join(results), len(results), failed, now, self._retention_s],
-            )
+    ) -> Counted:
+        """Store a chunk's results (one JSON each row) and count them, unless that was done before."""
+        counted: int = self._finish(
+            keys=[
+                _job_key(job_id),
+                _done_key(job_id),
+                _result_key(job_id, chunk),
+                _input_key(job_id, chunk),
+            ],
+            args=[chunk, b"\n".join(results), len(results), failed, now, self._retention_s],
         )
-
-    def claim_key(self, tenant: str | None, key: str, body_hash: str) -> str | None:
-        """Claim an `Idempotency-Key` for a body; the job id of an earlier request with both, if there is one.
-
-        Raises `Conflict` when the key came with another body, or its first request is still being accepted.
-        """
-        name = _idempotency_key(tenant, key)
-        if self._redis.set(name, f"{body_hash}:", nx=True, ex=self._retention_s):
-            return None
-        held_hash, _, job_id = cast(bytes, self._redis.get(name) or b":").decode().partition(":")
-        if held_hash != body_hash:
-            raise Conflict("This Idempotency-Key was used with another request.")
-        if not job_id:
-            raise Conflict("The first request with this Idempotency-Key is still being accepted.")
-        return job_id
-
-    def settle_key(self, tenant: str | None, key: str, body_hash: str, job_id: str | None) -> None:
-        """Bind a claimed key to its job, or give it back when there is none."""
-        name = _idempotency_key(tenant, key)
-        if job_id is None:
-            self._redis.delete(name)
-        else:
-            self._redis.set(name, f"{body_hash}:{job_id}", ex=self._retention_s)
+        return Counted(counted)
 
 
 def _chunk_count(job: Job) -> int:
@@ -317,7 +303,3 @@ def _done_key(job_id: str) -> str:
 
 def _index_key(tenant: str | None) -> str:
     return f"{tenant_prefix(tenant)}jobs"
-
-
-def _idempotency_key(tenant: str | None, key: str) -> str:
-    return f"{tenant_prefix(tenant)}idempotency:{key}"

@@ -13,6 +13,7 @@ from flask import Response, g, request, url_for
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
+import metrics
 from errors import FieldError, InvalidReading, ServiceError
 from tasks.jobs import Job
 from tasks.names import SCHEMA_VERSION, Queues, TaskNames
@@ -64,8 +65,8 @@ def submit_batch(query: dict[str, Any]) -> Response:
     key = _idempotency_key()
     body_hash = hashlib.blake2b(request.query_string + request.get_data(), digest_size=16).hexdigest()
     rows = batch_rows()
-    jobs = services().jobs
-    known = jobs.claim_key(g.tenant, key, body_hash) if key else None
+    jobs, keys = services().jobs, services().idempotency_keys
+    known = keys.claim(g.tenant, key, body_hash) if key else None
     if known is not None:
         return _answer(jobs.get(known, g.tenant))
     job_id: str | None = None
@@ -74,7 +75,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
         job_id = job.job_id
     finally:
         if key:
-            jobs.settle_key(g.tenant, key, body_hash, job_id)
+            keys.settle(g.tenant, key, body_hash, job_id)
     return _answer(job)
 
 
@@ -91,6 +92,7 @@ def _submit(rows: Sequence[Any], query: dict[str, Any]) -> Job:
     except ServiceError:
         held.jobs.forget(job)
         raise
+    metrics.JOBS.labels(status="accepted").inc()
     return job
 
 
@@ -159,7 +161,8 @@ class JobResource(MethodView):
     def delete(self, job_id: str) -> Response:
         """Cancel a job; what is done stays readable"""
         jobs = services().jobs
-        jobs.cancel(jobs.get(job_id, g.tenant), time.time())
+        if jobs.cancel(jobs.get(job_id, g.tenant), time.time()):
+            metrics.JOBS.labels(status="cancelled").inc()
         return _json(jobs.get(job_id, g.tenant).document(time.time()))
 
 

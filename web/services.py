@@ -11,6 +11,7 @@ from tasks.cache import VerdictCache
 from tasks.connection import connect
 from tasks.fleet import FleetStore
 from tasks.gate import Gate
+from tasks.idempotency import IdempotencyKeys
 from tasks.jobs import JobStore
 from tasks.monitor import Monitor
 from tasks.outcomes import OutcomeStore
@@ -28,6 +29,7 @@ class Services:
         self.gate = Gate(settings, self.cache)
         self.sender = Sender(settings)
         self.jobs = JobStore(settings)
+        self.idempotency_keys = IdempotencyKeys(settings)
         self.fleet = FleetStore(settings)
         self.outcomes = OutcomeStore(settings, self.fleet)
         self.versions = Versions(settings, self.redis, self.sender)

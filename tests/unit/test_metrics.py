@@ -1,0 +1,23 @@
+"""Metrics are an interface: each that is declared is used, and none is used that is not declared."""
+
+from __future__ import annotations
+
+import re
+
+from prometheus_client.metrics import MetricWrapperBase
+
+import metrics
+from settings import ROOT
+
+PACKAGES = ("web", "tasks", "consumers")
+
+
+def test_what_is_declared_is_used_and_described() -> None:
+    declared = {name for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
+    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("*.py")]
+    used = {name for source in sources for name in re.findall(r"metrics\.([A-Z_]+)\b", source)}
+    assert used == declared
+    for name in declared:
+        metric = getattr(metrics, name)
+        assert metric._documentation.endswith(".")
+        assert metric._name.startswith("ml_")
