@@ -62,7 +62,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
 def worker_config(settings: Settings) -> dict[str, Any]:
     """For workers: patient with the broker, strict with tasks."""
     return _common(settings) | {
-        "imports": ("tasks.score", "tasks.chunk", "tasks.verify"),
+        "imports": ("tasks.score", "tasks.chunk", "tasks.verify", "tasks.lost"),
         "task_annotations": {
             TaskNames.SCORE: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
             TaskNames.VERIFY: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},

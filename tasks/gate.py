@@ -4,6 +4,11 @@ Natural batching: a request that finds no task of this process under way sends i
 service adds no delay. What arrives meanwhile waits in memory and travels together in the next task, which
 goes out when a reply comes in. No timer is involved; the batch is bounded by `MAX_BATCH` and each reading by
 its own deadline. Equal readings of one charger share one place (single flight).
+
+A task whose worker died is sent once more, each reading in a task of its own, so that one that kills workers
+takes nobody with it. Mostly the worker's parent process tells of the death (`tasks/lost.py`). Where nothing
+is heard for a while, a task counts as lost when it is off the queue and a worker is there to do better: while
+it is on the queue it has only not been begun, and sending it twice would double the work of a slow worker.
 """
 
 from __future__ import annotations
@@ -22,18 +27,26 @@ from models.reading import Kind, Reading
 from settings import Settings
 from tasks.cache import VerdictCache
 from tasks.inbox import Inbox
-from tasks.messages import Answer, Ask, ScoreMessage
+from tasks.messages import TASK_LOST, Answer, Ask, ScoreMessage
 from tasks.names import Queues, TaskNames
 from tasks.sender import Sender
-from tasks.sweep import ExpiredSweeper
+from tasks.sweep import ExpiredSweeper, QueueWatch
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH: Final = 64
 # Tasks of one process under way at once. One would leave a worker idle while its reply travels.
 MAX_FLIGHTS: Final = 2
+# The share of the deadline that a task may take before its process is killed, and after which one that is
+# neither answered nor on the queue counts as lost: both leave time for a second sending.
+KILLED_AFTER: Final = 0.34
+LOST_AFTER: Final = 0.42
+# A second sending needs this long to be of use to anybody.
+WORTH_SENDING_S: Final = 0.1
 # After a task went unanswered its queue is swept for this long: it may expire a moment later than its flight.
 SWEEP_FOR_S: Final = 5.0
+
+_NO_ANSWER: Final = Answer(error_code=TASK_LOST, error_detail="The worker gave another number of answers.")
 
 EntryKey = tuple[Kind, str | None, str]
 
@@ -51,10 +64,19 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Flight:
-    """One task under way. `entries` are in the order of the task's readings."""
+    """One task under way. `entries` are in the order of the task's readings.
+
+    `lost`: not to be waited for, its place in the window is free; a late reply still counts. `again`: a
+    second sending, and the last.
+    """
 
     entries: list[tuple[EntryKey, _Entry]]
     given_up_at: float
+    sent_at: float = field(default_factory=time.monotonic)
+    task_id: str = ""
+    again: bool = False
+    lost: bool = False
+    repeated: bool = False
 
 
 class Gate:
@@ -66,6 +88,7 @@ class Gate:
         self._cache = cache
         self._sender = Sender(settings)
         self._sweeper = ExpiredSweeper(settings, Queues.SINGLE)
+        self._watch = QueueWatch(settings, Queues.SINGLE)
         self._inbox = Inbox(
             settings, on_reply=self._on_reply, on_tick=self._on_tick, on_unreachable=self._fail_pending
         )
@@ -123,7 +146,7 @@ class Gate:
 
     def _next_flight(self) -> tuple[str, _Flight] | None:
         """The next batch, if one may leave now. Called with the lock held."""
-        if len(self._flights) >= MAX_FLIGHTS:
+        if sum(not (flight.lost or flight.again) for flight in self._flights.values()) >= MAX_FLIGHTS:
             return None
         now = time.monotonic()
         boarding: list[tuple[EntryKey, _Entry]] = []
@@ -146,11 +169,12 @@ class Gate:
         )
         metrics.BATCH_READINGS.observe(len(flight.entries))
         try:
-            self._sender.send(
+            flight.task_id = self._sender.send(
                 TaskNames.SCORE,
                 message.encode(),
                 queue=Queues.SINGLE,
                 expires_s=max(0.1, flight.given_up_at - time.monotonic()),
+                time_limit_s=self._timeout_s * KILLED_AFTER,
             )
         except ServiceError as error:
             with self._lock:
@@ -168,37 +192,96 @@ class Gate:
             self._settle(key, entry, error=BrokerUnavailable("The task queue cannot be reached."))
 
     def _on_reply(self, batch_id: str, answers: list[Answer]) -> None:
+        repeats: list[tuple[str, _Flight]] = []
         with self._lock:
             flight = self._flights.pop(batch_id, None)
+            if flight is not None and len(answers) != len(flight.entries):
+                answers = [_NO_ANSWER] * len(flight.entries)
+            if flight is not None and answers[0].error_code == TASK_LOST and not flight.again:
+                self._flights[batch_id] = flight  # its callers still wait, for the second sending
+                repeats = [] if flight.repeated else self._split(flight)
+                flight = None
             departure = self._next_flight()
         if flight is not None:  # else: nobody waits any more; the worker has cached the verdicts
             for (key, entry), answer in zip(flight.entries, answers, strict=True):
                 self._settle(key, entry, answer=answer)
-        if departure is not None:
-            self._depart(*departure)
+        self._depart_all(repeats, departure)
 
     def _on_tick(self) -> None:
         now = time.monotonic()
-        with self._lock:
-            lost = [batch_id for batch_id, flight in self._flights.items() if flight.given_up_at <= now]
-            for batch_id in lost:
-                for key, _ in self._flights.pop(batch_id).entries:
-                    self._entries.pop(key, None)
-            departure = self._next_flight()
-        if lost:
+        if self._forget_expired(now):
             self._sweep_until = now + SWEEP_FOR_S
+        repeats = self._repeat_lost(now)
+        with self._lock:
+            departure = self._next_flight()
         if now < self._sweep_until:
             self._sweeper.sweep()
+        self._depart_all(repeats, departure)
+
+    def _forget_expired(self, now: float) -> bool:
+        """Forget the flights whose last caller has gone. Whether there were any."""
+        with self._lock:
+            gone = [batch_id for batch_id, flight in self._flights.items() if flight.given_up_at <= now]
+            for batch_id in gone:
+                for key, entry in self._flights.pop(batch_id).entries:
+                    if self._entries.get(key) is entry:
+                        del self._entries[key]
+        return bool(gone)
+
+    def _repeat_lost(self, now: float) -> list[tuple[str, _Flight]]:
+        """Second sendings of the tasks that a worker has begun and, by all signs, will not answer."""
+        with self._lock:
+            silent = [
+                flight
+                for flight in self._flights.values()
+                if flight.task_id
+                and not (flight.again or flight.repeated)
+                and now - flight.sent_at >= self._timeout_s * LOST_AFTER
+            ]
+        if not silent:
+            return []
+        queued = self._watch.queued({flight.task_id for flight in silent})
+        if queued is None:
+            return []
+        begun = [flight for flight in silent if flight.task_id not in queued]
+        served = bool(begun) and self._watch.is_served()
+        with self._lock:
+            for flight in begun:
+                flight.lost = True
+            return [repeat for flight in begun if served for repeat in self._split(flight)]
+
+    def _split(self, flight: _Flight) -> list[tuple[str, _Flight]]:
+        """A task for each reading of a lost one that somebody still waits for. With the lock held."""
+        flight.lost = flight.repeated = True
+        soon = time.monotonic() + WORTH_SENDING_S
+        repeats = {
+            uuid.uuid4().hex: _Flight([(key, entry)], given_up_at=entry.deadline, again=True)
+            for key, entry in flight.entries
+            if not entry.done.is_set() and entry.deadline > soon
+        }
+        self._flights.update(repeats)
+        if repeats:
+            log.warning("a task of %d readings was lost; each is sent again alone", len(flight.entries))
+            metrics.LOST_TASKS.inc()
+        return list(repeats.items())
+
+    def _depart_all(self, repeats: list[tuple[str, _Flight]], departure: tuple[str, _Flight] | None) -> None:
         if departure is not None:
-            self._depart(*departure)
+            repeats = [departure, *repeats]
+        for batch_id, flight in repeats:
+            self._depart(batch_id, flight)
 
     def _settle(
         self, key: EntryKey, entry: _Entry, *, answer: Answer | None = None, error: ServiceError | None = None
     ) -> None:
+        """The first answer counts: of two sendings both may be answered."""
         with self._lock:
-            self._entries.pop(key, None)
-        entry.answer, entry.error = answer, error
-        entry.done.set()
+            if entry.done.is_set():
+                return
+            if self._entries.get(key) is entry:
+                del self._entries[key]
+            entry.answer, entry.error = answer, error
+            entry.done.set()
 
 
 class _Place:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from models.reading import Kind, Reading
 from tasks.names import SCHEMA_VERSION
+
+# The error code of every answer of a task whose process died or was killed: not a verdict, try again.
+TASK_LOST: Final = "task_lost"
 
 
 @dataclass(frozen=True, slots=True)

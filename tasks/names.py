@@ -22,10 +22,6 @@ class TaskNames:
     VERIFY: Final = "ml.verify"
 
 
-# The error code of every answer of a task whose process died or was killed: not a verdict, try again.
-TASK_LOST: Final = "task_lost"
-
-
 def tenant_prefix(tenant: str | None) -> str:
     """`ml:` for everybody's keys, `ml:tenant:{t}:` for a tenant's."""
     return f"ml:tenant:{tenant}:" if tenant else "ml:"

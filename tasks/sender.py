@@ -23,15 +23,30 @@ class Sender:
         self._app = Celery("evzone-ml-client", set_as_current=False)
         self._app.conf.update(client_config(settings))
 
-    def send(self, task: str, message: dict[str, Any], *, queue: str, expires_s: float | None = None) -> str:
+    def send(
+        self,
+        task: str,
+        message: dict[str, Any],
+        *,
+        queue: str,
+        expires_s: float | None = None,
+        time_limit_s: float | None = None,
+    ) -> str:
         """Enqueue and return the task id. Blocks 1.5 s at most.
 
-        With `expires_s`, a worker that gets to the task later than that discards it. Raises
+        With `expires_s`, a worker that gets to the task later than that discards it; with `time_limit_s` a
+        process that takes longer for it is killed (without, the task's own limit holds). Raises
         `BrokerUnavailable`; whether the broker has taken the task is then not known.
         """
         try:
             sent = self._app.send_task(
-                task, args=(message,), queue=queue, expires=expires_s, ignore_result=True, retry=False
+                task,
+                args=(message,),
+                queue=queue,
+                expires=expires_s,
+                time_limit=time_limit_s,  # type: ignore[arg-type]  # fractions are welcome
+                ignore_result=True,
+                retry=False,
             )
         except (OperationalError, RedisError, OSError, RuntimeError) as error:
             # RuntimeError is how Celery says "Retry limit exceeded" when a result backend is gone.

@@ -1,4 +1,4 @@
-"""Taking tasks that nobody waits for any more off a queue that no worker reads.
+"""What has become of tasks on a queue: taking off those that nobody waits for, finding those not yet begun.
 
 Celery discards an expired task only when a worker gets to it. With no worker, callers that come, wait and
 go would fill the queue for ever.
@@ -17,6 +17,7 @@ from redis import RedisError
 import metrics
 from settings import Settings
 from tasks.connection import connect
+from tasks.workers import living
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,32 @@ class ExpiredSweeper:
             return 0
         metrics.EXPIRED_TASKS.inc(removed)
         return removed
+
+
+class QueueWatch:
+    """What the sender of a task can find out about it. For one thread; no method raises."""
+
+    def __init__(self, settings: Settings, queue: str) -> None:
+        self._redis = connect(settings.redis_url)
+        self._queue = queue
+
+    def queued(self, task_ids: set[str]) -> set[str] | None:
+        """Which of these tasks no worker has taken yet; None where that cannot be told."""
+        try:
+            waiting = cast(list[bytes], self._redis.lrange(self._queue, 0, -1))
+        except RedisError as error:
+            log.debug("the queue cannot be searched: %s", error)
+            return None
+        marks = {task_id: task_id.encode() for task_id in task_ids}
+        return {task_id for task_id, mark in marks.items() if any(mark in message for message in waiting)}
+
+    def is_served(self) -> bool:
+        """Whether a worker that holds models reads this queue."""
+        try:
+            return any(self._queue in worker.queues and worker.able for worker in living(self._redis))
+        except RedisError as error:
+            log.debug("workers cannot be looked up: %s", error)
+            return False
 
 
 def _expired(message: bytes) -> bool:

@@ -19,8 +19,9 @@ from models.reading import Reading
 from settings import Settings
 from tasks.cache import VerdictCache
 from tasks.gate import MAX_FLIGHTS, Gate
-from tasks.messages import Answer, ScoreMessage, encode_reply
+from tasks.messages import TASK_LOST, Answer, ScoreMessage, encode_reply
 from tasks.names import Queues
+from tasks.workers import WorkerState, beat
 from tests.processes import environment
 from tests.readings import new_charger_id
 from tests.services import RunningServer
@@ -52,6 +53,11 @@ class WorkerByHand:
             for ask in message.asks
         ]
         self.redis.rpush(message.reply_to, encode_reply(message.batch_id, answers))
+
+    def sign_on(self) -> None:
+        """The heartbeat of a worker that holds a model; good for some seconds."""
+        models = [{"name": "failure", "version": "1"}]
+        beat(self.redis, WorkerState("single@test", 1, [Queues.SINGLE], models, None, 0, 0.0))
 
 
 @pytest.fixture
@@ -221,3 +227,76 @@ def test_work_that_nobody_waits_for_is_taken_off_the_queue(
     while worker.redis.llen(Queues.SINGLE) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert worker.redis.llen(Queues.SINGLE) == 0
+
+
+def lost(message: ScoreMessage) -> list[Answer]:
+    return [Answer(error_code=TASK_LOST, error_detail="Died.") for _ in message.asks]
+
+
+def batch_under_way(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand, size: int
+) -> tuple[list[Future[bytes]], ScoreMessage]:
+    """Readings that travel in one task, which the worker has taken."""
+    under_way = fill_window(gate, pool, worker)
+    asked = [ask(gate, pool, reading()) for _ in range(size)]
+    time.sleep(0.1)
+    worker.answer(under_way[0])
+    message = worker.take()
+    assert message is not None
+    assert len(message.asks) == size
+    worker.answer(under_way[1])
+    return asked, message
+
+
+def test_a_lost_task_is_sent_again_at_once_each_reading_alone(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    asked, message = batch_under_way(gate, pool, worker, size=3)
+    worker.redis.rpush(message.reply_to, encode_reply(message.batch_id, lost(message)))
+    repeats = [worker.take(), worker.take(), worker.take()]
+    assert all(repeat is not None and len(repeat.asks) == 1 for repeat in repeats)
+    bad, *good = repeats
+    assert bad is not None
+    for repeat in good:
+        worker.answer(repeat)
+    worker.redis.rpush(bad.reply_to, encode_reply(bad.batch_id, lost(bad)))
+    with pytest.raises(ScoringFailed, match="Died"):
+        asked[0].result(2)
+    assert all(charger_of(future.result(2)) for future in asked[1:])
+    assert worker.take(timeout_s=0.1) is None  # once is enough
+
+
+def test_a_task_that_vanished_is_sent_again_when_a_worker_lives_and_its_late_reply_counts(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    worker.sign_on()
+    asked, message = batch_under_way(gate, pool, worker, size=2)
+    repeats = [worker.take(timeout_s=TIMEOUT_S), worker.take()]
+    assert all(repeat is not None and len(repeat.asks) == 1 for repeat in repeats)
+    worker.answer(message)
+    assert all(charger_of(future.result(2)) for future in asked)
+    worker.answer(repeats[0])
+    after = ask(gate, pool, reading("AFTER"))
+    worker.answer(worker.take())
+    assert charger_of(after.result(2)) == "AFTER"
+
+
+@impatient
+def test_what_nobody_has_begun_is_not_sent_again(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    worker.sign_on()
+    with pytest.raises(PredictionTimeout):
+        ask(gate, pool, reading()).result(3)
+    assert worker.redis.llen(Queues.SINGLE) <= 1
+
+
+@impatient
+def test_with_no_worker_nothing_is_sent_again_and_the_window_is_free_before_the_deadline(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    fill_window(gate, pool, worker)  # and whoever took those is gone
+    after = ask(gate, pool, reading("AFTER"))
+    worker.answer(worker.take(timeout_s=0.9))
+    assert charger_of(after.result(2)) == "AFTER"
+    assert worker.take(timeout_s=0.3) is None

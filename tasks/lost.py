@@ -1,0 +1,41 @@
+"""A worker's last word on a task that it will not answer.
+
+When the process that scores dies or is killed at its time limit, its parent lives on and knows at once. It
+says so on the reply list in the task's place, so that the asker can try again long before its deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from celery.signals import task_failure
+from redis import RedisError
+
+from tasks.app import settings
+from tasks.connection import connect
+from tasks.messages import TASK_LOST, Answer, encode_reply
+from tasks.names import TaskNames
+
+log = logging.getLogger(__name__)
+
+REPLY_TTL_S: Final = 30
+
+
+@task_failure.connect
+def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None = None, **_: Any) -> None:
+    """Answer a single prediction's task as lost. Runs in the parent, or in the child that raised."""
+    if sender.name != TaskNames.SCORE or not args or args[0].get("door") != "rest":
+        return  # the stream finds its lost tasks itself, with more patience
+    message = args[0]
+    lost = Answer(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
+    redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
+    try:
+        redis.rpush(message["reply_to"], encode_reply(message["batch_id"], [lost] * len(message["asks"])))
+        redis.expire(message["reply_to"], REPLY_TTL_S)
+        log.warning("task of %d readings lost: %s", len(message["asks"]), exception)
+    except RedisError as error:
+        log.debug("a lost task could not be reported: %s", error)
+    finally:
+        redis.close()

@@ -1,0 +1,91 @@
+"""Workers that die or hang in the middle of a task: real processes, and the web process's gate."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+from redis import Redis
+
+from errors import PredictionTimeout, ScoringFailed
+from models.reading import Reading
+from settings import Settings
+from tasks.cache import VerdictCache
+from tasks.gate import Gate
+from tasks.names import Queues
+from tasks.workers import living
+from tests.processes import Process, environment, wait_until
+from tests.readings import new_charger_id
+from tests.services import RunningServer
+
+DEADLINE_S = 3.0  # ML_SYNC_TIMEOUT as delivered
+NEIGHBOURS = 8
+
+
+@pytest.fixture(scope="module")
+def url(redis: RunningServer) -> str:
+    return redis.url.replace("/0", "/6")  # a database of its own: no other worker reads it
+
+
+@pytest.fixture(scope="module")
+def worker(url: str) -> Iterator[Process]:
+    flags = ["-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.integration.fragile_app", "worker", *flags]
+    with Process([*command, "-Q", Queues.SINGLE, "-n", "fragile@%h"], environment(url)) as process:
+        wait_until(lambda: len(able(url)) == 2, what="the fragile worker", log=process.log)
+        yield process
+
+
+def able(url: str) -> set[int]:
+    with Redis.from_url(url) as redis:
+        return {
+            worker.pid for worker in living(redis) if worker.able and Path(f"/proc/{worker.pid}").exists()
+        }
+
+
+@pytest.fixture
+def gate(worker: Process, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    wait_until(lambda: len(able(url)) == 2, what="both processes", log=worker.log)
+    for name, value in environment(url, ML_SYNC_TIMEOUT=str(DEADLINE_S)).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_env(dotenv=None)
+    gate = Gate(settings, VerdictCache(settings))
+    yield gate
+    gate.close()
+
+
+def reading(charger_id: str, fault: str | None = None) -> Reading:
+    return Reading(charger_id, "CHARGING", datetime.now(UTC), metadata={"fault": fault} if fault else {})
+
+
+def ask_together(gate: Gate, chargers: list[str], faults: dict[str, str]) -> dict[str, Future[bytes]]:
+    """Ask for all at once while the window is full, so that most of them travel together."""
+    pool = ThreadPoolExecutor(len(chargers) + 4)
+    for _ in range(4):
+        pool.submit(gate.predict, "failure", reading(new_charger_id()), None)
+    asked = {
+        charger: pool.submit(gate.predict, "failure", reading(charger, faults.get(charger)), None)
+        for charger in chargers
+    }
+    pool.shutdown(wait=False)
+    return asked
+
+
+@pytest.mark.parametrize("fault", ["kills", "hangs"])
+def test_one_reading_that_ends_its_process_takes_no_neighbour_with_it(gate: Gate, fault: str) -> None:
+    chargers = [new_charger_id() for _ in range(NEIGHBOURS)]
+    poison = chargers[NEIGHBOURS // 2]
+    started = time.monotonic()
+    asked = ask_together(gate, chargers, {poison: fault})
+    for charger, future in asked.items():
+        if charger != poison:
+            assert orjson.loads(future.result(DEADLINE_S + 1))["charger_id"] == charger
+    assert time.monotonic() - started < DEADLINE_S  # the contract's limit
+    error = asked[poison].exception(DEADLINE_S + 1)
+    assert isinstance(error, ScoringFailed | PredictionTimeout)
