@@ -94,12 +94,15 @@ class Settings:
     kafka_topic_dead_letters: str
     kafka_topic_failure_alerts: str
     kafka_topic_anomalies: str
+    kafka_topic_alert_state: str
     kafka_topic_partitions: int
     kafka_transactions: bool
     kafka_session_timeout_s: float
     kafka_max_poll_records: int
     kafka_score_timeout_s: float
     alert_threshold: float
+    alert_clear_threshold: float
+    alert_calm_readings: int
     # Flower
     flower_port: int
     flower_basic_auth: str
@@ -158,6 +161,9 @@ def _read(env: _CollectingEnv) -> Settings:
     kafka_port = env.int("KAFKA_PORT", 9092, validate=_PORT)
     redis_url = env.str("REDIS_URL", "")
     kafka_servers = env.str("KAFKA_BOOTSTRAP_SERVERS", "")
+    alert_threshold = (
+        env.float("ML_ALERT_THRESHOLD", 0.7, validate=_SHARE) or 0.0
+    )  # None when it is no number
     raw: dict[str, Any] = {
         "environment": env.str(
             "ENVIRONMENT",
@@ -198,13 +204,20 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_topic_dead_letters": env.str("KAFKA_TOPIC_DEAD_LETTERS", "charger.metrics.dlq"),
         "kafka_topic_failure_alerts": env.str("KAFKA_TOPIC_FAILURE_ALERTS", "charger.failure_alerts"),
         "kafka_topic_anomalies": env.str("KAFKA_TOPIC_ANOMALIES", "charger.anomalies"),
+        "kafka_topic_alert_state": env.str("KAFKA_TOPIC_ALERT_STATE", "ml.alert_state"),
         "kafka_topic_partitions": env.int("KAFKA_TOPIC_PARTITIONS", 6, validate=_COUNT),
         # The embedded broker takes transactions and does not isolate them.
         "kafka_transactions": env.bool("KAFKA_TRANSACTIONS", bool(kafka_servers)),
         "kafka_session_timeout_s": env.float("KAFKA_SESSION_TIMEOUT", 12.0, validate=_positive("seconds")),
         "kafka_max_poll_records": env.int("KAFKA_MAX_POLL_RECORDS", 500, validate=_COUNT),
         "kafka_score_timeout_s": env.float("KAFKA_SCORE_TIMEOUT", 30.0, validate=_positive("seconds")),
-        "alert_threshold": env.float("ML_ALERT_THRESHOLD", 0.7, validate=_SHARE),
+        "alert_threshold": alert_threshold,
+        "alert_clear_threshold": env.float(
+            "ML_ALERT_CLEAR_THRESHOLD",
+            round(max(alert_threshold - 0.1, alert_threshold / 2), 4),
+            validate=_SHARE,
+        ),
+        "alert_calm_readings": env.int("ML_ALERT_CALM_READINGS", 3, validate=_COUNT),
         "flower_port": env.int("FLOWER_PORT", 5555, validate=_PORT),
         "flower_basic_auth": env.str("FLOWER_BASIC_AUTH", ""),
         "model_dir": _path(env.str("MODEL_DIR", "models/versions")),
@@ -274,6 +287,10 @@ def _cross_checks(settings: Settings) -> list[str]:
         parts = urlsplit(url)
         if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
             problems.append(f"{name}: must look like redis://[user:password@]host:port/db")
+    if settings.alert_clear_threshold > settings.alert_threshold:
+        problems.append(
+            f"ML_ALERT_CLEAR_THRESHOLD: must not be above ML_ALERT_THRESHOLD ({settings.alert_threshold:g})"
+        )
     for server in settings.kafka_bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit():

@@ -96,9 +96,9 @@ def make_producer(settings: Settings, *, transactional_id: str | None = None) ->
     )
 
 
-def make_reader(settings: Settings) -> KafkaConsumer:
-    """A `read_committed` reader outside the group. Blocks 3 s at most. Raises `KafkaError`."""
-    return KafkaConsumer(**_common(settings), isolation_level="read_committed", fetch_max_wait_ms=100)
+def make_reader(settings: Settings, *, isolation_level: str = "read_committed") -> KafkaConsumer:
+    """A reader outside the group. Blocks 3 s at most. Raises `KafkaError` when no broker answers."""
+    return KafkaConsumer(**_common(settings), isolation_level=isolation_level, fetch_max_wait_ms=100)
 
 
 def probe_topic(settings: Settings) -> str:
@@ -122,11 +122,14 @@ def ensure_topics(settings: Settings) -> None:
                 settings.kafka_topic_dead_letters,
                 settings.kafka_topic_failure_alerts,
                 settings.kafka_topic_anomalies,
+                settings.kafka_topic_alert_state,
             )
         }
         wanted[settings.kafka_topic_dead_letters]["configs"] = {
             "max.message.bytes": str(DEAD_LETTER_MAX_BYTES)
         }
+        # A reader needs only the last word on each alert.
+        wanted[settings.kafka_topic_alert_state]["configs"] = {"cleanup.policy": "compact"}
         if settings.kafka_transactions:
             wanted[probe_topic(settings)] = {"num_partitions": 1, "replication_factor": -1}
         present = set(admin.list_topics())

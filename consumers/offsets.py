@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from consumers.records import Outgoing, Received
+from consumers.records import Outgoing, Received, Scored
 
 
 class Partition(NamedTuple):
@@ -26,7 +26,8 @@ class Entry:
     """One record under way. `outcome` is what is to be published for it, None while that is unknown."""
 
     received: Received
-    outcome: list[Outgoing] | None = None
+    outcome: Outgoing | None = None
+    scored: Scored | None = None
     dropped: bool = False
 
     @property
@@ -36,15 +37,21 @@ class Entry:
 
 @dataclass(slots=True)
 class Round:
-    """What is published and committed together. `offsets` are those of the next record to consume."""
+    """What is published and committed together: each entry's outcome, and what is `added` to them.
+
+    `offsets` are those of the next record to consume.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     offsets: dict[Partition, int] = field(default_factory=dict)
+    added: list[Outgoing] = field(default_factory=list)
 
     @property
     def outgoing(self) -> Iterator[Outgoing]:
         for entry in self.entries:
-            yield from entry.outcome or ()
+            if entry.outcome is not None:
+                yield entry.outcome
+        yield from self.added
 
 
 class Window:

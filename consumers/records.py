@@ -57,13 +57,11 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Topics:
-    """Where outcomes go."""
+class Scored:
+    """Both verdicts on a record, each with where it came from. That on anomaly may be missing."""
 
-    predictions: str
-    dead_letters: str
-    failure_alerts: str
-    anomalies: str
+    prediction: dict[str, Any]
+    anomaly: dict[str, Any] | None
 
 
 def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
@@ -123,24 +121,17 @@ def _tenant(document: Mapping[str, Any]) -> str | None:
     return None
 
 
-def outcome(
-    received: Received, failure: bytes, anomaly: bytes | None, *, topics: Topics, alert_threshold: float
-) -> list[Outgoing]:
-    """What is published for a scored reading: its prediction, and an alert and an anomaly where due.
+def scored(received: Received, failure: bytes, anomaly: bytes | None) -> Scored:
+    """What a record's verdicts, as workers encode them, say of it. Raises `ValueError` and the like."""
+    return Scored(
+        _with_origin(received, failure), None if anomaly is None else _with_origin(received, anomaly)
+    )
 
-    `failure` and `anomaly` are verdicts as workers encode them.
-    """
-    prediction = _with_origin(received, failure)
-    key = str(prediction["charger_id"]).encode()
-    body = orjson.dumps(prediction)
-    found = [Outgoing(topics.predictions, key, body)]
-    if prediction["in_failure"] or prediction["failure_probability"] >= alert_threshold:
-        found.append(Outgoing(topics.failure_alerts, key, body))
-    if anomaly is not None:
-        verdict = _with_origin(received, anomaly)
-        if verdict["is_anomaly"]:
-            found.append(Outgoing(topics.anomalies, key, orjson.dumps(verdict)))
-    return found
+
+def prediction(found: Scored, *, topic: str) -> Outgoing:
+    """The record that is published for a scored reading, keyed by its charger."""
+    charger_id: str = found.prediction["charger_id"]
+    return Outgoing(topic, charger_id.encode(), orjson.dumps(found.prediction))
 
 
 def _with_origin(received: Received, verdict: bytes) -> dict[str, Any]:

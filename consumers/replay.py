@@ -12,17 +12,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final, TextIO
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
-from consumers.clients import make_producer, make_reader
+from consumers.clients import make_producer
+from consumers.publisher import KafkaUnavailable
 from consumers.records import DEAD_LETTER_HEADERS, Outgoing
+from consumers.whole_topic import read_whole_topic
 from settings import Settings
 
-READ_TIMEOUT_MS: Final = 10_000
+READ_TIMEOUT_S: Final = 10.0
 SEND_TIMEOUT_S: Final = 30.0
 REPLAYED_FROM: Final = "x-replayed-from"
 SHOWN_REASON_CHARS: Final = 70
@@ -108,40 +111,23 @@ def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = 
     """List or replay dead letters; the exit code. Blocks until it is done."""
     wanted = Wanted(arguments.code, arguments.key, arguments.place, arguments.since, arguments.until)
     try:
-        reader = make_reader(settings)
-        try:
-            letters = list(_first(arguments.limit, _read(reader, settings.kafka_topic_dead_letters, wanted)))
-        finally:
-            reader.close(timeout_ms=1000)
+        records = read_whole_topic(settings, settings.kafka_topic_dead_letters, timeout_s=READ_TIMEOUT_S)
+        letters = list(islice(_meant(records, wanted), arguments.limit))
         _show(letters, out)
         if arguments.replay and letters:
             _send(settings, [letter.replayed() for letter in letters])
             out.write(f"Replayed {len(letters)} of them.\n")
-    except KafkaError as error:
+    except (KafkaError, KafkaUnavailable) as error:
         sys.stderr.write(f"Kafka at {settings.kafka_bootstrap_servers}: {type(error).__name__} {error}\n")
         return 1
     return 0
 
 
-def _first(count: int, letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
-    for _, letter in zip(range(count), letters, strict=False):
-        yield letter
-
-
-def _read(reader: KafkaConsumer, topic: str, wanted: Wanted) -> Iterator[DeadLetter]:
-    """Those on the topic now, partition by partition, oldest first."""
-    partitions = [
-        TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic) or ())
-    ]
-    ends = reader.end_offsets(partitions, timeout_ms=READ_TIMEOUT_MS) if partitions else {}
-    for partition in partitions:
-        reader.assign([partition])
-        reader.seek_to_beginning(partition)
-        while (reader.position(partition, timeout_ms=READ_TIMEOUT_MS) or 0) < ends[partition]:
-            for record in reader.poll(timeout_ms=500).get(partition, []):
-                letter = DeadLetter.of(record)
-                if letter is not None and record.offset < ends[partition] and wanted.includes(letter):
-                    yield letter
+def _meant(records: Iterable[ConsumerRecord], wanted: Wanted) -> Iterator[DeadLetter]:
+    for record in records:
+        letter = DeadLetter.of(record)
+        if letter is not None and wanted.includes(letter):
+            yield letter
 
 
 def _show(letters: list[DeadLetter], out: TextIO) -> None:

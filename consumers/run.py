@@ -10,6 +10,8 @@ from typing import Final
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
+from consumers.alert_state import load_alert_state
+from consumers.alerts import Alerts, Rules
 from consumers.clients import ensure_topics, make_consumer, make_producer, make_reader, probe_topic
 from consumers.publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.pulse import Pulse, Status
@@ -83,9 +85,13 @@ class Service:
         publisher: AtLeastOncePublisher | TransactionalPublisher | None = None
         try:
             publisher = self._make_publisher(consumer)
-            scoring = Scoring(self._door, clock=time.monotonic)
             stream = Stream(
-                self._settings, consumer=consumer, publisher=publisher, scoring=scoring, pulse=self._pulse
+                self._settings,
+                consumer=consumer,
+                publisher=publisher,
+                scoring=Scoring(self._door, clock=time.monotonic),
+                alerts=self._make_alerts(),
+                pulse=self._pulse,
             )
             stream.run(stopping)
         finally:
@@ -110,6 +116,18 @@ class Service:
             publisher.close()
             raise
         return publisher
+
+    def _make_alerts(self) -> Alerts:
+        settings = self._settings
+        return Alerts(
+            Rules(settings.alert_threshold, settings.alert_clear_threshold, settings.alert_calm_readings),
+            topics={
+                "failure": settings.kafka_topic_failure_alerts,
+                "anomaly": settings.kafka_topic_anomalies,
+            },
+            state_topic=settings.kafka_topic_alert_state,
+            load=lambda numbers: load_alert_state(settings, numbers),
+        )
 
     def _verify(self, publisher: TransactionalPublisher) -> None:
         reader = make_reader(self._settings)

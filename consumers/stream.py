@@ -20,10 +20,11 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 import metrics
+from consumers.alerts import Alerts
 from consumers.offsets import Entry, Partition, Round, Window
 from consumers.publisher import KafkaUnavailable
 from consumers.pulse import Pulse, Status
-from consumers.records import Received, Topics, dead_letter, outcome, read
+from consumers.records import Received, dead_letter, prediction, read, scored
 from consumers.scoring import Result, Scoring
 from consumers.watchdog import Watchdog
 from errors import ServiceError
@@ -63,6 +64,7 @@ class Stream:
         consumer: KafkaConsumer,
         publisher: Publisher,
         scoring: Scoring,
+        alerts: Alerts,
         pulse: Pulse,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -70,17 +72,13 @@ class Stream:
         self._consumer = consumer
         self._publisher = publisher
         self._scoring = scoring
+        self._alerts = alerts
         self._pulse = pulse
         self._clock = clock
         self._now = now
         self._input = settings.kafka_topic_metrics
-        self._topics = Topics(
-            predictions=settings.kafka_topic_predictions,
-            dead_letters=settings.kafka_topic_dead_letters,
-            failure_alerts=settings.kafka_topic_failure_alerts,
-            anomalies=settings.kafka_topic_anomalies,
-        )
-        self._alert_threshold = settings.alert_threshold
+        self._predictions = settings.kafka_topic_predictions
+        self._dead_letters = settings.kafka_topic_dead_letters
         self._round_records = 2 * settings.kafka_max_poll_records
         self._window = Window(
             most=8 * settings.kafka_max_poll_records,
@@ -120,6 +118,7 @@ class Stream:
         """Partitions go to another member: nothing of them may be published or committed here any more."""
         lost = [Partition(*partition) for partition in partitions]
         self._publisher.forget(lost)
+        self._alerts.drop(lost)
         dropped = self._window.drop(lost)
         log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
 
@@ -162,9 +161,13 @@ class Stream:
         done = self._window.finished(most=self._round_records)
         if not done.entries:
             self._publisher.commit()
-        elif self._publisher.publish(done):
+            return
+        judgement = self._alerts.judge(done)
+        done.added = judgement.outgoing
+        if self._publisher.publish(done):
             self._window.settle(done)
-            _count(done, self._topics)
+            self._alerts.settle(judgement)
+            _count(done)
 
     def _conclude(self, result: Result) -> None:
         if result.entry.dropped:
@@ -173,22 +176,16 @@ class Stream:
             self._bury(result.entry, result.error, attempts=result.attempts)
             return
         try:
-            result.entry.outcome = outcome(
-                result.entry.received,
-                result.failure,
-                result.anomaly,
-                topics=self._topics,
-                alert_threshold=self._alert_threshold,
-            )
+            found = scored(result.entry.received, result.failure, result.anomaly)
+            result.entry.outcome = prediction(found, topic=self._predictions)
+            result.entry.scored = found
         except Exception as error:
             log.exception("verdict on %s could not be read", result.entry.received.event_id)
             problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")
             self._bury(result.entry, problem, attempts=result.attempts + 1)
 
     def _bury(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
-        entry.outcome = [
-            dead_letter(entry.received, error, attempts=attempts, topic=self._topics.dead_letters)
-        ]
+        entry.outcome = dead_letter(entry.received, error, attempts=attempts, topic=self._dead_letters)
         metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()
 
     def _look_around(self) -> None:
@@ -248,12 +245,10 @@ class _Listener(ConsumerRebalanceListener):
         self._stream.revoked(revoked)
 
 
-def _count(done: Round, topics: Topics) -> None:
-    buried = sum(
-        1 for entry in done.entries if entry.outcome and entry.outcome[0].topic == topics.dead_letters
-    )
-    metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(buried)
-    metrics.STREAM_RECORDS.labels(outcome="prediction").inc(len(done.entries) - buried)
+def _count(done: Round) -> None:
+    scored_entries = sum(entry.scored is not None for entry in done.entries)
+    metrics.STREAM_RECORDS.labels(outcome="prediction").inc(scored_entries)
+    metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.entries) - scored_entries)
 
 
 def _label(hindrance: str) -> str:

@@ -42,6 +42,8 @@ RECOVERY_S: Final = 3.0
 class TaskLost(PredictionTimeout):
     """Raised when a worker has begun a task and did not answer: it died, or was killed for taking long."""
 
+    code = "task_lost"
+
 
 @dataclass(slots=True)
 class _Flight:
@@ -109,7 +111,9 @@ class StreamDoor:
             flight = self._flights.pop(batch_id, None)
         if flight is None:
             return  # given up before
-        if len(answers) != flight.asked:
+        if answers and answers[0].error_code == TaskLost.code:
+            flight.future.set_exception(TaskLost(answers[0].error_detail))  # the worker's parent tells
+        elif len(answers) != flight.asked:
             flight.future.set_exception(ScoringFailed("The worker gave another number of answers."))
         else:
             flight.future.set_result(answers)

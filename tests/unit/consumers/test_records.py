@@ -8,11 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from consumers.records import Outgoing, Received, Topics, dead_letter, outcome, read
+from consumers.records import Received, dead_letter, prediction, read, scored
 from errors import InvalidReading, MalformedBody, ScoringFailed
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
-TOPICS = Topics("predictions", "dead", "alerts", "anomalies")
 FLAT = {"charger_id": "EVZ-1", "connector_status": "Charging", "temperature": 41.0}
 
 
@@ -94,29 +93,22 @@ def failure_verdict(**changes: Any) -> bytes:
     )
 
 
-def published(failure: bytes, anomaly: bytes | None = None) -> list[Outgoing]:
-    return outcome(received(), failure, anomaly, topics=TOPICS, alert_threshold=0.7)
-
-
 def test_a_prediction_says_which_record_it_is_of() -> None:
-    (prediction,) = published(failure_verdict())
-    assert (prediction.topic, prediction.key) == ("predictions", b"EVZ-1")
-    body = orjson.loads(prediction.value or b"")
+    record = prediction(scored(received(), failure_verdict(), None), topic="predictions")
+    assert (record.topic, record.key) == ("predictions", b"EVZ-1")
+    body = orjson.loads(record.value or b"")
     assert body["event_id"] == "in:3:17"
     assert body["source"] == {"topic": "in", "partition": 3, "offset": 17}
     assert body["failure_probability"] == 0.2
 
 
-@pytest.mark.parametrize("changes", [{"failure_probability": 0.7}, {"in_failure": True}])
-def test_high_risk_is_also_an_alert(changes: dict[str, Any]) -> None:
-    assert [record.topic for record in published(failure_verdict(**changes))] == ["predictions", "alerts"]
-
-
-def test_an_anomaly_goes_to_its_topic_and_a_normal_reading_does_not() -> None:
-    odd = orjson.dumps({"charger_id": "EVZ-1", "is_anomaly": True})
-    normal = orjson.dumps({"charger_id": "EVZ-1", "is_anomaly": False})
-    assert [record.topic for record in published(failure_verdict(), odd)] == ["predictions", "anomalies"]
-    assert [record.topic for record in published(failure_verdict(), normal)] == ["predictions"]
+def test_an_anomaly_verdict_says_so_too() -> None:
+    found = scored(received(), failure_verdict(), orjson.dumps({"is_anomaly": True}))
+    assert found.anomaly == {
+        "is_anomaly": True,
+        "event_id": "in:3:17",
+        "source": {"topic": "in", "partition": 3, "offset": 17},
+    }
 
 
 def test_a_dead_letter_is_the_record_as_it_came_and_why() -> None:

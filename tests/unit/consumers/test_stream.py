@@ -11,9 +11,11 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
+from consumers.alerts import Alerts, Rules
 from consumers.offsets import Partition, Round
 from consumers.publisher import KafkaUnavailable
 from consumers.pulse import Pulse, Status
+from consumers.records import Outgoing
 from consumers.scoring import Scoring
 from consumers.stream import UNCONNECTED_MOST_S, Stream
 from consumers.watchdog import StreamStuck
@@ -83,14 +85,16 @@ class FakePublisher:
         self.outcomes: list[tuple[str, str]] = []
         self.committed: dict[Partition, int] = {}
         self.forgotten: list[Partition] = []
+        self.added: list[Outgoing] = []
         self.broken = False
 
     def publish(self, done: Round) -> bool:
         if self.broken:
             raise KafkaUnavailable("down")
         for entry in done.entries:
-            for record in entry.outcome or ():
-                self.outcomes.append((entry.received.event_id.partition(":")[2], record.topic))
+            assert entry.outcome is not None
+            self.outcomes.append((entry.received.event_id.partition(":")[2], entry.outcome.topic))
+        self.added += done.added
         self.committed.update(done.offsets)
         return True
 
@@ -122,6 +126,12 @@ class Bench:
             consumer=cast(KafkaConsumer, self.consumer),
             publisher=self.publisher,
             scoring=Scoring(self.door, clock=self.clock),
+            alerts=Alerts(
+                Rules(open_at=0.1, close_below=0.05, calm_readings=1),
+                topics={"failure": "alerts", "anomaly": "anomalies"},
+                state_topic="state",
+                load=lambda _: {},
+            ),
             pulse=cast(Pulse, self.pulse),
             clock=self.clock,
             now=lambda: START,
@@ -158,6 +168,17 @@ def test_a_poison_record_is_buried_and_the_next_ones_are_scored(bench: Bench) ->
         ("0:2", "ml.predictions"),
     ]
     assert bench.publisher.committed == {Q0: 3}
+
+
+def test_an_alert_and_its_state_go_out_with_the_prediction_that_opens_it(bench: Bench) -> None:
+    bench.produce(P0, good(), good())
+    bench.publisher.broken = True
+    bench.turn()
+    with pytest.raises(KafkaUnavailable):
+        bench.turn()
+    bench.publisher.broken = False
+    bench.turn()
+    assert [record.topic for record in bench.publisher.added] == ["alerts", "state"]
 
 
 def test_nothing_is_committed_before_it_is_published(bench: Bench) -> None:

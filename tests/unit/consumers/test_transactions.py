@@ -84,7 +84,7 @@ class Bench:
 
 
 def a_round() -> Round:
-    entry = Entry(Received("in", 2, 41, None, b""), outcome=[Outgoing("out", b"C", b"verdict")])
+    entry = Entry(Received("in", 2, 41, None, b""), outcome=Outgoing("out", b"C", b"verdict"))
     return Round([entry], {Partition("in", 2): 42})
 
 
