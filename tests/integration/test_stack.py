@@ -5,6 +5,7 @@ Real processes on free ports, in a folder of their own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -97,8 +98,11 @@ class Stack:
 def stack(tmp_path: Path) -> Iterator[Stack]:
     stack = Stack(tmp_path)
     yield stack
-    for pid in stack.processes():
-        os.kill(pid, signal.SIGKILL)
+    while left := stack.processes():  # more than once: what is being started now has children later
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
     if stack.process is not None:
         stack.process.wait()
 
