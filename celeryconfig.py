@@ -11,7 +11,6 @@ from tasks.names import Queues, TaskNames
 CHUNK_SOFT_LIMIT_S: Final = 60
 CHUNK_HARD_LIMIT_S: Final = 90
 # Stream tasks only: those of single predictions bring a limit of their own, within their caller's deadline.
-SCORE_SOFT_LIMIT_S: Final = 10
 SCORE_HARD_LIMIT_S: Final = 15
 # Unacknowledged tasks come back after this long; longer than any task may run, or it would run twice.
 VISIBILITY_TIMEOUT_S: Final = 120
@@ -64,7 +63,9 @@ def worker_config(settings: Settings) -> dict[str, Any]:
     return _common(settings) | {
         "imports": ("tasks.score", "tasks.chunk", "tasks.verify", "tasks.lost"),
         "task_annotations": {
-            TaskNames.SCORE: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
+            # No soft limit: it would count in place of the hard one that a message brings, and what hangs in
+            # native code does not hear of it.
+            TaskNames.SCORE: {"time_limit": SCORE_HARD_LIMIT_S},
             TaskNames.VERIFY: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
             TaskNames.SCORE_CHUNK: {"soft_time_limit": CHUNK_SOFT_LIMIT_S, "time_limit": CHUNK_HARD_LIMIT_S},
         },
