@@ -12,6 +12,7 @@ CHUNK_SOFT_LIMIT_S: Final = 60
 CHUNK_HARD_LIMIT_S: Final = 90
 # Stream tasks only: those of single predictions bring a limit of their own, within their caller's deadline.
 SCORE_HARD_LIMIT_S: Final = 15
+VERIFY_SOFT_LIMIT_S: Final = 10
 # Unacknowledged tasks come back after this long; longer than any task may run, or it would run twice.
 VISIBILITY_TIMEOUT_S: Final = 120
 
@@ -66,7 +67,7 @@ def worker_config(settings: Settings) -> dict[str, Any]:
             # No soft limit: it would count in place of the hard one that a message brings, and what hangs in
             # native code does not hear of it.
             TaskNames.SCORE: {"time_limit": SCORE_HARD_LIMIT_S},
-            TaskNames.VERIFY: {"soft_time_limit": SCORE_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
+            TaskNames.VERIFY: {"soft_time_limit": VERIFY_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
             TaskNames.SCORE_CHUNK: {"soft_time_limit": CHUNK_SOFT_LIMIT_S, "time_limit": CHUNK_HARD_LIMIT_S},
         },
         # A worker without Redis waits for it, for as long as it takes.
