@@ -19,6 +19,7 @@ from consumers.__main__ import stop_on_signals
 from consumers.run import Service
 from consumers.transactions import TransactionalPublisher
 from settings import load_or_exit
+from tasks import stream
 
 PROBABILITY, MOST, DEATHS = float(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 
@@ -34,6 +35,8 @@ class DoomedPublisher(TransactionalPublisher):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+# A worker that died is noticed sooner than in service, where a task may take its full time limit.
+stream.LOST_AFTER_S = 4.0  # type: ignore[misc]
 settings = load_or_exit()
 logs.configure(settings)
 logging.getLogger("kafka").setLevel(logging.CRITICAL)

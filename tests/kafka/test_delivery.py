@@ -20,6 +20,8 @@ import pytest
 from kafka import KafkaConsumer
 
 from tests.integration.stream_bench import (
+    ALERTS,
+    ANOMALIES,
     DEAD_LETTERS,
     INPUT,
     PREDICTIONS,
@@ -32,7 +34,7 @@ from tests.kafka import broker
 from tests.services import start_redis
 
 SOAK: Final = os.environ.get("SOAK") == "1"
-READINGS: Final = 100_000 if SOAK else 6_000
+READINGS: Final = 100_000 if SOAK else 4_000
 CHARGERS: Final = 500 if SOAK else 60
 CONSUMERS: Final = 3 if SOAK else 2
 WORKERS: Final = 2 if SOAK else 1
@@ -137,7 +139,7 @@ def _reading(charger: str, number: int) -> bytes:
     return orjson.dumps(
         {
             "charger_id": charger,
-            "connector_status": "CHARGING",
+            "connector_status": "FAULTY" if number % 40 == 0 else "CHARGING",
             "temperature": 20 + number % 60,
             "power": 11.0,
             "total_sessions": number,
@@ -151,10 +153,12 @@ def say(text: str) -> None:
 
 
 def check(bench: StreamBench, sent: Sent) -> None:
-    """Every record exactly one outcome, the right kind, each charger's in order."""
+    """Every record exactly one outcome, the right kind, each charger's in order; each alert opens once."""
     reader = KafkaConsumer(
         PREDICTIONS,
         DEAD_LETTERS,
+        ALERTS,
+        ANOMALIES,
         bootstrap_servers=bench.kafka_server.url,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
@@ -162,6 +166,7 @@ def check(bench: StreamBench, sent: Sent) -> None:
     outcomes: Counter[str] = Counter()
     dead: set[str] = set()
     last: dict[bytes, tuple[int, int]] = {}
+    alerts: dict[tuple[str, str], list[tuple[str, str]]] = {}
     quiet_since = time.monotonic()
     try:
         # Past the last one too: a second outcome would come late.
@@ -169,6 +174,11 @@ def check(bench: StreamBench, sent: Sent) -> None:
             for tp, records in reader.poll(timeout_ms=300).items():
                 quiet_since = time.monotonic()
                 for record in records:
+                    if tp.topic in (ALERTS, ANOMALIES):
+                        alert = orjson.loads(record.value or b"")
+                        said = (alert["alert_id"], alert["state"])
+                        alerts.setdefault((tp.topic, alert["charger_id"]), []).append(said)
+                        continue
                     outcomes[event_id(record)] += 1
                     if tp.topic == DEAD_LETTERS:
                         dead.add(event_id(record))
@@ -185,6 +195,13 @@ def check(bench: StreamBench, sent: Sent) -> None:
     assert not missing, f"{len(missing)} lost, like {sorted(missing)[:5]}"
     assert not twice, f"{len(twice)} repeated, like {sorted(twice.items())[:5]}"
     assert dead == sent.poison
+    for key, states in alerts.items():
+        assert [state for _, state in states[::2]] == ["open"] * len(states[::2]), f"{key}: {states}"
+        assert [state for _, state in states[1::2]] == ["closed"] * len(states[1::2]), f"{key}: {states}"
+        for (opened, _), (closed, _) in zip(states[::2], states[1::2], strict=False):
+            assert opened == closed, f"{key}: {states}"
+    say(f"alerts opened or closed: {sum(map(len, alerts.values()))}")
+    assert alerts
 
 
 def wait_for_outcomes(bench: StreamBench, count: int, timeout_s: float) -> None:
@@ -217,7 +234,7 @@ def bench(tmp_path: Path) -> Iterator[StreamBench]:
 def test_each_reading_ends_in_exactly_one_outcome_whoever_is_killed(bench: StreamBench) -> None:
     say(f"seed {SEED}")
     chance = random.Random(SEED)
-    fleet = Fleet(bench, chance, doom=0.02)
+    fleet = Fleet(bench, chance, doom=0.02 if SOAK else 0.06)
     sent: list[Sent] = []
     rate = 400.0
     source = threading.Thread(target=lambda: sent.append(produce(bench, chance, READINGS, rate)))
@@ -242,6 +259,7 @@ def test_each_reading_ends_in_exactly_one_outcome_whoever_is_killed(bench: Strea
         source.join()
         deadline = time.monotonic() + (600 if SOAK else 60)
         while fleet.deaths_in_transaction < DEATHS_IN_TRANSACTION and time.monotonic() < deadline:
+            time.sleep(2)
             more = produce(bench, chance, 200, rate)
             sent[0].all.update(more.all)
             sent[0].poison.update(more.poison)
@@ -251,3 +269,41 @@ def test_each_reading_ends_in_exactly_one_outcome_whoever_is_killed(bench: Strea
         say(f"kills: {dict(fleet.kills)}, in a transaction: {fleet.deaths_in_transaction}")
     check(bench, sent[0])
     assert fleet.deaths_in_transaction >= DEATHS_IN_TRANSACTION
+
+
+def test_a_rolling_restart_is_not_noticed(bench: StreamBench) -> None:
+    chance = random.Random(SEED)
+    fleet = Fleet(bench, chance, doom=0.0)
+    sent: list[Sent] = []
+    source = threading.Thread(target=lambda: sent.append(produce(bench, chance, 3_000, 250.0)))
+    try:
+        time.sleep(6)
+        source.start()
+        for number in range(len(fleet.consumers)):
+            time.sleep(3)
+            assert fleet.consumers[number].stop() < 20
+        time.sleep(1)
+        fleet.workers[0].stop()
+        source.join()
+        wait_for_outcomes(bench, len(sent[0].all), timeout_s=120)
+    finally:
+        fleet.stop_respawning()
+    check(bench, sent[0])
+
+
+def test_a_reading_that_kills_its_worker_is_a_dead_letter_and_its_neighbours_are_predicted(
+    bench: StreamBench,
+) -> None:
+    bench.start_worker(app="tests.kafka.fragile_app")
+    bench.start("consumer", ["-m", "tests.kafka.doomed", "0", "0", str(bench.folder / "deaths")])
+    bench.wait_for_state("running", timeout_s=60)
+    healthy = {"charger_id": "H", "connector_status": "CHARGING"}
+    deadly = healthy | {"metadata": {"deadly": True}}
+    ids = bench.produce(*[healthy] * 5, deadly, *[healthy] * 5, partition=0)
+    bench.read(until=len(ids), timeout_s=90)
+    letters = bench.dead_letters()
+    assert set(letters) == {ids[5]}
+    assert set(bench.predictions()) == set(ids) - {ids[5]}
+    headers = dict(letters[ids[5]].headers)
+    assert headers["x-error-code"] == b"scoring_failed"
+    assert int(headers["x-attempts"] or 0) >= 3
