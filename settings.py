@@ -88,6 +88,13 @@ class Settings:
     kafka_bootstrap_servers: str
     kafka_embedded: bool
     kafka_port: int
+    kafka_security_protocol: str
+    kafka_ssl_cafile: str
+    kafka_ssl_certfile: str
+    kafka_ssl_keyfile: str
+    kafka_sasl_mechanism: str
+    kafka_sasl_username: str
+    kafka_sasl_password: str
     kafka_group_id: str
     kafka_topic_metrics: str
     kafka_topic_predictions: str
@@ -133,6 +140,8 @@ class Settings:
                 shown[spec.name] = ", ".join("****:" + "+".join(sorted(key.roles)) for key in value)
             elif spec.name == "flower_basic_auth":
                 shown[spec.name] = value.split(":")[0] + ":****"
+            elif spec.name == "kafka_sasl_password":
+                shown[spec.name] = "****" if value else ""
             else:
                 shown[spec.name] = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:****@", str(value))
         return shown
@@ -198,6 +207,25 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_bootstrap_servers": kafka_servers or f"127.0.0.1:{kafka_port}",
         "kafka_embedded": not kafka_servers,
         "kafka_port": kafka_port,
+        "kafka_security_protocol": env.str(
+            "KAFKA_SECURITY_PROTOCOL",
+            "PLAINTEXT",
+            validate=validate.OneOf(
+                ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], error="must be one of: {choices}"
+            ),
+        ),
+        "kafka_ssl_cafile": env.str("KAFKA_SSL_CAFILE", ""),
+        "kafka_ssl_certfile": env.str("KAFKA_SSL_CERTFILE", ""),
+        "kafka_ssl_keyfile": env.str("KAFKA_SSL_KEYFILE", ""),
+        "kafka_sasl_mechanism": env.str(
+            "KAFKA_SASL_MECHANISM",
+            "SCRAM-SHA-512",
+            validate=validate.OneOf(
+                ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], error="must be one of: {choices}"
+            ),
+        ),
+        "kafka_sasl_username": env.str("KAFKA_SASL_USERNAME", ""),
+        "kafka_sasl_password": env.str("KAFKA_SASL_PASSWORD", ""),
         "kafka_group_id": env.str("KAFKA_GROUP_ID", "evzone-ml"),
         "kafka_topic_metrics": env.str("KAFKA_TOPIC_METRICS", "charger.metrics"),
         "kafka_topic_predictions": env.str("KAFKA_TOPIC_PREDICTIONS", "ml.predictions"),
@@ -295,6 +323,20 @@ def _cross_checks(settings: Settings) -> list[str]:
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit():
             problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be host:port")
+    if settings.kafka_security_protocol.startswith("SASL"):
+        for name, value in (
+            ("KAFKA_SASL_USERNAME", settings.kafka_sasl_username),
+            ("KAFKA_SASL_PASSWORD", settings.kafka_sasl_password),
+        ):
+            if not value:
+                problems.append(f"{name}: must be set with {settings.kafka_security_protocol}")
+    for name, file in (
+        ("KAFKA_SSL_CAFILE", settings.kafka_ssl_cafile),
+        ("KAFKA_SSL_CERTFILE", settings.kafka_ssl_certfile),
+        ("KAFKA_SSL_KEYFILE", settings.kafka_ssl_keyfile),
+    ):
+        if file and not Path(file).is_file():
+            problems.append(f"{name}: {file} is not a file")
     if settings.flower_basic_auth and not re.fullmatch(r"[^:]+:.+", settings.flower_basic_auth):
         problems.append("FLOWER_BASIC_AUTH: must be user:password")
     if not settings.model_dir.is_dir():

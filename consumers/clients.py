@@ -26,8 +26,25 @@ TRANSACTION_TIMEOUT_MS: Final = 15_000
 DEAD_LETTER_MAX_BYTES: Final = 4_000_000
 
 
+def _security(settings: Settings) -> dict[str, Any]:
+    found: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
+    if settings.kafka_security_protocol.endswith("SSL"):
+        found |= {
+            "ssl_cafile": settings.kafka_ssl_cafile or None,
+            "ssl_certfile": settings.kafka_ssl_certfile or None,
+            "ssl_keyfile": settings.kafka_ssl_keyfile or None,
+        }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        found |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password,
+        }
+    return found
+
+
 def _common(settings: Settings) -> dict[str, Any]:
-    return {
+    return _security(settings) | {
         "bootstrap_servers": [server.strip() for server in settings.kafka_bootstrap_servers.split(",")],
         "client_id": f"{settings.kafka_group_id}-{socket.gethostname()}-{os.getpid()}",
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
