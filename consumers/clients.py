@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import TopicAlreadyExistsError, for_code
+from kafka.net.compat import KafkaNetClient
 
 from settings import Settings
 
@@ -54,6 +55,25 @@ def _common(settings: Settings) -> dict[str, Any]:
     }
 
 
+Client = TypeVar("Client", bound=KafkaAdminClient | KafkaConsumer | KafkaProducer)
+
+
+def _open(kind: type[Client], settings: Settings, **options: Any) -> Client:
+    """Make a client. One that finds no broker is closed again: kafka-python leaves its thread running."""
+    made: list[KafkaNetClient] = []
+
+    def client(**configs: Any) -> KafkaNetClient:
+        made.append(KafkaNetClient(**configs))
+        return made[-1]
+
+    try:
+        return kind(**_common(settings), **options, kafka_client=client)
+    except BaseException:
+        for opened in made:
+            opened.close()
+        raise
+
+
 class Consumer(KafkaConsumer):
     """A `KafkaConsumer` whose partitions go on after `pause` and `resume`.
 
@@ -76,8 +96,9 @@ def make_consumer(settings: Settings) -> Consumer:
 
     Blocks 3 s at most. Raises `KafkaError` when no broker answers.
     """
-    return Consumer(
-        **_common(settings),
+    return _open(
+        Consumer,
+        settings,
         group_id=settings.kafka_group_id,
         enable_auto_commit=False,  # would commit what was fetched, not what has an outcome
         auto_offset_reset="earliest",  # "latest" skips what came while nobody was there
@@ -98,8 +119,9 @@ def make_producer(settings: Settings, *, transactional_id: str | None = None) ->
 
     Blocks 3 s at most. Raises `KafkaError` when no broker answers.
     """
-    return KafkaProducer(
-        **_common(settings),
+    return _open(
+        KafkaProducer,
+        settings,
         transactional_id=transactional_id,
         # Longer than the publisher gives a transaction, so that the broker never ends one that goes on.
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
@@ -113,9 +135,17 @@ def make_producer(settings: Settings, *, transactional_id: str | None = None) ->
     )
 
 
+def discard(producer: KafkaProducer) -> None:
+    """End a producer at once, without sending what it still holds. Does not block.
+
+    `close(timeout=0)` raises while anything is unsent, and then leaves the sending thread at it for ever.
+    """
+    producer._sender.force_close()
+
+
 def make_reader(settings: Settings, *, isolation_level: str = "read_committed") -> KafkaConsumer:
     """A reader outside the group. Blocks 3 s at most. Raises `KafkaError` when no broker answers."""
-    return KafkaConsumer(**_common(settings), isolation_level=isolation_level, fetch_max_wait_ms=100)
+    return _open(KafkaConsumer, settings, isolation_level=isolation_level, fetch_max_wait_ms=100)
 
 
 def probe_topic(settings: Settings) -> str:
@@ -129,7 +159,7 @@ def ensure_topics(settings: Settings) -> None:
     Whoever may not create topics, or even list them, has them created by somebody else: that is logged, and
     the consumer goes on and waits for them.
     """
-    admin = KafkaAdminClient(**_common(settings))
+    admin = _open(KafkaAdminClient, settings)
     try:
         wanted: dict[str, dict[str, Any]] = {
             topic: {"num_partitions": settings.kafka_topic_partitions, "replication_factor": -1}

@@ -19,6 +19,7 @@ from kafka.errors import (
 )
 from kafka.producer.future import FutureRecordMetadata
 
+from consumers.clients import discard
 from consumers.offsets import Partition, Round
 from consumers.records import Outgoing
 from errors import ServiceError
@@ -127,3 +128,4 @@ class AtLeastOncePublisher:
             self._producer.close(timeout=CLOSE_TIMEOUT_S)
         except KafkaError as error:
             log.debug("closing the producer: %s", error)
+            discard(self._producer)

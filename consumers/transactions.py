@@ -16,6 +16,7 @@ from typing import IO, Final
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 
+from consumers.clients import discard
 from consumers.offsets import Partition, Round
 from consumers.publisher import KafkaUnavailable, OutcomeRefused, as_trouble, send_all
 from errors import ServiceError
@@ -143,19 +144,7 @@ class TransactionalPublisher:
         """Let the producer go; an open transaction is aborted by its successor, or by the broker."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            _discard(producer)
-
-
-def _discard(producer: KafkaProducer) -> None:
-    """Close at once, without sending what it still holds."""
-
-    def close() -> None:
-        try:
-            producer.close(timeout=0)
-        except KafkaError as error:
-            log.debug("closing a producer: %s", error)
-
-    threading.Thread(target=close, name="discard", daemon=True).start()
+            discard(producer)
 
 
 def _bounded(act: Callable[[], None], timeout_s: float) -> None:

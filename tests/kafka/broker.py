@@ -43,6 +43,20 @@ group.initial.rebalance.delay.ms=0
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 """
 
+OPENSSL: Final = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+USER: Final = "evzone"
+PASSWORD: Final = "a-password"
+_LOGIN: Final = "org.apache.kafka.common.security"
+SECURE_PROPERTIES: Final = f"""\
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={{keystore}}
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required \\
+  user_{USER}="{PASSWORD}";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
+"""
+
 
 def fetch() -> str | None:
     """Fetch Kafka unless it is here; why it cannot be had, or None. Takes about 40 s the first time."""
@@ -70,18 +84,44 @@ def require() -> None:
 
 
 class ApacheKafka:
-    """One broker with its log on disk: what was acknowledged is there again after `stop` or `kill`."""
+    """One broker with its log on disk: what was acknowledged is there again after `stop` or `kill`.
 
-    def __init__(self) -> None:
+    With `secure`, `secure_url` asks for TLS, signed by `cafile`, and a password: USER's by PLAIN or SCRAM.
+    """
+
+    def __init__(self, *, secure: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="evzone-kafka-"))
         self.port = free_port()
+        self.secure_port = free_port()
+        self.secure_url = f"localhost:{self.secure_port}"
+        self.cafile = self.folder / "certificate.pem"
         self.url = f"{LOOPBACK}:{self.port}"
         self._properties = self.folder / "server.properties"
         self._properties.write_text(
             PROPERTIES.format(port=self.port, controller_port=free_port(), folder=self.folder)
         )
-        self._run_tool("kafka.tools.StorageTool", "format", "-t", "A" * 22, "--standalone", "-c")
+        scram = []
+        if secure:
+            self._secure()
+            scram = ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"]
+        self._run_tool("kafka.tools.StorageTool", "format", "-t", "A" * 22, "--standalone", *scram, "-c")
         self.process = self._start()
+
+    def _secure(self) -> None:
+        """A self-signed certificate, and a listener that wants TLS and a password."""
+        key = self.folder / "key.pem"
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        subprocess.run(
+            [*OPENSSL, *subject, "-keyout", str(key), "-out", str(self.cafile)],
+            check=True,
+            capture_output=True,
+        )
+        keystore = self.folder / "keystore.pem"
+        keystore.write_text(key.read_text() + self.cafile.read_text())
+        text = self._properties.read_text()
+        for name in ("listeners", "advertised.listeners"):
+            text = text.replace(f"\n{name}=", f"\n{name}=SASL_SSL://localhost:{self.secure_port},", 1)
+        self._properties.write_text(text + SECURE_PROPERTIES.format(keystore=keystore))
 
     def restart(self) -> None:
         """Start again after `stop` or `kill`, with the same port and log."""

@@ -62,6 +62,7 @@ class KafkaConsumer:
     def close(self, autocommit: bool = ..., timeout_ms: float | None = ...) -> None: ...
 
 class KafkaProducer:
+    _sender: Any
     def __init__(self, **configs: Any) -> None: ...
     def send(
         self,

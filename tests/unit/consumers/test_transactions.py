@@ -35,6 +35,7 @@ class FakeProducer:
     def __init__(self, failing: dict[str, Exception]) -> None:
         self.calls: list[Any] = []
         self.failing = failing
+        self._sender = self  # what is discarded goes by this door
 
     def _did(self, name: str, *details: Any) -> None:
         self.calls.append((name, *details) if details else name)
@@ -60,8 +61,8 @@ class FakeProducer:
     def commit_transaction(self) -> None:
         self._did("commit")
 
-    def close(self, timeout: float) -> None:
-        pass
+    def force_close(self) -> None:
+        self.calls.append("discarded")
 
 
 class Bench:
@@ -119,6 +120,7 @@ def test_a_group_that_has_moved_on_gets_nothing_and_the_producer_is_made_anew() 
     bench.failing.clear()
     assert bench.publisher.publish(a_round())
     assert [producer.calls[0] for producer in bench.producers] == ["init", "init"]
+    assert bench.producers[0].calls[-1] == "discarded"
 
 
 def test_a_record_that_was_not_acknowledged_is_never_committed_around() -> None:
