@@ -29,33 +29,12 @@ def _common(settings: Settings) -> dict[str, Any]:
         "enable_utc": True,
         "task_default_queue": Queues.SINGLE,
         "task_create_missing_queues": True,
-        # Flower shows tasks from the moment they are sent, by name, queue and state.
-        "task_send_sent_event": True,
+        # Flower shows tasks by name, queue and state; tasks/sender.py tells it of those that are sent.
         "worker_send_task_events": True,
         "task_track_started": True,
         # Scores travel on a reply list, jobs keep their own record: results are only for people, briefly.
         "result_expires": 600,
         "broker_connection_retry_on_startup": True,
-    }
-
-
-def client_config(settings: Settings) -> dict[str, Any]:
-    """For web and consumer: publishing fails within about a second instead of hanging for 20 s or ever."""
-    return _common(settings) | {
-        "broker_transport_options": {
-            "socket_timeout": 0.7,
-            "socket_connect_timeout": 0.5,
-            "socket_keepalive": True,
-            "max_retries": 0,
-            "interval_start": 0,
-            "interval_step": 0,
-            "interval_max": 0,
-        },
-        "broker_connection_timeout": 0.5,
-        "broker_connection_max_retries": 0,
-        "broker_pool_limit": 4,
-        "broker_pool_acquire_timeout": 0.5,
-        "task_publish_retry": False,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -30,6 +31,7 @@ class ExpiredSweeper:
 
     def __init__(self, settings: Settings, queue: str) -> None:
         self._redis = connect(settings.redis_url)
+        weakref.finalize(self, self._redis.connection_pool.disconnect)
         self._queue = queue
         self._next = 0.0
 
@@ -57,6 +59,7 @@ class QueueWatch:
 
     def __init__(self, settings: Settings, queue: str) -> None:
         self._redis = connect(settings.redis_url)
+        weakref.finalize(self, self._redis.connection_pool.disconnect)
         self._queue = queue
 
     def queued(self, task_ids: set[str]) -> set[str] | None:

@@ -1,0 +1,113 @@
+"""`python -m bench`: our service and its rivals, one after the other, under the same load.
+
+    python -m bench [--seconds 6] [--connections 1,16,64,256] [--only WORD,…] [--no-report] [--profile]
+
+Writes `build/bench/results.json`, and `docs/benchmarks.md` with its plot after a complete run. Exit code 1
+where a rival looks detuned: FastAPI + ONNX under ten times the plain way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.contestants import CONTESTANTS, FOLDER, KEY, URL, Contestant, venv
+from bench.load import Load, apply, generator
+from bench.measure import Running, running
+
+WARM_UP_S = 2.0
+FIRST_ANSWER_S = 120.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--seconds", type=float, default=6.0, help="for each measurement")
+    parser.add_argument("--connections", default="1,16,64,256")
+    parser.add_argument("--only", default="", help="words; contestants whose name holds one of them")
+    parser.add_argument("--no-report", action="store_true", help="leave docs/ alone")
+    parser.add_argument("--profile", action="store_true", help="flame graphs of web and worker, at 64")
+    given = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    words = [word for word in given.only.split(",") if word]
+    chosen = [one for one in CONTESTANTS if not words or any(word in one.name for word in words)]
+    connections = [int(number) for number in given.connections.split(",")]
+    results: list[dict[str, Any]] = []
+    for contestant in chosen:
+        results += _measure(contestant, connections, given.seconds, profile=given.profile)
+        (FOLDER / "results.json").write_text(json.dumps(results, indent=1))
+    if given.no_report or words:
+        return 0
+    return report.write(results, generator(), given.seconds)
+
+
+def _measure(
+    contestant: Contestant, connections: list[int], seconds: float, *, profile: bool
+) -> list[dict[str, Any]]:
+    results = []
+    log = FOLDER / f"{contestant.name.replace(' ', '-')}.log"
+    with running(contestant.start(), URL + contestant.ready, log) as processes:
+        _await_first_answer(contestant)
+        apply(_load(contestant), 8, WARM_UP_S)
+        for number in connections:
+            before = processes.cpu_s()
+            outcome = apply(_load(contestant), number, seconds)
+            time.sleep(0.5)  # what is left to do for the requests answered
+            cpu_ms = (processes.cpu_s() - before) / max(1, outcome.requests) * 1000
+            found = {"name": contestant.name, "connections": number, **asdict(outcome)}
+            found |= {"per_second": outcome.per_second, "cpu_ms": cpu_ms, "memory_mb": processes.memory_mb()}
+            results.append(found)
+            _say(
+                f"{contestant.name:32} {number:3}: {outcome.per_second:7.0f}/s  p50 {outcome.p50_ms:7.2f} ms "
+                f" p99 {outcome.p99_ms:7.2f} ms  errors {outcome.errors}  cpu {cpu_ms:.3f} ms  "
+                f"{found['memory_mb']:.0f} MB"
+            )
+        if profile:
+            _profile(contestant, processes)
+    return results
+
+
+def _await_first_answer(contestant: Contestant) -> None:
+    """Servers are up before their workers are."""
+    deadline = time.monotonic() + FIRST_ANSWER_S
+    while (outcome := apply(_load(contestant), 1, 1)).errors or not outcome.requests:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{contestant.name} gives no answer without error")
+
+
+def _load(contestant: Contestant) -> Load:
+    # Repeated readings stay the same from one measurement to the next: they are all in the cache.
+    word = "R" if contestant.mode == "repeated" else uuid.uuid4().hex[:8]
+    return Load(URL + contestant.path, KEY, contestant.mode, word, contestant.protocol)
+
+
+def _profile(contestant: Contestant, processes: Running) -> None:
+    """A flame graph for each process that is busy, as SVG beside the results."""
+    spy = Path(venv("tools")).with_name("py-spy")
+    recorders = []
+    for pid in processes.pids():
+        name = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        kind = next((kind for kind in ("granian", "ml.single") if kind in name), None)
+        if kind is not None:
+            to = FOLDER / f"flame-{contestant.name.replace(' ', '-')}-{kind}-{pid}.svg"
+            options = ["record", "--duration", "8", "--gil", "-o", str(to), "--pid", str(pid)]
+            recorders.append(subprocess.Popen([str(spy), *options], stdout=subprocess.DEVNULL))
+    apply(_load(contestant), 64, 10)
+    for recorder in recorders:
+        recorder.wait()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

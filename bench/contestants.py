@@ -1,0 +1,182 @@
+"""Who is measured: our service as `make run` starts it, and its rivals, each in its own environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bench.load import Mode, Protocol
+from bench.measure import Program
+from settings import ROOT, Settings
+from stack.programs import metrics_folder, programs, shared_environment
+from stack.servers import redis_command
+
+FOLDER: Final = ROOT / "build" / "bench"
+REQUIREMENTS: Final = Path(__file__).with_name("requirements")
+KEY: Final = "key-for-the-benchmark"
+PORT: Final = 18_000
+REDIS_PORT: Final = 18_379
+URL: Final = f"http://127.0.0.1:{PORT}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """`start` prepares folders and environments and gives the programs to run."""
+
+    name: str
+    start: Callable[[], list[Program]]
+    path: str = "/predict"
+    ready: str = "/predict"
+    mode: Mode = "unique"
+    protocol: Protocol = "v1"
+    packages: tuple[str, ...] = ()
+    environment: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+def ours() -> list[Program]:
+    """Everything that `make run` starts, in the same way, on ports and in a folder of its own."""
+    state = FOLDER / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    environment = {
+        "ENVIRONMENT": "development",
+        "ML_SERVICE_API_KEY": KEY,
+        "PORT": str(PORT),
+        "REDIS_PORT": str(REDIS_PORT),
+        "KAFKA_PORT": str(PORT + 1),
+        "FLOWER_PORT": str(PORT + 2),
+        "FLOWER_BASIC_AUTH": "bench:bench-bench",
+        "STATE_DIR": str(state),
+    }
+    settings = _settings(environment)
+    for folder in (metrics_folder(settings), state / "redis"):
+        folder.mkdir(parents=True)
+    return [
+        Program(
+            program.command,
+            environment | shared_environment(settings) | program.environment,
+            program.directory,
+        )
+        for program in programs(settings)
+    ]
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    before = dict(os.environ)
+    try:
+        os.environ.update(environment)
+        return Settings.from_env(dotenv=None)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _redis() -> Program:
+    folder = FOLDER / "redis"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return Program(redis_command(REDIS_PORT, folder), {})
+
+
+def plain() -> list[Program]:
+    """Served by the web server that serves ours, with as many threads."""
+    url = {"REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/0", "BENCH_MODEL": "scikit-learn"}
+    worker = f"{sys.executable} -m celery -A bench.rivals.plain:celery worker -c 2 --loglevel WARNING"
+    return [_redis(), Program(worker.split(), url), _granian("bench.rivals.plain:app", 1, 96, url)]
+
+
+def flask_onnx() -> list[Program]:
+    return [_granian("bench.rivals.flask_onnx:app", 2, 8, {})]
+
+
+def _granian(app: str, processes: int, threads: int, environment: Mapping[str, str]) -> Program:
+    command = f"{sys.executable} -m granian {app} --interface wsgi --http 1 --no-ws --port {PORT} "
+    command += f"--workers {processes} --blocking-threads {threads} --no-access-log --log-level warning"
+    return Program(command.split(), environment)
+
+
+def fastapi() -> list[Program]:
+    command = f"{venv('fastapi')} -m uvicorn bench.rivals.fastapi_onnx:app --port {PORT} --workers 2 "
+    command += "--loop uvloop --http httptools --no-access-log --log-level warning"
+    return [Program(command.split(), {})]
+
+
+def litserve() -> list[Program]:
+    return [Program([venv("litserve"), "-m", "bench.rivals.litserve_onnx"], {"PORT": str(PORT)})]
+
+
+def mlserver() -> list[Program]:
+    python = venv("mlserver")
+    folder = FOLDER / "mlserver-models"
+    folder.mkdir(exist_ok=True)
+    settings = {
+        "http_port": PORT,
+        "grpc_port": PORT + 1,
+        "metrics_port": PORT + 2,
+        "parallel_workers": 2,
+        "debug": False,
+    }
+    model = {
+        "name": "failure",
+        "implementation": "bench.rivals.mlserver_onnx.Model",
+        "max_batch_size": 32,
+        "max_batch_time": 0.005,
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "model-settings.json").write_text(json.dumps(model))
+    return [Program([str(Path(python).with_name("mlserver")), "start", str(folder)], {})]
+
+
+def venv(name: str) -> str:
+    """A Python with what `bench/requirements/{name}.txt` pins; made when first asked for."""
+    folder = FOLDER / name
+    python = folder / "bin" / "python"
+    wanted = "".join((REQUIREMENTS / f"{part}.txt").read_text() for part in _parts(name))
+    mark = folder / "installed.txt"
+    if not mark.exists() or mark.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(REQUIREMENTS / f"{name}.txt")], check=True)
+        mark.write_text(wanted)
+    return str(python)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return ("tools",) if name == "tools" else ("rivals", name)
+
+
+_API: Final = "/api/v1/predictions/"
+OURS: Final = "ours"
+REPEATED: Final = "ours, repeated readings (cache)"
+PLAIN: Final = "the plain way"
+FASTAPI: Final = "FastAPI + ONNX in process"
+FLASK: Final = "Flask + ONNX in process"
+LITSERVE: Final = "LitServe, batches of 32"
+MLSERVER: Final = "MLServer, adaptive batching"
+
+CONTESTANTS: Final = (
+    Contestant(OURS, ours, _API + "failure", "/health/ready"),
+    Contestant("ours, maintenance", ours, _API + "maintenance", "/health/ready"),
+    Contestant("ours, anomaly", ours, _API + "anomaly", "/health/ready"),
+    Contestant(REPEATED, ours, _API + "failure", "/health/ready", mode="repeated"),
+    Contestant(PLAIN, plain, packages=("flask", "celery", "redis", "granian", "scikit-learn")),
+    Contestant(FLASK, flask_onnx, packages=("flask", "granian", "onnxruntime")),
+    Contestant(FASTAPI, fastapi, packages=("fastapi", "uvicorn", "pydantic"), environment="fastapi"),
+    Contestant(LITSERVE, litserve, packages=("litserve",), environment="litserve"),
+    Contestant(
+        MLSERVER,
+        mlserver,
+        "/v2/models/failure/infer",
+        "/v2/models/failure/ready",
+        protocol="v2",
+        packages=("mlserver",),
+        environment="mlserver",
+    ),
+)

@@ -1,0 +1,112 @@
+"""Programs to measure, and what they cost: processes in sessions of their own, read from /proc (Linux)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from settings import ROOT
+from stack.leash import leashed, processes_of_session
+
+START_TIMEOUT_S: Final = 120.0
+TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One command of a contestant, with what its environment has on top of the common one."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path = ROOT
+
+
+class Running:
+    """A contestant's processes."""
+
+    def __init__(self, programs: Sequence[Program], log: Path) -> None:
+        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        base |= {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+        self._log = log.open("wb")
+        self._processes = [
+            subprocess.Popen(
+                leashed(list(program.command)),
+                env=base | dict(program.environment),
+                cwd=program.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                start_new_session=True,
+            )
+            for program in programs
+        ]
+
+    def cpu_s(self) -> float:
+        """CPU seconds so far, of all processes and of the children they have lost."""
+        ticks = 0
+        for pid in self._pids():
+            with suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += sum(int(field) for field in fields[11:15])  # user, system, children's of both
+        return ticks / TICKS_PER_S
+
+    def memory_mb(self) -> float:
+        """Memory in MB; what processes share is counted once."""
+        kilobytes = 0
+        for pid in self._pids():
+            with suppress(OSError, StopIteration):
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                kilobytes += int(next(line for line in rollup if line.startswith("Pss:")).split()[1])
+        return kilobytes / 1000
+
+    def pids(self) -> list[int]:
+        return list(self._pids())
+
+    def stop(self) -> None:
+        for number, patience_s in ((signal.SIGTERM, 12.0), (signal.SIGKILL, 3.0)):
+            for process in reversed(self._processes):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+            deadline = time.monotonic() + patience_s
+            while any(True for _ in self._pids()) and time.monotonic() < deadline:
+                time.sleep(0.1)
+        for process in self._processes:
+            process.wait()
+        self._log.close()
+
+    def _pids(self) -> Iterator[int]:
+        for process in self._processes:
+            process.poll()
+            yield from processes_of_session(process.pid)
+
+
+@contextmanager
+def running(programs: Sequence[Program], ready_url: str, log: Path) -> Iterator[Running]:
+    """The programs, once `ready_url` is answered with 200 (or 405: it is there and wants a POST)."""
+    contestant = Running(programs, log)
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _answers(ready_url):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{ready_url} did not come up; see {log}")
+            time.sleep(0.2)
+        time.sleep(1.0)  # start-up work, and other processes of the same contestant
+        yield contestant
+    finally:
+        contestant.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code in (200, 405)
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,77 @@
+"""What every rival answers: the same full verdict, through the service's own `models` functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from models.reading import Reading, decode_json, parse_reading
+from models.scorer import Scorer
+from settings import Costs
+
+ROOT = Path(__file__).resolve().parents[2]
+# `full` or `probability`: the second table's rivals answer with nothing else.
+ANSWER = os.environ.get("BENCH_ANSWER", "full")
+
+
+class Answerer:
+    """The models in this process."""
+
+    def __init__(self) -> None:
+        costs = Costs("USD", 250.0, 120.0, 600.0, 12.0, 1.6, 2.0, 48.0)
+        self.scorer = Scorer.load(ROOT / "models" / "versions", costs)
+        if os.environ.get("BENCH_MODEL") == "scikit-learn":
+            self._use_scikit_learn()
+        self.verdicts([self.reading(orjson.dumps(_WARM))])
+
+    def reading(self, raw: bytes) -> Reading:
+        """Raises `InvalidReading`, as the service does."""
+        return parse_reading(decode_json(raw)["metrics"], now=datetime.now(UTC), pointer="/metrics")
+
+    def verdicts(self, readings: Sequence[Reading]) -> list[bytes]:
+        return [orjson.dumps(verdict) for verdict in self._verdicts(readings)]
+
+    def _verdicts(self, readings: Sequence[Reading]) -> list[dict[str, Any]]:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        verdicts = self.scorer.score("failure", readings)
+        if ANSWER == "probability":
+            return [{"failure_probability": verdict["failure_probability"]} for verdict in verdicts]
+        return [
+            verdict
+            | {"tenant_id": None, "timestamp": now, "cached": False, "degraded": False}
+            | {"fingerprint": reading.fingerprint()}
+            for verdict, reading in zip(verdicts, readings, strict=True)
+        ]
+
+    def _use_scikit_learn(self) -> None:
+        """Trees of the same number and size, never exported: what a row costs in scikit-learn itself."""
+        import numpy as np
+        from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
+
+        failure = self.scorer._failure
+        random = np.random.default_rng(0)
+        rows = random.normal(size=(4000, failure.session.width))
+        horizons = len(failure.horizons)
+        models = [
+            HistGradientBoostingClassifier(max_iter=200, max_leaf_nodes=15, early_stopping=False).fit(
+                rows, rows[:, column] + random.normal(size=len(rows)) > 1
+            )
+            for column in range(horizons)
+        ]
+
+        class Session:
+            width = failure.session.width
+
+            def run(self, frame: Any) -> Any:
+                return np.stack([model.decision_function(frame) for model in models], axis=1)
+
+        self.scorer._failure = dataclasses.replace(failure, session=Session())  # type: ignore[arg-type]
+
+
+_WARM = {"metrics": {"charger_id": "WARM", "connector_status": "CHARGING"}}
