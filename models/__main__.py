@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from errors import ServiceError
 # with 50 trees on 100,000 rows and two busy cores: 18 s spinning, 6.5 s passive. Read when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+STEPS = {"failure": 15, "anomaly": 2}
 VERSIONS = Path(__file__).resolve().parent / "versions"
 
 
@@ -69,6 +72,26 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--model-dir", type=Path, default=VERSIONS)
     score.set_defaults(run=_score)
 
+    evaluate = commands.add_parser("evaluate", help="write a report of a version on a window of a history")
+    evaluate.add_argument("--history", type=Path, help="default: a fresh simulated fleet")
+    evaluate.add_argument("--from", dest="since", type=_moment, help="default: the last third begins")
+    evaluate.add_argument("--to", type=_moment, help="default: the newest reading")
+    evaluate.add_argument("--chargers", type=_count, default=1000, help="of the simulated fleet")
+    evaluate.add_argument("--seed", type=int, default=101, help="of the simulated fleet")
+    evaluate.add_argument(
+        "--map", action="append", default=[], type=_mapping, metavar="FIELD=COLUMN[,COLUMN]"
+    )
+    evaluate.add_argument("--version", help="default: the active one")
+    evaluate.add_argument("--model-dir", type=Path, default=VERSIONS)
+    evaluate.add_argument("--out", type=Path, required=True)
+    evaluate.set_defaults(run=_evaluate)
+
+    sessions = commands.add_parser("sessions", help="turn a log of charging sessions into a history")
+    sessions.add_argument("--sessions", type=Path, required=True)
+    sessions.add_argument("--outages", type=Path, required=True)
+    sessions.add_argument("--out", type=Path, required=True)
+    sessions.set_defaults(run=_sessions)
+
     for name, text, run in (
         ("list", "list versions", _list),
         ("show", "print a manifest", _show),
@@ -108,6 +131,25 @@ def _mapping(text: str) -> tuple[str, list[str]]:
     return field, columns.split(",")
 
 
+@contextmanager
+def _shown(name: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar for a person at a terminal, a line a step for a log."""
+    if not sys.stderr.isatty():
+        yield partial(_say, name)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    parts = TextColumn(f"{name}: {{task.description}}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*parts, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=steps)
+
+        def step(text: str) -> None:
+            bar.update(task, description=text, advance=1)
+
+        yield step
+
+
 def _say(name: str, step: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {name}: {step}", file=sys.stderr, flush=True)
 
@@ -127,9 +169,10 @@ def _simulate(chosen: argparse.Namespace) -> None:
 
 def _train(chosen: argparse.Namespace) -> None:
     from models import registry
+    from models.anomaly_training import train_anomaly
     from models.history import load
     from models.scorer import anomaly_model, failure_model
-    from models.training import train_anomaly, train_failure
+    from models.training import train_failure
 
     history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
     about_file = chosen.history / "about.json"
@@ -145,7 +188,8 @@ def _train(chosen: argparse.Namespace) -> None:
     ):
         if chosen.model not in (name, "all"):
             continue
-        manifest, files = train(history, seed=chosen.seed, progress=partial(_say, name))
+        with _shown(name, STEPS[name]) as progress:
+            manifest, files = train(history, seed=chosen.seed, progress=progress)
         folder = registry.write(chosen.model_dir, name, version, {**manifest, **origin}, files)
         build(registry.load(chosen.model_dir, name, version))
         if chosen.activate:
@@ -163,6 +207,34 @@ def _score(chosen: argparse.Namespace) -> None:
     table = score_window(model, chosen.history, dict(chosen.map), chosen.since, chosen.to)
     table.to_parquet(chosen.out, index=False)
     print(f"{chosen.out}: {len(table)} readings scored")
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    from models import registry
+    from models.evaluation import evaluate
+    from models.scorer import failure_model
+
+    version = chosen.version or registry.active_version(chosen.model_dir, "failure")
+    loaded = registry.load(chosen.model_dir, "failure", version)
+    written = evaluate(
+        failure_model(loaded),
+        loaded.manifest,
+        chosen.out,
+        history=chosen.history,
+        mapping=dict(chosen.map),
+        since=chosen.since,
+        to=chosen.to,
+        chargers=chosen.chargers,
+        seed=chosen.seed,
+        progress=partial(_say, "evaluate"),
+    )
+    print(*written, sep="\n")
+
+
+def _sessions(chosen: argparse.Namespace) -> None:
+    from models.sessions import convert
+
+    print(f"{chosen.out}: {convert(chosen.sessions, chosen.outages, chosen.out)} readings")
 
 
 def _list(chosen: argparse.Namespace) -> None:

@@ -72,8 +72,8 @@ class Assumptions:
     """What no source settles. Rates are per charger and year, temperatures in kelvin of rise."""
 
     dc_share: float = 0.4
-    ac_failures_per_year: float = 0.55  # facts suggest 0.3-0.8
-    dc_failures_per_year: float = 1.6  # facts suggest 1-3
+    ac_failures_per_year: float = 0.8  # without any service; with it about 0.55 (facts suggest 0.3-0.8)
+    dc_failures_per_year: float = 2.4  # without any service; with it about 1.7 (facts suggest 1-3)
     frailty_sigma: float = 0.8
     ageing_by_year_3: float = 0.75  # hazard grows by this share of itself until year 3 (1.5-2 times)
     announced_share: float = 0.7  # failures that build up; the rest come out of the blue
@@ -96,7 +96,8 @@ class Assumptions:
     without_codes: float = 0.10  # chargers that never report a code
     service_interval_days: float = 240.0
     service_finds: float = 0.8  # chance that planned work ends a trouble that builds up
-    service_benefit: float = 0.4  # share of the hazard that is gone just after planned work
+    service_benefit: float = 0.6  # share of the hazard that is gone just after planned work
+    benefit_lasts_days: float = 365.0  # and comes back over this time
 
 
 def scaled(field: str, factor: float) -> Assumptions:

@@ -63,6 +63,8 @@ def count_codes(codes: Sequence[str] | None, vocabulary: dict[str, int]) -> list
     if codes is None:
         return [np.nan] * width
     counts = [0.0] * width
+    if not codes:
+        return counts
     for code in codes:
         counts[family(code)] += 1.0
         named = vocabulary.get(code)

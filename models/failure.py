@@ -1,8 +1,8 @@
 """The failure model: when will this charger lose service, how sure, and what to do about it.
 
-Pure: a frame and readings in, verdicts out. Each horizon has its own boosted trees (one ONNX graph), a
-calibration of its own for readings with and without history, and a running maximum keeps the horizons
-monotone.
+Pure: a frame and readings in, verdicts out. Each horizon has boosted trees of its own for readings with
+history and for those without (one ONNX graph holds all), each with its own calibration, and a running
+maximum keeps the horizons monotone.
 """
 
 from __future__ import annotations
@@ -69,11 +69,16 @@ class FailureVerdict(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Calibrations of one horizon: for readings with recent history, and for readings without."""
+    """Calibrations of one horizon: for readings with recent history, and for readings without.
+
+    `faulty_shift` is added to the log-odds of a FAULTY reading, whose probability means "still or again
+    failed": how much likelier that was, among training's FAULTY readings, than a failure among the others.
+    """
 
     days: float
     with_history: Calibration
     without_history: Calibration
+    faulty_shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +93,36 @@ class FailureModel:
     spec: FeatureSpec
     session: Session
     trees: Trees
+    trees_without_history: Trees
     horizons: tuple[Horizon, ...]
     confidence: tuple[Floats, Floats]
 
     def probabilities(self, frame: Frame) -> Floats:
         """[n, horizons], monotone along a row, strictly between 0 and 1."""
-        return calibrated(self.session.run(frame), self.horizons, has_history(frame, self.spec))
+        known = has_history(frame, self.spec)
+        raw = chosen(self.session.run(frame), known)
+        return calibrated(raw, self.horizons, known, is_faulty(frame, self.spec))
 
-    def contributions(self, frame: Frame, probability: Floats) -> tuple[Floats, float]:
-        """Contributions [n, features] to the log-odds of the last horizon, and the base they add up from.
+    def contributions(self, frame: Frame, probability: Floats) -> tuple[Floats, Floats]:
+        """Contributions [n, features] to the log-odds of the last horizon, and the bases [n] they start from.
 
-        `base` is the probability of the mean training row; a row's contributions add up to
-        logit(probability) - logit(base). The trees' own credits are stretched by the calibration's slope
-        between the mean row and this one.
+        A base is the probability of the mean training row, with history or without as the row itself has
+        it; a row's contributions add up to logit(probability) - logit(base). The trees' own credits are
+        stretched by the calibration's slope between the mean row and this one.
         """
-        credit = self.trees.contributions(frame)
-        mean = self.trees.mean()
+        known = has_history(frame, self.spec)
         last = self.horizons[-1]
-        base = float(sigmoid(last.with_history.log_odds(np.array([mean])))[0])
+        credit = np.zeros(frame.shape)
+        base = np.zeros(len(frame))
+        for which, trees, calibration in (
+            (known, self.trees, last.with_history),
+            (~known, self.trees_without_history, last.without_history),
+        ):
+            if which.any():
+                credit[which] = trees.contributions(frame[which])
+                base[which] = sigmoid(calibration.log_odds(np.array([trees.mean()])))[0]
         raw_gap = credit.sum(axis=1)
-        gap = logit(probability) - float(logit(np.array(base)))
+        gap = logit(probability) - logit(base)
         stretch = np.where(np.abs(raw_gap) > 1e-3, gap / np.where(raw_gap == 0, 1, raw_gap), 1.0)
         # Where calibration, monotone horizons or missing history turn the gap's sign, stretching would turn
         # every reason round: then the trees' own credits stay, and what is left is spread evenly over them.
@@ -133,9 +148,11 @@ class FailureModel:
         self, reading: Reading, curve: Floats, confidence: float, features: Any, credit: Floats, top: Any
     ) -> FailureVerdict:
         horizons = dict(zip(HORIZON_NAMES, (round(float(p), 6) for p in curve), strict=True))
-        start, date, end = (
-            failure_day(curve, share) for share in (WINDOW[0], MORE_LIKELY_THAN_NOT, WINDOW[1])
-        )
+        start = date = end = None
+        if curve[-1] >= MORE_LIKELY_THAN_NOT:
+            start, date, end = (
+                failure_day(curve, share) for share in (WINDOW[0], MORE_LIKELY_THAN_NOT, WINDOW[1])
+            )
         urgency = action(horizons, in_failure=reading.in_failure)
         factors = [
             _factor(
@@ -172,14 +189,26 @@ def has_history(frame: Frame, spec: FeatureSpec) -> Any:
     return ~np.isnan(frame[:, spec.first_past])
 
 
-def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any) -> Floats:
-    """Raw log-odds [n, horizons] to monotone probabilities."""
+def is_faulty(frame: Frame, spec: FeatureSpec) -> Any:
+    """[n] whether the reading itself is in failure."""
+    return frame[:, spec.names.index("is_faulty")] == 1
+
+
+def chosen(raw: Floats, with_history: Any) -> Floats:
+    """[n, horizons] of the graph's [n, 2 x horizons]: the trees with history come first."""
+    half = raw.shape[1] // 2
+    return np.where(with_history[:, None], raw[:, :half], raw[:, half:])
+
+
+def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faulty: Any) -> Floats:
+    """Raw log-odds [n, horizons] to monotone probabilities; `with_history` and `faulty` are [n] bools."""
     log_odds = np.empty(raw.shape, np.float64)
     for column, horizon in enumerate(horizons):
         scores = raw[:, column].astype(np.float64)
         log_odds[:, column] = np.where(
             with_history, horizon.with_history.log_odds(scores), horizon.without_history.log_odds(scores)
         )
+        log_odds[:, column] += np.where(faulty, horizon.faulty_shift, 0.0)
     probability = np.clip(sigmoid(log_odds), MIN_P, MAX_P)
     monotone: Floats = np.maximum.accumulate(probability, axis=1)
     return monotone

@@ -41,13 +41,19 @@ def _gap_days(history: History, events: Events, index: npt.NDArray[np.int64]) ->
 
 
 def in_failure(history: History) -> Bools:
-    """Readings that say FAULTY, or that lie between an onset and the end of that failure.
+    """Readings that say FAULTY, or that lie inside a recorded failure: they train nothing."""
+    faulty: Bools = history.columns.status == STATUS_INDEX["FAULTY"]
+    return faulty | inside_recorded(history)
+
+
+def inside_recorded(history: History) -> Bools:
+    """Readings between an onset and the end of that failure, whatever they say.
 
     A failure ends with the repair that the maintenance table notes within 90 days; without one, with the
     first reading a day or more after the onset that shows the charger in service.
     """
     columns, failures = history.columns, history.failures
-    inside: Bools = columns.status == STATUS_INDEX["FAULTY"]
+    inside = np.zeros(len(columns), np.bool_)
     if not len(failures.charger):
         return inside
     reading_key = sort_key(columns.charger, columns.time_s)

@@ -14,6 +14,7 @@ from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
 from models.calibration import Calibration
 from models.columns import Columns, Floats, from_readings
+from models.drift import Distribution
 from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
@@ -119,6 +120,29 @@ class Scorer:
             for index, (reading, failure) in enumerate(zip(readings, failures, strict=True))
         ]
 
+    def features(
+        self, readings: Sequence[Reading], histories: Sequence[Sequence[Reading]] | None = None
+    ) -> Frame:
+        """The failure model's frame [n, features], for drift (`models/drift.py`)."""
+        columns, rows = from_readings(readings, histories, self._failure.spec.code_columns)
+        return compute(columns, self._failure.spec, rows)
+
+    def training_distributions(self) -> tuple[dict[str, Distribution], Distribution]:
+        """What the failure model was trained on: each feature by name (in the frame's order), and p(30 d)."""
+        raw = self._manifests["failure"]["distributions"]
+        by_name = raw["features"]
+        return (
+            {name: Distribution.from_manifest(by_name[name]) for name in self._failure.spec.names},
+            Distribution.from_manifest(raw["probability_30d"]),
+        )
+
+    def card(self, kind: Kind) -> dict[str, Any]:
+        """A model's card: its manifest without what only machines read."""
+        manifest = self._manifests["anomaly" if kind == "anomaly" else "failure"]
+        hidden = ("golden", "distributions", "files", "schema")
+        card = {key: value for key, value in manifest.items() if key not in hidden}
+        return {**card, "name": kind, "version": self.versions[kind]}
+
     def info(self) -> list[dict[str, Any]]:
         """One entry a model, for people and for `GET /api/v1/models`."""
         entries: list[dict[str, Any]] = []
@@ -153,6 +177,7 @@ def failure_model(version: registry.Version) -> FailureModel:
                 float(raw["days"]),
                 Calibration.from_manifest(raw["calibration"]["with_history"]),
                 Calibration.from_manifest(raw["calibration"]["without_history"]),
+                float(raw["faulty_shift"]),
             )
             for raw in manifest["horizons"].values()
         )
@@ -162,6 +187,7 @@ def failure_model(version: registry.Version) -> FailureModel:
             spec=FeatureSpec.from_manifest(manifest["features"]),
             session=Session(version.files["model.onnx"], "raw"),
             trees=Trees.from_bytes(version.files["trees.npz"]),
+            trees_without_history=Trees.from_bytes(version.files["trees_without_history.npz"]),
             horizons=horizons,
             confidence=(np.array(confidence["probability"]), np.array(confidence["right"])),
         )

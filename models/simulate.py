@@ -18,13 +18,24 @@ import pandas as pd
 
 from models import assumptions as facts
 from models.assumptions import Assumptions
-from models.columns import STATUS_INDEX, STATUSES, Bools, Floats, Ints
+from models.columns import (
+    STATUS_INDEX,
+    STATUSES,
+    Bools,
+    Columns,
+    Floats,
+    Ints,
+    count_codes,
+    to_millisecond,
+)
+from models.features import FeatureSpec
 
 Objects = npt.NDArray[np.object_]
 
 STEP_S: Final = 12 * 3600
 STEP_DAYS: Final = 0.5
 YEAR_DAYS: Final = 365.25
+BURN_IN_STEPS: Final = 120  # 60 days unseen: a fleet does not begin without any trouble
 START_S: Final = 1_735_689_600  # 2025-01-01T00:00:00Z
 CODES: Final = tuple(sorted(set(facts.ALL_CODES)))
 _CODE_INDEX: Final = {code: index for index, code in enumerate(CODES)}
@@ -55,13 +66,14 @@ class Fleet:
 
 def simulate(chargers: int, days: int, seed: int, assumed: Assumptions | None = None) -> Fleet:
     """Simulate `chargers` for `days`, from 2025-01-01. The same arguments give the same fleet."""
-    world = _World(chargers, np.random.default_rng(seed), assumed or Assumptions())
+    world = World(chargers, np.random.default_rng(seed), assumed or Assumptions())
+    world.burn_in()
     for step in range(days * 2):
         world.step(step)
     return world.fleet()
 
 
-class _World:
+class World:
     """The state of every charger; `step` moves it by 12 hours and notes what was seen."""
 
     def __init__(self, n: int, rng: np.random.Generator, assumed: Assumptions) -> None:
@@ -97,10 +109,13 @@ class _World:
         self.trouble = np.zeros((n, _N))
         self.speed = np.zeros((n, _N))
         self.passing = np.zeros((n, _N), np.bool_)
-        self.down_until = np.full(n, -1.0)  # days since the start
+        self.down_until = np.full(n, -np.inf)  # days since the start; -inf: in service
         self.down_status = np.zeros(n, np.int64)
         self.down_component = np.zeros(n, np.int64)
-        self.serviced_day = -rng.uniform(0, a.service_interval_days, n)
+        begin = -BURN_IN_STEPS * STEP_DAYS
+        # further back than five years makes no difference, and dates stay in range without any service
+        since = np.minimum(rng.uniform(0, a.service_interval_days, n), 5 * YEAR_DAYS)
+        self.serviced_day = begin - since
         self.next_service_day = self.serviced_day + a.service_interval_days * rng.uniform(0.8, 1.3, n)
         self.uptime_h = rng.exponential(300, n)
         self.sessions = np.floor(self.sessions_per_day * self.age_days).astype(np.float64)
@@ -117,13 +132,21 @@ class _World:
         self._observe(day, moment)
         self.age_days += STEP_DAYS
 
+    def burn_in(self) -> None:
+        """Live 60 days that nobody notes."""
+        for step in range(-BURN_IN_STEPS, 0):
+            self.step(step)
+        self.seen.clear()
+        self.failed.clear()
+        self.serviced.clear()
+
     def _note(self, notes: list[pd.DataFrame], who: Ints, day: Floats, **columns: object) -> None:
         if len(who):
             notes.append(pd.DataFrame({"charger": who, "day": day, **columns}))
 
     def _repair(self, day: float) -> None:
         """End failures whose time is over, and do the planned visits that are due."""
-        repaired = np.flatnonzero((self.down_until >= 0) & (self.down_until <= day))
+        repaired = np.flatnonzero(np.isfinite(self.down_until) & (self.down_until <= day))
         self._note(
             self.serviced,
             repaired,
@@ -132,23 +155,27 @@ class _World:
             kind="corrective",
         )
         self.serviced_day[repaired] = self.down_until[repaired]
-        self.down_until[repaired] = -1.0
+        self.down_until[repaired] = -np.inf
         self.trouble[repaired, self.down_component[repaired]] = 0.0
         self.uptime_h[repaired] = 0.0
 
-        due = np.flatnonzero((self.next_service_day <= day) & (self.down_until < 0))
-        found = self.rng.random((len(due), _N)) < self.a.service_finds
-        self.trouble[due] = np.where(found, 0.0, self.trouble[due])
-        self.serviced_day[due] = day
-        self.next_service_day[due] = day + self.a.service_interval_days * self.rng.uniform(0.8, 1.3, len(due))
-        self._note(self.serviced, due, np.full(len(due), day), component=-1, kind="preventive")
+        due = np.flatnonzero((self.next_service_day <= day) & np.isinf(self.down_until))
+        self._serve(due, day)
+
+    def _serve(self, who: Ints, day: float) -> None:
+        """Planned work: ends most troubles that build up, and renews the benefit of service."""
+        found = self.rng.random((len(who), _N)) < self.a.service_finds
+        self.trouble[who] = np.where(found, 0.0, self.trouble[who])
+        self.serviced_day[who] = day
+        self.next_service_day[who] = day + self.a.service_interval_days * self.rng.uniform(0.8, 1.3, len(who))
+        self._note(self.serviced, who, np.full(len(who), day), component=-1, kind="preventive")
 
     def _wear(self, day: float) -> None:
         """Start troubles, let them grow, and fail what has grown to 1 or breaks out of the blue."""
         a, rng = self.a, self.rng
-        up = self.down_until < 0
+        up = np.isinf(self.down_until)
         ageing = 1 + a.ageing_by_year_3 * np.minimum(self.age_days / (3 * YEAR_DAYS), 1.5)
-        since_service = np.clip((day - self.serviced_day) / 120, 0, 1)
+        since_service = np.clip((day - self.serviced_day) / a.benefit_lasts_days, 0, 1)
         factor = ageing * (1 - a.service_benefit * (1 - since_service))
         hazard = self.rate * (factor * STEP_DAYS)[:, None]
 
@@ -188,7 +215,8 @@ class _World:
         a, rng, n = self.a, self.rng, self.n
         at = day + moment
         # A failure of this very step is seen only by readings after its onset.
-        down = (self.down_until >= 0) & (at >= np.where(np.isfinite(self._failed_now), self._failed_now, 0))
+        began = np.where(np.isfinite(self._failed_now), self._failed_now, -np.inf)
+        down = np.isfinite(self.down_until) & (at >= began) & (at < self.down_until)
         wear = np.minimum(self.trouble, 1.0)
         trouble = wear**1.5  # heat grows with wear, the other signs come later
         worst = trouble.max(axis=1)
@@ -292,6 +320,49 @@ class _World:
             word = facts.NOISE_CODES[int(rng.integers(len(facts.NOISE_CODES)))]
             mask[index] |= 1 << _CODE_INDEX[word]
         return np.where(self.has_codes, mask, -1)
+
+    def visit(self, who: Ints, day: float) -> None:
+        """Planned work on some chargers, beside what is due by itself."""
+        self._serve(who, day)
+
+    def in_service(self) -> Bools:
+        up: Bools = np.isinf(self.down_until)
+        return up
+
+    def counts(self) -> tuple[Floats, Floats]:
+        """Failures and planned visits of each charger so far."""
+        failed = [note["charger"].to_numpy() for note in self.failed]
+        planned = [note.loc[note["kind"] == "preventive", "charger"].to_numpy() for note in self.serviced]
+
+        def total(parts: list[Ints]) -> Floats:
+            counted = np.bincount(np.concatenate([np.empty(0, np.int64), *parts]), minlength=self.n)
+            return counted.astype(np.float64)
+
+        return total(failed), total(planned)
+
+    def columns(self, spec: FeatureSpec, steps: int) -> tuple[Columns, Ints]:
+        """The newest `steps` readings of each charger as columns, and the row of each one's last."""
+        seen = self.seen[-steps:]
+
+        def column(name: str) -> Floats:
+            return np.stack([one[name] for one in seen], axis=1).astype(np.float64).reshape(-1)
+
+        masks, inverse = np.unique(column("codes").astype(np.int64), return_inverse=True)
+        lists = [None if mask < 0 else _words(int(mask)).split(";") if mask else [] for mask in masks]
+        codes = np.array([count_codes(words, spec.code_columns) for words in lists])[inverse]
+        count = len(seen)
+        return Columns(
+            charger=np.repeat(np.arange(self.n), count),
+            time_s=to_millisecond(START_S + column("at") * 86_400),
+            status=column("status").astype(np.int64),
+            energy_kwh=np.round(column("energy"), 2),
+            power_kw=np.round(column("power"), 2),
+            temperature_c=np.round(column("temperature"), 1),
+            uptime_h=np.round(column("uptime"), 1),
+            sessions=column("sessions"),
+            serviced_s=to_millisecond(START_S + column("serviced") * 86_400),
+            codes=codes,
+        ), np.arange(1, self.n + 1) * count - 1
 
     def fleet(self) -> Fleet:
         steps = len(self.seen)

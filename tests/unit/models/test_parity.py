@@ -9,9 +9,12 @@ from sklearn.ensemble import (  # type: ignore[import-untyped]
     IsolationForest,
 )
 
-from models import export
+from models import export, registry
+from models.calibration import logit
 from models.features import Frame
 from models.onnx_session import Session
+from models.scorer import failure_model
+from tests.unit.models.conftest import VERSIONS
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +69,15 @@ def test_contributions_add_up(frame: Frame, fitted: list[HistGradientBoostingCla
     total = trees.contributions(frame).sum(axis=1) + trees.mean()
     assert np.abs(total - fitted[1].decision_function(frame)).max() <= 1e-9
     assert trees.mean() == pytest.approx(fitted[1].decision_function(frame).mean(), abs=0.02)
+
+
+def test_a_verdicts_reasons_add_up_to_its_risk() -> None:
+    version = registry.load(VERSIONS, "failure", registry.active_version(VERSIONS, "failure"))
+    model = failure_model(version)
+    rng = np.random.default_rng(3)
+    rows = rng.normal(20, 30, (400, len(model.spec.names))).astype(np.float32)
+    rows[rng.random(rows.shape) < 0.3] = np.nan
+    rows[:200, model.spec.first_past :] = np.nan
+    probability = model.probabilities(rows)[:, -1]
+    credit, base = model.contributions(rows, probability)
+    np.testing.assert_allclose(credit.sum(axis=1), logit(probability) - logit(base), atol=1e-9)
