@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from models.codes import FAMILIES, UNSAFE_TO_RESET, family
@@ -23,6 +24,17 @@ WEEK_30D: Final = 0.5
 # Internal temperature above which power must not be put back remotely (FLEET_FACTS "Thermal": connectors
 # derate or stop above about 90 °C; modules derate from 75 °C).
 TOO_HOT_TO_RESET_C: Final = 75.0
+
+# Words of vendors' codes, also in German and French, that stand for leakage, over-current, heat or worse.
+_DANGER: Final = re.compile(
+    r"""gfi|gfci|rcd|rcm|rdc|residual|leak|earth|erd(schluss|fehler)|fehlerstrom|isolation|insulation|fuite
+    |(^|[^a-z])(pe|oc|ocp|oct|scp|otp|oht)([^a-z]|$)
+    |(high|over|excess|too|max)\w*[\s_-]*current|current\w*[\s_-]*(high|over|excess|too|limit|max)
+    |ueber\w*strom|über\w*strom|surintensit|short|kurz\w*schlu|court[\s_-]*circuit
+    |hot|heat|temp|therm|hitze|chaleur|fire|feuer|brand|feu([^a-z]|$)|smoke|rauch|fum[eé]e|burn|arc([^a-z]|$)
+    |emergency|e[\s_-]?stop|not[\s_-]?(halt|aus)|flood|water|wasser|tilt""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 _PARTS: Final = {
     "ground": "the residual-current device, insulation and cable",
@@ -53,9 +65,17 @@ def code_families(reading: Reading) -> list[str]:
 
 
 def unsafe_to_reset(reading: Reading) -> bool:
-    """Ground fault, over-current or over-temperature, by code or by measured temperature."""
+    """Ground fault, over-current or over-temperature, by code or by measured temperature.
+
+    Wider than the families that models learn from: a vendor's word that only may mean such a fault is
+    enough to send a person instead of putting the power back.
+    """
     too_hot = reading.temperature is not None and reading.temperature >= TOO_HOT_TO_RESET_C
-    return too_hot or any(name in UNSAFE_TO_RESET for name in code_families(reading))
+    return (
+        too_hot
+        or any(name in UNSAFE_TO_RESET for name in code_families(reading))
+        or any(_DANGER.search(code) for code in reading.error_codes or ())
+    )
 
 
 def steps(reading: Reading, urgency: Action) -> list[str]:

@@ -21,7 +21,8 @@ from models.maintenance import Prices, expected_costs
 from models.simulate import STEP_DAYS, World
 
 NEVER_DAYS: Final = 1e9
-MIN_GAP_DAYS: Final = 14.0  # no second visit by the schedule so soon after any other
+# No second visit by the schedule so soon after any other: the past still holds the old signs.
+MIN_GAP_DAYS: Final = 30.0
 RECORDED_STEPS: Final = 64  # what a server keeps: 60 entries of 12 hours
 
 

@@ -30,6 +30,8 @@ KINDS: Final[tuple[Kind, ...]] = ("failure", "maintenance", "anomaly")
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 MAX_ERROR_CODES: Final = 128
 MAX_MOMENT_CHARS: Final = 64
+# Before that no charger reported anything; it also keeps years below 1000 out, which nothing prints alike.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
 MAX_ERROR_CODE_CHARS: Final = 128
 
@@ -185,8 +187,8 @@ class Moment(fields.Field[datetime]):
     """An ISO 8601 string (no offset means UTC) or, with `epoch`, a number of seconds since 1970."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own protocol
-        "invalid": "Not an ISO 8601 date and time.",
-        "invalid_or_epoch": "Not an ISO 8601 date and time, nor a number of seconds since 1970.",
+        "invalid": "Not an ISO 8601 date and time since 1970.",
+        "invalid_or_epoch": "Not an ISO 8601 date and time since 1970, nor a number of seconds since then.",
     }
 
     def __init__(self, *, epoch: bool = False, **kwargs: Any) -> None:
@@ -199,8 +201,11 @@ class Moment(fields.Field[datetime]):
                 # Python takes any character between date and time; ISO 8601 has T (RFC 3339 also a blank).
                 if len(value) > MAX_MOMENT_CHARS or (len(value) > len("2026-01-31") and not _HAS_T(value)):
                     raise ValueError(value[:MAX_MOMENT_CHARS])
-                moment = datetime.fromisoformat(value)
-                return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+                moment = datetime.fromisoformat(value.upper())  # RFC 3339 allows t and z
+                moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+                if moment < EARLIEST:
+                    raise ValueError(value)
+                return moment
             if self.epoch and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
                 return datetime.fromtimestamp(value, UTC)
         except (ValueError, OverflowError, OSError):
@@ -269,7 +274,7 @@ class ReadingSchema(Schema):
         metadata={
             "description": "ISO 8601.",
             "example": "2026-05-02T09:00:00Z",
-            "type": ["string", "null"],
+            "type": "string",
             "format": "date-time",
         },
     )
@@ -281,7 +286,7 @@ class ReadingSchema(Schema):
             "description": "When the reading was taken: ISO 8601 or epoch seconds. Default: now. "
             "More than 5 minutes ahead of the service's clock is an error.",
             "example": "2026-11-20T08:30:00Z",
-            "type": ["string", "number", "null"],
+            "type": ["string", "number"],
             "format": "date-time",
             "minimum": 0,
         },
@@ -328,14 +333,17 @@ def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
     except ValidationError as error:
         raise InvalidReading(field_errors(error.messages, pointer)) from None
     stated: datetime | None = loaded["timestamp"]
-    if stated is not None and stated > now + FUTURE_TOLERANCE:
-        detail = "Lies more than 5 minutes in the future of the service's clock."
-        raise InvalidReading([FieldError(f"{pointer}/timestamp", detail, "future")])
-    try:
-        orjson.dumps(loaded["metadata"])
-    except orjson.JSONEncodeError:  # only decode_json's second way lets such a thing through
-        detail = "Holds a number that is too large."
-        raise InvalidReading([FieldError(f"{pointer}/metadata", detail, "range")]) from None
+    for name in ("timestamp", "last_maintenance"):
+        if loaded[name] is not None and loaded[name] > now + FUTURE_TOLERANCE:
+            detail = "Lies more than 5 minutes in the future of the service's clock."
+            raise InvalidReading([FieldError(f"{pointer}/{name}", detail, "future")])
+    if loaded["metadata"]:
+        try:
+            json.dumps(loaded["metadata"], allow_nan=False)
+            orjson.dumps(loaded["metadata"])
+        except (ValueError, TypeError, RecursionError):
+            detail = "Cannot be carried: NaN, infinity, a number that is too large, or too deep."
+            raise InvalidReading([FieldError(f"{pointer}/metadata", detail, "range")]) from None
     codes: list[str] | None = loaded["error_codes"]
     return Reading(
         charger_id=loaded["charger_id"],
