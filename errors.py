@@ -39,7 +39,7 @@ class InvalidReading(ServiceError):
 
     def __init__(self, errors: list[FieldError]) -> None:
         self.errors = errors
-        super().__init__("; ".join(f"{e.pointer or '/'}: {e.detail}" for e in errors))
+        super().__init__("; ".join(f"{e.pointer or 'body'}: {e.detail}" for e in errors))
 
 
 class MalformedBody(ServiceError):

@@ -22,7 +22,10 @@ from celeryconfig import worker_config
 from errors import ScoringFailed
 from settings import load_or_exit
 from tasks.connection import refuse_eviction
+from tasks.names import Queues
+from tasks.recovery import Recovery
 from tasks.runtime import Runtime
+from tasks.sender import Sender
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,8 @@ def _start(**_: Any) -> None:
     """In each child, after the fork: models are loaded and warmed before the first task."""
     global _runtime
     _runtime = Runtime(settings, _name, _queues)
+    if Queues.BATCH in _queues:
+        _runtime.every_beat(Recovery(Sender(settings), _runtime.redis, _runtime.jobs).look)
 
 
 @worker_process_shutdown.connect

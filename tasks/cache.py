@@ -28,12 +28,18 @@ log = logging.getLogger(__name__)
 VERSIONS_KEY: Final = "ml:models:versions"
 BREAK_S: Final = 1.0
 
-# Newest reading wins. Times are RFC 3339 in UTC with three decimals: as strings they compare like times.
+# Newest reading wins; what another client left there without a fingerprint, or of another type, is replaced.
+# Times are RFC 3339 in UTC with three decimals: as strings they compare like times.
 _PUT = """
-local held = redis.call('GET', KEYS[1])
-if held then
-  local at = string.match(held, '"reading_timestamp":"([^"]+)"')
-  if at and at > ARGV[1] then return 0 end
+local held = redis.pcall('GET', KEYS[1])
+if type(held) == 'string' then
+  local read, verdict = pcall(cjson.decode, held)
+  if read and type(verdict) == 'table' and type(verdict.fingerprint) == 'string' then
+    local at = verdict.reading_timestamp
+    if type(at) == 'string' and string.match(at, '^%d%d%d%d%-%d%d%-%d%dT.*Z$') and at > ARGV[1] then
+      return 0
+    end
+  end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from redis import RedisError
 
 import metrics
 from errors import InvalidReading, ScoringFailed, ServiceError
@@ -18,6 +20,8 @@ from tasks.messages import check_version
 from tasks.names import TaskNames
 from tasks.runtime import Runtime
 from tasks.scoring import dress, score_kind
+
+log = logging.getLogger(__name__)
 
 
 @app.task(name=TaskNames.SCORE_CHUNK, ignore_result=True, acks_late=True, reject_on_worker_lost=True)
@@ -37,13 +41,29 @@ def score_chunk(raw: dict[str, Any]) -> None:
         results = [_row_error(first_row + i, row, lost) for i, row in enumerate(rows)]
         failed = len(rows)
     else:
-        results, failed = _score_rows(runtime, job, rows, first_row)
+        results, failed = _score_all(runtime, job, rows, first_row)
     counted = runtime.jobs.finish_chunk(job_id, chunk, results, failed=failed, now=time.time())
     if counted is not Counted.NOT:
         metrics.JOB_ROWS.labels(result="failed").inc(failed)
         metrics.JOB_ROWS.labels(result="scored").inc(len(rows) - failed)
     if counted is Counted.LAST:
         metrics.JOBS.labels(status="ended").inc()
+
+
+def _score_all(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int) -> tuple[list[bytes], int]:
+    """`_score_rows`, and each row alone if that fails. Raises `RedisError`: others then do the chunk."""
+    try:
+        return _score_rows(runtime, job, rows, first_row)
+    except RedisError:
+        raise
+    except Exception:
+        if len(rows) > 1:
+            log.exception("chunk of job %s failed; scoring each row alone", job.job_id)
+            parts = [_score_all(runtime, job, [row], first_row + i) for i, row in enumerate(rows)]
+            return [result for results, _ in parts for result in results], sum(failed for _, failed in parts)
+        log.exception("row %d of job %s cannot be scored", first_row, job.job_id)
+        failure = ScoringFailed("This row could not be scored.")
+        return [_row_error(first_row, rows[0], failure)], 1
 
 
 def _score_rows(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int) -> tuple[list[bytes], int]:

@@ -15,7 +15,7 @@ import orjson
 from redis import Redis
 from redis.client import Pipeline
 
-from models.features import MAX_AGE_S, SLOT_S
+from models.past import MAX_AGE_S, SLOT_S
 from models.reading import Reading
 from tasks.names import tenant_prefix
 

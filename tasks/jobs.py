@@ -27,6 +27,8 @@ JobKind = Kind | Literal["all"]
 JOB_KINDS: Final[tuple[JobKind, ...]] = (*KINDS, "all")
 STATUSES: Final = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+# Ids of jobs that have not ended, for those who look after them.
+OPEN_KEY: Final = "ml:jobs:open"
 # A chunk whose worker dies this often is the cause of it.
 MAX_ATTEMPTS: Final = 3
 
@@ -36,6 +38,7 @@ local status = redis.call('HGET', KEYS[1], 'status')
 if not status or status == 'CANCELLED' then return 0 end
 if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 then return 0 end
 if status == 'PENDING' then redis.call('HSET', KEYS[1], 'status', 'RUNNING', 'started_at', ARGV[2]) end
+redis.call('HSET', KEYS[1], 'touched_at', ARGV[2])
 return redis.call('HINCRBY', KEYS[1], 'attempts:' .. ARGV[1], 1)
 """
 
@@ -47,12 +50,14 @@ if redis.call('SADD', KEYS[2], ARGV[1]) == 0 then return 0 end
 redis.call('EXPIRE', KEYS[2], ARGV[6])
 redis.call('SET', KEYS[3], ARGV[2], 'EX', ARGV[6])
 redis.call('DEL', KEYS[4])
+redis.call('HSET', KEYS[1], 'touched_at', ARGV[5])
 local done = redis.call('HINCRBY', KEYS[1], 'done', ARGV[3])
 local failed = redis.call('HINCRBY', KEYS[1], 'failed', ARGV[4])
 local total = tonumber(redis.call('HGET', KEYS[1], 'total'))
 if done >= total then
   redis.call('HSET', KEYS[1], 'finished_at', ARGV[5],
              'status', failed >= total and 'FAILED' or 'SUCCEEDED')
+  redis.call('SREM', KEYS[5], ARGV[7])
   return 2
 end
 return 1
@@ -172,7 +177,9 @@ class JobStore:
             "failed": 0,
             "chunk_rows": self._chunk_rows,
             "created_at": now,
+            "touched_at": now,
         }
+        pipeline.sadd(OPEN_KEY, job.job_id)
         pipeline.hset(_job_key(job.job_id), mapping=cast(dict[Any, Any], fields))
         pipeline.expire(_job_key(job.job_id), self._retention_s)
         pipeline.zadd(_index_key(tenant), {job.job_id: now})
@@ -251,6 +258,27 @@ class JobStore:
             start += len(lines)
         return found
 
+    def abandoned(self, *, untouched_since: float) -> list[tuple[str, list[int]]]:
+        """Open jobs that no worker has touched since then, each with the chunks that are not done.
+
+        Jobs that were cancelled or have expired are taken off the list of open ones on the way.
+        """
+        found = []
+        for raw in cast(set[bytes], self._redis.smembers(OPEN_KEY)):
+            job_id = raw.decode()
+            job = self.find(job_id)
+            if job is None or job.ended:
+                self._redis.srem(OPEN_KEY, job_id)
+                continue
+            touched = cast(bytes | None, self._redis.hget(_job_key(job_id), "touched_at"))
+            if float(touched or 0) <= untouched_since:
+                done = {int(chunk) for chunk in cast(set[bytes], self._redis.smembers(_done_key(job_id)))}
+                found.append((job_id, [n for n in range(_chunk_count(job)) if n not in done]))
+        return found
+
+    def touch(self, job_id: str, now: float) -> None:
+        self._redis.hset(_job_key(job_id), "touched_at", now)
+
     def begin_chunk(self, job_id: str, chunk: int, now: float) -> int:
         """Which attempt at this chunk begins now; 0 when it is done, cancelled or forgotten."""
         return cast(int, self._begin(keys=[_job_key(job_id), _done_key(job_id)], args=[chunk, now]))
@@ -269,8 +297,9 @@ class JobStore:
                 _done_key(job_id),
                 _result_key(job_id, chunk),
                 _input_key(job_id, chunk),
+                OPEN_KEY,
             ],
-            args=[chunk, b"\n".join(results), len(results), failed, now, self._retention_s],
+            args=[chunk, b"\n".join(results), len(results), failed, now, self._retention_s, job_id],
         )
         return Counted(counted)
 

@@ -26,8 +26,8 @@ REPLY_TTL_S: Final = 30
 @task_failure.connect
 def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None = None, **_: Any) -> None:
     """Answer a single prediction's task as lost. Runs in the parent, or in the child that raised."""
-    if sender.name != TaskNames.SCORE or not args or args[0].get("door") != "rest":
-        return  # the stream finds its lost tasks itself, with more patience
+    if sender.name != TaskNames.SCORE or not args:
+        return
     message = args[0]
     lost = Answer(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
     redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork

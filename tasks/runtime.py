@@ -6,13 +6,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from redis import RedisError
 
-from errors import ScoringFailed, ServiceError
+from errors import BrokerUnavailable, ScoringFailed, ServiceError
 from models import registry
 from models.scorer import Scorer
 from settings import Settings
@@ -49,9 +49,14 @@ class Runtime:
         self._generation = 0
         self._looked_at = 0.0
         self._stopped = threading.Event()
+        self._chore: Callable[[], object] = lambda: None
         self._look()
         self._thread = threading.Thread(target=self._keep_current, name="runtime", daemon=True)
         self._thread.start()
+
+    def every_beat(self, chore: Callable[[], object]) -> None:
+        """Have `chore` called about once a second in the runtime's own thread. It must not block long."""
+        self._chore = chore
 
     @property
     def scorer(self) -> Scorer:
@@ -103,7 +108,8 @@ class Runtime:
                     workers.beat(self.redis, self._state())
                 if self._scorer is not None:
                     self.cache.announce_versions(self._scorer.versions)
-            except RedisError as error:
+                self._chore()
+            except (RedisError, BrokerUnavailable) as error:
                 log.debug("no heartbeat: %s", error)
             except Exception:
                 log.exception("heartbeat failed")

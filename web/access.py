@@ -67,9 +67,9 @@ def _roles(given: str | None, keys: list[tuple[bytes, frozenset[str]]]) -> froze
 
 
 def _role_needed(method: str, path: str) -> frozenset[str]:
-    """Whoever may ask for predictions may also read what came of it."""
+    """Whoever may ask for predictions, or administer, may also read what came of it."""
     if method in ("GET", "HEAD", "OPTIONS"):
-        return frozenset({"read", "predict"})
+        return frozenset({"read", "predict", "admin"})
     if ADMIN_PATHS.fullmatch(path):
         return frozenset({"admin"})
     return frozenset({"predict"})

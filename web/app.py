@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
+from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 
@@ -29,7 +31,9 @@ def create_app(settings: Settings) -> Flask:
         # Flask's own limit; views of single predictions lower it.
         MAX_CONTENT_LENGTH=settings.max_batch_bytes,
     )
-    app.url_map.strict_slashes = False  # /docs answers without a redirect
+    # No redirects, whose bodies are HTML: /docs answers itself, and // is not found.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
     app.extensions[EXTENSION] = Services(settings)
     _measure(app)
     access.register(app, settings)
@@ -55,10 +59,26 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
+class _NoSessions(SessionInterface):
+    """The API keeps nothing between requests; Flask's signed cookies cost each of them all the same."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+
 class _Application(Flask):
+    session_interface = _NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Every view and hook here is synchronous; Flask would look anew, 17 times for each request."""
+        return func
+
     def make_default_options_response(self) -> Response:
         """`Allow` of the very route: `/predictions/failure` takes POST, though a charger may be called so."""
         response = super().make_default_options_response()
+        del response.headers["Content-Type"]  # there is no body
         rule = request.url_rule
         if rule is not None and rule.methods is not None:
             response.allow.clear()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import g, request
-from werkzeug.exceptions import UnsupportedMediaType
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from errors import FieldError, InvalidReading
 from models.reading import Reading, decode_json, parse_reading
@@ -18,7 +18,10 @@ def json_body(limit_bytes: int) -> Any:
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("Send Content-Type: application/json.")
     request.max_content_length = limit_bytes
-    return decode_json(request.get_data(cache=False))
+    raw = request.get_data(cache=False)
+    if request.content_length is None and len(raw) >= limit_bytes:
+        raise RequestEntityTooLarge  # a chunked body is cut at the limit
+    return decode_json(raw)
 
 
 def prediction_request() -> Reading:
@@ -44,7 +47,6 @@ def prediction_request() -> Reading:
         found.append(FieldError("/charger_id", "Must be equal to /metrics/charger_id.", "mismatch"))
     if found or reading is None:
         raise InvalidReading(found)
-    g.charger_id = reading.charger_id
     return reading
 
 

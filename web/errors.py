@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from flask import Flask, Response, g, request
 from redis import RedisError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized
 
 import errors
 from models.reading import field_errors
@@ -81,8 +81,8 @@ def from_service_error(error: errors.ServiceError) -> Response:
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    if isinstance(error, errors.PredictionTimeout) and "charger_id" in g:
-        headers["Location"] = f"/api/v1/predictions/{g.charger_id}"
+    if isinstance(error, errors.PredictionTimeout) and "retry_location" in g:
+        headers["Location"] = g.retry_location
     if isinstance(error, errors.InvalidReading):
         return problem(
             status, error.code, _summary(error.errors), headers=headers, field_problems=error.errors
@@ -109,6 +109,8 @@ def _from_http_exception(error: HTTPException) -> Response:
     if messages:
         found = field_errors(messages)
         return problem(status, "invalid_parameter", _summary(found), headers=headers, field_problems=found)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
     if isinstance(error, RequestEntityTooLarge):
         error.description = f"The body is larger than {request.max_content_length} bytes."
     detail = error.description or HTTPStatus(status).description

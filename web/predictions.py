@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from flask import Response, g
 from flask.views import MethodView
 from flask_smorest import Blueprint
@@ -22,7 +24,10 @@ blueprint = Blueprint(
 
 
 def _predict(kind: Kind) -> Response:
-    body = services().gate.predict(kind, prediction_request(), g.tenant)
+    reading = prediction_request()
+    if kind == "failure":
+        g.retry_location = f"{blueprint.url_prefix}/{quote(reading.charger_id)}"  # for 504, web/errors.py
+    body = services().gate.predict(kind, reading, g.tenant)
     return Response(body, content_type="application/json")
 
 

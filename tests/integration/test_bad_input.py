@@ -47,6 +47,9 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
         ({"last_maintenance": "yesterday"}, "/metrics/last_maintenance"),
         ({"timestamp": "noon"}, "/metrics/timestamp"),
         ({"timestamp": True}, "/metrics/timestamp"),
+        ({"timestamp": "0001-01-01T00:00:00Z"}, "/metrics/timestamp"),
+        ({"timestamp": -1}, "/metrics/timestamp"),
+        ({"last_maintenance": "2999-01-01"}, "/metrics/last_maintenance"),
         ({"timestamp": IN_TEN_MINUTES}, "/metrics/timestamp"),
         ({"metadata": [1]}, "/metrics/metadata"),
     ],
@@ -96,6 +99,11 @@ def test_a_body_that_is_too_large_is_413(client: httpx.Client) -> None:
     assert_problem(client.post(FAILURE, content=body, headers=JSON), 413, "too_large")
 
 
+def test_a_chunked_body_that_is_too_large_is_413(client: httpx.Client) -> None:
+    chunks = (b"[" + b" " * 65_536 for _ in range(32))
+    assert_problem(client.post(FAILURE, content=chunks, headers=JSON), 413, "too_large")
+
+
 def test_another_content_type_is_415(client: httpx.Client) -> None:
     plain = client.post(FAILURE, content=b"{}", headers={"Content-Type": "text/plain"})
     assert_problem(plain, 415, "unsupported_media_type")
@@ -125,6 +133,7 @@ def test_unknown_things_are_404_and_other_methods_405(client: httpx.Client) -> N
     assert_problem(client.get("/api/v1/predictions/never-seen"), 404, "unknown_charger")
     assert_problem(client.get("/api/v1/jobs/never-seen"), 404, "unknown_job")
     assert_problem(client.get("/api/v1/chargers/never-seen/history"), 404, "unknown_charger")
+    assert_problem(client.get("/api/v1//jobs"), 404, "not_found")
     not_allowed = client.patch("/api/v1/jobs")
     assert_problem(not_allowed, 405, "method_not_allowed")
     assert "GET" in not_allowed.headers["Allow"]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from models.features import SLOT_S
+from models.past import SLOT_S
 from models.reading import Reading
 from tasks.history import SLOTS, RecentHistory
 from tests.readings import metrics, new_charger_id, request

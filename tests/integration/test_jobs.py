@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
-from tests.processes import wait_until
+from settings import Settings
+from tasks.jobs import JobStore
+from tests.processes import environment, wait_until
 from tests.readings import metrics, request
+from tests.services import RunningServer
 
 BATCH = "/api/v1/predictions/batch"
+
+
+def settings_for(redis_url: str) -> Settings:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(redis_url).items():
+            patch.setenv(name, value)
+        return Settings.from_env(dotenv=None)
 
 
 def submit(client: httpx.Client, rows: list[Any], query: str = "", **headers: str) -> dict[str, Any]:
@@ -150,3 +162,18 @@ def test_a_batch_without_readings_is_422(client: httpx.Client, body: Any) -> Non
 def test_an_unknown_kind_is_422(client: httpx.Client) -> None:
     answer = client.post(f"{BATCH}?kind=luck", json={"chargers": [metrics()]})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/kind")
+
+
+def test_a_job_whose_tasks_are_lost_is_taken_up_again(client: httpx.Client, redis: RunningServer) -> None:
+    with Redis.from_url(redis.url) as store:
+        lost = JobStore(settings_for(redis.url), store).create(
+            [metrics() for _ in range(3)], kind="failure", tenant=None, store=False, now=time.time() - 1000
+        )[0]  # recorded, but no task was ever sent
+    ended = finish(client, lost.job_id)
+    assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 0)
+
+
+def test_what_no_calendar_has_fails_its_row_alone(client: httpx.Client) -> None:
+    rows = [metrics(), metrics(timestamp="0001-01-01T00:00:00Z"), metrics(last_maintenance="2999-01-01")]
+    ended = finish(client, submit(client, rows)["job_id"])
+    assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 2)

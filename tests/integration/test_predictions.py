@@ -139,6 +139,23 @@ def test_the_cached_value_is_the_body_itself_under_the_contracts_key(
     assert ask(client, body)["cached"] is False
 
 
+def test_what_another_client_left_under_the_key_never_blocks_it(
+    client: httpx.Client, redis: RunningServer
+) -> None:
+    charger = new_charger_id()
+    key = f"ml:prediction:failure:{charger}"
+    with Redis.from_url(redis.url) as store:
+        for foreign in (b'{"reading_timestamp":"2999-01-01T00:00:00.000Z"}', b"zzzz", b"[1]", b"\xff"):
+            store.set(key, foreign)
+            body = request(charger)
+            ask(client, body)
+            assert ask(client, body)["cached"] is True
+            store.delete(key)
+        store.lpush(key, "a list")
+        ask(client, request(charger))
+        assert client.get(f"{PREDICTIONS}/{charger}").status_code == 200
+
+
 def test_the_newest_cached_prediction_can_be_read_and_deleted(client: httpx.Client) -> None:
     verdict = ask(client, request())
     path = f"{PREDICTIONS}/{verdict['charger_id']}"
