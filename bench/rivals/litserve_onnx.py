@@ -2,20 +2,21 @@
 """LitServe with batches of 32 and two worker processes."""
 
 import os
+from datetime import UTC, datetime
 
 import litserve
-from starlette.requests import Request
 from starlette.responses import Response
 
 from bench.rivals.answer import Answerer
+from models.reading import parse_reading
 
 
 class Api(litserve.LitAPI):
     def setup(self, device):
         self.answerer = Answerer()
 
-    async def decode_request(self, request: Request):
-        return self.answerer.reading(await request.body())
+    def decode_request(self, request):
+        return parse_reading(request["metrics"], now=datetime.now(UTC), pointer="/metrics")
 
     def batch(self, readings):
         return readings
