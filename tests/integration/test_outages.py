@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -140,15 +141,18 @@ def test_no_worker_is_answered_504_at_the_deadline_and_leaves_no_queue_behind(
 
 
 def test_a_worker_process_that_is_killed_is_replaced(caller: httpx.Client, worker: Process) -> None:
-    held = caller.get("/api/v1/models").json()["models"][0]["workers"]
-    child = int(held[0].rsplit(":", 1)[1])
-    assert child != worker.process.pid
-    signal_process(child)
+    def child() -> int:
+        """The pid of the process that holds the models, by its own word."""
+        held = caller.get("/api/v1/models").json()["models"]
+        return int(held[0]["workers"][-1].rsplit(":", 1)[1]) if held else 0
+
+    wait_until(lambda: alive(child()), what="a worker process that has not been replaced before")
+    killed = child()
+    assert killed != worker.process.pid
+    os.kill(killed, signal.SIGKILL)
     assert_recovers(caller, worker)
-    wait_until(
-        lambda: held != caller.get("/api/v1/models").json()["models"][0]["workers"], what="a new process"
-    )
+    wait_until(lambda: child() not in (0, killed), what="a new process")
 
 
-def signal_process(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def alive(pid: int) -> bool:
+    return pid > 0 and Path(f"/proc/{pid}").exists()
