@@ -25,6 +25,7 @@ ROOT: Final = Path(__file__).resolve().parent
 ROLES: Final = ("predict", "read", "admin")
 EXAMPLE_KEYS: Final = frozenset({"change-me", "changeme", "secret", "test", "dev-key", "example"})
 MIN_PRODUCTION_KEY_CHARS: Final = 16
+UNSTATED: Final = None  # the default follows from other settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Settings:
     kafka_topic_alert_state: str
     kafka_topic_partitions: int
     kafka_transactions: bool
+    kafka_transactions_required: bool
     kafka_session_timeout_s: float
     kafka_max_poll_records: int
     kafka_score_timeout_s: float
@@ -173,6 +175,7 @@ def _read(env: _CollectingEnv) -> Settings:
     alert_threshold = (
         env.float("ML_ALERT_THRESHOLD", 0.7, validate=_SHARE) or 0.0
     )  # None when it is no number
+    transactions = env.bool("KAFKA_TRANSACTIONS", UNSTATED)
     raw: dict[str, Any] = {
         "environment": env.str(
             "ENVIRONMENT",
@@ -235,7 +238,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_topic_alert_state": env.str("KAFKA_TOPIC_ALERT_STATE", "ml.alert_state"),
         "kafka_topic_partitions": env.int("KAFKA_TOPIC_PARTITIONS", 6, validate=_COUNT),
         # The embedded broker takes transactions and does not isolate them.
-        "kafka_transactions": env.bool("KAFKA_TRANSACTIONS", bool(kafka_servers)),
+        "kafka_transactions": transactions if transactions is not None else bool(kafka_servers),
+        # Said aloud, a broker that cannot is refused; by default, delivery is then at least once.
+        "kafka_transactions_required": bool(transactions),
         "kafka_session_timeout_s": env.float("KAFKA_SESSION_TIMEOUT", 12.0, validate=_positive("seconds")),
         "kafka_max_poll_records": env.int("KAFKA_MAX_POLL_RECORDS", 500, validate=_COUNT),
         "kafka_score_timeout_s": env.float("KAFKA_SCORE_TIMEOUT", 30.0, validate=_positive("seconds")),

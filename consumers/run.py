@@ -58,6 +58,11 @@ class Service:
             while not stopping.is_set():
                 try:
                     self._live(stopping)
+                except TransactionsNotIsolated as error:
+                    if self._settings.kafka_transactions_required:
+                        raise
+                    log.warning("%s Going on without transactions.", error)
+                    self._give_up_transactions()
                 except (KafkaUnavailable, KafkaError) as error:
                     log.debug("Kafka: %r", error)
                     self._pulse.say(Status("disconnected", self._reason(error)))
@@ -69,7 +74,7 @@ class Service:
             log.critical("%s Ending the process, so that it starts afresh.", error)
             return 1
         except TransactionsNotIsolated as error:
-            log.critical("%s Set KAFKA_TRANSACTIONS=off for this broker.", error)
+            log.critical("%s KAFKA_TRANSACTIONS=on refuses this broker; off accepts it.", error)
             return 1
         finally:
             self._door.close()
@@ -77,6 +82,11 @@ class Service:
             if self._slot is not None:
                 self._slot.release()
         return 0
+
+    def _give_up_transactions(self) -> None:
+        if self._slot is not None:
+            self._slot.release()
+        self._slot = None
 
     def _live(self, stopping: threading.Event) -> None:
         """One life of the Kafka clients."""

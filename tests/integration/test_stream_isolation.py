@@ -1,0 +1,41 @@
+"""A broker that does not isolate transactions: used at least once by default, refused on demand.
+
+The embedded broker is one: it takes transactions, and shows readers what was aborted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.stream_bench import StreamBench
+from tests.processes import wait_until
+from tests.services import start_kafka, start_redis
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[StreamBench]:
+    with start_redis() as redis, start_kafka() as kafka:
+        bench = StreamBench(redis, kafka, tmp_path)
+        yield bench
+        for process in bench.processes:
+            process.stop()
+        bench.redis.close()
+
+
+def test_by_default_it_is_used_at_least_once_and_that_is_said(bench: StreamBench) -> None:
+    del bench.environment["KAFKA_TRANSACTIONS"]
+    consumer = bench.start_consumer()
+    wait_until(lambda: "delivery: at least once" in consumer.log(), what="the start", log=consumer.log)
+    assert "Going on without transactions" in consumer.log()
+    assert consumer.popen.poll() is None
+
+
+def test_where_transactions_are_demanded_it_is_refused(bench: StreamBench) -> None:
+    bench.environment["KAFKA_TRANSACTIONS"] = "on"
+    consumer = bench.start_consumer()
+    wait_until(lambda: consumer.popen.poll() is not None, what="the end", log=consumer.log)
+    assert consumer.popen.returncode == 1
+    assert "KAFKA_TRANSACTIONS=on refuses this broker" in consumer.log()
