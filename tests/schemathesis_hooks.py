@@ -1,24 +1,45 @@
-"""What JSON Schema cannot say about a reading, for Schemathesis: its bodies are bent to it here."""
+"""What JSON Schema cannot say about a body, for Schemathesis: its bodies are bent to it here."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import schemathesis
 
 PAST = "2026-01-01T00:00:00Z"
+PAST_S = 1_767_225_600
+MOMENTS = ("timestamp", "last_maintenance", "occurred_at")
 
 
 @schemathesis.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """The envelope's charger id is the reading's, and no reading is from the future or before year 1."""
-    if not isinstance(body, dict) or not isinstance(metrics := body.get("metrics"), dict):
+    """The envelope's charger id is the reading's, and no moment lies before 1970 or in the future."""
+    if not isinstance(body, dict):
         return body
-    if isinstance(metrics.get("charger_id"), str) and isinstance(body.get("charger_id"), str):
-        metrics["charger_id"] = body["charger_id"]
-    if isinstance(metrics.get("timestamp"), int | float) and not isinstance(metrics["timestamp"], bool):
-        metrics["timestamp"] = min(metrics["timestamp"], 1.7e9)
-    for name in ("timestamp", "last_maintenance"):
-        if isinstance(metrics.get(name), str):
-            metrics[name] = PAST
+    metrics = body.get("metrics")
+    if isinstance(metrics, dict):
+        if isinstance(metrics.get("charger_id"), str) and isinstance(body.get("charger_id"), str):
+            metrics["charger_id"] = body["charger_id"]
+        bend_moments(metrics)
+    bend_moments(body)
     return body
+
+
+def bend_moments(fields: dict[str, Any]) -> None:
+    """Only what is a moment is changed: what is none must stay wrong, for it has to be refused."""
+    for name in MOMENTS:
+        value = fields.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > PAST_S:
+            fields[name] = PAST_S
+        elif isinstance(value, str) and is_moment(value):
+            fields[name] = PAST
+
+
+def is_moment(text: str) -> bool:
+    """An RFC 3339 date and time; a leap second, which Python has none of, counts too."""
+    try:
+        datetime.fromisoformat(text.upper().replace(":60", ":59"))
+    except ValueError:
+        return False
+    return "T" in text.upper()
