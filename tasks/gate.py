@@ -39,8 +39,8 @@ MAX_BATCH: Final = 64
 MAX_FLIGHTS: Final = 2
 # The share of the deadline that a task may take before its process is killed, and after which one that is
 # neither answered nor on the queue counts as lost: both leave time for a second sending.
-KILLED_AFTER: Final = 0.5
-LOST_AFTER: Final = 0.55
+KILLED_AFTER: Final = 0.34
+LOST_AFTER: Final = 0.42
 # A second sending needs this long to be of use to anybody.
 WORTH_SENDING_S: Final = 0.1
 # After a task went unanswered its queue is swept for this long: it may expire a moment later than its flight.
