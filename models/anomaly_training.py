@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from sklearn.ensemble import IsolationForest  # type: ignore[import-untyped]
+from sklearn.ensemble import IsolationForest
 
 from models import anomaly, export
 from models.columns import Floats

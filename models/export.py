@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from skl2onnx import to_onnx  # type: ignore[import-untyped]
-from sklearn.ensemble import (  # type: ignore[import-untyped]
+from skl2onnx import to_onnx
+from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     IsolationForest,
 )

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
-import skl2onnx  # type: ignore[import-untyped]
-import sklearn  # type: ignore[import-untyped]
+import onnxruntime
+import skl2onnx
+import sklearn
 
 from models.columns import Columns, Ints
 from models.failure import rfc3339

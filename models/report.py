@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from sklearn.metrics import precision_recall_curve  # type: ignore[import-untyped]
+from sklearn.metrics import precision_recall_curve
 
 from models import svg
 from models.evaluate import ALERT_SHARES, MODEL, Window, alerted

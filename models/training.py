@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models import calibration, export
 from models.columns import STATUS_INDEX, Floats

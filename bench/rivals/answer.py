@@ -52,7 +52,7 @@ class Answerer:
     def _use_scikit_learn(self) -> None:
         """Trees of the same number and size, never exported: what a row costs in scikit-learn itself."""
         import numpy as np
-        from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
+        from sklearn.ensemble import HistGradientBoostingClassifier
 
         failure = self.scorer._failure
         random = np.random.default_rng(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.ensemble import (  # type: ignore[import-untyped]
+from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     IsolationForest,
 )
