@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models import calibration
+from models import calibrating, calibration
 from models.columns import Floats
 from models.features import FeatureSpec, Frame
 from models.labels import UNKNOWN, Labels
@@ -34,7 +34,7 @@ def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]
     known = happened != UNKNOWN
     rows, truth = frame[known], happened[known].astype(np.float64)
     rate = (truth.sum() + 0.5) / (len(truth) + 1)
-    rule = calibration.fit(error_count(rows, spec), truth)
+    rule = calibrating.fit(error_count(rows, spec), truth)
     result: dict[str, Predict] = {
         "base rate": lambda other: np.full(len(other), rate),
         "error-count rule": lambda other: calibration.sigmoid(rule.log_odds(error_count(other, spec))),

@@ -43,8 +43,11 @@ def window(model: FailureModel, history: History, since_s: float, to_s: float, *
     """
     columns = history.columns
     truth = [labels(history, days, end_s=to_s) for days in HORIZON_DAYS]
-    inside = np.flatnonzero((columns.time_s >= since_s) & (columns.time_s <= to_s) & (truth[0] != UNKNOWN))
+    inside = np.flatnonzero((columns.time_s >= since_s) & (columns.time_s <= to_s))
+    # The day's last reading first, its future second: the last reading whose future is known would be, on the
+    # day of a failure, the one just before it, and failures would look more frequent than they are.
     rows = _last_of_day(columns.charger[inside], columns.time_s[inside], inside)
+    rows = rows[truth[0][rows] != UNKNOWN]
     if not len(rows):
         raise ValueError("no reading in the window has a known future")
     frame = compute(columns, model.spec, rows)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from errors import ServiceError
-from models.codes import FAMILIES
+from models.codes import FAMILIES, family
 from models.columns import NO_STATUS, STATUS_INDEX, Columns, Floats, Ints, count_codes, to_millisecond
 from models.features import FeatureSpec, vocabulary_of
 from models.reading import _STATUS_BY_SPELLING, BOUNDS, _plain
@@ -295,14 +295,14 @@ def _joined(value: Any) -> str:
 def _counters(
     table: _Table, columns: list[str], kept: Ints, spec: FeatureSpec | None
 ) -> tuple[FeatureSpec, Floats]:
-    """Columns of numbers: each counts the code of its own name."""
+    """Columns of numbers: each counts the code of its own name; where all are missing nothing is reported."""
     spec = spec or FeatureSpec(tuple(columns))
+    values = table.frame[columns].iloc[kept].to_numpy(dtype=np.float64, na_value=np.nan)
+    silent = np.isnan(values).all(axis=1)
     counts = np.zeros((len(kept), len(FAMILIES) + len(spec.vocabulary)))
-    from models.codes import family  # the family of each column's name
-
-    for name in columns:
-        values = np.nan_to_num(table.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[kept])
-        counts[:, family(name)] += values
+    for position, name in enumerate(columns):
+        counts[:, family(name)] += np.nan_to_num(values[:, position])
         if name in spec.code_columns:
-            counts[:, spec.code_columns[name]] += values
+            counts[:, spec.code_columns[name]] = values[:, position]
+    counts[silent] = np.nan
     return spec, counts

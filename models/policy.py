@@ -18,7 +18,7 @@ from models.columns import Floats, Ints
 from models.failure import HORIZON_DAYS, FailureModel
 from models.features import compute
 from models.maintenance import Prices, expected_costs
-from models.simulate import STEP_DAYS, World
+from models.world import STEP_DAYS, World
 
 NEVER_DAYS: Final = 1e9
 # No second visit by the schedule so soon after any other: the past still holds the old signs.

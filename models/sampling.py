@@ -38,10 +38,9 @@ class Rows:
     charger: Ints
     next_failure_s: Floats
 
-    @property
-    def failures(self) -> int:
-        """How many different failures these readings came before, within the longest horizon."""
-        ahead = self.labels[-1] == 1
+    def failures(self, column: int = -1) -> int:
+        """How many different failures these readings came before, within a horizon (the longest)."""
+        ahead = self.labels[column] == 1
         return len(np.unique(np.column_stack([self.charger[ahead], self.next_failure_s[ahead]]), axis=0))
 
     def take(self, which: Any) -> Rows:

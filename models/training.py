@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models import calibration, export
+from models import boosting, calibrating, calibration, export
 from models.columns import STATUS_INDEX, Floats
 from models.drift import Distribution
 from models.failure import (
@@ -26,22 +26,15 @@ from models.failure import (
     has_history,
     is_faulty,
 )
-from models.features import FeatureSpec, Frame
+from models.features import FeatureSpec
+from models.held_out import FEW_FAILURES, KINDS, HeldOut, by_charger, by_time
 from models.history import History
 from models.labels import DAY_S, UNKNOWN, days_to_failure, inside_recorded, labels
 from models.manifest import described, golden_frame, golden_of
 from models.metrics import ranking_metrics
-from models.sampling import Rows, bare_of, sample, split
+from models.sampling import Rows, bare_of, sample
 
 Progress = Callable[[str], None]
-TREES: Final = 160
-BOOSTING: Final[dict[str, Any]] = {"learning_rate": 0.06, "max_features": 0.3, "early_stopping": False}
-# More of these never means less risk, in any fleet; the rest is left to the data.
-RISING: Final = (
-    "temperature_c",
-    "codes",
-    *(f"codes_{name}" for name in ("ground", "current", "thermal", "voltage", "power_switch", "internal")),
-)
 
 
 def train_failure(history: History, *, seed: int = 0, progress: Progress = lambda _: None) -> tuple[Any, Any]:
@@ -51,38 +44,24 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
     truth = tuple(labels(history, days) for days in HORIZON_DAYS)
     progress("features")
     rows = sample(history, truth, rng)
-    older, newer = split(rows)
-    bare, newer_bare = bare_of(rows, history.spec), bare_of(newer, history.spec)
-    fitted: list[HistGradientBoostingClassifier] = []
-    trees: list[int] = []
-    for judged, parts in ((newer, older), (newer_bare, [bare_of(part, history.spec) for part in older])):
-        for column, name in enumerate(HORIZON_NAMES):
-            kind = "with history" if judged is newer else "without history"
-            progress(f"fit {name} {kind} on the older part")
-            model = _fit(parts[column], column, history.spec, TREES, seed)
-            best = _best_size(model, judged, column)
-            trees.append(best)
-            fitted.append(_cut(model, best))
+    held_out = by_time(rows, history.spec, seed, progress)
+    metrics = _measured(held_out)
+    if rows.failures() < FEW_FAILURES:
+        held_out = by_charger(rows, history.spec, seed, progress)
     progress("calibrate")
-    half = len(HORIZON_NAMES)
-    raw = np.column_stack([model.decision_function(newer.frame) for model in fitted[:half]])
-    raw_bare = np.column_stack([model.decision_function(newer_bare.frame) for model in fitted[half:]])
-    metrics = _measured(newer, raw, history.spec)
-    horizons = _horizons(newer, raw, raw_bare, np.ones(len(newer.index), np.bool_))
     horizons = tuple(
         replace(horizon, faulty_shift=_faulty_shift(history, rows, column))
-        for column, horizon in enumerate(horizons)
+        for column, horizon in enumerate(_horizons(held_out, np.ones(len(held_out.raw), np.bool_)))
     )
     final: list[HistGradientBoostingClassifier] = []
-    for number, size in enumerate(trees):
-        column = number % half
-        progress(
-            f"fit {HORIZON_NAMES[column]} {'with' if number < half else 'without'} history on everything"
-        )
-        model = _fit(rows if number < half else bare, column, history.spec, size, seed)
-        export.round_thresholds(model)
-        final.append(model)
-    probability = calibrated(raw, horizons, *_healthy_and_known(raw))[:, -1]
+    for kind, lessons, sizes in zip(KINDS, (rows, bare_of(rows, history.spec)), held_out.sizes, strict=True):
+        for column, name in enumerate(HORIZON_NAMES):
+            progress(f"fit {name} {kind}, on everything")
+            model = boosting.fit(lessons, column, history.spec, sizes[column], seed)
+            export.round_thresholds(model)
+            final.append(model)
+    half = len(HORIZON_NAMES)
+    probability = calibrated(held_out.raw, horizons, *_healthy_and_known(held_out.raw))[:, -1]
     golden = golden_of(history, rows)
     expected = _scored(final, horizons, golden, history.spec)
     manifest = {
@@ -101,15 +80,15 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
                     "without_history": horizon.without_history.to_manifest(),
                 },
             }
-            for name, horizon, size in zip(HORIZON_NAMES, horizons, trees[:half], strict=True)
+            for name, horizon, size in zip(HORIZON_NAMES, horizons, held_out.sizes[0], strict=True)
         },
-        "confidence": _confidence(probability, newer),
+        "confidence": _confidence(probability, held_out.rows),
         "distributions": {
             "features": {
                 name: Distribution.of(rows.frame[:, column].astype(np.float64), rows.weight).to_manifest()
                 for column, name in enumerate(history.spec.names)
             },
-            "probability_30d": Distribution.of(probability, newer.weight).to_manifest(),
+            "probability_30d": Distribution.of(probability, held_out.rows.weight).to_manifest(),
         },
         "golden": {**golden, "expected": expected.tolist()},
     }
@@ -121,91 +100,32 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
     return manifest, files
 
 
-def complexity(failures: int) -> dict[str, Any]:
-    """How fine the trees may be, by the number of failures there is to learn from.
-
-    Readings before one failure are no independent examples: 43 failures of 36 real chargers (Perth &
-    Kinross) gave a PR-AUC of .033 with 16 leaves and .062 with 4 larger ones, while 1,600 failures of a
-    simulated fleet gave .330 with 8 leaves and .333 with 16.
-    """
-    return {
-        "max_leaf_nodes": int(np.clip(failures // 50, 4, 16)),
-        "min_samples_leaf": int(max(40, 20_000 / max(failures, 10))),
-        "l2_regularization": max(5.0, 2_000 / max(failures, 10)),
-    }
-
-
-def _fit(rows: Rows, column: int, spec: FeatureSpec, trees: int, seed: int) -> HistGradientBoostingClassifier:
-    known = rows.labels[column] != UNKNOWN
-    model = HistGradientBoostingClassifier(
-        max_iter=trees,
-        random_state=seed,
-        monotonic_cst=[int(name in RISING) for name in spec.names],
-        **complexity(rows.failures),
-        **BOOSTING,
-    )
-    happened = rows.labels[column][known]
-    if len(np.unique(happened)) < 2:
-        raise ValueError(f"failures within {HORIZON_NAMES[column]} are too few to learn from")
-    model.fit(_without_empty(rows.lessons[known]), happened, sample_weight=rows.weight[known])
-    return model
-
-
-def _without_empty(frame: Frame) -> Frame:
-    """Columns that no row knows become 0: scikit-learn cannot bin them, and no tree asks a constant."""
-    empty = np.isnan(frame).all(axis=0)
-    if not empty.any():
-        return frame
-    frame = frame.copy()
-    frame[:, empty] = 0.0
-    return frame
-
-
-def _best_size(model: HistGradientBoostingClassifier, newer: Rows, column: int) -> int:
-    """The number of trees with the least log loss on the newer rows, at least 10."""
-    known = newer.labels[column] != UNKNOWN
-    happened, weight = newer.labels[column][known], newer.weight[known]
-    if not len(happened):
-        return 50
-    losses = [
-        float((weight * np.logaddexp(0.0, np.where(happened == 1, -raw.ravel(), raw.ravel()))).sum())
-        for raw in model.staged_decision_function(newer.frame[known])
-    ]
-    return max(10, int(np.argmin(losses)) + 1)
-
-
-def _cut(model: HistGradientBoostingClassifier, trees: int) -> HistGradientBoostingClassifier:
-    model._predictors = model._predictors[:trees]
-    return model
-
-
-def _horizons(rows: Rows, raw: Floats, raw_bare: Floats, which: Any) -> tuple[Horizon, ...]:
+def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
     """Calibrations fitted on the rows of `which`."""
+    rows = held_out.rows
     result = []
     for column, days in enumerate(HORIZON_DAYS):
         known = which & (rows.labels[column] != UNKNOWN)
         happened = rows.labels[column][known].astype(np.float64)
-        weight = rows.weight[known]
-        result.append(
-            Horizon(
-                days,
-                calibration.fit(raw[known, column], happened, weight),
-                calibration.fit(raw_bare[known, column], happened, weight),
-            )
+        weight, failures = rows.weight[known], rows.take(known).failures(column)
+        with_history, without_history = (
+            calibrating.fit(raw[known, column], happened, weight, failures=failures)
+            for raw in (held_out.raw, held_out.raw_bare)
         )
+        result.append(Horizon(days, with_history, without_history))
     return tuple(result)
 
 
-def _measured(newer: Rows, raw: Floats, spec: FeatureSpec) -> dict[str, Any]:
-    """Metrics on the newer rows of every second charger, calibrated on the others."""
-    fit_on = newer.charger % 2 == 0
-    horizons = _horizons(newer, raw, raw, fit_on)
-    probability = calibrated(raw, horizons, *_healthy_and_known(raw))
+def _measured(held_out: HeldOut) -> dict[str, Any]:
+    """Metrics on every second charger, calibrated on the others."""
+    rows = held_out.rows
+    fit_on = rows.charger % 2 == 0
+    probability = calibrated(held_out.raw, _horizons(held_out, fit_on), *_healthy_and_known(held_out.raw))
     result: dict[str, Any] = {}
     for column, name in enumerate(HORIZON_NAMES):
-        judged = ~fit_on & (newer.labels[column] != UNKNOWN)
+        judged = ~fit_on & (rows.labels[column] != UNKNOWN)
         result[name] = ranking_metrics(
-            newer.labels[column][judged], probability[judged, column], newer.weight[judged]
+            rows.labels[column][judged], probability[judged, column], rows.weight[judged]
         )
     return result
 
