@@ -13,7 +13,7 @@ from models import maintenance, registry
 from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
 from models.calibration import Calibration
-from models.columns import Columns, Floats, from_readings
+from models.columns import Columns, Floats, Histories, from_readings
 from models.drift import Distribution
 from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
@@ -72,7 +72,7 @@ class Scorer:
         self,
         kind: Kind,
         readings: Sequence[Reading],
-        histories: Sequence[Sequence[Reading]] | None = None,
+        histories: Histories | None = None,
     ) -> list[dict[str, Any]]:
         """One verdict for each reading, in order.
 
@@ -97,7 +97,7 @@ class Scorer:
         return verdicts
 
     def _score(
-        self, kind: Kind, readings: Sequence[Reading], histories: Sequence[Sequence[Reading]] | None
+        self, kind: Kind, readings: Sequence[Reading], histories: Histories | None
     ) -> list[dict[str, Any]]:
         model = self._anomaly if kind == "anomaly" else self._failure
         columns, rows = from_readings(readings, histories, model.spec.code_columns)
@@ -107,22 +107,16 @@ class Scorer:
         failures = self._failure.score(readings, frame)
         if kind == "failure":
             return [dict(verdict) for verdict in failures]
-        return [
-            dict(
-                maintenance.schedule(
-                    reading,
-                    failure,
-                    () if histories is None else histories[index],
-                    costs=self._costs,
-                    base_30d=self._base_30d,
-                )
-            )
-            for index, (reading, failure) in enumerate(zip(readings, failures, strict=True))
-        ]
+        schedules = maintenance.schedules(
+            readings,
+            failures,
+            maintenance.quiet_hours(columns, rows),
+            costs=self._costs,
+            base_30d=self._base_30d,
+        )
+        return [dict(schedule) for schedule in schedules]
 
-    def features(
-        self, readings: Sequence[Reading], histories: Sequence[Sequence[Reading]] | None = None
-    ) -> Frame:
+    def features(self, readings: Sequence[Reading], histories: Histories | None = None) -> Frame:
         """The failure model's frame [n, features], for drift (`models/drift.py`)."""
         columns, rows = from_readings(readings, histories, self._failure.spec.code_columns)
         return compute(columns, self._failure.spec, rows)

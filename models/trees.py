@@ -21,7 +21,7 @@ from models.columns import Floats
 from models.features import Frame
 from models.leaves import LeafTables
 
-CHUNK_ROWS: Final = 256  # x 129 trees x 15 questions x 4 bytes = 2 MB: stays in the cache
+CHUNK_ROWS: Final = 32  # x 129 trees x 15 questions x 4 bytes = 250 KB: stays in the cache
 
 
 @dataclass(frozen=True)
