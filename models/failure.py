@@ -238,7 +238,7 @@ def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faul
             with_history, horizon.with_history.log_odds(scores), horizon.without_history.log_odds(scores)
         )
         log_odds[:, column] += np.where(faulty, horizon.faulty_shift, 0.0)
-    probability = np.clip(sigmoid(log_odds), MIN_P, MAX_P)
+    probability = sigmoid(log_odds).clip(MIN_P, MAX_P)
     monotone: Floats = np.maximum.accumulate(probability, axis=1)
     return monotone
 
