@@ -163,14 +163,14 @@ class FailureModel:
             curve=curve,
             confidence=np.interp(curve[:, -1], *self.confidence),
             top=top,
-            weight=np.take_along_axis(credit, top, axis=1),
+            weight=credit[np.arange(len(frame))[:, None], top],
             window=failure_windows(curve),
         )
 
     def verdicts(self, readings: Sequence[Reading], frame: Frame, outcomes: Outcomes) -> list[FailureVerdict]:
         """The outcomes of `frame` in words, one verdict for each reading, in order."""
         # Plain lists first: taking single numbers out of arrays would cost as much as all the words.
-        values = np.take_along_axis(frame, outcomes.top, axis=1).tolist()
+        values = frame[np.arange(len(frame))[:, None], outcomes.top].tolist()
         top, weight = outcomes.top.tolist(), outcomes.weight.tolist()
         window, curve, confidence = (
             column.tolist() for column in (outcomes.window, outcomes.curve, outcomes.confidence)
@@ -233,11 +233,12 @@ def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faul
     """Raw log-odds [n, horizons] to monotone probabilities; `with_history` and `faulty` are [n] bools."""
     log_odds = np.empty(raw.shape, np.float64)
     for column, horizon in enumerate(horizons):
-        scores = raw[:, column].astype(np.float64)
+        scores = raw[:, column]
         log_odds[:, column] = np.where(
             with_history, horizon.with_history.log_odds(scores), horizon.without_history.log_odds(scores)
         )
-        log_odds[:, column] += np.where(faulty, horizon.faulty_shift, 0.0)
+    shift = np.array([horizon.faulty_shift for horizon in horizons])
+    log_odds += np.where(np.asarray(faulty)[:, None], shift, 0.0)
     probability = sigmoid(log_odds).clip(MIN_P, MAX_P)
     monotone: Floats = np.maximum.accumulate(probability, axis=1)
     return monotone

@@ -73,7 +73,7 @@ class LeafTables:
             feature[tree, : len(features[tree])] = features[tree]
             for number, leaf in enumerate(leaves):
                 credit[tree, number, : len(features[tree])] = [leaf.get(f, 0.0) for f in features[tree]]
-        return cls(asked, threshold, kept, feature, credit.reshape(-1, feature.shape[1]))
+        return cls(asked, threshold, kept, feature, credit.reshape(len(feature) * n_leaves, feature.shape[1]))
 
     def reached(self, frame: Frame) -> Ints:
         """[rows, trees]: the row of `credit` for the leaf that each row of the frame ends in."""

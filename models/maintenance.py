@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import numpy as np
 
-from models.columns import STATUSES, Columns, Floats, Ints
+from models.columns import Floats
 from models.failure import HORIZON_DAYS, FailureVerdict, rfc3339
 
 if TYPE_CHECKING:
@@ -36,14 +36,8 @@ POLICY: Final = "cost-1"
 WORK_EFFECT: Final = 0.5
 INTERVAL_DAYS: Final = 180.0  # ordinary service, where neither the charger nor metadata says otherwise
 MAX_COST: Final = 1e9  # keeps an override from overflowing a sum
-WORKING_HOURS: Final = range(7, 19)  # UTC hours in which a technician comes
 USUAL_HOUR: Final = 9  # where the charger's own use is not known
-MIN_ENTRIES_FOR_HOUR: Final = 20
 MEDIUM_30D: Final = 0.2
-# By status; the last stands for none (`NO_STATUS` is -1).
-_BUSY: Final = np.array(
-    [*(status in ("CHARGING", "OCCUPIED", "FULLY_CHARGED") for status in STATUSES), False]
-)
 _DAYS: Final = np.arange(int(HORIZON_DAYS[-1]) + 1, dtype=np.float64)
 _KNOTS: Final = np.array((0.0, *HORIZON_DAYS))
 _SEGMENT: Final = np.searchsorted(_KNOTS, _DAYS, side="right") - 1
@@ -136,34 +130,6 @@ def _daily(hazard: Floats) -> Floats:
     slope = np.concatenate((slope, np.zeros((*hazard.shape[:-1], 1))), axis=-1)  # none after the last day
     daily: Floats = slope[..., _SEGMENT] * (_DAYS - _KNOTS[_SEGMENT]) + at_knots[..., _SEGMENT]
     return daily
-
-
-def quiet_hours(columns: Columns, rows: Ints) -> list[int | None]:
-    """The working hour (UTC) in which the charger of each of `rows` is least in use, by its history there.
-
-    None where too little is known, or where it is never in use. `rows` are as `from_readings` gives them.
-    """
-    past = np.ones(len(columns), np.bool_)
-    past[rows] = False
-    hour = (columns.time_s[past] // 3600 % 24).astype(np.int64)
-    at = columns.charger[past] * 24 + hour
-    busy = _BUSY[columns.status[past]]
-    n_entries = np.bincount(at, minlength=len(rows) * 24).reshape(-1, 24)
-    n_busy = np.bincount(at, busy, len(rows) * 24).reshape(-1, 24)
-    known = n_entries.sum(axis=1)
-    overall = n_busy.sum(axis=1) / np.maximum(known, 1)
-
-    def around(hours: Any) -> Any:
-        """With an hour more on each side, round the clock; the working hours of it."""
-        near = hours + np.roll(hours, 1, axis=1) + np.roll(hours, -1, axis=1)
-        return near[:, WORKING_HOURS.start : WORKING_HOURS.stop]
-
-    # 4 readings' worth of prior
-    share = (around(n_busy) + 4 * overall[:, None]) / (around(n_entries) + 4)
-    # the first of those that differ by no more than rounding
-    best = (share <= share.min(axis=1, keepdims=True) + 1e-12).argmax(axis=1) + WORKING_HOURS.start
-    told = (known >= MIN_ENTRIES_FOR_HOUR) & (overall > 0)
-    return [int(hour) if tells else None for hour, tells in zip(best, told, strict=True)]
 
 
 def schedules(

@@ -132,17 +132,17 @@ def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longe
     charging = stated & (status == STATUS_INDEX["CHARGING"])
     faulty = stated & (status == STATUS_INDEX["FAULTY"])
     offline = stated & (status == STATUS_INDEX["OFFLINE"])
-    counts.add("stated", stated, week)
-    counts.add("charging", charging, week)
-    counts.add("faulty", faulty, week)
-    counts.add("offline", offline, week)
+    counts.add("stated", stated)
+    counts.add("charging", charging)
+    counts.add("faulty", faulty)
+    counts.add("offline", offline)
     counts.add("unavailable", stated & (status == STATUS_INDEX["UNAVAILABLE"]))
 
     temperature = columns.temperature_c.take(at)
     warm = valid & ~np.isnan(temperature)
     warm_charging = warm & charging
-    counts.add("t", warm, week)
-    counts.add("t_charging", warm_charging, week)
+    counts.add("t", warm)
+    counts.add("t_charging", warm_charging)
     sums.add("t", warm, temperature, week)
     sums.add("tt", warm, temperature * temperature)
     sums.add("t_charging", warm_charging, temperature, week)
@@ -152,30 +152,30 @@ def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longe
 
     power = columns.power_kw.take(at)
     powered = charging & ~np.isnan(power)
-    counts.add("p", powered, week)
+    counts.add("p", powered)
     sums.add("p", powered, power, week)
 
     energy = columns.energy_kwh.take(at)
     counted = valid & ~np.isnan(energy)
-    counts.add("e", counted, week)
-    counts.add("zero", counted & (energy < NEAR_ZERO_KWH), week)
+    counts.add("e", counted)
+    counts.add("zero", counted & (energy < NEAR_ZERO_KWH))
     sums.add("e", counted, energy, week)
 
     uptime = columns.uptime_h.take(at)
     newer_uptime = np.concatenate((columns.uptime_h.take(rows)[None, :], uptime[:-1]))
     both = valid & ~np.isnan(uptime) & ~np.isnan(newer_uptime)
-    counts.add("boots", both & (newer_uptime < uptime), week)
+    counts.add("boots", both & (newer_uptime < uptime))
 
     reports = valid & past.reports.take(at)
     coded = valid & past.coded.take(at)
     codes = _Codes.of(columns, at, coded, week)
-    counts.add("reports", reports, week)
+    counts.add("reports", reports)
     counts.add("reports_3d", reports & half_week)
-    counts.add("coded", coded, week)
-    counts.add("hardware", codes.hardware, week)
+    counts.add("coded", coded)
+    counts.add("hardware", codes.hardware)
     counts.add("hardware_3d", codes.hardware & half_week)
 
-    number, of = counts.total()
+    number, of = counts.total(week)
     total = sums.total()
 
     now_temperature = columns.temperature_c.take(rows)
@@ -256,20 +256,22 @@ class _Counts:
         self._names: list[str] = []
         self._masks: list[Bools] = []
 
-    def add(self, name: str, mask: Bools, week: Bools | None = None) -> None:
-        """`name` becomes the number of entries in `mask`, and `<name>_7d` of those in `week` too."""
+    def add(self, name: str, mask: Bools) -> None:
         self._names.append(name)
         self._masks.append(mask)
-        if week is not None:
-            self.add(f"{name}_7d", mask & week)
 
-    def total(self) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """The numbers [row], and the same to divide by: what is shared among nothing is not known (NaN)."""
+    def total(self, week: Bools) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """How many entries [row] are in each mask, and as `<name>_7d` how many of them are in `week` too.
+
+        Secondly the same to divide by: what is shared among nothing is not known (NaN).
+        """
+        names = (*self._names, *(f"{name}_7d" for name in self._names))
+        masks = np.concatenate(self._masks, axis=1).reshape(len(week), len(self._names), -1)
         # At most MAX_ENTRIES, so that a byte holds each: exact in any order, and quick.
-        stacked = np.concatenate(self._masks, axis=1).view(np.uint8)
-        number = stacked.sum(axis=0, dtype=np.uint8).astype(np.float64).reshape(len(self._names), -1)
+        both = np.concatenate((masks, masks & week[:, None]), axis=1).view(np.uint8)
+        number = both.sum(axis=0, dtype=np.uint8).astype(np.float64)
         divisor = np.where(number == 0, np.nan, number)
-        return dict(zip(self._names, number, strict=True)), dict(zip(self._names, divisor, strict=True))
+        return dict(zip(names, number, strict=True)), dict(zip(names, divisor, strict=True))
 
 
 class _Sums:

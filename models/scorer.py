@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from models.drift import Distribution
 from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
+from models.quiet_hours import quiet_hours
 from models.trees import Trees
 
 if TYPE_CHECKING:
@@ -103,18 +104,18 @@ class Scorer:
         columns, rows = from_readings(readings, histories, model.spec.code_columns)
         frame = compute(columns, model.spec, rows)
         if kind == "anomaly":
-            return [dict(verdict) for verdict in self._anomaly.score(readings, frame)]
+            return cast(list[dict[str, Any]], self._anomaly.score(readings, frame))
         failures = self._failure.score(readings, frame)
         if kind == "failure":
-            return [dict(verdict) for verdict in failures]
+            return cast(list[dict[str, Any]], failures)
         schedules = maintenance.schedules(
             readings,
             failures,
-            maintenance.quiet_hours(columns, rows),
+            quiet_hours(columns, rows),
             costs=self._costs,
             base_30d=self._base_30d,
         )
-        return [dict(schedule) for schedule in schedules]
+        return cast(list[dict[str, Any]], schedules)
 
     def features(self, readings: Sequence[Reading], histories: Histories | None = None) -> Frame:
         """The failure model's frame [n, features], for drift (`models/drift.py`)."""

@@ -10,8 +10,7 @@ more. Only numpy; the file is `trees.npz`, which holds plain arrays.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -24,7 +23,7 @@ from models.leaves import LeafTables
 CHUNK_ROWS: Final = 32  # x 129 trees x 15 questions x 4 bytes = 250 KB: stays in the cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trees:
     """All trees of one ensemble, nodes one after another; `root[t]` is where tree t begins.
 
@@ -41,15 +40,15 @@ class Trees:
     value: Floats
     depth: int
     baseline: float
+    leaves: LeafTables = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where a tree has more than `leaves.MAX_LEAVES` leaves."""
+        object.__setattr__(self, "leaves", LeafTables.of(self))
 
     def mean(self) -> float:
         """Raw log-odds of the mean training row."""
         return self.baseline + float(self.value[self.root].sum())
-
-    @cached_property
-    def leaves(self) -> LeafTables:
-        """Made at first use. Raises `ValueError` where a tree has more than 64 leaves."""
-        return LeafTables.of(self)
 
     def contributions(self, frame: Frame) -> Floats:
         """[rows, features] in raw log-odds; each row adds up to its raw score minus `mean()`."""
