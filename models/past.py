@@ -13,18 +13,16 @@ import numpy.typing as npt
 
 from models.codes import FAMILIES
 from models.columns import STATUS_INDEX, Bools, Columns, Floats, Ints
+from models.tally import Codes, Counts, Sums
 
 Frame = npt.NDArray[np.float32]
 SLOT_S: Final = 12 * 3600.0
 MAX_AGE_S: Final = 30 * 86_400.0
-MAX_ENTRIES: Final = 60
+MAX_ENTRIES: Final = 60  # at most 255: models/tally.py counts in bytes
 DAY_S: Final = 86_400.0
 WEEK_DAYS: Final = 7.0
 HALF_WEEK_DAYS: Final = 3.0
 NEAR_ZERO_KWH: Final = 0.5  # FLEET_FACTS "Usage": sessions below 0.5 kWh count as near-zero
-# Families that name a part of the charger itself, not the vehicle, the network or nothing in particular.
-_HARDWARE: Final = [FAMILIES.index(name) for name in FAMILIES if name not in ("communication", "other")]
-
 NAMES: Final = (
     "history_days",
     "days_since_faulty",
@@ -126,7 +124,7 @@ def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longe
     week = valid & (age_days <= WEEK_DAYS)
     half_week = valid & (age_days <= HALF_WEEK_DAYS)
 
-    counts, sums = _Counts(), _Sums()
+    counts, sums = Counts(), Sums()
     status = columns.status.take(at)
     stated = valid & (status >= 0)
     charging = stated & (status == STATUS_INDEX["CHARGING"])
@@ -168,7 +166,7 @@ def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longe
 
     reports = valid & past.reports.take(at)
     coded = valid & past.coded.take(at)
-    codes = _Codes.of(columns, at, coded, week)
+    codes = Codes.of(columns, at, coded, week)
     counts.add("reports", reports)
     counts.add("reports_3d", reports & half_week)
     counts.add("coded", coded)
@@ -247,84 +245,6 @@ def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longe
         *(codes.named / of["reports"]),
     ]
     out[:] = np.where(valid.any(axis=0), np.concatenate(values).reshape(len(values), -1), np.nan).T
-
-
-class _Counts:
-    """Gathers masks [entry, row] and counts them all at once."""
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._masks: list[Bools] = []
-
-    def add(self, name: str, mask: Bools) -> None:
-        self._names.append(name)
-        self._masks.append(mask)
-
-    def total(self, week: Bools) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """How many entries [row] are in each mask, and as `<name>_7d` how many of them are in `week` too.
-
-        Secondly the same to divide by: what is shared among nothing is not known (NaN).
-        """
-        names = (*self._names, *(f"{name}_7d" for name in self._names))
-        masks = np.concatenate(self._masks, axis=1).reshape(len(week), len(self._names), -1)
-        # At most MAX_ENTRIES, so that a byte holds each: exact in any order, and quick.
-        both = np.concatenate((masks, masks & week[:, None]), axis=1).view(np.uint8)
-        number = both.sum(axis=0, dtype=np.uint8).astype(np.float64)
-        divisor = np.where(number == 0, np.nan, number)
-        return dict(zip(names, number, strict=True)), dict(zip(names, divisor, strict=True))
-
-
-class _Sums:
-    """Gathers masked columns [entry, row] and adds them all up at once, oldest last.
-
-    One stacked sum is quick for a single row, and its inner axis is never of length one: numpy would then
-    add pairwise, and a lone row would differ from the same row among others in its last bit.
-    """
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._terms: list[Floats] = []
-
-    def add(self, name: str, mask: Bools, values: Floats, week: Bools | None = None) -> None:
-        """`name` becomes the sum of `values` in `mask`, and `<name>_7d` of those in `week` too."""
-        self._names.append(name)
-        self._terms.append(np.where(mask, values, 0.0))
-        if week is not None:
-            self.add(f"{name}_7d", mask & week, values)
-
-    def total(self) -> dict[str, Floats]:
-        total = np.concatenate(self._terms, axis=1).sum(axis=0)
-        return dict(zip(self._names, total.reshape(len(self._names), -1), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class _Codes:
-    """Error codes of the past: `hardware` [entry, row] marks entries with a code that names a part.
-
-    `families` and `families_7d` [family, row] count the entries with such a code, `named` [code, row] adds
-    up the named codes themselves. Only entries that have codes are looked at: few have.
-    """
-
-    hardware: Bools
-    families: Floats
-    families_7d: Floats
-    named: Floats
-
-    @classmethod
-    def of(cls, columns: Columns, at: Ints, coded: Bools, week: Bools) -> _Codes:
-        entry, row = np.nonzero(coded)
-        codes = columns.codes.take(at[entry, row], axis=0)
-        present = codes[:, : len(FAMILIES)] > 0
-        hardware = np.zeros(coded.shape, np.bool_)
-        hardware[entry, row] = present[:, _HARDWARE].any(axis=1)
-        each = np.concatenate(
-            (present, present & week[entry, row][:, None], codes[:, len(FAMILIES) :]), axis=1
-        )
-        at = row[:, None] * each.shape[1] + np.arange(each.shape[1])
-        summed = np.bincount(at.ravel(), each.ravel(), coded.shape[1] * each.shape[1])
-        by_column = summed.astype(np.float64).reshape(coded.shape[1], -1).T
-        n = len(FAMILIES)
-        return cls(hardware, by_column[:n], by_column[n : 2 * n], by_column[2 * n :])
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -23,12 +23,13 @@ def quiet_hours(columns: Columns, rows: Ints) -> list[int | None]:
     """
     past = np.ones(len(columns), np.bool_)
     past[rows] = False
+    known = np.bincount(columns.charger[past], minlength=len(rows))
+    if known.max() < MIN_ENTRIES:
+        return [None] * len(rows)
     hour = (columns.time_s[past] // 3600 % 24).astype(np.int64)
     at = columns.charger[past] * 24 + hour
-    busy = _BUSY[columns.status[past]]
     n_entries = np.bincount(at, minlength=len(rows) * 24).reshape(-1, 24)
-    n_busy = np.bincount(at, busy, len(rows) * 24).reshape(-1, 24)
-    known = n_entries.sum(axis=1)
+    n_busy = np.bincount(at, _BUSY[columns.status[past]], len(rows) * 24).reshape(-1, 24)
     overall = n_busy.sum(axis=1) / np.maximum(known, 1)
 
     def around(hours: Any) -> Any:
