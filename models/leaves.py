@@ -77,7 +77,7 @@ class LeafTables:
 
     def reached(self, frame: Frame) -> Ints:
         """[rows, trees]: the row of `credit` for the leaf that each row of the frame ends in."""
-        by_column = frame.T
+        by_column = np.minimum(frame.T, _LARGEST)  # only what is missing is above every threshold
         missing = np.isnan(by_column)
         values = np.empty((len(by_column), 2, len(frame)), np.float32)
         values[:, 0] = np.where(missing, np.inf, by_column)

@@ -70,7 +70,9 @@ def walked(trees: Trees, row: Frame) -> Floats:
 @pytest.fixture(scope="module")
 def frame() -> Frame:
     rng = np.random.default_rng(5)
-    rows = rng.choice([-2.0, -1.0, 0.0, 0.5, 0.7, 1.0, 3.0, np.nan], (400, WIDTH)).astype(np.float32)
+    rows = rng.choice([-np.inf, -2.0, -1.0, 0.0, 0.5, 0.7, 1.0, 3.0, np.inf, np.nan], (400, WIDTH)).astype(
+        np.float32
+    )
     rows[:3] = np.nan
     return rows
 
