@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from models.codes import FAMILIES, UNSAFE_TO_RESET, family
@@ -58,10 +59,16 @@ def action(horizons: Mapping[str, float], *, in_failure: bool) -> Action:
     return "WITHIN_30_DAYS"
 
 
-def code_families(reading: Reading) -> list[str]:
+def code_families(reading: Reading) -> tuple[str, ...]:
     """Families of the reading's codes, most dangerous first (the order of `FAMILIES`)."""
-    found = {FAMILIES[family(code)] for code in reading.error_codes or ()}
-    return [name for name in FAMILIES if name in found]
+    if not reading.error_codes:
+        return ()
+    return tuple(FAMILIES[index] for index in sorted({family(code) for code in reading.error_codes}))
+
+
+@lru_cache(maxsize=4096)
+def _sounds_dangerous(code: str) -> bool:
+    return _DANGER.search(code) is not None
 
 
 def unsafe_to_reset(reading: Reading) -> bool:
@@ -70,36 +77,47 @@ def unsafe_to_reset(reading: Reading) -> bool:
     Wider than the families that models learn from: a vendor's word that only may mean such a fault is
     enough to send a person instead of putting the power back.
     """
-    too_hot = reading.temperature is not None and reading.temperature >= TOO_HOT_TO_RESET_C
-    return (
-        too_hot
-        or any(name in UNSAFE_TO_RESET for name in code_families(reading))
-        or any(_DANGER.search(code) for code in reading.error_codes or ())
+    return _is_hot(reading) or any(
+        FAMILIES[family(code)] in UNSAFE_TO_RESET or _sounds_dangerous(code)
+        for code in reading.error_codes or ()
     )
+
+
+def _is_hot(reading: Reading) -> bool:
+    return reading.temperature is not None and reading.temperature >= TOO_HOT_TO_RESET_C
 
 
 def steps(reading: Reading, urgency: Action) -> list[str]:
     """Ordered steps for one reading: remote ones, then a visit."""
-    families = code_families(reading)
-    hot = reading.temperature is not None and reading.temperature >= TOO_HOT_TO_RESET_C
+    return list(
+        _steps(
+            code_families(reading),
+            urgency,
+            status=reading.connector_status,
+            hot=_is_hot(reading),
+            unsafe=unsafe_to_reset(reading),
+        )
+    )
+
+
+@lru_cache(maxsize=4096)  # of what a fleet says in a month hardly any combination is new
+def _steps(
+    families: tuple[str, ...], urgency: Action, *, status: str, hot: bool, unsafe: bool
+) -> tuple[str, ...]:
     ordered: list[str] = []
-    if unsafe_to_reset(reading):
+    if unsafe:
         ordered.append(
             "Take the charger out of service remotely (set it inoperative); do not power it on again"
         )
         ordered.append("Read diagnostics and the event log remotely")
     else:
-        if (
-            reading.in_failure
-            or reading.connector_status in ("OFFLINE", "UNAVAILABLE")
-            or "internal" in families
-        ):
+        if status in ("FAULTY", "OFFLINE", "UNAVAILABLE") or "internal" in families:
             ordered.append("Reset the charger remotely (soft reset first)")
         if "connector" in families:
             ordered.append("Unlock the connector remotely")
         if urgency != "WITHIN_30_DAYS" or families:
             ordered.append("Read diagnostics and the event log remotely")
-    if "communication" in families or reading.connector_status == "OFFLINE":
+    if "communication" in families or status == "OFFLINE":
         ordered.append("Check the network connection and signal remotely")
     parts = [_PARTS[name] for name in families if name in _PARTS]
     if hot and _PARTS["thermal"] not in parts:
@@ -113,4 +131,4 @@ def steps(reading: Reading, urgency: Action) -> list[str]:
         ordered.append(f"Look at it at the next visit within 30 days{look}")
     else:
         ordered.append("No visit of its own: include it in the next ordinary round")
-    return ordered
+    return tuple(ordered)

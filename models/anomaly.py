@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
@@ -96,7 +97,7 @@ class AnomalyVerdict(TypedDict):
     reading_timestamp: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AnomalyModel:
     """One version. `median` and `spread` [f] of healthy readings; `scale` (raw, score) breakpoints."""
 
@@ -107,7 +108,7 @@ class AnomalyModel:
     spread: Floats
     scale: tuple[Floats, Floats]
 
-    @property
+    @cached_property
     def columns(self) -> list[int]:
         return [self.spec.names.index(name) for name in FEATURES]
 
@@ -117,20 +118,19 @@ class AnomalyModel:
 
     def score(self, readings: Sequence[Reading], frame: Frame) -> list[AnomalyVerdict]:
         """One verdict for each reading, in order."""
-        scores = np.interp(self.raw(frame), *self.scale)
+        scores = np.interp(self.raw(frame), *self.scale).tolist()
         deviations = (frame[:, self.columns].astype(np.float64) - self.median) / self.spread
-        return [
-            self._verdict(reading, float(scores[row]), deviations[row])
-            for row, reading in enumerate(readings)
-        ]
+        size = np.abs(np.nan_to_num(deviations))
+        top = np.argsort(-size, axis=1, kind="stable")[:, :TOP_DEVIATIONS]
+        n_far = np.count_nonzero(size >= MIN_Z, axis=1).tolist()
+        far = np.take_along_axis(deviations.clip(-MAX_Z, MAX_Z), top, axis=1).tolist()
+        verdicts = []
+        for row, (reading, columns) in enumerate(zip(readings, top.tolist(), strict=True)):
+            names = [FEATURES[column] for column in columns[: n_far[row]]]
+            verdicts.append(self._verdict(reading, scores[row], dict(zip(names, far[row], strict=False))))
+        return verdicts
 
-    def _verdict(self, reading: Reading, score: float, z: Floats) -> AnomalyVerdict:
-        order = np.argsort(-np.abs(np.nan_to_num(z)), kind="stable")[:TOP_DEVIATIONS]
-        far = {
-            FEATURES[column]: round(float(np.clip(z[column], -MAX_Z, MAX_Z)), 2)
-            for column in order
-            if abs(np.nan_to_num(z[column])) >= MIN_Z
-        }
+    def _verdict(self, reading: Reading, score: float, far: dict[str, float]) -> AnomalyVerdict:
         broken = rule(reading)
         if broken:
             score = max(score, RULE_SCORE)
@@ -141,7 +141,7 @@ class AnomalyModel:
             "is_anomaly": is_anomaly,
             "anomaly_score": round(score, 2),
             "anomaly_type": kind if is_anomaly else None,
-            "deviation": far,
+            "deviation": {name: round(z, 2) for name, z in far.items()},
             "model_version": self.version,
             "reading_timestamp": rfc3339(reading.timestamp),
         }

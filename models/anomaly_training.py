@@ -66,7 +66,7 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
             "expected": (-forest.score_samples(anomaly.filled(golden_features, median))).tolist(),
         },
     }
-    return manifest, {"model.onnx": export.forest_to_onnx(forest, ready)}
+    return manifest, {"model.onnx": export.forest_to_onnx(forest)}
 
 
 def _usual(frame: Frame) -> tuple[Floats, Floats]:

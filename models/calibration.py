@@ -16,12 +16,12 @@ from models.columns import Floats
 
 
 def sigmoid(log_odds: Floats) -> Floats:
-    result: Floats = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -40, 40)))
+    result: Floats = 1.0 / (1.0 + np.exp(-log_odds.clip(-40, 40)))
     return result
 
 
 def logit(probability: Floats) -> Floats:
-    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
+    clipped = probability.clip(1e-9, 1 - 1e-9)
     result: Floats = np.log(clipped) - np.log1p(-clipped)
     return result
 

@@ -6,9 +6,10 @@ since 1970 rounded to a millisecond, so that a time read from a file and one fro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,8 @@ class Columns:
     """n readings, sorted by charger and then by time. NaN is missing, `NO_STATUS` a missing status.
 
     `charger` numbers the chargers; `codes[n, c]` counts the codes of each family and then of each named
-    code (`spec.vocabulary`); a row of NaN there means that the charger reports no codes at all.
+    code (`spec.vocabulary`), which its family counts too; a row of NaN there means that the charger reports
+    no codes at all.
     """
 
     charger: Ints
@@ -73,51 +75,99 @@ def count_codes(codes: Sequence[str] | None, vocabulary: dict[str, int]) -> list
     return counts
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Past readings of one charger, a column each: what a store of histories best hands over.
+
+    In any order. Eight sequences of the same length; times are seconds since 1970, None is missing.
+    """
+
+    time_s: Sequence[float]
+    status: Sequence[str]
+    energy_kwh: Sequence[float | None]
+    power_kw: Sequence[float | None]
+    temperature_c: Sequence[float | None]
+    codes: Sequence[Sequence[str] | None]
+    uptime_h: Sequence[float | None]
+    sessions: Sequence[float | None]
+
+    @classmethod
+    def of(cls, readings: Iterable[Reading]) -> Entries:
+        rows = list(readings)
+        return cls(
+            [row.timestamp.timestamp() for row in rows],
+            [row.connector_status for row in rows],
+            [row.energy_delivered for row in rows],
+            [row.power for row in rows],
+            [row.temperature for row in rows],
+            [row.error_codes for row in rows],
+            [row.uptime_hours for row in rows],
+            [row.total_sessions for row in rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+# One history for each reading: entries of the same charger, in any order.
+Histories = Sequence[Sequence["Reading"] | Entries]
+
+
 def from_readings(
-    readings: Sequence[Reading], histories: Sequence[Sequence[Reading]] | None, vocabulary: dict[str, int]
+    readings: Sequence[Reading], histories: Histories | None, vocabulary: dict[str, int]
 ) -> tuple[Columns, Ints]:
     """Columns of every reading with its own history before it, and the row of each reading.
 
     Each reading counts as a charger of its own, so that one charger may stand twice in a batch. Entries
     of a history that are not older than their reading are left out; the order within a history is free.
+    `serviced_s` is known of the readings alone: no feature asks when an entry of the past was serviced.
     """
-    rows: list[Reading] = []
-    charger: list[int] = []
-    targets = np.empty(len(readings), np.int64)
-    for index, reading in enumerate(readings):
-        if histories is not None and histories[index]:
-            older = [entry for entry in histories[index] if entry.timestamp < reading.timestamp]
-            older.sort(key=lambda entry: entry.timestamp)
-            rows.extend(older)
-            charger.extend([index] * len(older))
-        targets[index] = len(rows)
-        rows.append(reading)
-        charger.append(index)
-    numbers = np.array(
-        [
-            (
-                row.timestamp.timestamp(),
-                np.nan if row.energy_delivered is None else row.energy_delivered,
-                np.nan if row.power is None else row.power,
-                np.nan if row.temperature is None else row.temperature,
-                np.nan if row.uptime_hours is None else row.uptime_hours,
-                np.nan if row.total_sessions is None else row.total_sessions,
-                np.nan if row.last_maintenance is None else row.last_maintenance.timestamp(),
-            )
-            for row in rows
-        ],
-        np.float64,
-    ).reshape(len(rows), 7)
-    codes = np.array([count_codes(row.error_codes, vocabulary) for row in rows], np.float64)
+    now = Entries.of(readings)
+    past = [entries if isinstance(entries, Entries) else Entries.of(entries) for entries in histories or ()]
+    parts = [*past, now]
+
+    def joined(name: str) -> Iterable[Any]:
+        return chain.from_iterable([getattr(part, name) for part in parts])
+
+    # The entries of all histories stand first, then all readings.
+    time_s = np.fromiter(joined("time_s"), np.float64)
+    own = np.arange(len(readings), dtype=np.int64)
+    charger = np.concatenate((own[: len(past)].repeat([len(entries) for entries in past]), own))
+    n = len(time_s)
+    first_reading = n - len(readings)
+    taken = time_s < time_s[first_reading:][charger]
+    taken[first_reading:] = True
+    order = np.flatnonzero(taken)
+    # A reading is newer than its entries, hence the last of its charger; the sort is stable.
+    order = order[np.lexsort((time_s[order], charger[order]))]
+
+    def numbers(name: str) -> Floats:
+        return np.fromiter(joined(name), np.float64, n)[order]
+
+    status = np.fromiter(map(STATUS_INDEX.get, joined("status"), repeat(NO_STATUS)), np.int64, n)
+    serviced = [
+        np.nan if row.last_maintenance is None else row.last_maintenance.timestamp() for row in readings
+    ]
+    serviced_s = np.concatenate((np.full(first_reading, np.nan), serviced))
     return Columns(
-        charger=np.array(charger, np.int64),
-        time_s=to_millisecond(numbers[:, 0]),
-        status=np.array([STATUS_INDEX.get(row.connector_status, NO_STATUS) for row in rows], np.int64),
-        energy_kwh=numbers[:, 1],
-        power_kw=numbers[:, 2],
-        temperature_c=numbers[:, 3],
-        uptime_h=numbers[:, 4],
-        sessions=numbers[:, 5],
-        serviced_s=to_millisecond(numbers[:, 6]),
-        codes=codes.reshape(len(rows), len(FAMILIES) + len(vocabulary)),
-    ), targets
+        charger=charger[order],
+        time_s=to_millisecond(time_s[order]),
+        status=status[order],
+        energy_kwh=numbers("energy_kwh"),
+        power_kw=numbers("power_kw"),
+        temperature_c=numbers("temperature_c"),
+        uptime_h=numbers("uptime_h"),
+        sessions=numbers("sessions"),
+        serviced_s=to_millisecond(serviced_s[order]),
+        codes=_counted(list(joined("codes")), vocabulary).take(order, axis=0),
+    ), np.flatnonzero(order >= first_reading)
+
+
+def _counted(sent: Sequence[Sequence[str] | None], vocabulary: dict[str, int]) -> Floats:
+    """What `count_codes` counts, for many rows of which few have any code."""
+    width = len(FAMILIES) + len(vocabulary)
+    counts = np.zeros((len(sent), width))
+    for row in [row for row, codes in enumerate(sent) if codes]:
+        counts[row] = count_codes(sent[row], vocabulary)
+    counts[[row for row, codes in enumerate(sent) if codes is None]] = np.nan
+    return counts

@@ -7,19 +7,21 @@ maximum keeps the horizons monotone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
 
 from models.actions import Action, action, steps
 from models.calibration import Calibration, logit, sigmoid
-from models.columns import Floats
+from models.columns import Floats, Ints
 from models.features import FeatureSpec, Frame
+from models.reasons import Factor, Reasons
 from models.trees import Trees
-from models.words import shown, words
 
 if TYPE_CHECKING:
     from models.onnx_session import Session
@@ -28,23 +30,13 @@ if TYPE_CHECKING:
 HORIZON_DAYS: Final = (1.0, 7.0, 30.0)
 HORIZON_NAMES: Final = ("1d", "7d", "30d")
 TOP_FACTORS: Final = 5
-# A share of the log-odds below which a factor is noise to a reader.
-MIN_WEIGHT: Final = 0.01
 MORE_LIKELY_THAN_NOT: Final = 0.5
-# The window is the middle half of the curve's failures.
-WINDOW: Final = (0.25, 0.75)
+# The window is the middle half of the curve's failures, around the day by which half have come.
+WINDOW: Final = (0.25, MORE_LIKELY_THAN_NOT, 0.75)
+_WINDOW_HAZARD: Final = -np.log1p(-np.array(WINDOW))
+_DAYS: Final = np.array((0.0, *HORIZON_DAYS))
 # No calibration is known beyond this; it also keeps 1 and 0 out of the answers.
 MIN_P, MAX_P = 1e-5, 0.9995
-
-
-class Factor(TypedDict):
-    factor: str
-    feature: str
-    value: float | None
-    unit: str
-    text: str
-    direction: Literal["increases", "decreases"]
-    weight: float
 
 
 class Window(TypedDict):
@@ -82,6 +74,22 @@ class Horizon:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What a version says of n rows, as columns; `FailureModel.verdicts` puts it into words.
+
+    `curve` [n, horizons] are probabilities, `confidence` [n]. `top` and `weight` [n, factors] are the
+    frame's columns that weigh most and their contributions, heaviest first. `window` [n, 3] are the days
+    until each share of `WINDOW` has failed; NaN where failure within the horizon is less likely than not.
+    """
+
+    curve: Floats
+    confidence: Floats
+    top: Ints
+    weight: Floats
+    window: Floats
+
+
+@dataclass(frozen=True)
 class FailureModel:
     """One version, ready to score.
 
@@ -111,16 +119,11 @@ class FailureModel:
         stretched by the calibration's slope between the mean row and this one.
         """
         known = has_history(frame, self.spec)
-        last = self.horizons[-1]
         credit = np.zeros(frame.shape)
-        base = np.zeros(len(frame))
-        for which, trees, calibration in (
-            (known, self.trees, last.with_history),
-            (~known, self.trees_without_history, last.without_history),
-        ):
+        for which, trees in ((known, self.trees), (~known, self.trees_without_history)):
             if which.any():
                 credit[which] = trees.contributions(frame[which])
-                base[which] = sigmoid(calibration.log_odds(np.array([trees.mean()])))[0]
+        base = np.where(known, *self._bases)
         raw_gap = credit.sum(axis=1)
         gap = logit(probability) - logit(base)
         stretch = np.where(np.abs(raw_gap) > 1e-3, gap / np.where(raw_gap == 0, 1, raw_gap), 1.0)
@@ -133,47 +136,73 @@ class FailureModel:
         share = size / np.maximum(size.sum(axis=1, keepdims=True), 1e-12)
         return credit + rest[:, None] * share, base
 
+    @cached_property
+    def _bases(self) -> tuple[float, float]:
+        """The probability of the mean training row, with history and without."""
+        last = self.horizons[-1]
+        pairs = ((self.trees, last.with_history), (self.trees_without_history, last.without_history))
+        with_history, without = (
+            float(sigmoid(calibration.log_odds(np.array([trees.mean()])))[0]) for trees, calibration in pairs
+        )
+        return with_history, without
+
+    @cached_property
+    def _reasons(self) -> Reasons:
+        return Reasons(self.spec)
+
     def score(self, readings: Sequence[Reading], frame: Frame) -> list[FailureVerdict]:
         """One verdict for each reading, in order."""
-        curves = self.probabilities(frame)
-        credit, _ = self.contributions(frame, curves[:, -1])
-        certain = np.interp(curves[:, -1], *self.confidence)
+        return self.verdicts(readings, frame, self.outcomes(frame))
+
+    def outcomes(self, frame: Frame) -> Outcomes:
+        """What there is to say of each row, without words."""
+        curve = self.probabilities(frame)
+        credit, _ = self.contributions(frame, curve[:, -1])
         top = np.argsort(-np.abs(credit), axis=1, kind="stable")[:, :TOP_FACTORS]
+        return Outcomes(
+            curve=curve,
+            confidence=np.interp(curve[:, -1], *self.confidence),
+            top=top,
+            weight=credit[np.arange(len(frame))[:, None], top],
+            window=failure_windows(curve),
+        )
+
+    def verdicts(self, readings: Sequence[Reading], frame: Frame, outcomes: Outcomes) -> list[FailureVerdict]:
+        """The outcomes of `frame` in words, one verdict for each reading, in order."""
+        # Plain lists first: taking single numbers out of arrays would cost as much as all the words.
+        values = frame[np.arange(len(frame))[:, None], outcomes.top].tolist()
+        top, weight = outcomes.top.tolist(), outcomes.weight.tolist()
+        window, curve, confidence = (
+            column.tolist() for column in (outcomes.window, outcomes.curve, outcomes.confidence)
+        )
         return [
-            self._verdict(reading, curves[row], float(certain[row]), frame[row], credit[row], top[row])
+            self._verdict(
+                reading,
+                curve[row],
+                confidence[row],
+                window[row],
+                self._reasons.factors(zip(top[row], values[row], weight[row], strict=True), frame[row]),
+            )
             for row, reading in enumerate(readings)
         ]
 
     def _verdict(
-        self, reading: Reading, curve: Floats, confidence: float, features: Any, credit: Floats, top: Any
+        self,
+        reading: Reading,
+        curve: list[float],
+        confidence: float,
+        window: list[float],
+        factors: list[Factor],
     ) -> FailureVerdict:
-        horizons = dict(zip(HORIZON_NAMES, (round(float(p), 6) for p in curve), strict=True))
-        start = date = end = None
-        if curve[-1] >= MORE_LIKELY_THAN_NOT:
-            start, date, end = (
-                failure_day(curve, share) for share in (WINDOW[0], MORE_LIKELY_THAN_NOT, WINDOW[1])
-            )
+        horizons = {name: round(p, 6) for name, p in zip(HORIZON_NAMES, curve, strict=True)}
         urgency = action(horizons, in_failure=reading.in_failure)
-        factors = [
-            _factor(
-                self.spec.names[int(column)],
-                float(features[column]),
-                float(credit[column]),
-                features,
-                self.spec,
-            )
-            for column in top
-            if abs(float(credit[column])) >= MIN_WEIGHT
-        ]
+        start, date, end = (None if math.isnan(days) else _after(reading, days) for days in window)
         return {
             "charger_id": reading.charger_id,
             "failure_probability": horizons["30d"],
             "horizons": horizons,
-            "predicted_failure_date": None if date is None else _after(reading, date),
-            "predicted_failure_window": {
-                "start": _after(reading, start) if date is not None and start is not None else None,
-                "end": None if date is None else _after(reading, HORIZON_DAYS[-1] if end is None else end),
-            },
+            "predicted_failure_date": date,
+            "predicted_failure_window": {"start": start, "end": end},
             "confidence": round(confidence, 4),
             "recommended_action": urgency,
             "recommended_actions": steps(reading, urgency),
@@ -204,58 +233,33 @@ def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faul
     """Raw log-odds [n, horizons] to monotone probabilities; `with_history` and `faulty` are [n] bools."""
     log_odds = np.empty(raw.shape, np.float64)
     for column, horizon in enumerate(horizons):
-        scores = raw[:, column].astype(np.float64)
+        scores = raw[:, column]
         log_odds[:, column] = np.where(
             with_history, horizon.with_history.log_odds(scores), horizon.without_history.log_odds(scores)
         )
-        log_odds[:, column] += np.where(faulty, horizon.faulty_shift, 0.0)
-    probability = np.clip(sigmoid(log_odds), MIN_P, MAX_P)
+    shift = np.array([horizon.faulty_shift for horizon in horizons])
+    log_odds += np.where(np.asarray(faulty)[:, None], shift, 0.0)
+    probability = sigmoid(log_odds).clip(MIN_P, MAX_P)
     monotone: Floats = np.maximum.accumulate(probability, axis=1)
     return monotone
 
 
-def failure_day(curve: Floats, share: float) -> float | None:
-    """Days until the curve reaches `share`, between horizons at a constant hazard; None if beyond them."""
-    hazard = np.concatenate(([0.0], -np.log1p(-curve)))
-    wanted = -np.log1p(-share)
-    if hazard[-1] < wanted:
-        return None
-    return float(np.interp(wanted, hazard, (0.0, *HORIZON_DAYS)))
+def failure_windows(curve: Floats) -> Floats:
+    """[n, 3] days until the curves reach each share of `WINDOW`, between horizons at a constant hazard.
+
+    The last horizon where a share is not reached by then; NaN for curves that do not reach the middle one.
+    """
+    window = np.full((len(curve), len(WINDOW)), np.nan)
+    for row in np.flatnonzero(curve[:, -1] >= MORE_LIKELY_THAN_NOT).tolist():
+        hazard = np.concatenate(([0.0], -np.log1p(-curve[row])))
+        window[row] = np.interp(_WINDOW_HAZARD, hazard, _DAYS)
+    return window
 
 
 def rfc3339(moment: datetime) -> str:
     """UTC with three decimals and Z: texts then sort like the times they name."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _after(reading: Reading, days: float) -> str:
     return rfc3339(reading.timestamp + timedelta(days=days))
-
-
-def _factor(name: str, value: float, weight: float, features: Any, spec: FeatureSpec) -> Factor:
-    label, unit = words(name)
-    number = shown(value, unit)
-    if number is None:
-        text = f"{label} not known"
-    else:
-        text = f"{label} {number:g}{' ' + unit if unit else ''}" + _usually(name, features, spec)
-    return {
-        "factor": label,
-        "feature": name,
-        "value": number,
-        "unit": unit,
-        "text": text,
-        "direction": "increases" if weight > 0 else "decreases",
-        "weight": round(weight, 4),
-    }
-
-
-def _usually(name: str, features: Any, spec: FeatureSpec) -> str:
-    """What is usual for this very charger, where its history tells."""
-    if name != "temperature_c":
-        return ""
-    mean = float(features[spec.names.index("temperature_mean_30d")])
-    spread = float(features[spec.names.index("temperature_std_30d")])
-    if np.isnan(mean) or np.isnan(spread):
-        return ""
-    return f", usually {mean - spread:.0f} to {mean + spread:.0f} °C for this charger"

@@ -36,11 +36,11 @@ POLICY: Final = "cost-1"
 WORK_EFFECT: Final = 0.5
 INTERVAL_DAYS: Final = 180.0  # ordinary service, where neither the charger nor metadata says otherwise
 MAX_COST: Final = 1e9  # keeps an override from overflowing a sum
-WORKING_HOURS: Final = range(7, 19)  # UTC hours in which a technician comes
 USUAL_HOUR: Final = 9  # where the charger's own use is not known
-MIN_ENTRIES_FOR_HOUR: Final = 20
 MEDIUM_30D: Final = 0.2
-_BUSY: Final = frozenset({"CHARGING", "OCCUPIED", "FULLY_CHARGED"})
+_DAYS: Final = np.arange(int(HORIZON_DAYS[-1]) + 1, dtype=np.float64)
+_KNOTS: Final = np.array((0.0, *HORIZON_DAYS))
+_SEGMENT: Final = np.searchsorted(_KNOTS, _DAYS, side="right") - 1
 
 
 class CostBenefit(TypedDict):
@@ -110,51 +110,60 @@ def prices(costs: Costs) -> Prices:
     return Prices(planned, failure, costs.currency)
 
 
-def expected_costs(curve: Floats, base_30d: float, price: Prices) -> tuple[Floats, float]:
-    """Expected cost of planned work on each day 0..30, and of none at all, over the next 30 days."""
-    days = np.arange(int(HORIZON_DAYS[-1]) + 1, dtype=np.float64)
-    hazard = np.interp(days, (0.0, *HORIZON_DAYS), np.concatenate(([0.0], -np.log1p(-curve))))
+def expected_costs(curve: Floats, base_30d: float, price: Prices) -> tuple[Floats, Floats]:
+    """Expected cost of planned work on each day 0..30, and of none at all, over the next 30 days.
+
+    [..., days] and [...] for curves [..., horizons].
+    """
+    hazard = _daily(-np.log1p(-curve))
     before = 1 - np.exp(-hazard)
-    left_30d = base_30d + (1 - WORK_EFFECT) * max(float(curve[-1]) - base_30d, 0.0)
-    after = 1 - (1 - left_30d) ** ((HORIZON_DAYS[-1] - days) / HORIZON_DAYS[-1])
+    left_30d = base_30d + (1 - WORK_EFFECT) * np.maximum(curve[..., -1:] - base_30d, 0.0)
+    after = 1 - (1 - left_30d) ** ((HORIZON_DAYS[-1] - _DAYS) / HORIZON_DAYS[-1])
     work = before * price.failure + (1 - before) * (price.planned + after * price.failure)
-    return work, float(before[-1] * price.failure)
+    return work, before[..., -1] * price.failure
 
 
-def quiet_hour(history: Sequence[Reading]) -> int | None:
-    """The working hour (UTC) in which this charger is least in use; None where too little is known."""
-    if len(history) < MIN_ENTRIES_FOR_HOUR:
-        return None
-    hours = np.array([entry.timestamp.hour for entry in history])
-    busy = np.array([entry.connector_status in _BUSY for entry in history], np.float64)
-    overall = float(busy.mean())
-    if overall == 0:
-        return None
-    best, least = USUAL_HOUR, math.inf
-    for hour in WORKING_HOURS:
-        gap = np.abs(hours - hour)
-        near = np.minimum(gap, 24 - gap) <= 1
-        share = (float(busy[near].sum()) + 4 * overall) / (
-            float(near.sum()) + 4
-        )  # 4 readings' worth of prior
-        if share < least - 1e-12:
-            best, least = hour, share
-    return best
+def _daily(hazard: Floats) -> Floats:
+    """The hazard [..., horizons] on each day, straight between horizons."""
+    at_knots = np.concatenate((np.zeros((*hazard.shape[:-1], 1)), hazard), axis=-1)
+    slope = np.diff(at_knots, axis=-1) / np.diff(_KNOTS)
+    slope = np.concatenate((slope, np.zeros((*hazard.shape[:-1], 1))), axis=-1)  # none after the last day
+    daily: Floats = slope[..., _SEGMENT] * (_DAYS - _KNOTS[_SEGMENT]) + at_knots[..., _SEGMENT]
+    return daily
 
 
-def schedule(
-    reading: Reading,
-    failure: FailureVerdict,
-    history: Sequence[Reading],
+def schedules(
+    readings: Sequence[Reading],
+    failures: Sequence[FailureVerdict],
+    hours: Sequence[int | None],
     *,
     costs: Costs,
     base_30d: float,
+) -> list[MaintenanceVerdict]:
+    """The schedules of readings from their failure verdicts and `quiet_hours`, in order."""
+    curves = np.array([list(failure["horizons"].values()) for failure in failures])
+    usual = prices(costs)
+    usual_work, usual_nothing = expected_costs(curves, base_30d, usual)
+    result = []
+    for row, (reading, failure) in enumerate(zip(readings, failures, strict=True)):
+        own, price, work, nothing = costs, usual, usual_work[row], usual_nothing[row]
+        if "costs" in reading.metadata:
+            own = costs_of(reading, costs)
+            price = prices(own)
+            work, nothing = expected_costs(curves[row], base_30d, price)
+        result.append(_schedule(reading, failure, hours[row], own, price, work, float(nothing)))
+    return result
+
+
+def _schedule(
+    reading: Reading,
+    failure: FailureVerdict,
+    hour: int | None,
+    own: Costs,
+    price: Prices,
+    work: Floats,
+    nothing: float,
 ) -> MaintenanceVerdict:
-    """The schedule of one reading from its failure verdict."""
-    own = costs_of(reading, costs)
-    price = prices(own)
-    curve = np.array([failure["horizons"][name] for name in ("1d", "7d", "30d")])
-    work, nothing = expected_costs(curve, base_30d, price)
     day = int(work.argmin())
     worthwhile = float(work[day]) < nothing
     p30 = failure["failure_probability"]
@@ -181,7 +190,7 @@ def schedule(
             days_ahead = float(max(day, 1)) if worthwhile else HORIZON_DAYS[-1]
         else:
             days_ahead = _days_to_ordinary_service(reading)
-        when = _at_hour(reading, days_ahead, quiet_hour(history), rationale)
+        when = _at_hour(reading, days_ahead, hour, rationale)
     rationale.append(
         f"Failure within 30 days: {p30:.1%}; a failure costs {price.failure:.0f} {money}, "
         f"planned work {price.planned:.0f} {money}"

@@ -13,18 +13,16 @@ import numpy.typing as npt
 
 from models.codes import FAMILIES
 from models.columns import STATUS_INDEX, Bools, Columns, Floats, Ints
+from models.tally import Codes, Counts, Sums
 
 Frame = npt.NDArray[np.float32]
 SLOT_S: Final = 12 * 3600.0
 MAX_AGE_S: Final = 30 * 86_400.0
-MAX_ENTRIES: Final = 60
+MAX_ENTRIES: Final = 60  # at most 255: models/tally.py counts in bytes
 DAY_S: Final = 86_400.0
 WEEK_DAYS: Final = 7.0
 HALF_WEEK_DAYS: Final = 3.0
 NEAR_ZERO_KWH: Final = 0.5  # FLEET_FACTS "Usage": sessions below 0.5 kWh count as near-zero
-# Families that name a part of the charger itself, not the vehicle, the network or nothing in particular.
-_HARDWARE: Final = [FAMILIES.index(name) for name in FAMILIES if name not in ("communication", "other")]
-
 NAMES: Final = (
     "history_days",
     "days_since_faulty",
@@ -72,12 +70,15 @@ NAMES: Final = (
 class Past:
     """Where each row's past lies: `kept` are the entries that a server would keep, oldest first.
 
-    The past of row r is `kept[first[r]:end[r]]`, before the limits of age and number.
+    The past of row r is `kept[first[r]:end[r]]`, before the limits of age and number. `reports` and `coded`
+    [rows] say which rows report error codes at all, and which have some.
     """
 
     kept: Ints
     first: Ints
     end: Ints
+    reports: Bools
+    coded: Bools
 
     @classmethod
     def of(cls, columns: Columns) -> Past:
@@ -94,7 +95,13 @@ class Past:
         # Readings of one moment do not see each other.
         moment_start = np.maximum.accumulate(np.where(new_moment, index, 0))
         charger_start = np.maximum.accumulate(np.where(new_charger, index, 0))
-        return cls(np.flatnonzero(keep), before[charger_start], before[moment_start])
+        return cls(
+            np.flatnonzero(keep),
+            before[charger_start],
+            before[moment_start],
+            reports=~np.isnan(columns.codes[:, 0]),
+            coded=np.asarray((columns.codes[:, : len(FAMILIES)] > 0).any(axis=1)),
+        )
 
 
 def fill(out: Frame, columns: Columns, rows: Ints, past: Past, limit: Ints | None) -> None:
@@ -104,195 +111,170 @@ def fill(out: Frame, columns: Columns, rows: Ints, past: Past, limit: Ints | Non
     width = int(longest.max(initial=0))
     if not width:
         return
+    with np.errstate(divide="ignore", invalid="ignore"):  # one reading has few entries: some are not known
+        _fill(out, columns, rows, past, end, longest, np.arange(width, dtype=np.int64)[:, None])
+
+
+def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longest: Ints, back: Ints) -> None:
     # [entry, row], the newest entry first: sums along the first axis then add in the same order whatever
     # the number of rows is.
-    back = np.arange(width, dtype=np.int64)[:, None]
-    at = past.kept[np.maximum(end - 1 - back, 0)]
-    age_days = (columns.time_s[rows] - columns.time_s[at]) / DAY_S
+    at = past.kept.take(np.maximum(end - 1 - back, 0))
+    age_days = (columns.time_s.take(rows) - columns.time_s.take(at)) / DAY_S
     valid = (back < longest) & (age_days <= MAX_AGE_S / DAY_S)
     week = valid & (age_days <= WEEK_DAYS)
     half_week = valid & (age_days <= HALF_WEEK_DAYS)
 
-    sums = _Sums()
-    status = columns.status[at]
+    counts, sums = Counts(), Sums()
+    status = columns.status.take(at)
     stated = valid & (status >= 0)
-    stated_week = stated & week
     charging = stated & (status == STATUS_INDEX["CHARGING"])
     faulty = stated & (status == STATUS_INDEX["FAULTY"])
     offline = stated & (status == STATUS_INDEX["OFFLINE"])
-    sums.add("stated", stated)
-    sums.add("stated_7d", stated_week)
-    for name, hit in (("charging", charging), ("faulty", faulty), ("offline", offline)):
-        sums.add(name, hit)
-        sums.add(f"{name}_7d", hit & week)
-    sums.add("unavailable", stated & (status == STATUS_INDEX["UNAVAILABLE"]))
+    counts.add("stated", stated)
+    counts.add("charging", charging)
+    counts.add("faulty", faulty)
+    counts.add("offline", offline)
+    counts.add("unavailable", stated & (status == STATUS_INDEX["UNAVAILABLE"]))
 
-    temperature = columns.temperature_c[at]
+    temperature = columns.temperature_c.take(at)
     warm = valid & ~np.isnan(temperature)
-    sums.add("t", warm, temperature)
+    warm_charging = warm & charging
+    counts.add("t", warm)
+    counts.add("t_charging", warm_charging)
+    sums.add("t", warm, temperature, week)
     sums.add("tt", warm, temperature * temperature)
-    sums.add("t_7d", warm & week, temperature)
-    sums.add("t_charging", warm & charging, temperature)
-    sums.add("t_charging_7d", warm & charging & week, temperature)
+    sums.add("t_charging", warm_charging, temperature, week)
     sums.add("xt", warm, age_days * temperature)
     sums.add("x", warm, age_days)
     sums.add("xx", warm, age_days * age_days)
 
-    power = columns.power_kw[at]
+    power = columns.power_kw.take(at)
     powered = charging & ~np.isnan(power)
-    sums.add("p", powered, power)
-    sums.add("p_7d", powered & week, power)
+    counts.add("p", powered)
+    sums.add("p", powered, power, week)
 
-    energy = columns.energy_kwh[at]
+    energy = columns.energy_kwh.take(at)
     counted = valid & ~np.isnan(energy)
-    sums.add("e", counted, energy)
-    sums.add("e_7d", counted & week, energy)
-    sums.add("zero", counted & (energy < NEAR_ZERO_KWH))
-    sums.add("zero_7d", counted & week & (energy < NEAR_ZERO_KWH))
+    counts.add("e", counted)
+    counts.add("zero", counted & (energy < NEAR_ZERO_KWH))
+    sums.add("e", counted, energy, week)
 
-    uptime = columns.uptime_h[at]
-    newer_uptime = np.concatenate((columns.uptime_h[rows][None, :], uptime[:-1]))
+    uptime = columns.uptime_h.take(at)
+    newer_uptime = np.concatenate((columns.uptime_h.take(rows)[None, :], uptime[:-1]))
     both = valid & ~np.isnan(uptime) & ~np.isnan(newer_uptime)
-    sums.add("boots", both & (newer_uptime < uptime))
-    sums.add("boots_7d", both & week & (newer_uptime < uptime))
+    counts.add("boots", both & (newer_uptime < uptime))
+
+    reports = valid & past.reports.take(at)
+    coded = valid & past.coded.take(at)
+    codes = Codes.of(columns, at, coded, week)
+    counts.add("reports", reports)
+    counts.add("reports_3d", reports & half_week)
+    counts.add("coded", coded)
+    counts.add("hardware", codes.hardware)
+    counts.add("hardware_3d", codes.hardware & half_week)
+
+    number, of = counts.total(week)
     total = sums.total()
 
-    codes = columns.codes[at]
-    reported = valid & ~np.isnan(codes[:, :, 0])
-    n_reported = np.count_nonzero(reported, axis=0).astype(np.float64)
-    n_reported_3d = np.count_nonzero(reported & half_week, axis=0).astype(np.float64)
-    n_reported_7d = np.count_nonzero(reported & week, axis=0).astype(np.float64)
-    present = (codes[:, :, : len(FAMILIES)] > 0) & reported[:, :, None]
-    any_code = present.any(axis=2)
-    hardware = present[:, :, _HARDWARE].any(axis=2)
-    named = np.where(reported[:, :, None], codes[:, :, len(FAMILIES) :], 0.0)
-
-    def counted_share(hits: Bools, of: Floats) -> Floats:
-        return _ratio(np.count_nonzero(hits, axis=0).astype(np.float64), of)
-
-    now_temperature = columns.temperature_c[rows]
-    t_mean = _ratio(total["t"], total["n:t"])
-    p_mean = _ratio(total["p"], total["n:p"])
-    e_mean = _ratio(total["e"], total["n:e"])
-    t_spread = total["n:t"] * total["xx"] - total["x"] * total["x"]
-    t_variance = _ratio(total["tt"], total["n:t"]) - t_mean * t_mean
-    sessions_7d, sessions_30d = (
-        _per_day(columns.sessions[rows], columns.sessions[at], age_days, mask) for mask in (week, valid)
+    now_temperature = columns.temperature_c.take(rows)
+    t_mean = total["t"] / of["t"]
+    t_charging_7d = total["t_charging_7d"] / of["t_charging_7d"]
+    p_mean, p_mean_7d = total["p"] / of["p"], total["p_7d"] / of["p_7d"]
+    e_mean, e_mean_7d = total["e"] / of["e"], total["e_7d"] / of["e_7d"]
+    t_spread = number["t"] * total["xx"] - total["x"] * total["x"]
+    t_variance = total["tt"] / of["t"] - t_mean * t_mean
+    counter = columns.sessions.take(at)
+    sessions = columns.sessions.take(rows)
+    sessions_7d, sessions_30d = _per_day(sessions, counter, age_days, week, valid)
+    faulty_days, coded_days, hardware_days, idle_days = _newest(
+        age_days, faulty, coded, codes.hardware, valid & (counter < sessions)
     )
-    counter = columns.sessions[at]
-    idle_days = _newest(age_days, valid & (counter < columns.sessions[rows]))
+    known_days, both_days, both_days_7d = _span_days(age_days, valid, both, both & week)
     values = [
-        np.where(longest > 0, np.where(valid, age_days, -np.inf).max(axis=0), np.nan),
-        _newest(age_days, faulty),
-        _newest(age_days, any_code),
-        _ratio(total["offline_7d"], total["stated_7d"]),
-        _ratio(total["offline"], total["stated"]),
-        _ratio(total["faulty_7d"], total["stated_7d"]),
-        _ratio(total["faulty"], total["stated"]),
-        _ratio(total["unavailable"], total["stated"]),
-        _ratio(total["charging_7d"], total["stated_7d"]),
-        _ratio(total["charging"], total["stated"]),
-        _ratio(total["t_7d"], total["n:t_7d"]),
+        known_days,
+        faulty_days,
+        coded_days,
+        number["offline_7d"] / of["stated_7d"],
+        number["offline"] / of["stated"],
+        number["faulty_7d"] / of["stated_7d"],
+        number["faulty"] / of["stated"],
+        number["unavailable"] / of["stated"],
+        number["charging_7d"] / of["stated_7d"],
+        number["charging"] / of["stated"],
+        total["t_7d"] / of["t_7d"],
         _finite(np.where(warm & week, temperature, -np.inf).max(axis=0)),
         t_mean,
         np.sqrt(np.maximum(t_variance, 0.0)),
         now_temperature - t_mean,
         # least squares over at least 4 entries; age runs backwards, hence the sign
         np.where(
-            total["n:t"] >= 4,
+            number["t"] >= 4,
             -_ratio(
-                total["n:t"] * total["xt"] - total["x"] * total["t"], np.where(t_spread > 1e-6, t_spread, 0)
+                number["t"] * total["xt"] - total["x"] * total["t"], np.where(t_spread > 1e-6, t_spread, 0)
             ),
             np.nan,
         ),
-        _ratio(total["t_charging_7d"], total["n:t_charging_7d"]),
-        _ratio(total["t_charging_7d"], total["n:t_charging_7d"])
-        - _ratio(total["t_charging"], total["n:t_charging"]),
-        _ratio(total["p_7d"], total["n:p_7d"]),
-        _ratio(_ratio(total["p_7d"], total["n:p_7d"]), p_mean),
+        t_charging_7d,
+        t_charging_7d - total["t_charging"] / of["t_charging"],
+        p_mean_7d,
+        _ratio(p_mean_7d, p_mean),
         _ratio(
-            np.where(columns.status[rows] == STATUS_INDEX["CHARGING"], columns.power_kw[rows], np.nan), p_mean
+            np.where(
+                columns.status.take(rows) == STATUS_INDEX["CHARGING"], columns.power_kw.take(rows), np.nan
+            ),
+            p_mean,
         ),
-        _ratio(total["e_7d"], total["n:e_7d"]),
-        _ratio(_ratio(total["e_7d"], total["n:e_7d"]), e_mean),
-        _ratio(total["zero_7d"], total["n:e_7d"]),
-        _ratio(total["zero"], total["n:e"]),
+        e_mean_7d,
+        _ratio(e_mean_7d, e_mean),
+        number["zero_7d"] / of["e_7d"],
+        number["zero"] / of["e"],
         sessions_7d,
         sessions_30d,
         idle_days,
         idle_days * sessions_30d,
-        _ratio(total["boots_7d"], _span_days(age_days, both & week)),
-        _ratio(total["boots"], _span_days(age_days, both)),
-        counted_share(any_code & week, n_reported_7d),
-        counted_share(any_code, n_reported),
-        counted_share(hardware & half_week, n_reported_3d),
-        counted_share(hardware & week, n_reported_7d),
-        counted_share(hardware, n_reported),
-        _newest(age_days, hardware),
-        *(counted_share(present[:, :, k] & week, n_reported_7d) for k in range(len(FAMILIES))),
-        *(counted_share(present[:, :, k], n_reported) for k in range(len(FAMILIES))),
-        *(_ratio(_ordered_sum(named[:, :, k]), n_reported) for k in range(named.shape[2])),
+        _ratio(number["boots_7d"], both_days_7d),
+        _ratio(number["boots"], both_days),
+        number["coded_7d"] / of["reports_7d"],
+        number["coded"] / of["reports"],
+        number["hardware_3d"] / of["reports_3d"],
+        number["hardware_7d"] / of["reports_7d"],
+        number["hardware"] / of["reports"],
+        hardware_days,
+        *(codes.families_7d / of["reports_7d"]),
+        *(codes.families / of["reports"]),
+        *(codes.named / of["reports"]),
     ]
-    out[:] = np.where(valid.any(axis=0), np.stack(values), np.nan).T
-
-
-class _Sums:
-    """Gathers masked columns [entry, row] and adds them all up at once, oldest last.
-
-    One stacked sum is quick for a single row, and its inner axis is never of length one: numpy would then
-    add pairwise, and a lone row would differ from the same row among others in its last bit.
-    """
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._terms: list[Floats] = []
-
-    def add(self, name: str, mask: Bools, values: Floats | None = None) -> None:
-        """`name` becomes the sum of `values` where `mask` (their number as `n:name`), or the mask's count."""
-        if values is None:
-            self._names.append(name)
-            self._terms.append(mask.astype(np.float64))
-        else:
-            self._names.extend((name, f"n:{name}"))
-            self._terms.extend((np.where(mask, values, 0.0), mask.astype(np.float64)))
-
-    def total(self) -> dict[str, Floats]:
-        return dict(zip(self._names, np.stack(self._terms, axis=1).sum(axis=0), strict=True))
-
-
-def _ordered_sum(values: Floats) -> Floats:
-    total: Floats = np.cumsum(values, axis=0)[-1]
-    return total
+    out[:] = np.where(valid.any(axis=0), np.concatenate(values).reshape(len(values), -1), np.nan).T
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """part / whole, NaN where there is nothing to divide by."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(whole != 0, part / whole, np.nan)
+    return np.where(whole != 0, part / whole, np.nan)
 
 
 def _finite(values: Floats) -> Floats:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _newest(age_days: Floats, hit: Bools) -> Floats:
-    """Age of the newest entry that is hit; NaN if none is."""
-    return _finite(np.where(hit, age_days, np.inf).min(axis=0))
+def _newest(age_days: Floats, *hits: Bools) -> Floats:
+    """[hits, row]: age of the newest entry that is hit; NaN if none is."""
+    return _finite(np.where(np.array(hits), age_days, np.inf).min(axis=1))
 
 
-def _span_days(age_days: Floats, mask: Bools) -> Floats:
-    """How far back the masked entries reach, in days; 0 if there are none."""
-    span: Floats = np.where(mask, age_days, 0.0).max(axis=0)
+def _span_days(age_days: Floats, *masks: Bools) -> Floats:
+    """[masks, row]: how far back the masked entries reach, in days; 0 if there are none."""
+    span: Floats = np.where(np.array(masks), age_days, 0.0).max(axis=1)
     return span
 
 
-def _per_day(now: Floats, then: Floats, age_days: Floats, mask: Bools) -> Floats:
-    """Growth of a counter per day since the oldest masked entry that states it; NaN after a reset."""
-    known = mask & ~np.isnan(then)
-    oldest = np.where(known, age_days, -np.inf).argmax(axis=0)
+def _per_day(now: Floats, then: Floats, age_days: Floats, *masks: Bools) -> Floats:
+    """[masks, row]: growth of a counter per day since the oldest masked entry that states it; NaN after a
+    reset."""
+    known = np.array(masks) & ~np.isnan(then)
+    oldest = np.where(known, age_days, -np.inf).argmax(axis=1)
     column = np.arange(then.shape[1])
     growth = now - then[oldest, column]
-    return not_negative(_ratio(np.where(known.any(axis=0), growth, np.nan), age_days[oldest, column]))
+    return not_negative(_ratio(np.where(known.any(axis=1), growth, np.nan), age_days[oldest, column]))
 
 
 def not_negative(values: Floats) -> Floats:

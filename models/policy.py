@@ -107,4 +107,4 @@ def _chooser(model: FailureModel, price: Prices, base_30d: float) -> Callable[[W
 
 def _now_is_best(curve: Floats, base_30d: float, price: Prices) -> bool:
     work, nothing = expected_costs(curve, base_30d, price)
-    return int(work.argmin()) <= HORIZON_DAYS[0] and float(work.min()) < nothing
+    return int(work.argmin()) <= HORIZON_DAYS[0] and float(work.min()) < float(nothing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from models import maintenance, registry
 from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
 from models.calibration import Calibration
-from models.columns import Columns, Floats, from_readings
+from models.columns import Columns, Floats, Histories, from_readings
 from models.drift import Distribution
 from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
+from models.quiet_hours import quiet_hours
 from models.trees import Trees
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Scorer:
         self,
         kind: Kind,
         readings: Sequence[Reading],
-        histories: Sequence[Sequence[Reading]] | None = None,
+        histories: Histories | None = None,
     ) -> list[dict[str, Any]]:
         """One verdict for each reading, in order.
 
@@ -97,32 +98,26 @@ class Scorer:
         return verdicts
 
     def _score(
-        self, kind: Kind, readings: Sequence[Reading], histories: Sequence[Sequence[Reading]] | None
+        self, kind: Kind, readings: Sequence[Reading], histories: Histories | None
     ) -> list[dict[str, Any]]:
         model = self._anomaly if kind == "anomaly" else self._failure
         columns, rows = from_readings(readings, histories, model.spec.code_columns)
         frame = compute(columns, model.spec, rows)
         if kind == "anomaly":
-            return [dict(verdict) for verdict in self._anomaly.score(readings, frame)]
+            return cast(list[dict[str, Any]], self._anomaly.score(readings, frame))
         failures = self._failure.score(readings, frame)
         if kind == "failure":
-            return [dict(verdict) for verdict in failures]
-        return [
-            dict(
-                maintenance.schedule(
-                    reading,
-                    failure,
-                    () if histories is None else histories[index],
-                    costs=self._costs,
-                    base_30d=self._base_30d,
-                )
-            )
-            for index, (reading, failure) in enumerate(zip(readings, failures, strict=True))
-        ]
+            return cast(list[dict[str, Any]], failures)
+        schedules = maintenance.schedules(
+            readings,
+            failures,
+            quiet_hours(columns, rows),
+            costs=self._costs,
+            base_30d=self._base_30d,
+        )
+        return cast(list[dict[str, Any]], schedules)
 
-    def features(
-        self, readings: Sequence[Reading], histories: Sequence[Sequence[Reading]] | None = None
-    ) -> Frame:
+    def features(self, readings: Sequence[Reading], histories: Histories | None = None) -> Frame:
         """The failure model's frame [n, features], for drift (`models/drift.py`)."""
         columns, rows = from_readings(readings, histories, self._failure.spec.code_columns)
         return compute(columns, self._failure.spec, rows)

@@ -59,7 +59,7 @@ def test_rounding_thresholds_changes_no_row(frame: Frame) -> None:
 def test_isolation_forest(frame: Frame) -> None:
     filled = np.nan_to_num(frame)
     forest = IsolationForest(n_estimators=40, max_samples=128, random_state=0).fit(filled[:4_000])
-    served = Session(export.forest_to_onnx(forest, filled), "score_samples").run(filled)[:, 0]
+    served = Session(export.forest_to_onnx(forest), "score_samples").run(filled)[:, 0]
     assert np.abs(served - forest.score_samples(filled)).max() <= 1e-5
 
 

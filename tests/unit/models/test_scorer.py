@@ -7,13 +7,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from errors import UnknownModel
-from models.columns import STATUSES
+from models.columns import STATUSES, Entries
 from models.drift import counts_by_feature, psi
 from models.reading import STATUSES as CONTRACT_STATUSES
 from models.reading import Reading
@@ -126,10 +127,19 @@ def test_missing_is_not_zero(scorer: Scorer, reading: Make) -> None:
     assert p30(scorer, known) != p30(scorer, missing)
 
 
-def test_history_that_is_not_older_changes_nothing(scorer: Scorer, reading: Make) -> None:
-    now = reading()
-    later = [reading(timestamp=NOON), reading(timestamp=NOON + timedelta(hours=1), temperature=95.0)]
-    assert scorer.score("failure", [now], [later]) == scorer.score("failure", [now])
+@pytest.mark.parametrize("kind", KINDS)
+def test_history_that_is_not_older_changes_nothing(scorer: Scorer, reading: Make, kind: Kind) -> None:
+    now = reading(connector_status="AVAILABLE", power=0.0, temperature=21.0)
+    later = [reading(timestamp=NOON + timedelta(hours=hour), temperature=95.0) for hour in range(30)]
+    assert scorer.score(kind, [now], [later]) == scorer.score(kind, [now])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_history_may_come_as_entries(scorer: Scorer, reading: Make, kind: Kind) -> None:
+    batch = varied(reading, 20, seed=8)
+    pasts = [[replace(one, timestamp=NOON - timedelta(hours=13 * n)) for n in range(30)] for one in batch]
+    entries = [Entries.of(past) for past in pasts]
+    assert scorer.score(kind, batch, entries) == scorer.score(kind, batch, pasts)
 
 
 def test_a_faulty_reading_is_urgent(scorer: Scorer, reading: Make) -> None:
