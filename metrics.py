@@ -7,9 +7,11 @@ id is ever one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 
 SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -37,10 +39,48 @@ OUTCOMES = Counter(
 )
 EXPIRED_TASKS = Counter("ml_expired_tasks", "Tasks removed because nobody waits for them any more.")
 LOST_TASKS = Counter("ml_lost_tasks", "Tasks of single predictions sent again because their process died.")
+SHADOW_READINGS = Counter(
+    "ml_shadow_readings", "Readings for a shadow version, by what became of them.", ["model", "result"]
+)
 
 STREAM_RECORDS = Counter("ml_stream_records", "Kafka records by outcome.", ["outcome"])
 STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dead-letter topic.", ["code"])
 STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])
 STREAM_LAG = Gauge(
     "ml_stream_lag_records", "Records not yet consumed, of this member.", multiprocess_mode="livesum"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A gauge of what the web process knows by looking, not by counting: it is worked out for each scrape.
+
+    It speaks of the whole service, whichever of its hosts is asked: take `max`, not `sum`.
+    """
+
+    name: str
+    documentation: str
+    labels: tuple[str, ...]
+
+    def family(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
+
+
+QUEUE_TASKS: Final = Looked("ml_queue_tasks", "Tasks waiting in the queue.", ("queue",))
+UP: Final = Looked("ml_up", "1 if this part is there, by the last look.", ("part",))
+DRIFT_READINGS: Final = Looked(
+    "ml_drift_readings", "Readings sampled for drift in the last 24 hours.", ("model",)
+)
+DRIFT_PSI: Final = Looked(
+    "ml_drift_psi",
+    "Population stability index of a feature, last 24 hours against training (no unit).",
+    ("model", "feature"),
+)
+DRIFT_FEATURES: Final = Looked(
+    "ml_drift_features", "Features by what their drift was judged to be.", ("model", "status")
+)
+DRIFT_SCORE_PSI: Final = Looked(
+    "ml_drift_score_psi",
+    "Population stability index of the scores, last 24 hours against training (no unit; 0.25: drifted).",
+    ("model",),
 )

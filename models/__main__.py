@@ -106,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("show", "verify", "activate"):
             command.add_argument("version", nargs=None if name == "activate" else "?")
         command.set_defaults(run=run)
+
+    shadow = commands.add_parser("shadow", help="have a version score beside the active one, not answering")
+    shadow.add_argument("--model-dir", type=Path, default=VERSIONS)
+    shadow.add_argument("model", choices=("failure", "anomaly"))
+    wanted = shadow.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("version", nargs="?")
+    wanted.add_argument("--clear", action="store_true", help="have none any more")
+    shadow.set_defaults(run=_shadow)
     return parser
 
 
@@ -245,8 +253,13 @@ def _list(chosen: argparse.Namespace) -> None:
             active = registry.active_version(chosen.model_dir, name)
         except ServiceError:
             active = ""
+        try:
+            shadow = registry.shadow_version(chosen.model_dir, name)
+        except ServiceError:
+            shadow = None
         for version in registry.versions(chosen.model_dir, name):
-            print(f"{name:10}{version:24}{'active' if version == active else ''}")
+            role = "active" if version == active else "shadow" if version == shadow else ""
+            print(f"{name:10}{version:24}{role}")
 
 
 def _version_of(chosen: argparse.Namespace) -> str:
@@ -278,6 +291,18 @@ def _activate(chosen: argparse.Namespace) -> None:
     _verify(chosen)
     registry.activate(chosen.model_dir, chosen.model, chosen.version)
     print(f"{chosen.model} {chosen.version} is active")
+
+
+def _shadow(chosen: argparse.Namespace) -> None:
+    from models import registry
+
+    if chosen.clear:
+        registry.clear_shadow(chosen.model_dir, chosen.model)
+        print(f"{chosen.model}: no version scores beside the active one")
+        return
+    _verify(chosen)
+    registry.set_shadow(chosen.model_dir, chosen.model, chosen.version)
+    print(f"{chosen.model} {chosen.version} scores beside the active version")
 
 
 def _rollback(chosen: argparse.Namespace) -> None:

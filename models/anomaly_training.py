@@ -8,7 +8,9 @@ import numpy as np
 from sklearn.ensemble import IsolationForest
 
 from models import anomaly, export
+from models.baseline import LENGTH_OF_PAST
 from models.columns import Floats
+from models.drift import Distribution
 from models.failure import HORIZON_DAYS
 from models.features import Frame, compute
 from models.history import History
@@ -45,22 +47,29 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
     top = raw[-1] + max(raw[-1] - raw[-4], 1e-3)
     raw = np.concatenate(([raw[0] - 0.2], raw, [top]))
     raw = np.maximum.accumulate(raw + 1e-9 * np.arange(len(raw)))
+    scale = [0.0, *score.tolist(), 100.0]
+    distributions = {
+        name: Distribution.of(full[:, names.index(name)].astype(np.float64)).to_manifest()
+        for name in (*anomaly.FEATURES, LENGTH_OF_PAST)
+    }
     golden = golden_of(history, without_labels(history, index, full))
     golden_features = golden_frame(golden, history.spec)[:, [names.index(name) for name in anomaly.FEATURES]]
     manifest = {
         "type": "isolation forest and physical rules",
         **described(history),
         "metrics": {
-            "false_alarm_rate": float(
-                (np.interp(held_out, raw, [0.0, *score, 100.0]) >= anomaly.THRESHOLD).mean()
-            ),
+            "false_alarm_rate": float((np.interp(held_out, raw, scale) >= anomaly.THRESHOLD).mean()),
             "healthy_rows": len(index),
         },
         "features": history.spec.to_manifest(),
         "forest_features": list(anomaly.FEATURES),
         "median": median.tolist(),
         "spread": spread.tolist(),
-        "scale": {"raw": raw.tolist(), "score": [0.0, *score.tolist(), 100.0]},
+        "scale": {"raw": raw.tolist(), "score": scale},
+        "distributions": {
+            "features": distributions,
+            "anomaly_score": Distribution.of(np.interp(held_out, raw, scale) / 100).to_manifest(),
+        },
         "golden": {
             **golden,
             "expected": (-forest.score_samples(anomaly.filled(golden_features, median))).tolist(),

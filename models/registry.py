@@ -2,11 +2,12 @@
 
     MODEL_DIR/<name>/ACTIVE                  the active version's name, one line
     MODEL_DIR/<name>/PREVIOUS                the one before it, for `rollback`
+    MODEL_DIR/<name>/SHADOW                  a version that scores beside it without answering, if any
     MODEL_DIR/<name>/<version>/manifest.json features, calibration, metrics, sha256 of every other file
     MODEL_DIR/<name>/<version>/model.onnx    and, for failure, trees.npz
 
-A version is written elsewhere and moved into place; ACTIVE is replaced atomically, so that a reader sees
-the old version or the new one and never half of either.
+A version is written elsewhere and moved into place; ACTIVE and SHADOW are replaced atomically, so that a
+reader sees the old version or the new one and never half of either.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 import orjson
 
-from errors import ModelRefused, UnknownModel
+from errors import Conflict, ModelRefused, UnknownModel
 
 NAMES: Final = ("failure", "anomaly")
 MANIFEST: Final = "manifest.json"
@@ -141,8 +142,17 @@ def write(
     return folder
 
 
+def identity(manifest: Mapping[str, Any]) -> str:
+    """A version's name, and a sum of its manifest: what is counted for it is no other's of that name."""
+    content = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)
+    return f"{manifest['version']}:{hashlib.sha256(content).hexdigest()[:12]}"
+
+
 def activate(model_dir: Path, name: str, version: str) -> None:
-    """Make a version the active one. The caller has checked that it loads."""
+    """Make a version the active one; if it was the shadow, there is none any more.
+
+    The caller has checked that it loads.
+    """
     folder = model_dir / _check_name(name)
     if not (folder / _check_version(name, version) / MANIFEST).is_file():
         raise UnknownModel(f"{name} {version}: no such version")
@@ -151,6 +161,9 @@ def activate(model_dir: Path, name: str, version: str) -> None:
     if before and before != version:
         _replace(folder / "PREVIOUS", before)
     _replace(current, version)
+    shadow = folder / "SHADOW"
+    if shadow.is_file() and shadow.read_text().strip() == version:
+        shadow.unlink()
 
 
 def previous_version(model_dir: Path, name: str) -> str:
@@ -166,6 +179,38 @@ def rollback(model_dir: Path, name: str) -> str:
     version = previous_version(model_dir, name)
     activate(model_dir, name, version)
     return version
+
+
+def shadow_version(model_dir: Path, name: str) -> str | None:
+    """The version that scores beside the active one without answering. Reads one small file, if there is one.
+
+    Raises `UnknownModel` for a name that is none, `ModelRefused` where the file names no version.
+    """
+    _check_name(name)
+    try:
+        return _check_version(name, (model_dir / name / "SHADOW").read_text().strip())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelRefused(f"{name}: SHADOW in {model_dir} cannot be read ({error.strerror})") from None
+
+
+def set_shadow(model_dir: Path, name: str, version: str) -> None:
+    """Have a version score beside the active one. The caller has checked that it loads.
+
+    Raises `UnknownModel` if there is no such version, `Conflict` if it is the active one.
+    """
+    folder = model_dir / _check_name(name)
+    if not (folder / _check_version(name, version) / MANIFEST).is_file():
+        raise UnknownModel(f"{name} {version}: no such version")
+    if version == active_version(model_dir, name):
+        raise Conflict(f"{name} {version}: it is the active version, and would be compared with itself")
+    _replace(folder / "SHADOW", version)
+
+
+def clear_shadow(model_dir: Path, name: str) -> None:
+    """Have none beside the active version. Does nothing where there is none."""
+    (model_dir / _check_name(name) / "SHADOW").unlink(missing_ok=True)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -14,7 +14,6 @@ from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
 from models.calibration import Calibration
 from models.columns import Columns, Floats, Histories, from_readings
-from models.drift import Distribution
 from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
@@ -117,19 +116,9 @@ class Scorer:
         )
         return cast(list[dict[str, Any]], schedules)
 
-    def features(self, readings: Sequence[Reading], histories: Histories | None = None) -> Frame:
-        """The failure model's frame [n, features], for drift (`models/drift.py`)."""
-        columns, rows = from_readings(readings, histories, self._failure.spec.code_columns)
-        return compute(columns, self._failure.spec, rows)
-
-    def training_distributions(self) -> tuple[dict[str, Distribution], Distribution]:
-        """What the failure model was trained on: each feature by name (in the frame's order), and p(30 d)."""
-        raw = self._manifests["failure"]["distributions"]
-        by_name = raw["features"]
-        return (
-            {name: Distribution.from_manifest(by_name[name]) for name in self._failure.spec.names},
-            Distribution.from_manifest(raw["probability_30d"]),
-        )
+    def part(self, name: str) -> tuple[FailureModel | AnomalyModel, dict[str, Any]]:
+        """A stored model (`registry.NAMES`) by itself, and its manifest."""
+        return (self._anomaly if name == "anomaly" else self._failure), self._manifests[name]
 
     def card(self, kind: Kind) -> dict[str, Any]:
         """A model's card: its manifest without what only machines read."""

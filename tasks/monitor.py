@@ -11,14 +11,18 @@ from typing import Any, Final, Literal, cast
 import orjson
 from redis import Redis, RedisError
 
+from errors import ServiceError
+from models import registry
 from settings import Settings
 from tasks import workers
 from tasks.connection import connect
+from tasks.drift import DriftReports
 from tasks.names import Queues
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
+DRIFT_EVERY_S: Final = 10.0
 # A snapshot older than this says nothing any more.
 STALE_AFTER_S: Final = 5.0
 CONSUMERS_KEY: Final = "ml:consumers"
@@ -36,12 +40,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one look found. `taken_at` is `time.monotonic()` seconds."""
+    """What one look found. `taken_at` is `time.monotonic()` seconds; `drift` has a report for each model."""
 
     taken_at: float = 0.0
     checks: dict[str, Check] = field(default_factory=dict)
     workers: list[workers.WorkerState] = field(default_factory=list)
     queue_lengths: dict[str, int] = field(default_factory=dict)
+    drift: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -62,6 +67,9 @@ class Monitor:
         self._redis = connect(settings.redis_url)
         same = settings.redis_cache_url == settings.redis_url
         self._cache = self._redis if same else connect(settings.redis_cache_url)
+        self._drift_reports = DriftReports(settings, self._redis)
+        self._drift: dict[str, dict[str, Any]] = {}
+        self._drift_at = 0.0
         self.snapshot = Snapshot()
         self._looked = threading.Event()
         self._stopped = threading.Event()
@@ -97,11 +105,25 @@ class Monitor:
                     queue: self._redis.llen(queue) for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM)
                 }
                 consumers = _consumers(self._redis)
+                self._look_for_drift()
             except RedisError as error:
                 checks["redis"] = Check("down", _one_line(error))
         checks |= _check_workers(living)
         checks["consumer"] = _check_consumers(consumers)
-        return Snapshot(time.monotonic(), checks, living, lengths)
+        return Snapshot(time.monotonic(), checks, living, lengths, self._drift)
+
+    def _look_for_drift(self) -> None:
+        """Now and then: it takes some milliseconds. Raises `redis.RedisError`."""
+        if time.monotonic() < self._drift_at:
+            return
+        self._drift_at = time.monotonic() + DRIFT_EVERY_S
+        found = {}
+        for name in registry.NAMES:
+            try:
+                found[name] = self._drift_reports.report(name)
+            except (ServiceError, OSError) as error:
+                log.debug("no drift of %s: %s", name, error)
+        self._drift = found
 
 
 def _ping(redis: Redis) -> Check:

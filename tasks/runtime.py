@@ -1,4 +1,4 @@
-"""What one worker process holds: models, cache, stores, and the thread that keeps them current."""
+"""What one worker process holds: models, cache, stores, and the threads that keep them current."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tasks.connection import connect
 from tasks.fleet import FleetStore
 from tasks.history import RecentHistory
 from tasks.jobs import JobStore
+from tasks.observer import Observer
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Runtime:
         self.fleet = FleetStore(settings, self.redis)
         self.history = RecentHistory(self.redis)
         self.jobs = JobStore(settings, self.redis)
+        self.observer = Observer(settings, self.redis)
         self._settings = settings
         self._name = name
         self._queues = list(queues)
@@ -70,12 +72,19 @@ class Runtime:
 
     def close(self) -> None:
         self._stopped.set()
+        self.observer.close()
         try:
             workers.sign_off(self.redis, self._name, os.getpid())
         except RedisError:
             log.debug("could not sign off; the record goes stale by itself")
 
     def _look(self) -> None:
+        """Follow the model folder: the active versions, and those that score beside them."""
+        self._look_for_active()
+        if self._scorer is not None:
+            self.observer.look(self._scorer)
+
+    def _look_for_active(self) -> None:
         """Load the active versions if they are not the ones held; keep the old ones if that fails."""
         self._looked_at = time.monotonic()
         try:
@@ -120,7 +129,7 @@ class Runtime:
             name=self._name,
             pid=os.getpid(),
             queues=self._queues,
-            models=self._models,
+            models=[model | {"shadow": self.observer.shadow_of(model["name"])} for model in self._models],
             problem=self._problem,
             generation=self._generation,
             seen_at=0.0,

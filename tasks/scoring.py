@@ -40,6 +40,7 @@ def score_kind(
     metrics.PREDICTIONS.labels(kind=kind, door=door).inc(len(results) - failed)
     if failed:
         metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)
+    runtime.observer.see(kind, readings, past)
     return results
 
 

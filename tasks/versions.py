@@ -1,7 +1,8 @@
-"""Model versions for those who operate the service: show, verify, activate, roll back.
+"""Model versions for those who operate the service: show, verify, activate, roll back, shadow.
 
-A version is tried in a worker before it becomes the active one: files against the manifest, golden rows
-against their expected scores. What is refused is refused with its reason and changes nothing.
+A version is tried in a worker before it becomes the active one, or scores beside it: files against the
+manifest, golden rows against their expected scores. What is refused is refused with its reason and changes
+nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,16 @@ VERIFY_WAIT_S: Final = 10.0
 SWITCH_WAIT_S: Final = 5.0
 POLL_S: Final = 0.05
 VERDICT_TTL_S: Final = 60
+# The maintenance schedule is a cost policy over the failure model: it has that model's versions.
+STORED: Final[dict[str, str]] = {kind: "failure" if kind == "maintenance" else kind for kind in KINDS}
+_FOR_MACHINES: Final = ("golden", "horizons", "distributions")
+
+
+def stored_name(name: str) -> str:
+    """The model that is a folder. Raises `UnknownModel`."""
+    if name not in STORED:
+        raise UnknownModel(f"No model {name[:80]}; there are {', '.join(KINDS)}.")
+    return STORED[name]
 
 
 class Versions:
@@ -40,24 +51,22 @@ class Versions:
 
         Raises `UnknownModel`, and `ModelRefused` where no version is active.
         """
-        if name not in KINDS:
-            raise UnknownModel(f"No model {name}; there are {', '.join(KINDS)}.")
+        stored = stored_name(name)
         held = [
             {"worker": f"{worker.name}:{worker.pid}", "version": model["version"], "problem": worker.problem}
             for worker in workers.living(self._redis)
             for model in worker.models
             if model["name"] == name
         ]
-        # The maintenance schedule is a cost policy over the failure model: it has that model's versions.
-        stored = "failure" if name == "maintenance" else name
         active = registry.active_version(self._model_dir, stored)
         manifest = registry.read_manifest(self._model_dir / stored / active, f"{stored} {active}")
         return {
             "name": name,
             "active": active,
+            "shadow": self._shadow(stored),
             "versions": registry.versions(self._model_dir, stored),
             "held": held,
-            "card": {key: value for key, value in manifest.items() if key not in ("golden", "horizons")},
+            "card": {key: value for key, value in manifest.items() if key not in _FOR_MACHINES},
         }
 
     def verify(self, name: str, version: str) -> None:
@@ -92,6 +101,26 @@ class Versions:
         """Activate the version that was active before; which, and whether every worker has switched."""
         version = registry.previous_version(self._model_dir, name)
         return version, self.activate(name, version)
+
+    def set_shadow(self, name: str, version: str) -> bool:
+        """Verify a version, have it score beside the active one; True when every worker has looked in 5 s.
+
+        Raises `Conflict` too, if it is the active one.
+        """
+        self.verify(name, version)
+        registry.set_shadow(self._model_dir, name, version)
+        return self._switched()
+
+    def clear_shadow(self, name: str) -> bool:
+        """Have none beside the active version; True when every worker has looked within 5 s."""
+        registry.clear_shadow(self._model_dir, name)
+        return self._switched()
+
+    def _shadow(self, name: str) -> str | None:
+        try:
+            return registry.shadow_version(self._model_dir, name)
+        except ModelRefused:
+            return None  # `GET …/shadow` says why
 
     def _switched(self) -> bool:
         return workers.reload(self._redis, timeout_s=SWITCH_WAIT_S)[1]

@@ -13,7 +13,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 import metrics
 from settings import Settings
-from web import access, chargers, errors, health, jobs, models, outcomes, predictions
+from web import access, chargers, drift, errors, health, jobs, models, outcomes, predictions, shadow
 from web.services import EXTENSION, Services
 
 FIRST_LOOK_S: Final = 1.5
@@ -44,6 +44,8 @@ def create_app(settings: Settings) -> Flask:
         jobs.blueprint,
         chargers.blueprint,
         models.blueprint,
+        drift.blueprint,
+        shadow.blueprint,
         outcomes.blueprint,
         health.blueprint,
     ):

@@ -65,3 +65,12 @@ def batch_rows() -> list[Any]:
         detail = f"Must hold 1 to {settings.max_batch_rows} readings."
         raise InvalidReading([FieldError("/chargers", detail, "range")])
     return rows
+
+
+def version_body() -> str:
+    """The version of a `{"version": …}` body. Raises `InvalidReading`."""
+    body = json_body(services().settings.max_body_bytes)
+    version = body.get("version") if isinstance(body, dict) else None
+    if not isinstance(version, str):
+        raise InvalidReading([FieldError("/version", "Must be a string.", "required")])
+    return version

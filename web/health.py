@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Any, Final
 
 import orjson
@@ -10,8 +11,9 @@ from flask import Response
 from flask_smorest import Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest, multiprocess
 from prometheus_client import REGISTRY as DEFAULT_REGISTRY
-from prometheus_client.core import GaugeMetricFamily
 
+import metrics
+from tasks.drift import JUDGED, STATUSES
 from tasks.monitor import Snapshot
 from web import schemas
 from web.services import services
@@ -63,13 +65,29 @@ class _SnapshotCollector:
         self._snapshot = snapshot
 
     def collect(self) -> list[Metric]:
-        tasks = GaugeMetricFamily("ml_queue_tasks", "Tasks waiting in the queue.", labels=["queue"])
+        tasks, up = metrics.QUEUE_TASKS.family(), metrics.UP.family()
         for queue, length in self._snapshot.queue_lengths.items():
             tasks.add_metric([queue], length)
-        up = GaugeMetricFamily("ml_up", "1 if this part is there, by the last look.", labels=["part"])
         for name, check in self._snapshot.checks.items():
             up.add_metric([name], float(check.state == "ok"))
-        return [tasks, up]
+        return [tasks, up, *self._drift()]
+
+    def _drift(self) -> list[Metric]:
+        """Only what can be judged: a PSI of few readings, or of a short past, would alarm for nothing."""
+        readings = metrics.DRIFT_READINGS.family()
+        scores, features = metrics.DRIFT_SCORE_PSI.family(), metrics.DRIFT_PSI.family()
+        judged = metrics.DRIFT_FEATURES.family()
+        for name, report in self._snapshot.drift.items():
+            readings.add_metric([name], report["readings"])
+            if report["score"]["status"] in JUDGED:
+                scores.add_metric([name], report["score"]["psi"])
+            found = Counter(each["status"] for each in report["features"])
+            for status in STATUSES:
+                judged.add_metric([name, status], found[status])
+            for each in report["features"]:
+                if each["status"] in JUDGED:
+                    features.add_metric([name, each["feature"]], each["psi"])
+        return [readings, scores, features, judged]
 
 
 def _document(status: str, snapshot: Snapshot) -> dict[str, Any]:

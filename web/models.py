@@ -9,11 +9,10 @@ import orjson
 from flask import Response
 from flask_smorest import Blueprint
 
-from errors import FieldError, InvalidReading
 from tasks import workers
 from tasks.workers import WorkerState
-from web import schemas
-from web.bodies import json_body
+from web import model_schemas
+from web.bodies import version_body
 from web.documented import refuses, takes
 from web.services import services
 
@@ -23,7 +22,7 @@ RELOAD_WAIT_S: Final = 3.0
 
 
 @blueprint.route("")
-@blueprint.response(200, schemas.ModelsSchema)
+@blueprint.response(200, model_schemas.ModelsSchema)
 @refuses(blueprint)
 def list_models() -> Response:
     """The models that the workers hold now"""
@@ -32,8 +31,10 @@ def list_models() -> Response:
 
 
 @blueprint.route("/reload", methods=["POST"])
-@blueprint.response(200, schemas.ReloadSchema)
-@blueprint.alt_response(202, schema=schemas.ReloadSchema, description="Not every worker has answered yet.")
+@blueprint.response(200, model_schemas.ReloadSchema)
+@blueprint.alt_response(
+    202, schema=model_schemas.ReloadSchema, description="Not every worker has answered yet."
+)
 @refuses(blueprint)
 def reload_models() -> Response:
     """Have every worker look at the model folder; running requests are answered by the old version"""
@@ -48,7 +49,7 @@ def reload_models() -> Response:
 
 
 @blueprint.route("/<string:name>")
-@blueprint.response(200, schemas.ModelCardSchema)
+@blueprint.response(200, model_schemas.ModelCardSchema)
 @refuses(blueprint, 404, 409)
 def show_model(name: str) -> Response:
     """The model card: its versions, how the active one was made and measured, and who holds it"""
@@ -56,24 +57,25 @@ def show_model(name: str) -> Response:
 
 
 @blueprint.route("/<string:name>/activate", methods=["POST"])
-@takes(blueprint, schemas.ActivateSchema)
-@blueprint.response(200, schemas.SwitchSchema)
-@blueprint.alt_response(202, schema=schemas.SwitchSchema, description="Not every worker has switched yet.")
+@takes(blueprint, model_schemas.ActivateSchema)
+@blueprint.response(200, model_schemas.SwitchSchema)
+@blueprint.alt_response(
+    202, schema=model_schemas.SwitchSchema, description="Not every worker has switched yet."
+)
 @refuses(blueprint, 400, 404, 409, 413, 415, 422, 504)
 def activate_model(name: str) -> Response:
     """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
-    body = json_body(services().settings.max_body_bytes)
-    version = body.get("version") if isinstance(body, dict) else None
-    if not isinstance(version, str):
-        raise InvalidReading([FieldError("/version", "Must be a string.", "required")])
+    version = version_body()
     with services().gate.place():
         settled = services().versions.activate(name, version)
     return _switched(name, version, settled)
 
 
 @blueprint.route("/<string:name>/rollback", methods=["POST"])
-@blueprint.response(200, schemas.SwitchSchema)
-@blueprint.alt_response(202, schema=schemas.SwitchSchema, description="Not every worker has switched yet.")
+@blueprint.response(200, model_schemas.SwitchSchema)
+@blueprint.alt_response(
+    202, schema=model_schemas.SwitchSchema, description="Not every worker has switched yet."
+)
 @refuses(blueprint, 404, 409, 504)
 def rollback_model(name: str) -> Response:
     """Make the version active that was active before"""
@@ -83,7 +85,7 @@ def rollback_model(name: str) -> Response:
 
 
 @blueprint.route("/<string:name>/versions/<string:version>/verify", methods=["POST"])
-@blueprint.response(200, schemas.SwitchSchema)
+@blueprint.response(200, model_schemas.SwitchSchema)
 @refuses(blueprint, 404, 409, 504)
 def verify_version(name: str, version: str) -> Response:
     """Have a worker check a version's files and golden rows, without using it"""

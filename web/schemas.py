@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
@@ -10,22 +10,11 @@ from models.reading import CHARGER_ID_PATTERN, Moment, ReadingSchema
 from tasks.jobs import JOB_KINDS
 from tasks.jobs import STATUSES as JOB_STATUSES
 from tasks.outcomes import OUTCOMES
+from web.fields import number as _number
+from web.fields import text as _text
+from web.fields import time as _time
 
 MAX_PAGE: Final = 1000
-
-
-def _time(description: str, *, allow_none: bool = False) -> fields.String:
-    return fields.String(
-        required=True, allow_none=allow_none, metadata={"description": description, "format": "date-time"}
-    )
-
-
-def _text(description: str, **kwargs: Any) -> fields.String:
-    return fields.String(required=True, metadata={"description": description}, **kwargs)
-
-
-def _number(description: str, **kwargs: Any) -> fields.Float:
-    return fields.Float(required=True, metadata={"description": description}, **kwargs)
 
 
 class FieldProblemSchema(Schema):
@@ -228,54 +217,6 @@ class PageSchema(Schema):
 
 class JobPageSchema(PageSchema):
     items = fields.List(fields.Nested(JobSchema), required=True)
-
-
-class ModelSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    name = _text("failure, maintenance or anomaly.")
-    version = _text("The version folder's name.")
-    type = _text("What kind of model.")
-    status = _text("active, or partial while workers differ.")
-    loaded_at = _time("When the worker loaded it.", allow_none=True)
-    trained_at = _time("When it was trained.", allow_none=True)
-    trained_on = fields.Raw(required=True, allow_none=True)
-    metrics = fields.Raw(required=True, allow_none=True)
-
-
-class ModelsSchema(Schema):
-    models = fields.List(fields.Nested(ModelSchema), required=True)
-    total = fields.Integer(required=True)
-
-
-class ReloadSchema(Schema):
-    status = _text("reloaded, or requested while some worker has not answered yet.")
-    workers = fields.Integer(required=True, metadata={"description": "Worker processes that hold models."})
-    models = fields.List(fields.Nested(ModelSchema), required=True)
-
-
-class ModelCardSchema(Schema):
-    name = _text("failure, maintenance or anomaly.")
-    active = _text("The active version.")
-    versions = fields.List(fields.String(), required=True)
-    held = fields.List(
-        fields.Raw(), required=True, metadata={"description": "Version and last problem of each worker."}
-    )
-    card = fields.Raw(required=True, metadata={"description": "The active version's manifest."})
-
-
-class ActivateSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    version = fields.String(required=True, metadata={"description": "A version folder's name."})
-
-
-class SwitchSchema(Schema):
-    name = _text("The model.")
-    version = _text("The version.")
-    status = _text("active, verified, or requested while some worker has not switched yet.")
 
 
 class OutcomeSchema(Schema):

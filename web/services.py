@@ -9,6 +9,7 @@ from flask import current_app
 from settings import Settings
 from tasks.cache import VerdictCache
 from tasks.connection import connect
+from tasks.drift import DriftReports
 from tasks.fleet import FleetStore
 from tasks.gate import Gate
 from tasks.idempotency import IdempotencyKeys
@@ -16,6 +17,7 @@ from tasks.jobs import JobStore
 from tasks.monitor import Monitor
 from tasks.outcomes import OutcomeStore
 from tasks.sender import Sender
+from tasks.shadow import ShadowReports
 from tasks.versions import Versions
 
 EXTENSION: Final = "evzone-ml"
@@ -33,6 +35,8 @@ class Services:
         self.fleet = FleetStore(settings)
         self.outcomes = OutcomeStore(settings, self.fleet)
         self.versions = Versions(settings, self.redis, self.sender)
+        self.drift = DriftReports(settings, self.redis)
+        self.shadows = ShadowReports(settings, self.redis)
         self.monitor = Monitor(settings)
 
     def close(self) -> None:

@@ -13,11 +13,16 @@ PACKAGES = ("web", "tasks", "consumers")
 
 
 def test_what_is_declared_is_used_and_described() -> None:
-    declared = {name for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
+    kinds = (MetricWrapperBase, metrics.Looked)
+    declared = {name for name, value in vars(metrics).items() if isinstance(value, kinds)}
     sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("*.py")]
     used = {name for source in sources for name in re.findall(r"metrics\.([A-Z_]+)\b", source)}
     assert used == declared
     for name in declared:
         metric = getattr(metrics, name)
-        assert metric._documentation.endswith(".")
-        assert metric._name.startswith("ml_")
+        looked = isinstance(metric, metrics.Looked)
+        documentation, label = (
+            (metric.documentation, metric.name) if looked else (metric._documentation, metric._name)
+        )
+        assert documentation.endswith(".")
+        assert label.startswith("ml_")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.drift import PSI_DRIFTED, PSI_LOOK, Distribution, compare, count, psi
+from models.drift import PSI_DRIFTED, PSI_LOOK, Distribution, count, psi
 
 
 def test_the_same_population_is_stable_and_another_is_not() -> None:
@@ -46,16 +46,3 @@ def test_counts_of_parts_add_up() -> None:
 def test_too_few_rows_say_nothing() -> None:
     training = Distribution.of(np.arange(100.0))
     assert psi(training, count(np.arange(50.0), training.edges)) is None
-
-
-def test_shadow_against_active() -> None:
-    active = np.array([0.1, 0.2, 0.8, 0.9])
-    report = compare(active, active + np.array([0.0, 0.0, -0.2, 0.05]), threshold=0.7)
-    assert report["alerts_active"] == 2
-    assert report["alerts_shadow"] == report["alerts_both"] == 1
-    assert report["largest_difference"] == pytest.approx(0.2)
-    assert report["rank_correlation"] == 1.0
-    assert compare(np.empty(0), np.empty(0), threshold=0.5) == {"readings": 0}
-    assert compare(active, np.full(4, 0.5), threshold=0.7)["rank_correlation"] is None
-    with pytest.raises(ValueError, match="not of the same readings"):
-        compare(active, active[:2], threshold=0.5)

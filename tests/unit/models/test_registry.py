@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from errors import ModelRefused, UnknownModel
+from errors import Conflict, ModelRefused, UnknownModel
 from models import registry
 from models.scorer import Scorer
 from settings import Costs
@@ -131,6 +131,38 @@ def test_activate_and_rollback(model_dir: Path) -> None:
         registry.activate(model_dir, "failure", "third")
     with pytest.raises(ModelRefused, match="exists already"):
         registry.write(model_dir, "failure", "second", manifest, loaded.files)
+
+
+def test_a_shadow_is_set_cleared_and_ends_when_it_becomes_active(model_dir: Path) -> None:
+    first = registry.active_version(model_dir, "failure")
+    shutil.copytree(model_dir / "failure" / first, model_dir / "failure" / "second")
+    assert registry.shadow_version(model_dir, "failure") is None
+    for _ in range(2):
+        registry.set_shadow(model_dir, "failure", "second")
+        assert registry.shadow_version(model_dir, "failure") == "second"
+        registry.clear_shadow(model_dir, "failure")
+        assert registry.shadow_version(model_dir, "failure") is None
+    registry.set_shadow(model_dir, "failure", "second")
+    registry.activate(model_dir, "failure", first)  # another one: the shadow stays
+    assert registry.shadow_version(model_dir, "failure") == "second"
+    registry.activate(model_dir, "failure", "second")
+    assert registry.shadow_version(model_dir, "failure") is None
+    with pytest.raises(Conflict):
+        registry.set_shadow(model_dir, "failure", "second")
+    with pytest.raises(UnknownModel):
+        registry.set_shadow(model_dir, "failure", "third")
+    (model_dir / "failure" / "SHADOW").write_text("../anomaly/x\n")
+    with pytest.raises(ModelRefused, match="not the name of a version"):
+        registry.shadow_version(model_dir, "failure")
+
+
+def test_a_version_of_other_contents_has_another_identity(model_dir: Path) -> None:
+    manifest = registry.read_manifest(
+        folder(model_dir), folder(model_dir).parent.name + " " + folder(model_dir).name
+    )
+    same = json.loads(json.dumps(dict(reversed(manifest.items()))))
+    assert registry.identity(same) == registry.identity(manifest)
+    assert registry.identity(manifest | {"trained_on": "another fleet"}) != registry.identity(manifest)
 
 
 def test_committed_versions_are_small() -> None:

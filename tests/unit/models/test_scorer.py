@@ -15,7 +15,6 @@ import pytest
 
 from errors import UnknownModel
 from models.columns import STATUSES, Entries
-from models.drift import counts_by_feature, psi
 from models.reading import STATUSES as CONTRACT_STATUSES
 from models.reading import Reading
 from models.scorer import KINDS, Kind, Scorer
@@ -226,16 +225,6 @@ def test_info_says_what_it_was_trained_on(scorer: Scorer) -> None:
     entries = scorer.info()
     assert [entry["name"] for entry in entries] == list(KINDS)
     assert all("simulated" in entry["trained_on"] for entry in entries)
-
-
-def test_drift_has_what_it_needs(scorer: Scorer, reading: Make) -> None:
-    batch = varied(reading, 250, seed=4)
-    frame = scorer.features(batch)
-    by_name, probability = scorer.training_distributions()
-    assert frame.shape == (250, len(by_name))
-    counts = counts_by_feature(frame, list(by_name.values()))
-    assert all(psi(one, part) is not None for one, part in zip(by_name.values(), counts, strict=True))
-    assert probability.shares.sum() == pytest.approx(1, abs=1e-3)
 
 
 def test_a_card_is_for_people(scorer: Scorer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models import registry
 from models.__main__ import main
+from models.baseline import LENGTH_OF_PAST, Baseline
 from models.scorer import Scorer
 from models.simulate import simulate
 from settings import Costs
@@ -38,6 +42,32 @@ def test_a_trained_version_serves(model_dir: Path, costs: Costs) -> None:
     for command in ("list", "show", "verify"):
         target = [] if command == "list" else ["failure"]
         assert main([command, *target, "--model-dir", str(model_dir)]) == 0
+
+
+def test_both_models_state_what_they_were_trained_on(model_dir: Path) -> None:
+    for name in registry.NAMES:
+        baseline = Baseline.of(registry.load(model_dir, name, "one").manifest)
+        assert baseline is not None
+        assert {"temperature_c", LENGTH_OF_PAST} <= set(baseline.names)
+        assert baseline.training[0].shares.sum() == pytest.approx(1, abs=1e-3)
+        assert not baseline.seasonal  # three months are no year
+    assert Baseline.of({"features": {}}) is None
+
+
+def test_a_shadow_is_verified_set_and_cleared(model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--model-dir", str(model_dir)]
+    assert main(["shadow", *where, "failure", "one"]) == 1  # it is the active one
+    assert "active version" in capsys.readouterr().err
+    copied = shutil.copytree(model_dir / "failure" / "one", model_dir / "failure" / "two")
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps(manifest | {"version": "two"}))
+    assert main(["shadow", *where, "failure", "two"]) == 0
+    assert main(["list", *where]) == 0
+    assert "two                     shadow" in capsys.readouterr().out
+    assert main(["shadow", *where, "failure", "--clear"]) == 0
+    (copied / "trees.npz").write_bytes(b"")
+    assert main(["shadow", *where, "failure", "two"]) == 1
+    assert registry.shadow_version(model_dir, "failure") is None
 
 
 def scores(history: Path, model_dir: Path, out: Path) -> pd.DataFrame:
