@@ -11,7 +11,7 @@ LOCK := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-has
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench check format lock clean installed installed-dev
+.PHONY: help run demo test bench evaluate check format lock clean installed installed-dev
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -35,6 +35,9 @@ check: installed-dev ## format, lint, types, tests: what must pass before a comm
 
 bench: installed-dev ## measure the service beside its rivals; writes docs/benchmarks.md (BENCH="--only ours")
 	@$(PY) -m bench $(BENCH)
+
+evaluate: installed ## judge the active version on a fresh simulated fleet; report in build/evaluation (EVALUATE="--seed 7")
+	@$(PY) -m models evaluate --out build/evaluation $(EVALUATE)
 
 format: installed-dev ## put code into shape
 	@$(PY) -m ruff format .

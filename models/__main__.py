@@ -24,7 +24,7 @@ from errors import ServiceError
 # with 50 trees on 100,000 rows and two busy cores: 18 s spinning, 6.5 s passive. Read when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-STEPS = {"failure": 15, "anomaly": 2}
+STEPS = {"failure": 16, "anomaly": 2}
 VERSIONS = Path(__file__).resolve().parent / "versions"
 
 
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--history", type=Path, help="default: a fresh simulated fleet")
     evaluate.add_argument("--from", dest="since", type=_moment, help="default: the last third begins")
     evaluate.add_argument("--to", type=_moment, help="default: the newest reading")
-    evaluate.add_argument("--chargers", type=_count, default=1000, help="of the simulated fleet")
+    evaluate.add_argument("--chargers", type=_count, default=2000, help="of the simulated fleet")
     evaluate.add_argument("--seed", type=int, default=101, help="of the simulated fleet")
     evaluate.add_argument(
         "--map", action="append", default=[], type=_mapping, metavar="FIELD=COLUMN[,COLUMN]"
@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model-dir", type=Path, default=VERSIONS)
     evaluate.add_argument("--out", type=Path, required=True)
     evaluate.set_defaults(run=_evaluate)
+
+    robust = commands.add_parser("robustness", help="judge on other fleets and in other simulated worlds")
+    robust.add_argument("--seeds", type=_numbers, default=[102, 103, 104], metavar="SEED,…")
+    robust.add_argument("--worlds", type=_numbers, default=[1, 2, 3, 4], metavar="SEED,…")
+    robust.add_argument("--chargers", type=_count, default=2000)
+    robust.add_argument("--version", help="default: the active one")
+    robust.add_argument("--model-dir", type=Path, default=VERSIONS)
+    robust.set_defaults(run=_robustness)
 
     sessions = commands.add_parser("sessions", help="turn a log of charging sessions into a history")
     sessions.add_argument("--sessions", type=Path, required=True)
@@ -122,6 +130,10 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
 
 
 def _moment(text: str) -> datetime:
@@ -237,6 +249,21 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         progress=partial(_say, "evaluate"),
     )
     print(*written, sep="\n")
+
+
+def _robustness(chosen: argparse.Namespace) -> None:
+    from models import registry
+    from models.robustness import robustness
+    from models.scorer import failure_model
+
+    version = chosen.version or registry.active_version(chosen.model_dir, "failure")
+    model = failure_model(registry.load(chosen.model_dir, "failure", version))
+    progress = partial(_say, "robustness")
+    print(
+        robustness(
+            model, seeds=chosen.seeds, worlds=chosen.worlds, chargers=chosen.chargers, progress=progress
+        )
+    )
 
 
 def _sessions(chosen: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ evaluation can move them by ±50 % and see whether the models still hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, fields
 from typing import Final
 
 COMPONENTS: Final = ("power_module", "connector", "contactor", "cooling", "payment", "controller", "ground")
@@ -54,6 +55,7 @@ DERATING_C: Final = (35.0, 40.0, 45.0, 50.0, 55.0)
 DERATING_SHARE: Final = (1.00, 0.90, 0.85, 0.75, 0.65)
 CONNECTOR_STOP_C: Final = 90.0  # [S] a DC connector above about 90 °C derates or stops (EVgo F009: 96 °C)
 
+CHARGERS_PER_SITE: Final = 3.6  # [S] Bay Area: 657 EVSE at 181 sites; they share a service round's way
 OFFLINE_SHARE_MEDIAN: Final = 0.023  # [D] Stanford: unreachable, median charger 2.3 %, mean 5.5 %
 OFFLINE_SHARE_SIGMA: Final = 1.3  # [D] makes that mean out of that median
 REBOOTS_PER_YEAR: Final = 26.0  # [D] Stanford: watchdog reboots
@@ -100,11 +102,20 @@ class Assumptions:
     benefit_lasts_days: float = 365.0  # and comes back over this time
 
 
-def scaled(field: str, factor: float) -> Assumptions:
-    """The defaults with one field moved; shares stay below 0.95. Raises `TypeError` for an unknown field."""
-    value = getattr(Assumptions(), field, None)
-    if value is None:
-        raise TypeError(f"no assumption is called {field}")
-    moved = value * factor
-    is_share = value < 1 and field not in ("ac_failures_per_year", "ac_sessions_per_day", "build_up_sigma")
-    return Assumptions(**{field: min(moved, 0.95) if is_share else moved})
+# Shares of a whole: moved, they stay shares.
+_SHARES: Final = (
+    *("dc_share", "announced_share", "code_probability", "misleading_share", "code_missing_share"),
+    *("code_noise", "transient_fault_share", "sensor_dropout", "without_temperature", "without_codes"),
+    *("service_finds", "service_benefit"),
+)
+MOVED_BY: Final = 0.5
+
+
+def moved(seed: int) -> Assumptions:
+    """Another world: each assumption half as large or half as large again, by chance; shares at most 0.95."""
+    rng = random.Random(seed)
+    changes = {}
+    for field in fields(Assumptions):
+        value = getattr(Assumptions(), field.name) * (1 + rng.choice((-MOVED_BY, MOVED_BY)))
+        changes[field.name] = min(value, 0.95) if field.name in _SHARES else value
+    return Assumptions(**changes)

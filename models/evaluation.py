@@ -18,7 +18,7 @@ from settings import Costs
 
 SIMULATED_DAYS: Final = 365
 WINDOW_SHARE: Final = 1 / 3
-POLICY_CHARGERS: Final = 300
+POLICY_CHARGERS: Final = 2000
 # The settings' defaults, so that a report does not depend on one desk's environment.
 COSTS: Final = Costs(
     currency="USD",

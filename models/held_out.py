@@ -11,19 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models import boosting
 from models.columns import Floats, Ints
 from models.failure import HORIZON_NAMES
 from models.features import FeatureSpec, Frame
+from models.labels import UNKNOWN
 from models.sampling import Rows, bare_of, split
 
 FOLDS: Final = 5
 FEW_FAILURES: Final = 500
 MIN_TREES: Final = 10
+WEEK: Final = HORIZON_NAMES.index("7d")
 KINDS: Final = ("with history", "without history")
 
 
@@ -67,6 +70,35 @@ def by_charger(
             yield rows.take(fold != number), np.flatnonzero(fold == number)
 
     return _scored(rows, spec, seed, parts, progress)
+
+
+def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[str, Any]]:
+    """Does a model know its chargers by heart? Figures within 7 days on newer readings, for two groups.
+
+    Models of one half of the chargers' older readings are judged on the newer ones of that half ("known")
+    and of the other ("strange"), and the other way round. What `known` is better by does not carry over to a
+    charger that joins the fleet.
+    """
+    older, newer = split(rows)
+    learned, known = older[WEEK], newer.labels[WEEK] != UNKNOWN
+    half = np.random.default_rng(seed).permutation(int(rows.charger.max()) + 1) % 2
+    raw = np.empty((2, len(newer.index)))  # by the model of one's own half, and of the other
+    for side in (0, 1):
+        lessons = learned.take(half[learned.charger] == side)
+        model = boosting.fit(lessons, WEEK, spec, boosting.TREES // 2, seed)
+        scores = model.decision_function(newer.frame)
+        own = half[newer.charger] == side
+        raw[0, own], raw[1, ~own] = scores[own], scores[~own]
+    happened, weight = newer.labels[WEEK][known], newer.weight[known]
+    if not 0 < happened.sum() < len(happened):
+        return {}
+    return {
+        name: {
+            "pr_auc": float(average_precision_score(happened, scores[known], sample_weight=weight)),
+            "roc_auc": float(roc_auc_score(happened, scores[known], sample_weight=weight)),
+        }
+        for name, scores in zip(("known", "strange"), raw, strict=True)
+    }
 
 
 def _scored(

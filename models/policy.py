@@ -13,29 +13,34 @@ from typing import Final
 
 import numpy as np
 
-from models.assumptions import Assumptions
+from models.assumptions import CHARGERS_PER_SITE, Assumptions
 from models.columns import Floats, Ints
 from models.failure import HORIZON_DAYS, FailureModel
 from models.features import compute
-from models.maintenance import Prices, expected_costs
+from models.maintenance import INTERVAL_DAYS, Prices, expected_costs
 from models.world import STEP_DAYS, World
 
 NEVER_DAYS: Final = 1e9
 # No second visit by the schedule so soon after any other: the past still holds the old signs.
 MIN_GAP_DAYS: Final = 30.0
+LOOK_EVERY_STEPS: Final = 4  # the schedule is asked every second day
 RECORDED_STEPS: Final = 64  # what a server keeps: 60 entries of 12 hours
+DRAWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One policy's year: events a charger and year, and cost in the settings' currency."""
+    """One policy's year, a charger: events, and cost in the settings' currency as (value, low, high).
+
+    `saved` is the cost of the policy before it in the list minus this one's, charger by charger.
+    """
 
     policy: str
     failures: float
+    rounds: float
     visits: float
-    cost: float
-    low: float
-    high: float
+    cost: tuple[float, float, float]
+    saved: tuple[float, float, float] | None
 
 
 def compare(
@@ -47,48 +52,67 @@ def compare(
     days: int = 365,
     seed: int = 11,
     assumed: Assumptions | None = None,
-    interval_days: float | None = None,
 ) -> list[Outcome]:
-    """Cost a charger and year of the three policies, with 95 % bootstrap intervals over chargers."""
+    """Cost a charger and year of the three policies, with 95 % bootstrap intervals over chargers.
+
+    The chargers are the same in all three; what chance deals them after the first day is not.
+    """
     assumed = assumed or Assumptions()
-    fixed = assumed if interval_days is None else replace(assumed, service_interval_days=interval_days)
+    regular = replace(assumed, service_interval_days=INTERVAL_DAYS)
     never = replace(assumed, service_interval_days=NEVER_DAYS)
-    return [
-        _live("run to failure", chargers, days, seed, never, price, None),
-        _live("fixed intervals", chargers, days, seed, fixed, price, None),
-        _live("schedule", chargers, days, seed, fixed, price, _chooser(model, price, base_30d)),
-    ]
+    lives = {
+        "run to failure": _live(chargers, days, seed, never, None),
+        "fixed intervals": _live(chargers, days, seed, regular, None),
+        "schedule": _live(chargers, days, seed, regular, _chooser(model, price, base_30d)),
+    }
+    draws = np.random.default_rng(seed).integers(chargers, size=(DRAWS, chargers))
+    outcomes: list[Outcome] = []
+    before: Floats | None = None
+    for policy, (failures, rounds, visits) in lives.items():
+        cost = (failures * price.failure + rounds * round_cost(price) + visits * price.planned) * 365 / days
+        outcomes.append(
+            Outcome(
+                policy,
+                failures=float(failures.mean()) * 365 / days,
+                rounds=float(rounds.mean()) * 365 / days,
+                visits=float(visits.mean()) * 365 / days,
+                cost=_interval(cost, draws),
+                saved=None if before is None else _interval(before - cost, draws),
+            )
+        )
+        before = cost
+    return outcomes
+
+
+def round_cost(price: Prices) -> float:
+    """Ordinary service of one charger: the round's way is shared by the chargers of a site."""
+    return price.planned - price.visit * (1 - 1 / CHARGERS_PER_SITE)
+
+
+def _interval(values: Floats, draws: Ints) -> tuple[float, float, float]:
+    low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
 
 
 def _live(
-    name: str,
     chargers: int,
     days: int,
     seed: int,
     assumed: Assumptions,
-    price: Prices,
     choose: Callable[[World, float], Ints] | None,
-) -> Outcome:
+) -> tuple[Floats, Floats, Floats]:
+    """Failures, ordinary rounds and visits of each charger."""
     world = World(chargers, np.random.default_rng(seed), assumed)
     world.burn_in()
+    visits = np.zeros(chargers)
     for step in range(int(days / STEP_DAYS)):
-        if choose is not None and step % 2 == 0 and step >= 2:
-            world.visit(choose(world, step * STEP_DAYS), step * STEP_DAYS)
+        if choose is not None and step and step % LOOK_EVERY_STEPS == 0:
+            chosen = choose(world, step * STEP_DAYS)
+            world.visit(chosen, step * STEP_DAYS)
+            visits[chosen] += 1
         world.step(step)
-    failures, visits = world.counts()
-    cost = (failures * price.failure + visits * price.planned) * 365 / days
-    rng = np.random.default_rng(seed)
-    means = [float(cost[rng.integers(chargers, size=chargers)].mean()) for _ in range(500)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    per_year = 365 / days
-    return Outcome(
-        name,
-        float(failures.mean()) * per_year,
-        float(visits.mean()) * per_year,
-        float(cost.mean()),
-        float(low),
-        float(high),
-    )
+    failures, planned = world.counts()
+    return failures, planned - visits, visits
 
 
 def _chooser(model: FailureModel, price: Prices, base_30d: float) -> Callable[[World, float], Ints]:
@@ -97,14 +121,10 @@ def _chooser(model: FailureModel, price: Prices, base_30d: float) -> Callable[[W
     def choose(world: World, day: float) -> Ints:
         columns, rows = world.columns(model.spec, RECORDED_STEPS)
         curves: Floats = model.probabilities(compute(columns, model.spec, rows))
-        worth = np.array([_now_is_best(curve, base_30d, price) for curve in curves])
+        work, nothing = expected_costs(curves, base_30d, price)
+        worth = (work.argmin(axis=-1) <= HORIZON_DAYS[0]) & (work.min(axis=-1) < nothing)
         ready = world.in_service() & (day - world.serviced_day >= MIN_GAP_DAYS)
         chosen: Ints = np.flatnonzero(worth & ready)
         return chosen
 
     return choose
-
-
-def _now_is_best(curve: Floats, base_30d: float, price: Prices) -> bool:
-    work, nothing = expected_costs(curve, base_30d, price)
-    return int(work.argmin()) <= HORIZON_DAYS[0] and float(work.min()) < float(nothing)

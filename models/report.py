@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve
 
 from models import svg
 from models.evaluate import ALERT_SHARES, MODEL, Window, alerted
-from models.failure import HORIZON_NAMES, FailureModel
+from models.failure import HORIZON_NAMES, MORE_LIKELY_THAN_NOT, FailureModel
 from models.history import History
 from models.labels import DAY_S, UNKNOWN
 from models.policy import Outcome
@@ -21,6 +21,8 @@ from models.words import words
 WEEK: Final = HORIZON_NAMES.index("7d")
 LEAD_SHARE: Final = 0.02
 LEAD_DAYS: Final = 30.0
+LEAD_DRAWS: Final = 500
+CONFIDENCE_EDGES: Final = (0.6, 0.7, 0.8, 0.9, 0.95)
 PLOTTED_SHARES: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
 _FIGURES: Final = (
     ("pr_auc", "PR-AUC"),
@@ -57,7 +59,7 @@ def write(
         "lead-time": _lead_plot(lead_times(history, judged)),
         "importance": _importance(model, judged),
     }
-    sections = _sections(history, judged, figures, costs, about)
+    sections = _sections(model, history, judged, figures, costs, about)
     for name, drawing in plots.items():
         (folder / f"{name}.svg").write_text(drawing)
     markdown, html = folder / "report.md", folder / "report.html"
@@ -67,7 +69,12 @@ def write(
 
 
 def _sections(
-    history: History, judged: Window, figures: dict[str, Any], costs: Sequence[Outcome], about: dict[str, str]
+    model: FailureModel,
+    history: History,
+    judged: Window,
+    figures: dict[str, Any],
+    costs: Sequence[Outcome],
+    about: dict[str, str],
 ) -> list[tuple[str, Table | str]]:
     sections: list[tuple[str, Table | str]] = [("", "\n".join(f"- {key}: {about[key]}" for key in about))]
     for horizon in HORIZON_NAMES:
@@ -80,14 +87,8 @@ def _sections(
             sections.append((title, "Too few readings with or without failure to judge."))
     lead = lead_times(history, judged)
     if len(lead):
-        found = lead[np.isfinite(lead)]
-        median = f"{np.median(found):.1f} days" if len(found) else "none"
-        text = (
-            f"Of {len(lead)} failures, {len(found) / len(lead):.0%} had an alert in the {LEAD_DAYS:.0f} days "
-            f"before (the riskiest {LEAD_SHARE:.0%} of chargers each day); from the first of them to the "
-            f"failure it took {median} in the median."
-        )
-        sections.append(("Lead time", text))
+        sections.append(("Lead time", _lead_text(lead)))
+    sections.append(("Confidence", _confidence(model, judged)))
     if costs:
         sections.append(("Cost a charger and year, simulated", _cost_table(costs)))
     sections.append(("Worst chargers at the window's end", _worst(history, judged)))
@@ -107,6 +108,47 @@ def lead_times(history: History, judged: Window) -> Any:
         ahead = ahead[(ahead > 0) & (ahead <= LEAD_DAYS)]
         leads.append(ahead.max() if len(ahead) else np.inf)
     return np.array(leads)
+
+
+def _lead_text(lead: Any) -> str:
+    found = np.isfinite(lead)
+    draws = np.random.default_rng(0).integers(len(lead), size=(LEAD_DRAWS, len(lead)))
+    share_low, share_high = np.quantile(found[draws].mean(axis=1), [0.025, 0.975])
+    text = (
+        f"Of {len(lead)} failures, {found.mean():.0%} ({share_low:.0%} to {share_high:.0%}) had an alert in "
+        f"the {LEAD_DAYS:.0f} days before (the riskiest {LEAD_SHARE:.0%} of chargers each day)"
+    )
+    if not found.any():
+        return text + "."
+    known = np.where(found, lead, np.nan)
+    medians = np.nanmedian(known[draws[found[draws].any(axis=1)]], axis=1)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return (
+        f"{text}; from the first of them to the failure it took {np.nanmedian(known):.1f} days "
+        f"({low:.1f} to {high:.1f}) in the median."
+    )
+
+
+def _confidence(model: FailureModel, judged: Window) -> Table:
+    """How often "within 30 days: more likely than not, or not" proved right, by what was stated of it."""
+    known = judged.truth[-1] != UNKNOWN
+    score = judged.scores[MODEL][known, -1]
+    stated = np.interp(score, *model.confidence)
+    right = (score >= MORE_LIKELY_THAN_NOT) == (judged.truth[-1][known] == 1)
+    bin_of = np.searchsorted(CONFIDENCE_EDGES, stated, side="right")
+    rows = [
+        [
+            f"{low:.2f} to {high:.2f}",
+            str(int((bin_of == number).sum())),
+            f"{stated[bin_of == number].mean():.3f}",
+            f"{right[bin_of == number].mean():.3f}",
+        ]
+        for number, (low, high) in enumerate(
+            zip((0.0, *CONFIDENCE_EDGES), (*CONFIDENCE_EDGES, 1.0), strict=True)
+        )
+        if (bin_of == number).any()
+    ]
+    return ["confidence", "readings", "mean stated", "calls that were right"], rows
 
 
 def _number(value: Sequence[float]) -> str:
@@ -129,13 +171,18 @@ def _cost_table(costs: Sequence[Outcome]) -> Table:
         [
             one.policy,
             f"{one.failures:.2f}",
+            f"{one.rounds:.2f}",
             f"{one.visits:.2f}",
-            f"{one.cost:.0f}",
-            f"{one.low:.0f} to {one.high:.0f}",
+            _money(one.cost),
+            "-" if one.saved is None else _money(one.saved),
         ]
         for one in costs
     ]
-    return ["policy", "failures", "planned visits", "cost", "95 % interval"], rows
+    return ["policy", "failures", "ordinary rounds", "visits", "cost", "saved against the row above"], rows
+
+
+def _money(value: tuple[float, float, float]) -> str:
+    return f"{value[0]:.0f} ({value[1]:.0f} to {value[2]:.0f})"
 
 
 def _worst(history: History, judged: Window) -> Table:

@@ -27,7 +27,7 @@ from models.failure import (
     is_faulty,
 )
 from models.features import FeatureSpec
-from models.held_out import FEW_FAILURES, KINDS, HeldOut, by_charger, by_time
+from models.held_out import FEW_FAILURES, KINDS, HeldOut, by_charger, by_time, known_and_strange
 from models.history import History
 from models.labels import DAY_S, UNKNOWN, days_to_failure, inside_recorded, labels
 from models.manifest import described, golden_frame, golden_of
@@ -48,6 +48,8 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
     metrics = _measured(held_out)
     if rows.failures() < FEW_FAILURES:
         held_out = by_charger(rows, history.spec, seed, progress)
+    progress("judge on chargers it has not seen")
+    chargers = known_and_strange(rows, history.spec, seed)
     progress("calibrate")
     horizons = tuple(
         replace(horizon, faulty_shift=_faulty_shift(history, rows, column))
@@ -68,6 +70,7 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
         "type": "gradient-boosted trees by horizon, calibrated",
         **described(history),
         "metrics": metrics,
+        "metrics_by_charger_7d": chargers,
         "base_rate": {name: _base_rate(rows, column) for column, name in enumerate(HORIZON_NAMES)},
         "features": history.spec.to_manifest(),
         "horizons": {

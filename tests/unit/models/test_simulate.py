@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from models.assumptions import Assumptions, scaled
+from models.assumptions import Assumptions, moved
 from models.simulate import Fleet, simulate
 
 
@@ -74,8 +76,10 @@ def test_the_same_seed_gives_the_same_fleet() -> None:
     assert not first.readings.equals(other.readings)
 
 
-def test_assumptions_can_be_moved() -> None:
-    assert scaled("build_up_days", 1.5).build_up_days == Assumptions().build_up_days * 1.5
-    assert scaled("service_finds", 1.5).service_finds == 0.95
-    with pytest.raises(TypeError):
-        scaled("weather", 1.5)
+def test_every_assumption_can_be_moved_by_half() -> None:
+    usual, other = asdict(Assumptions()), asdict(moved(3))
+    factors = {name: other[name] / usual[name] for name in usual}
+    assert set(factors) == set(usual)
+    for name, factor in factors.items():
+        assert factor == pytest.approx(0.5) or factor == pytest.approx(1.5) or other[name] == 0.95, name
+    assert moved(3) == moved(3) != moved(4)

@@ -36,7 +36,7 @@ def model_dir(history: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_trained_version_serves(model_dir: Path, costs: Costs) -> None:
     scorer = Scorer.load(model_dir, costs)
-    assert scorer.versions == {"failure": "one", "maintenance": "cost-1+one", "anomaly": "one"}
+    assert scorer.versions == {"failure": "one", "maintenance": "cost-2+one", "anomaly": "one"}
     (failure, _, _) = scorer.info()
     assert failure["horizons"] == ["1d", "7d", "30d"]
     for command in ("list", "show", "verify"):
