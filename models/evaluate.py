@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from models import baselines
 from models.columns import Floats, Ints
@@ -88,18 +87,23 @@ class Ranking:
         self._alerts = {share: alerted[self._order] * self._hit for share, alerted in alerts.items()}
 
     def figures(self, weight: Floats) -> dict[str, float]:
-        """PR-AUC, Brier, ECE, observed / predicted of the top decile, recall by share alerted."""
+        """PR-AUC, ROC-AUC, Brier, ECE, observed / predicted of the top decile, recall by share alerted."""
         weight = weight[self._order]
         hits, mass = weight * self._hit, np.cumsum(weight)
         positives, total = np.cumsum(hits)[self._ends], mass[self._ends]
         if not positives[-1]:
             return {}
         precision = positives / np.maximum(total, 1e-12)
+        found, others = np.diff(positives, prepend=0.0), np.diff(total - positives, prepend=0.0)
         tenth = np.minimum((mass / mass[-1] * 10 - 1e-9).astype(np.int64), 9)
         observed = np.bincount(tenth, hits, 10)
         stated = np.bincount(tenth, weight * self._score, 10)
         return {
-            "pr_auc": float((np.diff(positives, prepend=0.0) * precision).sum() / positives[-1]),
+            "pr_auc": float((found * precision).sum() / positives[-1]),
+            # the chance that a reading before a failure scores above another one; a tie is half a chance
+            "roc_auc": float(
+                (others * (positives - found / 2)).sum() / (positives[-1] * max(others.sum(), 1e-12))
+            ),
             "brier": float((weight * self._error).sum() / mass[-1]),
             "ece": float(np.abs(observed - stated).sum() / mass[-1]),
             "top_decile": float(observed[0] / stated[0]),
@@ -141,7 +145,6 @@ def figures(judged: Window, *, replicates: int = 200, seed: int = 0) -> dict[str
             drawn[name] = [ranking.figures(draw[number[known]]) for draw in draws]
             value = ranking.figures(np.ones(len(score)))
             entry["by"][name] = {
-                "roc_auc": [float(roc_auc_score(happened, score))],
                 **{key: [one, *_interval(drawn[name], key)] for key, one in value.items()},
                 "beyond": [_beaten(drawn[MODEL], drawn[name])],
             }

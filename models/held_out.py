@@ -1,10 +1,9 @@
 """Scores of readings by models that have not seen them: to choose sizes, calibrate and measure. Offline only.
 
 By time where there are failures enough: models of the older part score the newer one, a gap of one horizon
-between them. Where there are few, the newer part holds too few to calibrate on, and models of half the
-failures are weaker than the final ones: then each charger is scored by models of the other chargers, so that
-every failure is evidence. (Measured on three made-up fleets of drives with 85 to 117 failures to learn from,
-.03 % of rows before one within a day: see docs/adr/0005-calibration.md.)
+between them. Where there are few, the newer part alone holds too few to calibrate on, and models of the older
+failures are much weaker than the final ones: then the history is cut into blocks, each scored by models of
+the others, so that every failure is evidence (docs/adr/0005-calibration.md).
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models import boosting
 from models.columns import Floats, Ints
-from models.failure import HORIZON_NAMES
+from models.failure import HORIZON_DAYS, HORIZON_NAMES
 from models.features import FeatureSpec, Frame
-from models.labels import UNKNOWN
-from models.sampling import Rows, bare_of, split
+from models.labels import DAY_S, UNKNOWN
+from models.sampling import MIN_POSITIVES, Rows, bare_of, failing, split
 
 FOLDS: Final = 5
 FEW_FAILURES: Final = 500
@@ -52,24 +51,34 @@ def by_time(
     return _scored(newer, spec, seed, lambda column: iter([(older[column], everything)]), progress)
 
 
-def by_charger(
+def by_blocks(
     rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> HeldOut:
-    """All `rows`, each charger scored by models of the others: chargers that failed dealt out evenly."""
-    ahead = rows.labels[-1] == 1
-    failed = np.unique(rows.charger[ahead])
-    others = np.setdiff1d(rows.charger, failed)
-    fold_of = np.zeros(int(rows.charger.max()) + 1, np.int64)
-    rng = np.random.default_rng(seed)
-    for part in (failed, others):
-        fold_of[rng.permutation(part)] = np.arange(len(part)) % FOLDS
-    fold = fold_of[rows.charger]
+    """All `rows`, each block of time scored by models of the others, a gap of one horizon on both sides.
 
-    def parts(_: int) -> Iterator[tuple[Rows, Ints]]:
+    Where the history is too short for that, chargers are dealt into groups instead.
+    """
+    edges = np.quantile(rows.time_s, np.arange(1, FOLDS) / FOLDS)
+    block = np.searchsorted(edges, rows.time_s)
+
+    def parts(column: int) -> Iterator[tuple[Rows, Ints]]:
+        gap_s = HORIZON_DAYS[column] * DAY_S
         for number in range(FOLDS):
-            yield rows.take(fold != number), np.flatnonzero(fold == number)
+            inside = block == number
+            begin_s, end_s = rows.time_s[inside].min() - gap_s, rows.time_s[inside].max() + gap_s
+            yield rows.take((rows.time_s <= begin_s) | (rows.time_s >= end_s)), np.flatnonzero(inside)
 
-    return _scored(rows, spec, seed, parts, progress)
+    def groups(_: int) -> Iterator[tuple[Rows, Ints]]:
+        for number in range(FOLDS):
+            inside = rows.charger % FOLDS == number
+            yield rows.take(~inside), np.flatnonzero(inside)
+
+    enough = all(
+        failing(part, column) >= MIN_POSITIVES
+        for column in range(len(HORIZON_DAYS))
+        for part, _ in parts(column)
+    )
+    return _scored(rows, spec, seed, parts if enough else groups, progress)
 
 
 def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[str, Any]]:

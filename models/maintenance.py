@@ -1,6 +1,6 @@
 """The maintenance schedule: the day within the horizon at which planned work costs least.
 
-A cost policy over the failure curve, not a model of its own; its version is `cost-1+<failure version>`.
+A cost policy over the failure curve, not a model of its own; its version is `cost-2+<failure version>`.
 Working on day d costs, in expectation over the next 30 days,
 
     F(d) * failure + (1 - F(d)) * (planned + A(30 - d) * failure)

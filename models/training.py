@@ -27,7 +27,7 @@ from models.failure import (
     is_faulty,
 )
 from models.features import FeatureSpec
-from models.held_out import FEW_FAILURES, KINDS, HeldOut, by_charger, by_time, known_and_strange
+from models.held_out import FEW_FAILURES, KINDS, HeldOut, by_blocks, by_time, known_and_strange
 from models.history import History
 from models.labels import DAY_S, UNKNOWN, days_to_failure, inside_recorded, labels
 from models.manifest import described, golden_frame, golden_of
@@ -47,7 +47,7 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
     held_out = by_time(rows, history.spec, seed, progress)
     metrics = _measured(held_out)
     if rows.failures() < FEW_FAILURES:
-        held_out = by_charger(rows, history.spec, seed, progress)
+        held_out = by_blocks(rows, history.spec, seed, progress)
     progress("judge on chargers it has not seen")
     chargers = known_and_strange(rows, history.spec, seed)
     progress("calibrate")
@@ -70,7 +70,7 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
         "type": "gradient-boosted trees by horizon, calibrated",
         **described(history),
         "metrics": metrics,
-        "metrics_by_charger_7d": chargers,
+        "metrics_by_blocks_7d": chargers,
         "base_rate": {name: _base_rate(rows, column) for column, name in enumerate(HORIZON_NAMES)},
         "features": history.spec.to_manifest(),
         "horizons": {
