@@ -28,6 +28,16 @@ STEPS = {"failure": 16, "anomaly": 2}
 VERSIONS = Path(__file__).resolve().parent / "versions"
 
 
+HISTORY_HELP = """files of a history, each .parquet or .csv:
+  readings     charger_id, timestamp; where there are any: connector_status, energy_delivered (kWh),
+               power (kW), temperature (C), error_codes (a list, or text separated by ';'),
+               uptime_hours, total_sessions, last_maintenance
+  failures     charger_id, timestamp of the onset; optional component, cause
+  maintenance  charger_id, timestamp; optional component, kind ('corrective' ends a failure).
+               The file itself may be absent.
+Times are ISO 8601 (no offset: UTC) or epoch seconds. A column that is nowhere is missing throughout."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status. Expected trouble is one line on stderr."""
     parser = _parser()
@@ -51,14 +61,26 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     simulate.set_defaults(run=_simulate)
 
-    train = commands.add_parser("train", help="train versions on a history")
-    train.add_argument("--history", type=Path, required=True)
+    train = commands.add_parser(
+        "train",
+        help="train versions on a history",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=HISTORY_HELP,
+    )
+    train.add_argument("--history", type=Path, required=True, help="folder with the files below")
     train.add_argument("--model", choices=("failure", "anomaly", "all"), default="all")
     train.add_argument("--until", type=_moment, help="nothing later is seen (ISO 8601)")
-    train.add_argument("--map", action="append", default=[], type=_mapping, metavar="FIELD=COLUMN[,COLUMN]")
+    train.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        type=_mapping,
+        metavar="FIELD=COLUMN[,COLUMN]",
+        help="a field that stands under another name; several columns of numbers may count error_codes",
+    )
     train.add_argument("--version", help="name of the version (default: the time of day)")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--model-dir", type=Path, default=VERSIONS)
+    train.add_argument("--seed", type=int, default=0, help="of the sample and the trees")
+    train.add_argument("--model-dir", type=Path, default=VERSIONS, help="where versions are kept")
     train.add_argument("--activate", action="store_true", help="make it the active version")
     train.set_defaults(run=_train)
 
