@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
-from flask import Response
 from flask_smorest import Blueprint
 
 from errors import FieldError, InvalidReading
@@ -15,6 +14,7 @@ from tasks.workers import WorkerState
 from web import schemas
 from web.bodies import json_body
 from web.documented import refuses, takes
+from web.http import Response
 from web.services import services
 
 blueprint = Blueprint("models", __name__, url_prefix="/api/v1/models", description="Models in force.")
