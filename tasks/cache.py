@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -46,6 +48,10 @@ return 1
 """
 
 
+# Kind, charger, tenant, and the fingerprint of the reading, where only one counts.
+Wanted = tuple[Kind, str, str | None, str | None]
+
+
 def cache_key(kind: Kind, charger_id: str, tenant: str | None) -> str:
     return f"{tenant_prefix(tenant)}prediction:{kind}:{charger_id}"
 
@@ -65,40 +71,42 @@ class VerdictCache:
         self._lock = threading.Lock()
 
     def get(self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str) -> bytes | None:
-        """The cached verdict for exactly this reading as a JSON body with `cached: true`, or None.
+        """`get_all` of one."""
+        return self.get_all([(kind, charger_id, tenant, fingerprint)])[0]
 
-        Blocks 0.3 s at most; an unreachable cache is a miss.
+    def get_all(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
+        """The cached verdicts for exactly these readings as JSON bodies with `cached: true`, or None.
+
+        One round trip, which blocks 0.3 s at most; an unreachable cache has nothing.
         """
         if time.monotonic() < self._broken_until:
-            return None
+            return [None] * len(wanted)
         try:
-            body = self.newest(kind, charger_id, tenant, fingerprint=fingerprint)
+            bodies = self._read(wanted)
         except RedisError as error:
             self._trip(error)
-            return None
-        metrics.CACHE_LOOKUPS.labels(kind=kind, result="miss" if body is None else "hit").inc()
-        return body
-
-    def newest(
-        self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str | None = None
-    ) -> bytes | None:
-        """The same whatever its reading was, unless `fingerprint` names one.
-
-        Only a verdict of the model version in force counts. Raises `redis.RedisError`.
-        """
-        body, versions = cast(
-            list[bytes | None], self._redis.mget(cache_key(kind, charger_id, tenant), VERSIONS_KEY)
+            return [None] * len(wanted)
+        results = Counter(
+            (kind, "miss" if body is None else "hit")
+            for (kind, _, _, _), body in zip(wanted, bodies, strict=True)
         )
-        verdict, in_force = _decode(body), _decode(versions)
-        if verdict is None or in_force is None:
-            return None
-        hit = (
-            isinstance(verdict.get("fingerprint"), str)
-            and verdict.get("model_version") == in_force.get(kind)
-            and verdict.get("charger_id") == charger_id
-            and fingerprint in (None, verdict["fingerprint"])
-        )
-        return orjson.dumps(verdict | {"cached": True}) if hit else None
+        for (kind, result), number in results.items():
+            metrics.CACHE_LOOKUPS.labels(kind=kind, result=result).inc(number)
+        return bodies
+
+    def newest(self, kind: Kind, charger_id: str, tenant: str | None) -> bytes | None:
+        """The cached verdict whatever its reading was. Raises `redis.RedisError`."""
+        return self._read([(kind, charger_id, tenant, None)])[0]
+
+    def _read(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
+        """Only a verdict of the model version in force counts."""
+        keys = [cache_key(kind, charger_id, tenant) for kind, charger_id, tenant, _ in wanted]
+        *bodies, versions = cast(list[bytes | None], self._redis.mget([*keys, VERSIONS_KEY]))
+        in_force = _decode(versions)
+        return [
+            None if body is None or in_force is None else _hit(body, in_force, one)
+            for body, one in zip(bodies, wanted, strict=True)
+        ]
 
     def put_all(self, verdicts: list[tuple[Kind, str | None, dict[str, Any], bytes]]) -> None:
         """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached."""
@@ -130,6 +138,19 @@ class VerdictCache:
                 log.warning("cache unavailable, going on without it: %s", error)
             self._broken_until = time.monotonic() + BREAK_S
         metrics.CACHE_ERRORS.inc()
+
+
+def _hit(body: bytes, in_force: dict[str, Any], wanted: Wanted) -> bytes | None:
+    kind, charger_id, _, fingerprint = wanted
+    verdict = _decode(body)
+    hit = (
+        verdict is not None
+        and isinstance(verdict.get("fingerprint"), str)
+        and verdict.get("model_version") == in_force.get(kind)
+        and verdict.get("charger_id") == charger_id
+        and fingerprint in (None, verdict["fingerprint"])
+    )
+    return orjson.dumps(verdict | {"cached": True}) if hit and verdict is not None else None
 
 
 def _decode(raw: bytes | None) -> dict[str, Any] | None:
