@@ -23,6 +23,7 @@ from models.reading import KINDS, Kind
 from settings import Settings
 from tasks.connection import CACHE_TIMEOUT_S, connect
 from tasks.names import tenant_prefix
+from tasks.scripts import Things, for_each
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +34,17 @@ BREAK_S: Final = 1.0
 # Newest reading wins; what another client left there without a fingerprint, or of another type, is replaced.
 # Times are RFC 3339 in UTC with three decimals: as strings they compare like times.
 _PUT = """
-local held = redis.pcall('GET', KEYS[1])
-if type(held) == 'string' then
+local function newer(held, at)
+  if type(held) ~= 'string' then return false end
   local read, verdict = pcall(cjson.decode, held)
-  if read and type(verdict) == 'table' and type(verdict.fingerprint) == 'string' then
-    local at = verdict.reading_timestamp
-    if type(at) == 'string' and string.match(at, '^%d%d%d%d%-%d%d%-%d%dT.*Z$') and at > ARGV[1] then
-      return 0
-    end
-  end
+  if not read or type(verdict) ~= 'table' or type(verdict.fingerprint) ~= 'string' then return false end
+  local its = verdict.reading_timestamp
+  return type(its) == 'string' and string.match(its, '^%d%d%d%d%-%d%d%-%d%dT.*Z$') and its > at
 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
+for i, key in ipairs(KEYS) do
+  local at, body, ttl = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
+  if not newer(redis.pcall('GET', key), at) then redis.call('SET', key, body, 'EX', ttl) end
+end
 """
 
 
@@ -61,7 +61,8 @@ class VerdictCache:
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = connect(settings.redis_cache_url, timeout_s=CACHE_TIMEOUT_S)
-        self._put = self._redis.register_script(_PUT)
+        # Whether the verdicts live where jobs and fleet do: then they can travel there together.
+        self.with_the_rest: Final = settings.redis_cache_url == settings.redis_url
         self._ttl_s: dict[str, int] = {
             "failure": settings.cache_ttl_failure_s,
             "maintenance": settings.cache_ttl_maintenance_s,
@@ -108,18 +109,31 @@ class VerdictCache:
             for body, one in zip(bodies, wanted, strict=True)
         ]
 
-    def put_all(self, verdicts: list[tuple[Kind, str | None, dict[str, Any], bytes]]) -> None:
-        """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached."""
+    def put_all(
+        self,
+        verdicts: Sequence[tuple[Kind, str | None, dict[str, Any], bytes]],
+        *,
+        along: Pipeline | None = None,
+    ) -> None:
+        """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached.
+
+        Where the cache lives with the rest they are only queued on `along`, if one is given.
+        """
         if not verdicts or time.monotonic() < self._broken_until:
             return
+        things: Things = [
+            (
+                [cache_key(kind, verdict["charger_id"], tenant)],
+                [verdict["reading_timestamp"], body, self._ttl_s[kind]],
+            )
+            for kind, tenant, verdict, body in verdicts
+        ]
+        if along is not None and self.with_the_rest:
+            for_each(along, _PUT, [], things)
+            return
         try:
-            pipeline: Pipeline = self._redis.pipeline(transaction=False)
-            for kind, tenant, verdict, body in verdicts:
-                self._put(
-                    keys=[cache_key(kind, verdict["charger_id"], tenant)],
-                    args=[verdict["reading_timestamp"], body, self._ttl_s[kind]],
-                    client=pipeline,
-                )
+            pipeline = self._redis.pipeline(transaction=False)
+            for_each(pipeline, _PUT, [], things)
             pipeline.execute()
         except RedisError as error:
             self._trip(error)
