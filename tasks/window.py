@@ -47,6 +47,8 @@ LOST_AFTER: Final = 0.42
 WORTH_SENDING_S: Final = 0.1
 # After a task went unanswered its queue is swept for this long: it may expire a moment later than its flight.
 SWEEP_FOR_S: Final = 5.0
+# As long may the events of sent tasks wait for each other.
+TOGETHER_FOR_S: Final = 0.5
 
 _NO_ANSWER: Final = Answer(error_code=TASK_LOST, error_detail="The worker gave another number of answers.")
 
@@ -76,7 +78,7 @@ class Window:
         self._timeout_s = settings.sync_timeout_s
         self._entries = entries
         self._places = places
-        self._sender = Sender(settings)
+        self._sender = Sender(settings, news_every_s=TOGETHER_FOR_S)
         self._sweeper = ExpiredSweeper(settings, Queues.SINGLE)
         self._watch = QueueWatch(settings, Queues.SINGLE)
         self._inbox = Inbox(
@@ -186,6 +188,7 @@ class Window:
         if now < self._sweep_until:
             self._sweeper.sweep()
         self._depart(departure + repeats)
+        self._sender.tell()
 
     def _forget_expired(self, now: float) -> bool:
         """Forget the flights whose last caller has gone. Whether there were any."""
