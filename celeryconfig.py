@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kombu import Exchange, Queue
+
 from settings import Settings
 from tasks.names import Queues, TaskNames
 
@@ -29,6 +31,13 @@ def _common(settings: Settings) -> dict[str, Any]:
         "enable_utc": True,
         "task_default_queue": Queues.SINGLE,
         "task_create_missing_queues": True,
+        # Kombu keeps a copy of what is not acknowledged, for two round trips a task, and gives it back after
+        # two minutes. Nobody waits that long for a single prediction: who asked sends it again in seconds.
+        "task_queues": [
+            Queue(Queues.SINGLE, Exchange(Queues.SINGLE), routing_key=Queues.SINGLE, no_ack=True),
+            Queue(Queues.BATCH, Exchange(Queues.BATCH), routing_key=Queues.BATCH),
+            Queue(Queues.STREAM, Exchange(Queues.STREAM), routing_key=Queues.STREAM),
+        ],
         # Flower shows tasks by name, queue and state; tasks/sender.py tells it of those that are sent.
         "worker_send_task_events": True,
         "task_track_started": True,

@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from bench.load import Mode, Protocol
 from bench.measure import Program
@@ -24,11 +24,16 @@ KEY: Final = "key-for-the-benchmark"
 PORT: Final = 18_000
 REDIS_PORT: Final = 18_379
 URL: Final = f"http://127.0.0.1:{PORT}"
+Answer = Literal["full", "probability"]
+_API: Final = "/api/v1/predictions/"
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`start` prepares folders and environments and gives the programs to run."""
+    """`start` prepares folders and environments and gives the programs to run.
+
+    `answer` is what a rival answers with: the verdict that ours gives, or nothing but the probability.
+    """
 
     name: str
     start: Callable[[], list[Program]]
@@ -38,7 +43,18 @@ class Contestant:
     protocol: Protocol = "v1"
     packages: tuple[str, ...] = ()
     environment: str = ""
-    extra: Mapping[str, str] = field(default_factory=dict)
+    answer: Answer = "full"
+
+    def programs(self) -> list[Program]:
+        asked = {"BENCH_ANSWER": self.answer}
+        return [replace(one, environment={**one.environment, **asked}) for one in self.start()]
+
+    def answers(self, body: str) -> bool:
+        """Whether an answer holds what this contestant has to give."""
+        words = ("failure_probability", "top_contributing_factors", "recommended_actions", "model_version")
+        if self.path.startswith(_API):
+            return "model_version" in body
+        return all((word in body) == (self.answer == "full" or word == words[0]) for word in words)
 
 
 def ours() -> list[Program]:
@@ -89,7 +105,8 @@ def plain() -> list[Program]:
     """Served by the web server that serves ours, with as many threads."""
     url = {"REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/0", "BENCH_MODEL": "scikit-learn"}
     worker = f"{sys.executable} -m celery -A bench.rivals.plain:celery worker -c 2 --loglevel WARNING"
-    return [_redis(), Program(worker.split(), url), _granian("bench.rivals.plain:app", 1, 96, url)]
+    threads = _settings({"ML_SERVICE_API_KEY": KEY}).web_threads
+    return [_redis(), Program(worker.split(), url), _granian("bench.rivals.plain:app", 1, threads, url)]
 
 
 def flask_onnx() -> list[Program]:
@@ -103,9 +120,7 @@ def _granian(app: str, processes: int, threads: int, environment: Mapping[str, s
 
 
 def fastapi() -> list[Program]:
-    command = f"{venv('fastapi')} -m uvicorn bench.rivals.fastapi_onnx:app --port {PORT} --workers 2 "
-    command += "--loop uvloop --http httptools --no-access-log --log-level warning"
-    return [Program(command.split(), {})]
+    return [Program([venv("fastapi"), "-m", "bench.rivals.fastapi_onnx"], {"PORT": str(PORT)})] * 2
 
 
 def litserve() -> list[Program]:
@@ -131,7 +146,8 @@ def mlserver() -> list[Program]:
     }
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps(model))
-    return [Program([str(Path(python).with_name("mlserver")), "start", str(folder)], {})]
+    # It writes metric files where it is started.
+    return [Program([str(Path(python).with_name("mlserver")), "start", str(folder)], {}, directory=folder)]
 
 
 def venv(name: str) -> str:
@@ -152,7 +168,6 @@ def _parts(name: str) -> tuple[str, ...]:
     return ("tools",) if name == "tools" else ("rivals", name)
 
 
-_API: Final = "/api/v1/predictions/"
 OURS: Final = "ours"
 REPEATED: Final = "ours, repeated readings (cache)"
 PLAIN: Final = "the plain way"
@@ -161,11 +176,7 @@ FLASK: Final = "Flask + ONNX in process"
 LITSERVE: Final = "LitServe, batches of 32"
 MLSERVER: Final = "MLServer, adaptive batching"
 
-CONTESTANTS: Final = (
-    Contestant(OURS, ours, _API + "failure", "/health/ready"),
-    Contestant("ours, maintenance", ours, _API + "maintenance", "/health/ready"),
-    Contestant("ours, anomaly", ours, _API + "anomaly", "/health/ready"),
-    Contestant(REPEATED, ours, _API + "failure", "/health/ready", mode="repeated"),
+_RIVALS: Final = (
     Contestant(PLAIN, plain, packages=("flask", "celery", "redis", "granian", "scikit-learn")),
     Contestant(FLASK, flask_onnx, packages=("flask", "granian", "onnxruntime")),
     Contestant(FASTAPI, fastapi, packages=("fastapi", "uvicorn", "pydantic"), environment="fastapi"),
@@ -179,4 +190,12 @@ CONTESTANTS: Final = (
         packages=("mlserver",),
         environment="mlserver",
     ),
+)
+CONTESTANTS: Final = (
+    Contestant(OURS, ours, _API + "failure", "/health/ready"),
+    Contestant("ours, maintenance", ours, _API + "maintenance", "/health/ready"),
+    Contestant("ours, anomaly", ours, _API + "anomaly", "/health/ready"),
+    Contestant(REPEATED, ours, _API + "failure", "/health/ready", mode="repeated"),
+    *_RIVALS,
+    *(replace(one, name=f"{one.name}, probability alone", answer="probability") for one in _RIVALS),
 )

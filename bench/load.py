@@ -58,6 +58,12 @@ def apply(load: Load, connections: int, seconds: float) -> Outcome:
     return (_wrk if shutil.which("wrk") else _httpx)(load, connections, seconds)
 
 
+def one_answer(load: Load) -> str:
+    """The body of one answer."""
+    answer = httpx.post(load.url, json=_body(load, 0, 1), headers={"X-API-Key": load.key}, timeout=10)
+    return answer.raise_for_status().text
+
+
 def _wrk(load: Load, connections: int, seconds: float) -> Outcome:
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "--timeout", "10s"]
     command += ["-s", str(SCRIPT), load.url, "--", load.key, load.mode, load.word, load.protocol]

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,11 @@ class Program:
     directory: Path = ROOT
 
 
+def shown(command: Sequence[str]) -> str:
+    """A command line as anybody may read it: without the folders of this machine."""
+    return " ".join([Path(command[0]).name, *(part.replace(f"{ROOT}/", "") for part in command[1:])])
+
+
 class Running:
     """A contestant's processes."""
 
@@ -50,10 +55,10 @@ class Running:
             for program in programs
         ]
 
-    def cpu_s(self) -> float:
-        """CPU seconds so far, of all processes and of the children they have lost."""
+    def cpu_s(self, pids: Iterable[int] | None = None) -> float:
+        """CPU seconds so far, of all processes (or these) and of the children they have lost."""
         ticks = 0
-        for pid in self._pids():
+        for pid in self._pids() if pids is None else pids:
             with suppress(OSError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 ticks += sum(int(field) for field in fields[11:15])  # user, system, children's of both

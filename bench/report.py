@@ -61,19 +61,17 @@ def _page(found: dict[tuple[str, int], Result], generator: str, seconds: float, 
             "",
         ]
     lines += [
-        "## All measurements",
+        "## The full answer",
         "",
         "CPU is of all processes, Redis included, for one answer; memory counts shared pages once.",
         "",
-        "| | connections | requests/s | p50 ms | p99 ms | errors | CPU ms | MB |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {name} | {connections} | {result['per_second']:.0f} | {result['p50_ms']:.1f} | "
-        f"{result['p99_ms']:.1f} | {result['errors']} | {result['cpu_ms']:.2f} | {result['memory_mb']:.0f} |"
-        for (name, connections), result in found.items()
-    ]
-    lines += [
+        *_table([result for result in found.values() if result["answer"] == "full"]),
+        "",
+        "## The probability alone",
+        "",
+        "What the rivals reach without reasons, steps, dates and confidence, which ours always gives.",
+        "",
+        *_table([result for result in found.values() if result["answer"] == "probability"]),
         "",
         "## How",
         "",
@@ -85,12 +83,47 @@ def _page(found: dict[tuple[str, int], Result], generator: str, seconds: float, 
         "  and counts metrics; the rivals only answer.",
         "- Rivals: `bench/rivals/`, two processes each, the full verdict through the service's own `models`",
         "  functions. The plain way scores with scikit-learn, the others with the same ONNX graph.",
-        f"- Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        "- Each contestant's answer is looked at once: all of the verdict must be there.",
+        f"- Machine: {os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}.",
         "- Versions: " + ", ".join(_versions()) + ".",
+        "- `make bench` also leaves flame graphs of web and worker under load in `build/bench/flame-*.svg`.",
+        "",
+        "## Commands",
+        "",
+        "OMP_NUM_THREADS is 1 for all of them.",
         "",
     ]
+    seen: set[str] = set()
+    for result in found.values():
+        new = [command for command in result["commands"] if command not in seen]
+        seen.update(new)
+        if new:
+            lines += [f"{result['name']}:", "", "```sh", *new, "```", ""]
     return "\n".join(lines)
+
+
+def _table(some: Sequence[Result]) -> list[str]:
+    return [
+        "| | connections | requests/s | p50 ms | p99 ms | errors | CPU ms | MB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {result['name'].removesuffix(', probability alone')} | {result['connections']} | "
+            f"{result['per_second']:.0f} | {result['p50_ms']:.1f} | {result['p99_ms']:.1f} | "
+            f"{result['errors']} | {result['cpu_ms']:.2f} | {result['memory_mb']:.0f} |"
+            for result in some
+        ),
+    ]
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells (Linux)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
 
 
 def _aims(found: dict[tuple[str, int], Result]) -> list[tuple[str, str, str]]:

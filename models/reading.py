@@ -1,7 +1,8 @@
 """One reading of a charger: the contract that REST bodies, batch rows and Kafka records share.
 
-`ReadingSchema` (marshmallow) is the only place where outside data becomes a `Reading`. Units are those of
-the contract: kWh, kW, °C, hours; times are aware UTC datetimes. A missing number is `None`, never zero.
+`ReadingSchema` (marshmallow) is the judge of outside data; `_plainly_right` only passes what it would pass
+too, sooner. Both read the bounds and patterns below. Units are those of the contract: kWh, kW, °C, hours;
+times are aware UTC datetimes. A missing number is `None`, never zero.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ MAX_MOMENT_CHARS: Final = 64
 # Before that no charger reported anything; it also keeps years below 1000 out, which nothing prints alike.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
+# How most callers write a moment. What looks otherwise may be right as well.
+_IS_PLAIN_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{3})?Z").fullmatch
+_IS_CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN).match
 MAX_ERROR_CODE_CHARS: Final = 128
 
 STATUSES: Final = ("AVAILABLE", "CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
@@ -59,6 +63,7 @@ def _plain(status: str) -> str:
 
 _STATUS_BY_SPELLING: Final = {_plain(spelling): status for spelling, status in OCPP_STATUSES.items()}
 _STATUS_BY_SPELLING.update((_plain(status), status) for status in STATUSES)
+_STATUS_AS_WRITTEN: Final = {status: status for status in STATUSES} | OCPP_STATUSES
 
 # Lower and upper physical bound of each number. The upper ones only keep typing errors and other units
 # out (a million kWh in one session, a century of uptime), so that nothing plausible is refused.
@@ -328,6 +333,11 @@ def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
     """
     if not isinstance(raw, Mapping):
         raise InvalidReading([FieldError(pointer, "Must be a JSON object.", "type")])
+    reading = _plainly_right(raw, now)
+    return _judged(raw, now, pointer) if reading is None else reading
+
+
+def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
     try:
         loaded: dict[str, Any] = _SCHEMA.load(raw)
     except ValidationError as error:
@@ -357,6 +367,69 @@ def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
         total_sessions=loaded["total_sessions"],
         last_maintenance=loaded["last_maintenance"],
         metadata=loaded["metadata"] or {},
+        stated_at=stated is not None,
+    )
+
+
+def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
+    """The reading of a body that is right beyond doubt; None means that the schema has to judge.
+
+    Marshmallow takes thirty microseconds for a reading, a third of what a whole request may cost, and nearly
+    every reading is plain. A test compares the two on whatever comes to hypothesis's mind.
+    """
+    get = raw.get
+    charger_id, status, codes = get("charger_id"), get("connector_status"), get("error_codes")
+    if type(charger_id) is not str or _IS_CHARGER_ID(charger_id) is None:
+        return None
+    if type(status) is not str or status not in _STATUS_AS_WRITTEN:
+        return None
+    numbers: list[float | None] = []
+    for name, (low, high) in BOUNDS.items():
+        number = get(name)
+        kind = type(number)
+        if number is not None:
+            if (kind is not float and kind is not int) or not low <= number <= high:  # NaN is in no bounds
+                return None
+            number = float(number)
+        numbers.append(number)
+    sessions = get("total_sessions")
+    if sessions is not None and type(sessions) is not int:
+        return None
+    if codes is not None:
+        if type(codes) is not list or len(codes) > MAX_ERROR_CODES:
+            return None
+        if not all(type(code) is str and len(code) <= MAX_ERROR_CODE_CHARS for code in codes):
+            return None
+    latest = now + FUTURE_TOLERANCE
+    moments: list[datetime | None] = []
+    for name in ("last_maintenance", "timestamp"):
+        moment = text = get(name)
+        if text is not None:
+            if type(text) is not str or _IS_PLAIN_MOMENT(text) is None:
+                return None
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                return None
+            if not EARLIEST <= moment <= latest:
+                return None
+        moments.append(moment)
+    metadata = get("metadata")
+    if metadata is not None and (type(metadata) is not dict or metadata):
+        return None
+    energy_delivered, power, temperature, uptime_hours, _ = numbers
+    last_maintenance, stated = moments
+    return Reading(
+        charger_id=charger_id,
+        connector_status=_STATUS_AS_WRITTEN[status],
+        timestamp=stated if stated is not None else now,
+        energy_delivered=energy_delivered,
+        power=power,
+        temperature=temperature,
+        error_codes=None if codes is None else _real_codes(codes),
+        uptime_hours=uptime_hours,
+        total_sessions=sessions,
+        last_maintenance=last_maintenance,
         stated_at=stated is not None,
     )
 

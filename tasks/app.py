@@ -8,6 +8,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import kombu.serialization
+import kombu.utils.json
+import orjson
 from celery import Celery
 from celery.signals import (
     celeryd_after_setup,
@@ -22,6 +25,7 @@ from celeryconfig import worker_config
 from errors import ScoringFailed
 from settings import load_or_exit
 from tasks.connection import refuse_eviction
+from tasks.events import PatientEvents
 from tasks.names import Queues
 from tasks.recovery import Recovery
 from tasks.runtime import Runtime
@@ -30,7 +34,9 @@ from tasks.sender import Sender
 log = logging.getLogger(__name__)
 
 settings = load_or_exit()
-app = Celery("evzone-ml")
+app = Celery("evzone-ml", events=PatientEvents)
+# Kombu's decoder calls a Python function for each object, twice for each reading: in parent and child.
+kombu.serialization.register("json", kombu.utils.json.dumps, orjson.loads, "application/json", "utf-8")
 app.conf.update(worker_config(settings))
 
 _name = "worker"

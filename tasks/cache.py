@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -21,6 +23,7 @@ from models.reading import KINDS, Kind
 from settings import Settings
 from tasks.connection import CACHE_TIMEOUT_S, connect
 from tasks.names import tenant_prefix
+from tasks.scripts import Things, for_each
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +34,22 @@ BREAK_S: Final = 1.0
 # Newest reading wins; what another client left there without a fingerprint, or of another type, is replaced.
 # Times are RFC 3339 in UTC with three decimals: as strings they compare like times.
 _PUT = """
-local held = redis.pcall('GET', KEYS[1])
-if type(held) == 'string' then
+local function newer(held, at)
+  if type(held) ~= 'string' then return false end
   local read, verdict = pcall(cjson.decode, held)
-  if read and type(verdict) == 'table' and type(verdict.fingerprint) == 'string' then
-    local at = verdict.reading_timestamp
-    if type(at) == 'string' and string.match(at, '^%d%d%d%d%-%d%d%-%d%dT.*Z$') and at > ARGV[1] then
-      return 0
-    end
-  end
+  if not read or type(verdict) ~= 'table' or type(verdict.fingerprint) ~= 'string' then return false end
+  local its = verdict.reading_timestamp
+  return type(its) == 'string' and string.match(its, '^%d%d%d%d%-%d%d%-%d%dT.*Z$') and its > at
 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
+for i, key in ipairs(KEYS) do
+  local at, body, ttl = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
+  if not newer(redis.pcall('GET', key), at) then redis.call('SET', key, body, 'EX', ttl) end
+end
 """
+
+
+# Kind, charger, tenant, and the fingerprint of the reading, where only one counts.
+Wanted = tuple[Kind, str, str | None, str | None]
 
 
 def cache_key(kind: Kind, charger_id: str, tenant: str | None) -> str:
@@ -55,7 +61,8 @@ class VerdictCache:
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = connect(settings.redis_cache_url, timeout_s=CACHE_TIMEOUT_S)
-        self._put = self._redis.register_script(_PUT)
+        # Whether the verdicts live where jobs and fleet do: then they can travel there together.
+        self.with_the_rest: Final = settings.redis_cache_url == settings.redis_url
         self._ttl_s: dict[str, int] = {
             "failure": settings.cache_ttl_failure_s,
             "maintenance": settings.cache_ttl_maintenance_s,
@@ -65,53 +72,68 @@ class VerdictCache:
         self._lock = threading.Lock()
 
     def get(self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str) -> bytes | None:
-        """The cached verdict for exactly this reading as a JSON body with `cached: true`, or None.
+        """`get_all` of one."""
+        return self.get_all([(kind, charger_id, tenant, fingerprint)])[0]
 
-        Blocks 0.3 s at most; an unreachable cache is a miss.
+    def get_all(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
+        """The cached verdicts for exactly these readings as JSON bodies with `cached: true`, or None.
+
+        One round trip, which blocks 0.3 s at most; an unreachable cache has nothing.
         """
         if time.monotonic() < self._broken_until:
-            return None
+            return [None] * len(wanted)
         try:
-            body = self.newest(kind, charger_id, tenant, fingerprint=fingerprint)
+            bodies = self._read(wanted)
         except RedisError as error:
             self._trip(error)
-            return None
-        metrics.CACHE_LOOKUPS.labels(kind=kind, result="miss" if body is None else "hit").inc()
-        return body
+            return [None] * len(wanted)
+        results = Counter(
+            (kind, "miss" if body is None else "hit")
+            for (kind, _, _, _), body in zip(wanted, bodies, strict=True)
+        )
+        for (kind, result), number in results.items():
+            metrics.CACHE_LOOKUPS.labels(kind=kind, result=result).inc(number)
+        return bodies
 
-    def newest(
-        self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str | None = None
-    ) -> bytes | None:
-        """The same whatever its reading was, unless `fingerprint` names one.
+    def newest(self, kind: Kind, charger_id: str, tenant: str | None) -> bytes | None:
+        """The cached verdict whatever its reading was. Raises `redis.RedisError`."""
+        return self._read([(kind, charger_id, tenant, None)])[0]
 
-        Only a verdict of the model version in force counts. Raises `redis.RedisError`.
+    def _read(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
+        """Only a verdict of the model version in force counts."""
+        keys = [cache_key(kind, charger_id, tenant) for kind, charger_id, tenant, _ in wanted]
+        *bodies, versions = cast(list[bytes | None], self._redis.mget([*keys, VERSIONS_KEY]))
+        in_force = _decode(versions)
+        return [
+            None if body is None or in_force is None else _hit(body, in_force, one)
+            for body, one in zip(bodies, wanted, strict=True)
+        ]
+
+    def put_all(
+        self,
+        verdicts: Sequence[tuple[Kind, str | None, dict[str, Any], bytes]],
+        *,
+        along: Pipeline | None = None,
+    ) -> None:
+        """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached.
+
+        Where the cache lives with the rest they are only queued on `along`, if one is given.
         """
-        body, versions = cast(
-            list[bytes | None], self._redis.mget(cache_key(kind, charger_id, tenant), VERSIONS_KEY)
-        )
-        verdict, in_force = _decode(body), _decode(versions)
-        if verdict is None or in_force is None:
-            return None
-        hit = (
-            isinstance(verdict.get("fingerprint"), str)
-            and verdict.get("model_version") == in_force.get(kind)
-            and verdict.get("charger_id") == charger_id
-            and fingerprint in (None, verdict["fingerprint"])
-        )
-        return orjson.dumps(verdict | {"cached": True}) if hit else None
-
-    def put_all(self, verdicts: list[tuple[Kind, str | None, dict[str, Any], bytes]]) -> None:
-        """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached."""
         if not verdicts or time.monotonic() < self._broken_until:
             return
+        things: Things = [
+            (
+                [cache_key(kind, verdict["charger_id"], tenant)],
+                [verdict["reading_timestamp"], body, self._ttl_s[kind]],
+            )
+            for kind, tenant, verdict, body in verdicts
+        ]
+        if along is not None and self.with_the_rest:
+            for_each(along, _PUT, [], things)
+            return
         try:
-            pipeline: Pipeline = self._redis.pipeline(transaction=False)
-            for kind, tenant, verdict, body in verdicts:
-                self._put(
-                    keys=[cache_key(kind, verdict["charger_id"], tenant)],
-                    args=[verdict["reading_timestamp"], body, self._ttl_s[kind]],
-                    client=pipeline,
-                )
+            pipeline = self._redis.pipeline(transaction=False)
+            for_each(pipeline, _PUT, [], things)
             pipeline.execute()
         except RedisError as error:
             self._trip(error)
@@ -130,6 +152,19 @@ class VerdictCache:
                 log.warning("cache unavailable, going on without it: %s", error)
             self._broken_until = time.monotonic() + BREAK_S
         metrics.CACHE_ERRORS.inc()
+
+
+def _hit(body: bytes, in_force: dict[str, Any], wanted: Wanted) -> bytes | None:
+    kind, charger_id, _, fingerprint = wanted
+    verdict = _decode(body)
+    hit = (
+        verdict is not None
+        and isinstance(verdict.get("fingerprint"), str)
+        and verdict.get("model_version") == in_force.get(kind)
+        and verdict.get("charger_id") == charger_id
+        and fingerprint in (None, verdict["fingerprint"])
+    )
+    return orjson.dumps(verdict | {"cached": True}) if hit and verdict is not None else None
 
 
 def _decode(raw: bytes | None) -> dict[str, Any] | None:

@@ -102,9 +102,8 @@ def _score_rows(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int)
 def _store(runtime: Runtime, job: Job, stored: Sequence[tuple[Kind, dict[str, Any], bytes]]) -> None:
     runtime.cache.put_all([(kind, job.tenant, verdict, body) for kind, verdict, body in stored])
     pipeline = runtime.redis.pipeline(transaction=False)
-    for kind, verdict, body in stored:
-        if kind == "failure":
-            runtime.fleet.put(pipeline, job.tenant, verdict, body)
+    predictions = [(job.tenant, verdict, body) for kind, verdict, body in stored if kind == "failure"]
+    runtime.fleet.put(pipeline, predictions)
     pipeline.execute()
 
 

@@ -8,6 +8,7 @@ verdict for each charger, one sorted set of its past verdicts by reading time, b
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -19,6 +20,7 @@ from errors import UnknownCharger
 from settings import Settings
 from tasks.connection import connect
 from tasks.names import tenant_prefix
+from tasks.scripts import for_each
 
 DAY_S: Final = 86_400
 HISTORY_FIELDS: Final = (
@@ -33,16 +35,22 @@ HISTORY_FIELDS: Final = (
 
 # The past keeps every reading's verdict (the same one twice is one entry); the present only the newest.
 _STORE = """
-redis.call('ZADD', KEYS[3], ARGV[1], ARGV[5])
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[8])
-redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -(ARGV[7] + 1))
-redis.call('EXPIRE', KEYS[3], ARGV[6])
-local at = redis.call('HGET', KEYS[1], 'at')
-if at and tonumber(at) > tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'at', ARGV[1], 'body', ARGV[4])
-redis.call('EXPIRE', KEYS[1], ARGV[6])
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
-return 1
+local retention, most, oldest = ARGV[1], ARGV[2], ARGV[3]
+for i = 0, #KEYS / 3 - 1 do
+  local newest, risk, history = KEYS[3 * i + 1], KEYS[3 * i + 2], KEYS[3 * i + 3]
+  local at, probability, charger = ARGV[5 * i + 4], ARGV[5 * i + 5], ARGV[5 * i + 6]
+  local body, past = ARGV[5 * i + 7], ARGV[5 * i + 8]
+  redis.call('ZADD', history, at, past)
+  redis.call('ZREMRANGEBYSCORE', history, '-inf', oldest)
+  redis.call('ZREMRANGEBYRANK', history, 0, -(most + 1))
+  redis.call('EXPIRE', history, retention)
+  local held = redis.call('HGET', newest, 'at')
+  if not held or tonumber(held) <= tonumber(at) then
+    redis.call('HSET', newest, 'at', at, 'body', body)
+    redis.call('EXPIRE', newest, retention)
+    redis.call('ZADD', risk, probability, charger)
+  end
+end
 """
 
 
@@ -51,31 +59,32 @@ class FleetStore:
 
     def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
         self._redis: Redis = redis or connect(settings.redis_url)
-        self._script = self._redis.register_script(_STORE)
         self._retention_s = settings.fleet_retention_days * DAY_S
         self._history_entries = settings.fleet_history_entries
 
-    def put(self, pipeline: Pipeline, tenant: str | None, verdict: dict[str, Any], body: bytes) -> None:
-        """Queue one failure prediction on `pipeline`; `body` is its JSON. Nothing is sent yet."""
-        charger_id = verdict["charger_id"]
-        past = orjson.dumps({name: verdict[name] for name in HISTORY_FIELDS})
-        self._script(
-            keys=[
-                _verdict_key(tenant, charger_id),
-                _risk_key(tenant),
-                _history_key(tenant, charger_id),
+    def put(self, pipeline: Pipeline, verdicts: Sequence[tuple[str | None, dict[str, Any], bytes]]) -> None:
+        """Queue failure predictions, `(tenant, verdict, its JSON)`, on `pipeline`. Nothing is sent yet."""
+        for_each(
+            pipeline,
+            _STORE,
+            [self._retention_s, self._history_entries, time.time() - self._retention_s],
+            [
+                (
+                    [
+                        _verdict_key(tenant, verdict["charger_id"]),
+                        _risk_key(tenant),
+                        _history_key(tenant, verdict["charger_id"]),
+                    ],
+                    [
+                        datetime.fromisoformat(verdict["reading_timestamp"]).timestamp(),
+                        verdict["failure_probability"],
+                        verdict["charger_id"],
+                        body,
+                        orjson.dumps({name: verdict[name] for name in HISTORY_FIELDS}),
+                    ],
+                )
+                for tenant, verdict, body in verdicts
             ],
-            args=[
-                datetime.fromisoformat(verdict["reading_timestamp"]).timestamp(),
-                verdict["failure_probability"],
-                charger_id,
-                body,
-                past,
-                self._retention_s,
-                self._history_entries,
-                time.time() - self._retention_s,
-            ],
-            client=pipeline,
         )
 
     def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:

@@ -18,6 +18,7 @@ from redis.client import Pipeline
 from models.past import MAX_AGE_S, SLOT_S
 from models.reading import Reading
 from tasks.names import tenant_prefix
+from tasks.scripts import for_each
 
 SLOTS: Final = int(MAX_AGE_S / SLOT_S) + 2
 # A charger that has said nothing for so long has no past that counts.
@@ -27,18 +28,22 @@ Asker = tuple[str | None, str]  # tenant, charger
 
 # Keep the earliest reading of its slot; drop the slots that no newer reading can use.
 _ADD = """
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if held and tonumber(string.match(held, '^%[([^,]+)')) <= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
-if not held and redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then
-  local oldest
-  for _, slot in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if not oldest or tonumber(slot) < tonumber(oldest) then oldest = slot end
+local most, expiry = tonumber(ARGV[1]), ARGV[2]
+for i, key in ipairs(KEYS) do
+  local slot, at, entry = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
+  local held = redis.call('HGET', key, slot)
+  if not held or tonumber(string.match(held, '^%[([^,]+)')) > tonumber(at) then
+    redis.call('HSET', key, slot, entry)
+    redis.call('EXPIRE', key, expiry)
+    if not held and redis.call('HLEN', key) > most then
+      local oldest
+      for _, field in ipairs(redis.call('HKEYS', key)) do
+        if not oldest or tonumber(field) < tonumber(oldest) then oldest = field end
+      end
+      redis.call('HDEL', key, oldest)
+    end
   end
-  redis.call('HDEL', KEYS[1], oldest)
 end
-return 1
 """
 
 
@@ -47,7 +52,6 @@ class RecentHistory:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._add = redis.register_script(_ADD)
 
     def of(
         self, readings: Sequence[Reading], tenants: Sequence[str | None], *, among_themselves: bool = False
@@ -79,13 +83,19 @@ class RecentHistory:
         entries_of = {asker: list(slots.values()) for asker, slots in past.items()}
         return [entries_of[asker] for asker in askers]
 
-    def add(self, pipeline: Pipeline, tenant: str | None, reading: Reading) -> None:
-        """Queue one reading on `pipeline`. Nothing is sent yet."""
-        at = reading.timestamp.timestamp()
-        self._add(
-            keys=[_key(tenant, reading.charger_id)],
-            args=[_slot(reading), at, _encode(reading), SLOTS, EXPIRY_S],
-            client=pipeline,
+    def add(self, pipeline: Pipeline, readings: Sequence[tuple[str | None, Reading]]) -> None:
+        """Queue readings, each with its tenant, on `pipeline`. Nothing is sent yet."""
+        for_each(
+            pipeline,
+            _ADD,
+            [SLOTS, EXPIRY_S],
+            [
+                (
+                    [_key(tenant, reading.charger_id)],
+                    [_slot(reading), reading.timestamp.timestamp(), _encode(reading)],
+                )
+                for tenant, reading in readings
+            ],
         )
 
 

@@ -38,11 +38,12 @@ def score(raw: dict[str, Any]) -> None:
     pipeline = runtime.redis.pipeline(transaction=False)
     if message.store:
         # Before the reply, so that a caller who has an answer finds it in the cache.
-        runtime.cache.put_all([(ask.kind, ask.tenant, verdict, body) for ask, verdict, body in stored])
-        for ask, verdict, body in stored:
-            runtime.history.add(pipeline, ask.tenant, ask.reading)
-            if ask.kind == "failure":
-                runtime.fleet.put(pipeline, ask.tenant, verdict, body)
+        runtime.cache.put_all(
+            [(ask.kind, ask.tenant, verdict, body) for ask, verdict, body in stored], along=pipeline
+        )
+        runtime.history.add(pipeline, [(ask.tenant, ask.reading) for ask, _, _ in stored])
+        predictions = [(ask.tenant, verdict, body) for ask, verdict, body in stored if ask.kind == "failure"]
+        runtime.fleet.put(pipeline, predictions)
     pipeline.rpush(message.reply_to, encode_reply(message.batch_id, answers))
     pipeline.expire(message.reply_to, REPLY_TTL_S)
     pipeline.execute()

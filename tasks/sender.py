@@ -10,39 +10,52 @@ from __future__ import annotations
 
 import base64
 import itertools
+import logging
 import os
 import time
 import uuid
 import weakref
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 from celery.utils.nodenames import anon_nodename
 from redis import RedisError
+from redis.client import Pipeline
 
 from errors import BrokerUnavailable
 from settings import Settings
 from tasks.connection import connect
+
+log = logging.getLogger(__name__)
 
 # Two times this (connecting, then sending) ends well within the caller's 2 s.
 SEND_TIMEOUT_S: Final = 0.7
 PERSISTENT: Final = 2
 TRANSIENT: Final = 1
 EVENT_EXCHANGE: Final = "celeryev"
-EVENT_KEY: Final = "task.sent"
+EVENT_KEY: Final = "task.multi"  # Celery's name for several events in one message
+MOST_NEWS: Final = 1000
 
 
 class Sender:
-    """A producer of Celery tasks that gives up quickly. Safe to share between threads."""
+    """A producer of Celery tasks that gives up quickly. Safe to share between threads.
 
-    def __init__(self, settings: Settings) -> None:
+    Flower's events wait for each other for `news_every_s` seconds: they leave with the next task after that,
+    or at `tell`.
+    """
+
+    def __init__(self, settings: Settings, *, news_every_s: float = 0.0) -> None:
         self._redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
         weakref.finalize(self, self._redis.connection_pool.disconnect)
         database = self._redis.connection_pool.connection_kwargs.get("db", 0)
         self._event_channel = f"/{database}.{EVENT_EXCHANGE}/{EVENT_KEY}"
         self._name = anon_nodename()
         self._clock = itertools.count(1)
+        self._news: deque[dict[str, Any]] = deque(maxlen=MOST_NEWS)
+        self._news_every_s = news_every_s
+        self._told_at = 0.0
 
     def send(
         self,
@@ -111,22 +124,42 @@ class Sender:
             "timestamp": time.time(),
             "type": "task-sent",
         }
+        self._news.append(event)
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.lpush(queue, envelope)
+            self._queue_news(pipeline)
+            pipeline.execute()
+        except RedisError as error:
+            raise BrokerUnavailable("The task queue cannot be reached.") from error
+        return task_id
+
+    def tell(self) -> None:
+        """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""
+        pipeline = self._redis.pipeline(transaction=False)
+        self._queue_news(pipeline)
+        try:
+            pipeline.execute()
+        except RedisError as error:
+            log.debug("events could not be published: %s", error)
+
+    def _queue_news(self, pipeline: Pipeline) -> None:
+        now = time.monotonic()
+        if not self._news or now - self._told_at < self._news_every_s:
+            return
+        self._told_at = now
+        events = []
+        while self._news:
+            events.append(self._news.popleft())
         news = _envelope(
-            _base64(event),
+            _base64(events),
             {"hostname": self._name},
             {},
             exchange=EVENT_EXCHANGE,
             key=EVENT_KEY,
             mode=TRANSIENT,
         )
-        try:
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.lpush(queue, envelope)
-            pipeline.publish(self._event_channel, news)
-            pipeline.execute()
-        except RedisError as error:
-            raise BrokerUnavailable("The task queue cannot be reached.") from error
-        return task_id
+        pipeline.publish(self._event_channel, news)
 
 
 def _base64(value: object) -> str:

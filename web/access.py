@@ -4,52 +4,56 @@ from __future__ import annotations
 
 import hmac
 import re
-import uuid
+import secrets
 from typing import Final
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from errors import FieldError, InvalidReading
 from models.reading import TENANT_ID_PATTERN
 from settings import Settings
+from web.http import current_request
 
 API_PREFIX: Final = "/api/v1"
 REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 # Endpoints that need another role than the method says (see `_role_needed`).
 ADMIN_PATHS: Final = re.compile(r"/api/v1/models/.+")
+READERS: Final = frozenset({"read", "predict", "admin"})
+PREDICTORS: Final = frozenset({"predict"})
+ADMINS: Final = frozenset({"admin"})
 
 
 def register(app: Flask, settings: Settings) -> None:
     keys = [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
 
     def identify() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        g.tenant = None
-        protected = request.path.startswith(API_PREFIX + "/") or (
-            settings.metrics_require_key
-            and (request.path == "/metrics" or request.path.startswith("/health"))
+        request = current_request()
+        path, header = request.path, request.environ.get
+        given = header("HTTP_X_REQUEST_ID", "")
+        request.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        protected = path.startswith(API_PREFIX + "/") or (
+            settings.metrics_require_key and (path == "/metrics" or path.startswith("/health"))
         )
         if not protected:
             return
-        roles = _roles(request.headers.get("X-API-Key"), keys)
+        roles = _roles(header("HTTP_X_API_KEY"), keys)
         if not roles:
             raise Unauthorized("The header X-API-Key is missing or names no valid key.")
-        needed = _role_needed(request.method, request.path)
+        needed = _role_needed(request.method, path)
         if not roles & needed:
             raise Forbidden(f"This key lacks the role {' or '.join(sorted(needed))}.")
-        tenant = request.headers.get("X-Tenant-ID")
+        tenant = header("HTTP_X_TENANT_ID")
         if tenant is not None:
             if not TENANT_ID.match(tenant):
                 detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
                 raise InvalidReading([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
-            g.tenant = tenant
+            request.tenant = tenant
 
     def stamp(response: Response) -> Response:
-        response.headers["X-Request-ID"] = g.get("request_id", "")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.add("X-Request-ID", current_request().request_id)
+        response.headers.add("X-Content-Type-Options", "nosniff")
         return response
 
     app.before_request(identify)
@@ -69,7 +73,5 @@ def _roles(given: str | None, keys: list[tuple[bytes, frozenset[str]]]) -> froze
 def _role_needed(method: str, path: str) -> frozenset[str]:
     """Whoever may ask for predictions, or administer, may also read what came of it."""
     if method in ("GET", "HEAD", "OPTIONS"):
-        return frozenset({"read", "predict", "admin"})
-    if ADMIN_PATHS.fullmatch(path):
-        return frozenset({"admin"})
-    return frozenset({"predict"})
+        return READERS
+    return ADMINS if ADMIN_PATHS.fullmatch(path) else PREDICTORS

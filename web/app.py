@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
+from prometheus_client import Counter, Histogram
 
 import metrics
 from settings import Settings
-from web import access, chargers, drift, errors, health, jobs, models, outcomes, predictions, shadow
+from web import (
+    access,
+    chargers,
+    drift,
+    errors,
+    health,
+    http,
+    jobs,
+    models,
+    outcomes,
+    predictions,
+    shadow,
+)
+from web.http import current_request
 from web.services import EXTENSION, Services
 
 FIRST_LOOK_S: Final = 1.5
@@ -72,6 +87,8 @@ class _NoSessions(SessionInterface):
 
 class _Application(Flask):
     session_interface = _NoSessions()
+    request_class = http.Request
+    response_class = http.Response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Every view and hook here is synchronous; Flask would look anew, 17 times for each request."""
@@ -81,7 +98,7 @@ class _Application(Flask):
         """`Allow` of the very route: `/predictions/failure` takes POST, though a charger may be called so."""
         response = super().make_default_options_response()
         del response.headers["Content-Type"]  # there is no body
-        rule = request.url_rule
+        rule = current_request().url_rule
         if rule is not None and rule.methods is not None:
             response.allow.clear()
             response.allow.update(rule.methods)
@@ -103,19 +120,21 @@ _SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
 
 
 def _measure(app: Flask) -> None:
-    def start() -> None:
-        g.started = time.perf_counter()
-
     def observe(response: Response) -> Response:
-        endpoint = request.endpoint or "none"
-        metrics.HTTP_REQUESTS.labels(
-            endpoint=endpoint, method=_known_method(request.method), status=response.status_code
-        ).inc()
-        metrics.HTTP_SECONDS.labels(endpoint=endpoint).observe(time.perf_counter() - g.started)
+        request = current_request()
+        answers, seconds = _meters(request.endpoint or "none", request.method, response.status_code)
+        answers.inc()
+        seconds.observe(time.perf_counter() - request.started)
         return response
 
-    app.before_request(start)
     app.after_request(observe)
+
+
+@lru_cache(maxsize=1024)
+def _meters(endpoint: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """Counter and histogram with these labels: finding them costs as much as counting."""
+    answers = metrics.HTTP_REQUESTS.labels(endpoint=endpoint, method=_known_method(method), status=status)
+    return answers, metrics.HTTP_SECONDS.labels(endpoint=endpoint)
 
 
 def _known_method(method: str) -> str:

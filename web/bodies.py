@@ -5,17 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from errors import FieldError, InvalidReading
 from models.reading import Reading, decode_json, parse_reading
+from web.http import Request, current_request
 from web.services import services
 
 
-def json_body(limit_bytes: int) -> Any:
-    """The decoded body. Raises `MalformedBody`, and werkzeug's 413 and 415."""
-    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+def json_body(limit_bytes: int, request: Request | None = None) -> Any:
+    """The decoded body of the current request. Raises `MalformedBody`, and werkzeug's 413 and 415."""
+    request = current_request() if request is None else request
+    if (
+        request.content_type != "application/json"
+        and request.mimetype != "application/json"
+        and not request.mimetype.endswith("+json")
+    ):
         raise UnsupportedMediaType("Send Content-Type: application/json.")
     request.max_content_length = limit_bytes
     raw = request.get_data(cache=False)
@@ -24,9 +29,9 @@ def json_body(limit_bytes: int) -> Any:
     return decode_json(raw)
 
 
-def prediction_request() -> Reading:
+def prediction_request(request: Request, limit_bytes: int) -> Reading:
     """The reading of a `{charger_id, metrics}` body. Raises `InvalidReading`, naming each wrong field."""
-    body = json_body(services().settings.max_body_bytes)
+    body = json_body(limit_bytes, request)
     if not isinstance(body, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     found = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g
 from flask_smorest import Blueprint
 
 from web import schemas
 from web.documented import refuses
+from web.http import Response, current_request
 from web.paging import page
 from web.services import services
 
@@ -24,7 +24,7 @@ blueprint = Blueprint(
 def list_chargers(query: dict[str, Any]) -> Response:
     """Newest verdict of each charger, highest probability first"""
     offset, limit = query["cursor"], query["limit"]
-    bodies, total = services().fleet.by_risk(g.tenant, offset=offset, limit=limit)
+    bodies, total = services().fleet.by_risk(current_request().tenant, offset=offset, limit=limit)
     return page(bodies, following=offset + limit if offset + limit < total else None, total=total)
 
 
@@ -35,5 +35,5 @@ def list_chargers(query: dict[str, Any]) -> Response:
 def charger_history(query: dict[str, Any], charger_id: str) -> Response:
     """Past verdicts of a charger, newest reading first"""
     offset, limit = query["cursor"], query["limit"]
-    bodies, total = services().fleet.history(g.tenant, charger_id, offset=offset, limit=limit)
+    bodies, total = services().fleet.history(current_request().tenant, charger_id, offset=offset, limit=limit)
     return page(bodies, following=offset + limit if offset + limit < total else None, total=total)

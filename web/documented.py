@@ -16,6 +16,9 @@ from web.schemas import ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+# Where flask-smorest's decorators leave what they have to say.
+_SMOREST_DOC: Final = "_apidoc"
+
 PROBLEM_TYPE: Final = "application/problem+json"
 PROBLEMS: Final = {
     400: "The body is not JSON.",
@@ -42,8 +45,12 @@ TENANT_HEADER: Final = {
 def takes(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
     """The view takes a JSON body of this schema."""
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    decorate: Callable[[View], View] = blueprint.doc(requestBody=body)
-    return decorate
+    return _only_described(blueprint.doc(requestBody=body))
+
+
+def answers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
+    """The view answers 200 with a body of this schema, as a `Response` that it makes itself."""
+    return _only_described(blueprint.response(200, schema))
 
 
 def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
@@ -51,10 +58,23 @@ def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         for status in sorted({401, 403, 422, 500, 503, *statuses}):
-            view = blueprint.alt_response(
+            described = blueprint.alt_response(
                 status, schema=ProblemSchema, description=PROBLEMS[status], content_type=PROBLEM_TYPE
-            )(view)
-        documented: View = blueprint.doc(parameters=[TENANT_HEADER])(view)
-        return documented
+            )
+            view = _only_described(described)(view)
+        return _only_described(blueprint.doc(parameters=[TENANT_HEADER]))(view)
+
+    return decorate
+
+
+def _only_described(decorator: Callable[[View], View]) -> Callable[[View], View]:
+    """What flask-smorest's decorator says of a view, without the wrapper that it puts around it.
+
+    Each wrapper looks up the current app at each request, and a view has up to ten of them.
+    """
+
+    def decorate(view: View) -> View:
+        vars(view)[_SMOREST_DOC] = vars(decorator(view))[_SMOREST_DOC]
+        return view
 
     return decorate

@@ -8,12 +8,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, request
 from redis import RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized
 
 import errors
 from models.reading import field_errors
+from web.http import Response, current_request
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def problem(
         "status": status,
         "detail": detail,
         "code": code,
-        "request_id": g.get("request_id"),
+        "request_id": current_request().request_id,
     }
     if field_problems is not None:
         body["errors"] = [asdict(each) for each in field_problems]
@@ -81,8 +82,9 @@ def from_service_error(error: errors.ServiceError) -> Response:
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    if isinstance(error, errors.PredictionTimeout) and "retry_location" in g:
-        headers["Location"] = g.retry_location
+    location = current_request().retry_location
+    if isinstance(error, errors.PredictionTimeout) and location is not None:
+        headers["Location"] = location
     if isinstance(error, errors.InvalidReading):
         return problem(
             status, error.code, _summary(error.errors), headers=headers, field_problems=error.errors
@@ -118,7 +120,7 @@ def _from_http_exception(error: HTTPException) -> Response:
 
 
 def _from_bug(error: Exception) -> Response:
-    log.exception("unexpected error, request %s", g.get("request_id"), exc_info=error)
+    log.exception("unexpected error, request %s", current_request().request_id, exc_info=error)
     return problem(500, "internal", INTERNAL_DETAIL)
 
 

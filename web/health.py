@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any, Final
 
 import orjson
-from flask import Response
 from flask_smorest import Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest, multiprocess
 from prometheus_client import REGISTRY as DEFAULT_REGISTRY
@@ -16,6 +15,7 @@ import metrics
 from tasks.drift import JUDGED, STATUSES
 from tasks.monitor import Snapshot
 from web import schemas
+from web.http import Response
 from web.services import services
 
 SERVICE: Final = "evzone-ml-service"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
-from flask import Response, g, request, url_for
+from flask import request, url_for
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
@@ -20,6 +20,7 @@ from tasks.names import SCHEMA_VERSION, Queues, TaskNames
 from web import schemas
 from web.bodies import batch_rows
 from web.documented import refuses, takes
+from web.http import Response, current_request
 from web.paging import page
 from web.services import services
 
@@ -66,16 +67,16 @@ def submit_batch(query: dict[str, Any]) -> Response:
     body_hash = hashlib.blake2b(request.query_string + request.get_data(), digest_size=16).hexdigest()
     rows = batch_rows()
     jobs, keys = services().jobs, services().idempotency_keys
-    known = keys.claim(g.tenant, key, body_hash) if key else None
+    known = keys.claim(current_request().tenant, key, body_hash) if key else None
     if known is not None:
-        return _answer(jobs.get(known, g.tenant))
+        return _answer(jobs.get(known, current_request().tenant))
     job_id: str | None = None
     try:
         job = _submit(rows, query)
         job_id = job.job_id
     finally:
         if key:
-            keys.settle(g.tenant, key, body_hash, job_id)
+            keys.settle(current_request().tenant, key, body_hash, job_id)
     return _answer(job)
 
 
@@ -83,7 +84,7 @@ def _submit(rows: Sequence[Any], query: dict[str, Any]) -> Job:
     """Record the job first, then enqueue its chunks: what is accepted is never lost."""
     held = services()
     job, chunks = held.jobs.create(
-        rows, kind=query["kind"], tenant=g.tenant, store=query["store"], now=time.time()
+        rows, kind=query["kind"], tenant=current_request().tenant, store=query["store"], now=time.time()
     )
     try:
         for chunk in chunks:
@@ -105,7 +106,7 @@ def _answer(job: Job) -> Response:
             deadline = time.monotonic() + wait_s
             while not job.ended and time.monotonic() < deadline:
                 time.sleep(POLL_S)
-                job = held.jobs.get(job.job_id, g.tenant)
+                job = held.jobs.get(job.job_id, current_request().tenant)
     location = url_for("jobs.JobResource", job_id=job.job_id)
     headers = {"Location": location}
     if wait_s:
@@ -142,7 +143,9 @@ def _idempotency_key() -> str | None:
 def list_jobs(query: dict[str, Any]) -> Response:
     """Jobs, newest first"""
     offset, limit = query["cursor"], query["limit"]
-    found = services().jobs.recent(g.tenant, offset=offset, limit=limit + 1, status=query["status"])
+    found = services().jobs.recent(
+        current_request().tenant, offset=offset, limit=limit + 1, status=query["status"]
+    )
     now = time.time()
     following = offset + limit if len(found) > limit else None
     return page([orjson.dumps(job.document(now)) for job in found[:limit]], following=following)
@@ -154,16 +157,16 @@ class JobResource(MethodView):
     @refuses(blueprint, 404)
     def get(self, job_id: str) -> Response:
         """Status and progress of a job"""
-        return _json(services().jobs.get(job_id, g.tenant).document(time.time()))
+        return _json(services().jobs.get(job_id, current_request().tenant).document(time.time()))
 
     @blueprint.response(200, schemas.JobSchema)
     @refuses(blueprint, 404)
     def delete(self, job_id: str) -> Response:
         """Cancel a job; what is done stays readable"""
         jobs = services().jobs
-        if jobs.cancel(jobs.get(job_id, g.tenant), time.time()):
+        if jobs.cancel(jobs.get(job_id, current_request().tenant), time.time()):
             metrics.JOBS.labels(status="cancelled").inc()
-        return _json(jobs.get(job_id, g.tenant).document(time.time()))
+        return _json(jobs.get(job_id, current_request().tenant).document(time.time()))
 
 
 @blueprint.route("/<string:job_id>/results")
@@ -176,7 +179,7 @@ def job_results(query: dict[str, Any], job_id: str) -> Response:
     `next` is null at the end of the input, and the same cursor again where the next row is not scored yet.
     """
     jobs = services().jobs
-    job = jobs.get(job_id, g.tenant)
+    job = jobs.get(job_id, current_request().tenant)
     start = query["cursor"]
     results = jobs.results(job, start=start, limit=query["limit"])
     end = start + len(results)

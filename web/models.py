@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
-from flask import Response
 from flask_smorest import Blueprint
 
 from tasks import workers
@@ -14,6 +13,7 @@ from tasks.workers import WorkerState
 from web import model_schemas
 from web.bodies import version_body
 from web.documented import refuses, takes
+from web.http import Response
 from web.services import services
 
 blueprint = Blueprint("models", __name__, url_prefix="/api/v1/models", description="Models in force.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import orjson
-from flask import Response, g
 from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
@@ -16,6 +15,7 @@ from tasks.outcomes import live_quality
 from web import schemas
 from web.bodies import json_body
 from web.documented import refuses, takes
+from web.http import Response, current_request
 from web.services import services
 
 blueprint = Blueprint(
@@ -42,7 +42,10 @@ def post_outcome() -> Response:
         detail = "Lies more than 5 minutes in the future of the service's clock."
         raise InvalidReading([FieldError("/occurred_at", detail, "future")])
     kept = services().outcomes.add(
-        g.tenant, outcome["charger_id"], outcome["outcome"], outcome["occurred_at"].timestamp()
+        current_request().tenant,
+        outcome["charger_id"],
+        outcome["outcome"],
+        outcome["occurred_at"].timestamp(),
     )
     metrics.OUTCOMES.labels(outcome=kept.outcome, called=str(kept.called).lower()).inc()
     answer = {
@@ -59,5 +62,5 @@ def post_outcome() -> Response:
 @refuses(blueprint)
 def quality() -> Response:
     """Precision, recall, lead time and calibration of the verdicts, by the outcomes reported"""
-    report = live_quality(services().outcomes.kept(g.tenant))
+    report = live_quality(services().outcomes.kept(current_request().tenant))
     return Response(orjson.dumps(report), content_type="application/json")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from flask import Response
+
+from web.http import Response
 
 
 def page(items: Sequence[bytes], *, following: int | None, total: int | None = None) -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from flask import Response, g
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
@@ -12,7 +11,8 @@ from errors import UnknownCharger
 from models.reading import Kind
 from web import schemas
 from web.bodies import prediction_request
-from web.documented import refuses, takes
+from web.documented import answers, refuses, takes
+from web.http import Response, current_request
 from web.services import services
 
 blueprint = Blueprint(
@@ -24,16 +24,19 @@ blueprint = Blueprint(
 
 
 def _predict(kind: Kind) -> Response:
-    reading = prediction_request()
+    request, shared = current_request(), services()
+    reading = prediction_request(request, shared.settings.max_body_bytes)
     if kind == "failure":
-        g.retry_location = f"{blueprint.url_prefix}/{quote(reading.charger_id)}"  # for 504, web/errors.py
-    body = services().gate.predict(kind, reading, g.tenant)
+        request.retry_location = (
+            f"{blueprint.url_prefix}/{quote(reading.charger_id)}"  # for 504, web/errors.py
+        )
+    body = shared.gate.predict(kind, reading, request.tenant)
     return Response(body, content_type="application/json")
 
 
 @blueprint.route("/failure", methods=["POST"])
 @takes(blueprint, schemas.PredictionRequestSchema)
-@blueprint.response(200, schemas.FailurePredictionSchema)
+@answers(blueprint, schemas.FailurePredictionSchema)
 @refuses(blueprint, 400, 413, 415, 422, 504)
 def predict_failure() -> Response:
     """Probability of failure within 1, 7 and 30 days, with reasons and next steps"""
@@ -42,7 +45,7 @@ def predict_failure() -> Response:
 
 @blueprint.route("/maintenance", methods=["POST"])
 @takes(blueprint, schemas.PredictionRequestSchema)
-@blueprint.response(200, schemas.MaintenanceScheduleSchema)
+@answers(blueprint, schemas.MaintenanceScheduleSchema)
 @refuses(blueprint, 400, 413, 415, 422, 504)
 def predict_maintenance() -> Response:
     """When a visit is cheapest, and what it saves"""
@@ -51,7 +54,7 @@ def predict_maintenance() -> Response:
 
 @blueprint.route("/anomaly", methods=["POST"])
 @takes(blueprint, schemas.PredictionRequestSchema)
-@blueprint.response(200, schemas.AnomalyVerdictSchema)
+@answers(blueprint, schemas.AnomalyVerdictSchema)
 @refuses(blueprint, 400, 413, 415, 422, 504)
 def detect_anomaly() -> Response:
     """Whether the reading is unlike the fleet's, and in what"""
@@ -64,7 +67,7 @@ class CachedPrediction(MethodView):
     @refuses(blueprint, 404)
     def get(self, charger_id: str) -> Response:
         """The newest cached failure prediction of a charger"""
-        body = services().cache.newest("failure", charger_id, g.tenant)
+        body = services().cache.newest("failure", charger_id, current_request().tenant)
         if body is None:
             raise UnknownCharger(f"No prediction of charger {charger_id} is cached.")
         return Response(body, content_type="application/json")
@@ -73,4 +76,4 @@ class CachedPrediction(MethodView):
     @refuses(blueprint)
     def delete(self, charger_id: str) -> None:
         """Forget the cached predictions of a charger"""
-        services().cache.delete(charger_id, g.tenant)
+        services().cache.delete(charger_id, current_request().tenant)

@@ -38,10 +38,11 @@ class Answerer:
         return [orjson.dumps(verdict) for verdict in self._verdicts(readings)]
 
     def _verdicts(self, readings: Sequence[Reading]) -> list[dict[str, Any]]:
+        if ANSWER == "probability":
+            curves = self.scorer._failure.probabilities(self.scorer.features(readings))
+            return [{"failure_probability": round(float(curve[-1]), 6)} for curve in curves]
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         verdicts = self.scorer.score("failure", readings)
-        if ANSWER == "probability":
-            return [{"failure_probability": verdict["failure_probability"]} for verdict in verdicts]
         return [
             verdict
             | {"tenant_id": None, "timestamp": now, "cached": False, "degraded": False}

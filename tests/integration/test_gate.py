@@ -19,9 +19,10 @@ from errors import PredictionTimeout, QueueFull, ScoringFailed
 from models.reading import Reading
 from settings import Settings
 from tasks.cache import VerdictCache
-from tasks.gate import MAX_FLIGHTS, Gate
+from tasks.gate import Gate
 from tasks.messages import TASK_LOST, Answer, ScoreMessage, encode_reply
 from tasks.names import Queues
+from tasks.window import MAX_FLIGHTS
 from tasks.workers import WorkerState, beat
 from tests.processes import environment, wait_until
 from tests.readings import new_charger_id
@@ -153,10 +154,9 @@ def test_one_bad_reading_fails_alone(gate: Gate, pool: ThreadPoolExecutor, worke
 
 
 def test_equal_readings_share_one_place(gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand) -> None:
-    before = metrics.WAITING._value.get()
     asked = [ask(gate, pool, reading("SAME", power=1.0)) for _ in range(10)]
     other = ask(gate, pool, reading("SAME", power=2.0))
-    wait_until(lambda: metrics.WAITING._value.get() == before + 11, what="all to wait")
+    wait_until(lambda: metrics.WAITING._value.get() == 11, what="all to wait")
     messages = [worker.take(), worker.take()]
     assert sorted(len(message.asks) for message in messages if message) == [1, 1]
     for message in messages:

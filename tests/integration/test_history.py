@@ -36,8 +36,7 @@ def by_time(readings: Iterable[Reading]) -> list[Reading]:
 
 def add(store: Redis, history: RecentHistory, *readings: Reading, tenant: str | None = None) -> None:
     pipeline = store.pipeline(transaction=False)
-    for each in readings:
-        history.add(pipeline, tenant, each)
+    history.add(pipeline, [(tenant, each) for each in readings])
     pipeline.execute()
 
 

@@ -87,5 +87,10 @@ def test_message_and_event_are_those_of_celery(
     assert isinstance(reference, bytes)
     assert isinstance(ours, bytes)
     assert common(orjson.loads(ours)) == common(orjson.loads(reference))
+    # Celery publishes what it sends one by one, and several events as its workers do: as a list.
+    assert our_event["channel"] == reference_event["channel"].replace(b"task.sent", b"task.multi")
+    (single,) = orjson.loads(base64.b64decode(our_event["body"]))
+    our_event |= {"body": base64.b64encode(orjson.dumps(single)), "channel": reference_event["channel"]}
+    our_event["properties"]["delivery_info"]["routing_key"] = "task.sent"
     assert common(our_event) == common(reference_event)
     events.close()

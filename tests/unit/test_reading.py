@@ -7,9 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
-from models.reading import OCPP_STATUSES, STATUSES, Reading, decode_json, parse_reading
+from models import reading as reading_module
+from models.reading import BOUNDS, OCPP_STATUSES, STATUSES, Reading, decode_json, parse_reading
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEAST = {"charger_id": "A", "connector_status": "CHARGING"}
@@ -113,3 +116,68 @@ def test_numbers_that_json_has_not_are_left_to_the_schema() -> None:
     assert decode_json(b'{"power": Infinity}') == {"power": float("inf")}
     with pytest.raises(InvalidReading, match="/metadata"):
         parse(metadata={"a": 10**400})
+
+
+def _zulu(at: int, timespec: str) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.just(10**400),
+    st.floats(),
+    st.text(max_size=200),
+    st.lists(st.one_of(st.text(max_size=130), st.integers(), st.just("NoError")), max_size=3),
+    st.lists(st.just("x"), min_size=127, max_size=130),
+    st.dictionaries(st.text(max_size=3), st.one_of(st.integers(), st.floats()), max_size=2),
+)
+NEAR_BOUNDS = st.sampled_from(
+    [bound + step for low, high in BOUNDS.values() for bound in (low, high) for step in (-1, 0, 1)]
+)
+MOMENTS = st.one_of(
+    st.integers(-100_000_000, 2_000_000_000).map(lambda at: _zulu(at, "seconds")),
+    st.integers(-100_000_000, 2_000_000_000).map(lambda at: _zulu(at, "milliseconds")),
+    st.from_regex(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}([.,][0-9]{1,6})?(Z|z|[+-][0-9]{2}:?[0-9]{2})?",
+        fullmatch=True,
+    ),
+    st.sampled_from([NOW + timedelta(seconds=step) for step in (299, 300, 301)]).map(datetime.isoformat),
+)
+READINGS = st.fixed_dictionaries(
+    {
+        "charger_id": st.one_of(st.from_regex(r"[A-Za-z0-9*_=:+|@.\-]{1,4}\n?", fullmatch=True), ANYTHING),
+        "connector_status": st.one_of(
+            st.sampled_from([*STATUSES, *OCPP_STATUSES, "fully charged"]), ANYTHING
+        ),
+    },
+    optional={name: st.one_of(NEAR_BOUNDS, ANYTHING) for name in BOUNDS}
+    | {name: st.one_of(MOMENTS, ANYTHING) for name in ("timestamp", "last_maintenance")}
+    | {"error_codes": ANYTHING, "metadata": ANYTHING, "new_field": ANYTHING},
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(READINGS)
+@example(LEAST | {"timestamp": "2026-02-30T00:00:00Z", "power": 0})
+@example(LEAST | {"timestamp": "2026-10-01T24:00:00Z"})
+@example(LEAST | {"timestamp": "1970-01-01T00:00:00Z", "total_sessions": 3.0, "error_codes": [" a ", ""]})
+def test_the_short_way_for_plain_readings_passes_only_what_the_schema_passes_and_alike(
+    raw: dict[str, Any],
+) -> None:
+    short = reading_module._plainly_right(raw, NOW)
+    if short is not None:
+        assert repr(short) == repr(reading_module._judged(raw, NOW, ""))
+
+
+def test_plain_readings_take_the_short_way() -> None:
+    plain = LEAST | {
+        "power": 7,
+        "temperature": 41.5,
+        "error_codes": ["X"],
+        "total_sessions": 12,
+        "metadata": {},
+    }
+    plain |= {"timestamp": "2026-10-01T00:00:00Z", "last_maintenance": "2026-05-02T09:00:00.123Z"}
+    assert reading_module._plainly_right(plain, NOW) == reading_module._judged(plain, NOW, "")

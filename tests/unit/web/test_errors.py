@@ -8,6 +8,7 @@ from flask import Flask
 
 import errors
 from web.errors import STATUS_BY_ERROR, from_service_error
+from web.http import Request
 
 
 def subclasses(kind: type[errors.ServiceError]) -> list[type[errors.ServiceError]]:
@@ -37,7 +38,9 @@ def test_codes_are_short_words_and_unique(kind: type[errors.ServiceError]) -> No
     ],
 )
 def test_each_error_has_its_status(error: errors.ServiceError, status: int) -> None:
-    with Flask("test").test_request_context():
+    app = Flask("test")
+    app.request_class = Request
+    with app.test_request_context():
         response = from_service_error(error)
     assert response.status_code == status
     assert orjson.loads(response.get_data())["code"] == error.code
