@@ -124,7 +124,7 @@ def split(rows: Rows) -> tuple[list[Rows], Rows]:
     newer = rows.take(rows.time_s > begin)
     older = [rows.take(rows.time_s <= begin - days * DAY_S) for days in HORIZON_DAYS]
     if all(
-        failing(part, k) >= MIN_POSITIVES and failing(newer, k) >= MIN_POSITIVES
+        _failing(part, k) >= MIN_POSITIVES and _failing(newer, k) >= MIN_POSITIVES
         for k, part in enumerate(older)
     ):
         return older, newer
@@ -132,6 +132,5 @@ def split(rows: Rows) -> tuple[list[Rows], Rows]:
     return [rows.take(~held_out)] * len(HORIZON_DAYS), rows.take(held_out)
 
 
-def failing(rows: Rows, column: int) -> int:
-    """How many of the readings were followed by a failure within a horizon."""
+def _failing(rows: Rows, column: int) -> int:
     return int((rows.labels[column] == 1).sum())

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from models.columns import from_readings
+from models.features import compute
 from models.reading import Reading, decode_json, parse_reading
 from models.scorer import Scorer
 from settings import Costs
@@ -39,7 +41,9 @@ class Answerer:
 
     def _verdicts(self, readings: Sequence[Reading]) -> list[dict[str, Any]]:
         if ANSWER == "probability":
-            curves = self.scorer._failure.probabilities(self.scorer.features(readings))
+            model = self.scorer._failure
+            columns, rows = from_readings(readings, None, model.spec.code_columns)
+            curves = model.probabilities(compute(columns, model.spec, rows))
             return [{"failure_probability": round(float(curve[-1]), 6)} for curve in curves]
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         verdicts = self.scorer.score("failure", readings)

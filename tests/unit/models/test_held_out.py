@@ -40,36 +40,32 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Rows, int]]:
         seen.append((lessons, column))
         return Learned(lessons)
 
-    monkeypatch.setattr(boosting, "TREES", 12)
+    monkeypatch.setattr(boosting, "TREES", 60)
     monkeypatch.setattr(boosting, "fit", fit)
-    monkeypatch.setattr(boosting, "staged", lambda model, frame: np.zeros((12, len(frame)), np.float32))
+    monkeypatch.setattr(boosting, "staged", lambda model, frame: np.zeros((60, len(frame)), np.float32))
     return seen
 
 
-def test_blocks_score_every_row_once_with_a_gap_of_one_horizon(
+def test_blocks_score_every_row_once_and_no_failure_is_on_both_sides(
     rows: tuple[Rows, Any], learned: list[tuple[Rows, int]]
 ) -> None:
     sampled, spec = rows
     scored = held_out.by_blocks(sampled, spec, 0)
-    assert np.isfinite(scored.raw).all()
     assert len(scored.raw) == len(sampled.index)
-    edges = np.quantile(sampled.time_s, np.arange(1, held_out.FOLDS) / held_out.FOLDS)
-    block = np.searchsorted(edges, sampled.time_s)
-    for position, (lessons, column) in enumerate(learned):
-        judged = sampled.time_s[block == position % held_out.FOLDS]
-        gap_s = HORIZON_DAYS[column] * DAY_S
-        apart = (lessons.time_s <= judged.min() - gap_s) | (lessons.time_s >= judged.max() + gap_s)
-        assert apart.all()
-
-
-def test_a_short_history_is_dealt_out_by_charger(
-    rows: tuple[Rows, Any], learned: list[tuple[Rows, int]]
-) -> None:
-    sampled, spec = rows
-    short = sampled.take(sampled.time_s < sampled.time_s.min() + 40 * DAY_S)
-    held_out.by_blocks(short, spec, 0)
-    for position, (lessons, _) in enumerate(learned):
-        assert not (lessons.charger % held_out.FOLDS == position % held_out.FOLDS).any()
+    assert np.isfinite(scored.raw).all()
+    assert len(learned) == 2 * len(HORIZON_DAYS) * held_out.BLOCKS
+    for lessons, _ in learned:
+        learnt = set(lessons.index.tolist())
+        judged = np.array([index not in learnt for index in sampled.index.tolist()])
+        assert judged.any()
+        ahead = sampled.labels[-1] == 1
+        spoken = set(
+            zip(sampled.charger[ahead & judged], sampled.next_failure_s[ahead & judged], strict=True)
+        )
+        before = lessons.labels[-1] == 1
+        assert not spoken & set(zip(lessons.charger[before], lessons.next_failure_s[before], strict=True))
+        healthy = ~ahead & judged
+        assert np.ptp(sampled.time_s[healthy]) < 0.5 * np.ptp(sampled.time_s)
 
 
 def test_the_newer_part_is_scored_by_the_older(
