@@ -11,7 +11,7 @@ import numpy as np
 
 from models import registry
 from models.anomaly import AnomalyModel
-from models.columns import Floats, from_readings
+from models.columns import Floats, Histories, from_readings
 from models.failure import FailureModel
 from models.features import Frame, compute
 from models.scorer import Scorer, anomaly_model, failure_model
@@ -43,7 +43,7 @@ class Watched:
         model = failure_model(loaded) if name == "failure" else anomaly_model(loaded)
         return cls(name, version, registry.identity(loaded.manifest), model, loaded.manifest)
 
-    def frame(self, readings: Sequence[Reading], past: Sequence[Sequence[Reading]]) -> Frame:
+    def frame(self, readings: Sequence[Reading], past: Histories) -> Frame:
         """Features [n, features of this version], as for a verdict."""
         columns, rows = from_readings(readings, past, self.model.spec.code_columns)
         return compute(columns, self.model.spec, rows)

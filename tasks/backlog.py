@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from models.columns import Entries
 from models.reading import Reading
 
 # A scored reading and the past that it was scored with.
-Seen = tuple[Reading, Sequence[Reading]]
+Seen = tuple[Reading, Entries]
 
 # Readings looked at in one go: about 2 ms during which this process answers nobody (one interpreter lock).
 CHUNK: Final = 8

@@ -8,13 +8,13 @@ read. A reading's features use older entries alone, so that a repeat gets the sa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
 from redis.client import Pipeline
 
+from models.columns import Entries
 from models.past import MAX_AGE_S, SLOT_S
 from models.reading import Reading
 from tasks.names import tenant_prefix
@@ -23,6 +23,9 @@ from tasks.scripts import for_each
 SLOTS: Final = int(MAX_AGE_S / SLOT_S) + 2
 # A charger that has said nothing for so long has no past that counts.
 EXPIRY_S: Final = int(MAX_AGE_S) + 86_400
+
+FIELDS: Final = 8
+NO_ENTRIES: Final = Entries.of(())
 
 Asker = tuple[str | None, str]  # tenant, charger
 
@@ -55,7 +58,7 @@ class RecentHistory:
 
     def of(
         self, readings: Sequence[Reading], tenants: Sequence[str | None], *, among_themselves: bool = False
-    ) -> list[list[Reading]]:
+    ) -> list[Entries]:
         """For each reading the known past of its charger, in one round trip.
 
         With `among_themselves` what stands in `readings` for the same charger counts too: a later one of a
@@ -71,16 +74,17 @@ class RecentHistory:
         for tenant, charger_id in distinct:
             pipeline.hvals(_key(tenant, charger_id))
         stored = cast(list[list[bytes]], pipeline.execute())
-        past: dict[Asker, dict[int, Reading]] = {}
-        for asker, values in zip(distinct, stored, strict=True):
-            entries = [_decode(asker[1], raw) for raw in values]
-            past[asker] = {_slot(entry): entry for entry in entries}
+        past = {
+            asker: {int(entry[0] // SLOT_S): entry for entry in map(orjson.loads, values)}
+            for asker, values in zip(distinct, stored, strict=True)
+        }
         if among_themselves and len(distinct) < len(askers):
             for asker, reading in zip(askers, readings, strict=True):
-                held = past[asker].setdefault(_slot(reading), reading)
-                if reading.timestamp < held.timestamp:
-                    past[asker][_slot(reading)] = reading
-        entries_of = {asker: list(slots.values()) for asker, slots in past.items()}
+                own = _entry(reading)
+                held = past[asker].setdefault(_slot(reading), own)
+                if own[0] < held[0]:
+                    past[asker][_slot(reading)] = own
+        entries_of = {asker: _columns(list(slots.values())) for asker, slots in past.items()}
         return [entries_of[asker] for asker in askers]
 
     def add(self, pipeline: Pipeline, readings: Sequence[tuple[str | None, Reading]]) -> None:
@@ -92,7 +96,7 @@ class RecentHistory:
             [
                 (
                     [_key(tenant, reading.charger_id)],
-                    [_slot(reading), reading.timestamp.timestamp(), _encode(reading)],
+                    [_slot(reading), reading.timestamp.timestamp(), orjson.dumps(_entry(reading))],
                 )
                 for tenant, reading in readings
             ],
@@ -107,37 +111,22 @@ def _key(tenant: str | None, charger_id: str) -> str:
     return f"{tenant_prefix(tenant)}readings:{charger_id}"
 
 
-def _encode(reading: Reading) -> bytes:
-    """Only what features are made of; the time first, where the script looks for it."""
-    serviced = reading.last_maintenance
-    return orjson.dumps(
-        [
-            reading.timestamp.timestamp(),
-            reading.connector_status,
-            reading.energy_delivered,
-            reading.power,
-            reading.temperature,
-            reading.error_codes,
-            reading.uptime_hours,
-            reading.total_sessions,
-            None if serviced is None else serviced.timestamp(),
-        ]
-    )
+def _entry(reading: Reading) -> list[Any]:
+    """Only what features are made of, in the order of `Entries`; the script looks for the time first."""
+    return [
+        reading.timestamp.timestamp(),
+        reading.connector_status,
+        reading.energy_delivered,
+        reading.power,
+        reading.temperature,
+        reading.error_codes,
+        reading.uptime_hours,
+        reading.total_sessions,
+    ]
 
 
-def _decode(charger_id: str, raw: bytes) -> Reading:
-    at, status, energy, power, temperature, codes, uptime, sessions, serviced = cast(
-        list[Any], orjson.loads(raw)
-    )
-    return Reading(
-        charger_id=charger_id,
-        connector_status=status,
-        timestamp=datetime.fromtimestamp(at, UTC),
-        energy_delivered=energy,
-        power=power,
-        temperature=temperature,
-        error_codes=None if codes is None else tuple(codes),
-        uptime_hours=uptime,
-        total_sessions=sessions,
-        last_maintenance=None if serviced is None else datetime.fromtimestamp(serviced, UTC),
-    )
+def _columns(entries: list[list[Any]]) -> Entries:
+    """Entries as columns. A ninth field, which older releases wrote, is left out."""
+    if not entries:
+        return NO_ENTRIES
+    return Entries(*list(zip(*entries, strict=False))[:FIELDS])

@@ -21,6 +21,7 @@ from typing import Any, Final
 from redis import Redis, RedisError
 
 from models import registry
+from models.columns import Entries
 from models.reading import Kind, Reading
 from models.scorer import Scorer
 from models.watched import Watched
@@ -74,7 +75,7 @@ class Observer:
     def close(self) -> None:
         self._stopped.set()
 
-    def see(self, kind: Kind, readings: Sequence[Reading], past: Sequence[Sequence[Reading]]) -> None:
+    def see(self, kind: Kind, readings: Sequence[Reading], past: Sequence[Entries]) -> None:
         """Readings that were scored, with the past they were scored with. For one thread.
 
         Never blocks, never fails, keeps some of the readings for some seconds.

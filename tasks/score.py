@@ -14,7 +14,8 @@ import orjson
 
 import metrics
 from errors import PredictionTimeout, ServiceError
-from models.reading import Kind, Reading
+from models.columns import Entries
+from models.reading import Kind
 from tasks.app import app, current
 from tasks.messages import Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
@@ -50,7 +51,7 @@ def score(raw: dict[str, Any]) -> None:
 
 
 def answer_all(
-    runtime: Runtime, message: ScoreMessage, past: Sequence[Sequence[Reading]]
+    runtime: Runtime, message: ScoreMessage, past: Sequence[Entries]
 ) -> tuple[list[Answer], list[tuple[Ask, dict[str, Any], bytes]]]:
     """An answer for each reading, in order, and what is worth storing of them."""
     answers: dict[int, Answer] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import metrics
 from errors import ScoringFailed, ServiceError
+from models.columns import Entries
 from models.reading import Kind, Reading
 from models.scorer import Scorer
 from tasks.runtime import Runtime
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def score_kind(
-    runtime: Runtime, kind: Kind, readings: Sequence[Reading], past: Sequence[Sequence[Reading]], *, door: str
+    runtime: Runtime, kind: Kind, readings: Sequence[Reading], past: Sequence[Entries], *, door: str
 ) -> list[dict[str, Any] | ServiceError]:
     """One frame, one prediction. If that fails each reading is scored alone: one bad never sinks the rest."""
     started = time.perf_counter()
@@ -44,9 +45,7 @@ def score_kind(
     return results
 
 
-def _score_one(
-    scorer: Scorer, kind: Kind, reading: Reading, older: Sequence[Reading]
-) -> dict[str, Any] | ServiceError:
+def _score_one(scorer: Scorer, kind: Kind, reading: Reading, older: Entries) -> dict[str, Any] | ServiceError:
     try:
         return scorer.score(kind, [reading], [older])[0]
     except Exception as error:

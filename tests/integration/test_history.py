@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 from redis import Redis
 
+from models.columns import Entries
 from models.past import SLOT_S
 from models.reading import Reading
 from tasks.history import SLOTS, RecentHistory
@@ -30,8 +33,14 @@ def reading(charger_id: str, at: datetime, **fields: float) -> Reading:
     return Reading(charger_id, "CHARGING", at, error_codes=("A",), last_maintenance=NOON, **fields)  # type: ignore[arg-type]
 
 
-def by_time(readings: Iterable[Reading]) -> list[Reading]:
-    return sorted(readings, key=lambda each: each.timestamp)
+def by_time(entries: Entries) -> list[tuple[Any, ...]]:
+    return sorted(zip(*(getattr(entries, name) for name in Entries.__slots__), strict=True))
+
+
+def entries(readings: Iterable[Reading]) -> Entries:
+    """As JSON gives them back: lists where a reading has tuples."""
+    made = Entries.of(readings)
+    return replace(made, codes=[None if codes is None else list(codes) for codes in made.codes])
 
 
 def add(store: Redis, history: RecentHistory, *readings: Reading, tenant: str | None = None) -> None:
@@ -47,9 +56,7 @@ def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(st
     add(store, history, *shuffled, *shuffled)
     (past,) = history.of([reading(charger, NOON)], [None])
     first_of_slot = {r.timestamp.timestamp() // SLOT_S: r for r in reversed(readings)}
-    assert sorted(past, key=lambda r: r.timestamp) == sorted(
-        first_of_slot.values(), key=lambda r: r.timestamp
-    )
+    assert by_time(past) == by_time(entries(first_of_slot.values()))
 
 
 def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
@@ -57,7 +64,7 @@ def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
     readings = [reading(charger, NOON + timedelta(hours=12 * n)) for n in range(SLOTS + 20)]
     add(store, history, *readings)
     (past,) = history.of([readings[-1]], [None])
-    assert sorted(r.timestamp for r in past) == [r.timestamp for r in readings[-SLOTS:]]
+    assert sorted(past.time_s) == [r.timestamp.timestamp() for r in readings[-SLOTS:]]
 
 
 def test_tenants_and_chargers_have_pasts_of_their_own(store: Redis) -> None:
@@ -72,8 +79,9 @@ def test_a_later_reading_of_a_batch_sees_the_earlier_one(store: Redis) -> None:
     early, late = reading(charger, NOON), reading(charger, NOON + timedelta(days=1))
     later = reading(charger, NOON + timedelta(days=1, hours=1))
     batch = [later, late, early]
-    assert by_time(history.of(batch, [None] * 3, among_themselves=True)[0]) == [early, late]
-    assert history.of(batch, [None] * 3) == [[], [], []]
+    (past, *_) = history.of(batch, [None] * 3, among_themselves=True)
+    assert by_time(past) == by_time(Entries.of([early, late]))
+    assert [len(past) for past in history.of(batch, [None] * 3)] == [0, 0, 0]
 
 
 def day(n: int, **fields: object) -> dict[str, object]:

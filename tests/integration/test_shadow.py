@@ -15,7 +15,7 @@ from redis import Redis
 
 from errors import ScoringFailed
 from models import agreement
-from models.columns import Floats
+from models.columns import Entries, Floats
 from models.past import Frame
 from models.reading import parse_reading
 from models.scorer import Scorer
@@ -196,7 +196,8 @@ def test_a_reading_that_the_shadow_cannot_score_sinks_no_other(redis: RunningSer
     picky = Picky(active.name, "picky", "picky:0", active.model, active.manifest)
     now = datetime.now(UTC)
     seen: list[Seen] = [
-        (parse_reading(metrics(temperature=temperature), now=now), ()) for temperature in (20, 95, 40)
+        (parse_reading(metrics(temperature=temperature), now=now), Entries.of(()))
+        for temperature in (20, 95, 40)
     ]
     with Redis.from_url(redis.url) as store:
         comparison = ShadowComparison(settings(redis.url), store, active, picky)

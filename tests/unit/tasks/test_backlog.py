@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from models.columns import Entries
 from models.reading import Reading
 from tasks.backlog import CHUNK, Backlog, Seen
 
 
 def seen(number: int) -> Seen:
-    return Reading(f"EVZ-{number}", "AVAILABLE", datetime(2026, 1, 1, tzinfo=UTC)), ()
+    return Reading(f"EVZ-{number}", "AVAILABLE", datetime(2026, 1, 1, tzinfo=UTC)), Entries.of(())
 
 
 def test_what_finds_no_place_is_counted_once() -> None:
