@@ -280,12 +280,15 @@ def _robustness(chosen: argparse.Namespace) -> None:
 
     version = chosen.version or registry.active_version(chosen.model_dir, "failure")
     model = failure_model(registry.load(chosen.model_dir, "failure", version))
-    progress = partial(_say, "robustness")
-    print(
-        robustness(
-            model, seeds=chosen.seeds, worlds=chosen.worlds, chargers=chosen.chargers, progress=progress
-        )
+    lines = robustness(
+        model,
+        seeds=chosen.seeds,
+        worlds=chosen.worlds,
+        chargers=chosen.chargers,
+        progress=partial(_say, "robustness"),
     )
+    for line in lines:
+        print(line, flush=True)
 
 
 def _sessions(chosen: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ that operator would do, and judged on the rest.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -44,9 +44,10 @@ def robustness(
     worlds: Sequence[int],
     chargers: int,
     progress: Callable[[str], None] = lambda _: None,
-) -> str:
-    """A Markdown table, one row a fleet: `seeds` of the usual world, then `worlds` (seeds of `moved`)."""
-    rows = [list(HEADER), ["---"] * len(HEADER)]
+) -> Iterator[str]:
+    """Lines of a Markdown table, a fleet each: `seeds` of the usual world, `worlds` (seeds of `moved`)."""
+    yield _line(HEADER)
+    yield _line(["---"] * len(HEADER))
     fleets: list[tuple[str, int, Assumptions | None]] = [(f"seed {seed}", seed, None) for seed in seeds]
     fleets += [(f"moved world {seed}", seed, moved(seed)) for seed in worlds]
     for name, seed, assumed in fleets:
@@ -55,8 +56,11 @@ def robustness(
             folder = Path(scratch)
             simulate(chargers, SIMULATED_DAYS, seed, assumed).write(folder)
             judge = model if assumed is None else _trained(folder)
-            rows.append(_row(name, judge, load(folder, spec=judge.spec)))
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+            yield _line(_row(name, judge, load(folder, spec=judge.spec)))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _trained(folder: Path) -> FailureModel:
