@@ -37,7 +37,7 @@ def list_models() -> Response:
 @refuses(blueprint)
 def reload_models() -> Response:
     """Have every worker look at the model folder; running requests are answered by the old version"""
-    with services().gate.place():
+    with services().waiting_threads:
         living, settled = workers.reload(services().redis, timeout_s=RELOAD_WAIT_S)
     body = {
         "status": "reloaded" if settled else "requested",
@@ -66,7 +66,7 @@ def activate_model(name: str) -> Response:
     version = body.get("version") if isinstance(body, dict) else None
     if not isinstance(version, str):
         raise InvalidReading([FieldError("/version", "Must be a string.", "required")])
-    with services().gate.place():
+    with services().waiting_threads:
         settled = services().versions.activate(name, version)
     return _switched(name, version, settled)
 
@@ -77,7 +77,7 @@ def activate_model(name: str) -> Response:
 @refuses(blueprint, 404, 409, 504)
 def rollback_model(name: str) -> Response:
     """Make the version active that was active before"""
-    with services().gate.place():
+    with services().waiting_threads:
         version, settled = services().versions.rollback(name)
     return _switched(name, version, settled)
 
@@ -87,7 +87,7 @@ def rollback_model(name: str) -> Response:
 @refuses(blueprint, 404, 409, 504)
 def verify_version(name: str, version: str) -> Response:
     """Have a worker check a version's files and golden rows, without using it"""
-    with services().gate.place():
+    with services().waiting_threads:
         services().versions.verify(name, version)
     return _json({"name": name, "version": version, "status": "verified"})
 

@@ -17,6 +17,7 @@ from tasks.monitor import Monitor
 from tasks.outcomes import OutcomeStore
 from tasks.sender import Sender
 from tasks.versions import Versions
+from tasks.waiting import Places
 
 EXTENSION: Final = "evzone-ml"
 
@@ -34,6 +35,8 @@ class Services:
         self.outcomes = OutcomeStore(settings, self.fleet)
         self.versions = Versions(settings, self.redis, self.sender)
         self.monitor = Monitor(settings)
+        # For views that wait: some threads are always left for /health and for refusing.
+        self.waiting_threads = Places(settings.web_threads * 3 // 4)
 
     def close(self) -> None:
         self.gate.close()
