@@ -24,6 +24,7 @@ from errors import SettingsInvalid
 ROOT: Final = Path(__file__).resolve().parent
 ROLES: Final = ("predict", "read", "admin")
 EXAMPLE_KEYS: Final = frozenset({"change-me", "changeme", "secret", "test", "dev-key", "example"})
+MIN_WEB_THREADS: Final = 4
 MIN_PRODUCTION_KEY_CHARS: Final = 16
 UNSTATED: Final = None  # the default follows from other settings
 
@@ -190,7 +191,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "host": env.str("HOST", "127.0.0.1"),
         "port": env.int("PORT", 8000, validate=_PORT),
         "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),
-        "web_threads": env.int("WEB_THREADS", 288, validate=_COUNT),
+        "web_threads": env.int("WEB_THREADS", 32, validate=_COUNT),
         "max_waiting": env.int("ML_MAX_WAITING", 256, validate=_COUNT),
         "sync_timeout_s": env.float("ML_SYNC_TIMEOUT", 3.0, validate=_positive("seconds")),
         "max_body_bytes": env.int("ML_MAX_BODY_BYTES", 1_000_000, validate=_COUNT),
@@ -311,10 +312,10 @@ def _api_keys(env: _CollectingEnv, text: str) -> tuple[ApiKey, ...]:
 
 def _cross_checks(settings: Settings) -> list[str]:
     problems = []
-    if settings.max_waiting >= settings.web_threads:
+    if settings.web_threads < MIN_WEB_THREADS:
         problems.append(
-            f"ML_MAX_WAITING: must be below WEB_THREADS ({settings.web_threads}), so that a thread is always "
-            "free for /health and for refusing"
+            f"WEB_THREADS: must be at least {MIN_WEB_THREADS}, so that there is one for /health while "
+            "three quarters of them wait"
         )
     for name, url in (("REDIS_URL", settings.redis_url), ("REDIS_CACHE_URL", settings.redis_cache_url)):
         parts = urlsplit(url)

@@ -84,9 +84,9 @@ def _web(settings: Settings) -> Program:
     # No --backpressure: granian counts idle keep-alive connections as well, so at the number of threads a
     # few dozen pooled clients would lock everyone else out. The service itself refuses what is too much.
     command = [
-        *(sys.executable, "-m", "granian", "wsgi:app", "--interface", "wsgi", "--http", "1", "--no-ws"),
+        *(sys.executable, "-m", "granian", "asgi:app", "--interface", "asginl", "--http", "1", "--no-ws"),
         *("--host", settings.host, "--port", str(settings.port)),
-        *("--workers", str(settings.web_processes), "--blocking-threads", str(settings.web_threads)),
+        *("--workers", str(settings.web_processes)),
         *("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "10"),
         *("--no-access-log", "--log-level", settings.log_level.lower()),
     ]

@@ -1,31 +1,33 @@
 """The only door to the queue for single readings: cache, batch, wait, limit.
 
-A request that nobody else's is equal to is looked up in the cache (`tasks/lookups.py`) and, if it is not
-there, scored by a worker (`tasks/window.py`); both travel together with what arrives at the same time. The
-requesting thread waits once, for whichever outcome. Equal readings of one charger share one place (single
-flight).
+A reading that nobody waits for yet is looked up in the cache (`tasks/lookups.py`) and, if it is not there,
+scored by a worker (`tasks/window.py`); both travel together with what arrives at the same time. Who asked
+waits once, for whichever outcome. Equal readings of one charger share one place in the task (single flight).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from errors import PredictionTimeout, QueueFull, ServiceError
+from errors import PredictionTimeout, ServiceError
 from models.reading import Kind, Reading
 from settings import Settings
 from tasks.cache import VerdictCache
 from tasks.lookups import Lookups
-from tasks.messages import Answer
-from tasks.waiting import Entries, Places
+from tasks.waiting import Entries, Entry, Outcome, Places
 from tasks.window import Window
 
 
 class Gate:
-    """Predictions for threads that wait. One instance for a process; safe to share between its threads."""
+    """Predictions for callers that wait. One instance for a process; safe to share between its threads.
+
+    Without a place to wait in (`ML_MAX_WAITING`) a caller still gets what is cached.
+    """
 
     def __init__(self, settings: Settings, cache: VerdictCache) -> None:
         self._timeout_s = settings.sync_timeout_s
-        self._cache = cache
         self._places = Places(settings.max_waiting)
         self._entries = Entries()
         self._window = Window(settings, self._entries, self._places)
@@ -40,34 +42,34 @@ class Gate:
     def predict(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
         """The verdict as a JSON body, from the cache or from a worker.
 
-        Blocks for the setting `ML_SYNC_TIMEOUT` at most. Raises `QueueFull`, `BrokerUnavailable`,
+        Blocks the thread for the setting `ML_SYNC_TIMEOUT` at most. Raises `QueueFull`, `BrokerUnavailable`,
         `PredictionTimeout` or `ScoringFailed`.
         """
         deadline = time.monotonic() + self._timeout_s
-        fingerprint = reading.fingerprint()
+        with self._entered(kind, reading, tenant, deadline) as entry:
+            return self._body(self._entries.wait(entry, deadline))
+
+    async def answer(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
+        """The same for a coroutine. Its loop goes on meanwhile."""
+        deadline = time.monotonic() + self._timeout_s
+        with self._entered(kind, reading, tenant, deadline) as entry:
+            return self._body(await self._entries.outcome(entry, deadline))
+
+    @contextmanager
+    def _entered(self, kind: Kind, reading: Reading, tenant: str | None, deadline: float) -> Iterator[Entry]:
+        placed = self._places.take()
         try:
-            with self._places:
-                outcome = self._outcome(kind, reading, tenant, fingerprint, deadline)
-        except QueueFull:
-            # What is cached costs nobody a place.
-            cached = self._cache.get(kind, reading.charger_id, tenant, fingerprint=fingerprint)
-            if cached is None:
-                raise
-            return cached
+            entry, new = self._entries.entry(kind, tenant, reading, deadline, cached_only=not placed)
+            if new:
+                self._lookups.add(entry)
+            yield entry
+        finally:
+            if placed:
+                self._places.give_back()
+
+    def _body(self, outcome: Outcome | None) -> bytes:
         if outcome is None:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
         if isinstance(outcome, ServiceError):
             raise outcome
         return outcome.body
-
-    def place(self) -> Places:
-        """A place among those that may wait, as a context. Raises `QueueFull` when all are taken."""
-        return self._places
-
-    def _outcome(
-        self, kind: Kind, reading: Reading, tenant: str | None, fingerprint: str, deadline: float
-    ) -> Answer | ServiceError | None:
-        waiter, new = self._entries.join(kind, tenant, reading, fingerprint, deadline)
-        if new:
-            self._lookups.add(waiter.entry)
-        return waiter.wait(deadline)

@@ -1,21 +1,21 @@
-"""Cache look-ups of many threads, which travel to Redis together.
+"""Cache look-ups of many callers, which travel to Redis together.
 
-Natural batching as in `tasks/window.py`: a thread that finds no look-up under way makes its own, at once.
-What comes meanwhile is looked up together by a thread of this module, until nothing is left. With a round
-trip for each request, 64 threads spend most of their time on taking turns for the interpreter
-(docs/adr/0008).
+Natural batching as in `tasks/window.py`, in a thread of its own, so that no event loop waits for Redis: it
+looks up what has come, and what comes meanwhile makes the next round trip.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from errors import QueueFull
 from tasks.cache import VerdictCache
 from tasks.messages import Answer
-from tasks.waiting import Entries, Entry
+from tasks.waiting import Entries, Entry, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,7 @@ class Lookups:
         self._cache = cache
         self._entries = entries
         self._on_missing = on_missing
-        self._lock = threading.Lock()
-        self._busy = False
-        self._waiting: list[Entry] = []
+        self._waiting: deque[Entry] = deque()
         self._more = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="lookups", daemon=True)
@@ -47,47 +45,42 @@ class Lookups:
         self._thread.join(timeout=2)
 
     def add(self, entry: Entry) -> None:
-        """Look an entry up: here and now if nobody is at it (blocks 0.3 s at most), else soon."""
-        with self._lock:
-            if self._busy:
-                self._waiting.append(entry)
-                return
-            self._busy = True
-        try:
-            self._look([entry])
-        finally:
-            with self._lock:
-                self._busy = more = bool(self._waiting)
-            if more:
-                self._more.set()
+        """Have an entry looked up, soon. Does not block."""
+        self._waiting.append(entry)
+        if not self._more.is_set():
+            self._more.set()
 
     def _run(self) -> None:
         while not self._stopped:
             self._more.wait()
             self._more.clear()
-            while together := self._next():
-                self._look(together)
-
-    def _next(self) -> list[Entry]:
-        with self._lock:
-            together, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]
-            self._busy = bool(together)
-        return together
+            while self._waiting:
+                try:
+                    self._look(
+                        [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_TOGETHER))]
+                    )
+                except Exception:
+                    log.exception("readings could not be sent")
 
     def _look(self, together: list[Entry]) -> None:
         try:
+            asks = [entry.ask for entry in together]
             found = self._cache.get_all(
-                [(e.ask.kind, e.ask.reading.charger_id, e.ask.tenant, e.ask.fingerprint) for e in together]
+                [(ask.kind, ask.reading.charger_id, ask.tenant, ask.fingerprint) for ask in asks]
             )
         except Exception:
             # Whatever is wrong with the cache, those who wait are still to be answered.
             log.exception("cache could not be read")
             found = [None] * len(together)
-        missing = []
+        settled: list[tuple[Entry, Outcome]] = []
+        missing: list[Entry] = []
         for entry, body in zip(together, found, strict=True):
-            if body is None:
-                missing.append(entry)
+            if body is not None:
+                settled.append((entry, Answer(body=body)))
+            elif entry.cached_only:
+                settled.append((entry, QueueFull("Too many requests are waiting already.")))
             else:
-                self._entries.settle(entry, Answer(body=body))
+                missing.append(entry)
+        self._entries.settle(settled)
         if missing:
             self._on_missing(missing)

@@ -1,12 +1,17 @@
-"""What threads of one process wait for: readings, each once whoever asks for it, and places to wait in."""
+"""What callers of one process wait for: readings, each once whoever asks for it, and places to wait in.
+
+Who waits is a thread, on a lock of its own, or a coroutine, on a future. Of coroutines however many are woken
+by one call of their loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final
 
 from errors import QueueFull, ServiceError
 from models.reading import Kind, Reading
@@ -14,39 +19,27 @@ from tasks.messages import Answer, Ask
 
 # Kind, tenant, fingerprint: what makes two questions the same.
 Key = tuple[Kind, str | None, str]
+Outcome = Answer | ServiceError
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
     """One reading that somebody waits for. `deadline` is `time.monotonic()` seconds.
 
-    `outcome` is the answer of cache or worker, or the error in its place.
+    `outcome` is the answer of cache or worker, or the error in its place. `cached_only`: there was no place
+    to wait for a worker.
     """
 
     ask: Ask
     deadline: float
-    outcome: Answer | ServiceError | None = None
-    waiters: list[threading.Lock] = field(default_factory=list)
+    cached_only: bool = False
+    outcome: Outcome | None = None
+    threads: list[threading.Lock] = field(default_factory=list)
+    coroutines: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
     def key(self) -> Key:
         return self.ask.kind, self.ask.tenant, self.ask.fingerprint
-
-
-class Waiter:
-    """One thread's wait for an entry. A bare lock: `threading.Event` is a condition, a lock and a list."""
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry: Final = entry
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        entry.waiters.append(self._lock)
-
-    def wait(self, deadline: float) -> Answer | ServiceError | None:
-        """The outcome, or None at the deadline. Blocks until one of both."""
-        if self.entry.outcome is None:
-            self._lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-        return self.entry.outcome
 
 
 class Entries:
@@ -56,39 +49,75 @@ class Entries:
         self._lock = threading.Lock()
         self._entries: dict[Key, Entry] = {}
 
-    def join(
-        self, kind: Kind, tenant: str | None, reading: Reading, fingerprint: str, deadline: float
-    ) -> tuple[Waiter, bool]:
-        """A wait for this reading's entry; and whether that is new, so that somebody must get its outcome."""
+    def entry(
+        self, kind: Kind, tenant: str | None, reading: Reading, deadline: float, *, cached_only: bool
+    ) -> tuple[Entry, bool]:
+        """The entry of this reading; and whether it is new, so that somebody must get its outcome."""
+        fingerprint = reading.fingerprint()
+        expires_at = time.time() + (deadline - time.monotonic())
+        entry = Entry(Ask(kind, tenant, reading, fingerprint, expires_at), deadline, cached_only)
+        if cached_only:  # nobody else's: another may have a place
+            return entry, True
         with self._lock:
-            entry = self._entries.get((kind, tenant, fingerprint))
-            if entry is not None:
-                return Waiter(entry), False
-            expires_at = time.time() + (deadline - time.monotonic())
-            entry = Entry(Ask(kind, tenant, reading, fingerprint, expires_at), deadline)
-            self._entries[entry.key] = entry
-            return Waiter(entry), True
+            held = self._entries.setdefault(entry.key, entry)
+        return held, held is entry
 
-    def settle(self, entry: Entry, outcome: Answer | ServiceError) -> None:
-        """Wake all who wait for it. The first outcome counts: of two sendings both may be answered."""
+    def wait(self, entry: Entry, deadline: float) -> Outcome | None:
+        """The outcome, or None at the deadline. Blocks the thread until one of both."""
+        lock = threading.Lock()
+        lock.acquire()  # given back by `settle`, and only there
         with self._lock:
             if entry.outcome is not None:
-                return
-            entry.outcome = outcome
-            if self._entries.get(entry.key) is entry:
-                del self._entries[entry.key]
-        for lock in entry.waiters:
-            lock.release()
+                return entry.outcome
+            entry.threads.append(lock)
+        lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        return entry.outcome
 
-    def forget(self, entry: Entry) -> None:
-        """Nobody waits for it any more; whoever asks the same begins anew."""
+    async def outcome(self, entry: Entry, deadline: float) -> Outcome | None:
+        """The same for a coroutine."""
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
         with self._lock:
-            if self._entries.get(entry.key) is entry:
-                del self._entries[entry.key]
+            if entry.outcome is not None:
+                return entry.outcome
+            entry.coroutines.append(woken)
+        timer = loop.call_later(max(0.0, deadline - time.monotonic()), _wake, [woken])
+        try:
+            await woken
+        finally:
+            timer.cancel()
+        return entry.outcome
+
+    def settle(self, outcomes: Iterable[tuple[Entry, Outcome]]) -> None:
+        """Wake all who wait for these. The first outcome counts: of two sendings both may be answered."""
+        threads: list[threading.Lock] = []
+        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        with self._lock:
+            for entry, outcome in outcomes:
+                if entry.outcome is not None:
+                    continue
+                entry.outcome = outcome
+                if self._entries.get(entry.key) is entry:
+                    del self._entries[entry.key]
+                threads += entry.threads
+                for woken in entry.coroutines:
+                    by_loop.setdefault(woken.get_loop(), []).append(woken)
+        for lock in threads:
+            lock.release()
+        for loop, all_woken in by_loop.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, all_woken)
+
+    def forget(self, entries: Iterable[Entry]) -> None:
+        """Nobody waits for these any more; whoever asks the same begins anew."""
+        with self._lock:
+            for entry in entries:
+                if self._entries.get(entry.key) is entry:
+                    del self._entries[entry.key]
 
 
 class Places:
-    """So many threads may wait at the same time. As a context: one place, taken on entry.
+    """So many may wait at the same time. As a context: one place, taken on entry.
 
     Raises `QueueFull` when all are taken.
     """
@@ -98,14 +127,29 @@ class Places:
         self._lock = threading.Lock()
         self.taken = 0
 
-    def __enter__(self) -> None:
+    def take(self) -> bool:
+        """Whether there was one."""
         with self._lock:
             if self.taken >= self._number:
-                raise QueueFull("Too many requests are waiting already.")
+                return False
             self.taken += 1
+            return True
+
+    def give_back(self) -> None:
+        with self._lock:
+            self.taken -= 1
+
+    def __enter__(self) -> None:
+        if not self.take():
+            raise QueueFull("Too many requests are waiting already.")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            self.taken -= 1
+        self.give_back()
+
+
+def _wake(all_woken: list[asyncio.Future[None]]) -> None:
+    for woken in all_woken:
+        if not woken.done():
+            woken.set_result(None)

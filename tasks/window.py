@@ -120,7 +120,7 @@ class Window:
             if entry.deadline > now:
                 boarding.append(entry)
             else:
-                self._entries.forget(entry)
+                self._entries.forget([entry])
         if not boarding:
             return []
         flight = _Flight(boarding, given_up_at=max(entry.deadline for entry in boarding))
@@ -147,8 +147,7 @@ class Window:
         except ServiceError as error:
             with self._lock:
                 self._flights.pop(flight.batch_id, None)
-            for entry in flight.entries:
-                self._entries.settle(entry, error)
+            self._entries.settle((entry, error) for entry in flight.entries)
             self._fail_pending()
 
     def _fail_pending(self) -> None:
@@ -156,8 +155,8 @@ class Window:
         with self._lock:
             waiting = list(self._pending)
             self._pending.clear()
-        for entry in waiting:
-            self._entries.settle(entry, BrokerUnavailable("The task queue cannot be reached."))
+        error = BrokerUnavailable("The task queue cannot be reached.")
+        self._entries.settle((entry, error) for entry in waiting)
 
     def _on_reply(self, batch_id: str, answers: list[Answer]) -> None:
         repeats: list[_Flight] = []
@@ -172,9 +171,11 @@ class Window:
             departure = self._next_flight()
         self._depart(departure)  # first, so that the worker has something to do
         if flight is not None:  # else: nobody waits any more; the worker has cached the verdicts
-            for entry, answer in zip(flight.entries, answers, strict=True):
-                failed = answer.error_code is not None
-                self._entries.settle(entry, ScoringFailed(answer.error_detail) if failed else answer)
+            outcomes = [
+                answer if answer.error_code is None else ScoringFailed(answer.error_detail)
+                for answer in answers
+            ]
+            self._entries.settle(zip(flight.entries, outcomes, strict=True))
         self._depart(repeats)
 
     def _on_tick(self) -> None:
@@ -196,9 +197,7 @@ class Window:
             gone = [flight for flight in self._flights.values() if flight.given_up_at <= now]
             for flight in gone:
                 del self._flights[flight.batch_id]
-        for flight in gone:
-            for entry in flight.entries:
-                self._entries.forget(entry)
+        self._entries.forget(entry for flight in gone for entry in flight.entries)
         return bool(gone)
 
     def _repeat_lost(self, now: float) -> list[_Flight]:

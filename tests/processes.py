@@ -100,7 +100,7 @@ class Web(Process):
     def __init__(self, env: Mapping[str, str]) -> None:
         port = free_port()
         super().__init__(
-            f"{BIN}/granian --interface wsgi wsgi:app --port {port} --blocking-threads 96".split(),
+            f"{BIN}/granian --interface asginl asgi:app --port {port}".split(),
             env,
         )
         self.url = f"http://127.0.0.1:{port}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import random
 import re
-import secrets
 from typing import Final
 
 from flask import Flask, Response
@@ -20,25 +20,26 @@ REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 # Endpoints that need another role than the method says (see `_role_needed`).
 ADMIN_PATHS: Final = re.compile(r"/api/v1/models/.+")
+# Each key with its roles.
+Keys = list[tuple[bytes, frozenset[str]]]
 READERS: Final = frozenset({"read", "predict", "admin"})
 PREDICTORS: Final = frozenset({"predict"})
 ADMINS: Final = frozenset({"admin"})
 
 
 def register(app: Flask, settings: Settings) -> None:
-    keys = [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
+    keys = keys_of(settings)
 
     def identify() -> None:
         request = current_request()
         path, header = request.path, request.environ.get
-        given = header("HTTP_X_REQUEST_ID", "")
-        request.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        request.request_id = request_id(header("HTTP_X_REQUEST_ID", ""))
         protected = path.startswith(API_PREFIX + "/") or (
             settings.metrics_require_key and (path == "/metrics" or path.startswith("/health"))
         )
         if not protected:
             return
-        roles = _roles(header("HTTP_X_API_KEY"), keys)
+        roles = roles_of(header("HTTP_X_API_KEY"), keys)
         if not roles:
             raise Unauthorized("The header X-API-Key is missing or names no valid key.")
         needed = _role_needed(request.method, path)
@@ -52,15 +53,30 @@ def register(app: Flask, settings: Settings) -> None:
             request.tenant = tenant
 
     def stamp(response: Response) -> Response:
-        response.headers.add("X-Request-ID", current_request().request_id)
-        response.headers.add("X-Content-Type-Options", "nosniff")
+        for name, value in stamps(current_request().request_id).items():
+            response.headers.add(name, value)
         return response
 
     app.before_request(identify)
     app.after_request(stamp)
 
 
-def _roles(given: str | None, keys: list[tuple[bytes, frozenset[str]]]) -> frozenset[str]:
+def request_id(given: str) -> str:
+    """The caller's, if it can be one, otherwise a new one."""
+    # Not by os.urandom: at that system call the thread would have to queue for the interpreter once more.
+    return given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+
+
+def stamps(its_id: str) -> dict[str, str]:
+    """The headers of every answer."""
+    return {"X-Request-ID": its_id, "X-Content-Type-Options": "nosniff"}
+
+
+def keys_of(settings: Settings) -> Keys:
+    return [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
+
+
+def roles_of(given: str | None, keys: Keys) -> frozenset[str]:
     """The roles of a key. Every known key is compared, in constant time each, whichever matches."""
     presented = (given or "").encode("utf-8", "surrogateescape")
     roles: frozenset[str] = frozenset()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
-from prometheus_client import Counter, Histogram
 
-import metrics
 from settings import Settings
 from web import (
     access,
@@ -23,6 +19,7 @@ from web import (
     health,
     http,
     jobs,
+    measured,
     models,
     outcomes,
     predictions,
@@ -30,6 +27,9 @@ from web import (
 )
 from web.http import current_request
 from web.services import EXTENSION, Services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 FIRST_LOOK_S: Final = 1.5
 
@@ -90,6 +90,12 @@ class _Application(Flask):
     request_class = http.Request
     response_class = http.Response
 
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # A body without a length ends where the server says so: a2wsgi forgets to tell, and werkzeug would
+        # take it for empty.
+        environ["wsgi.input_terminated"] = True
+        return super().wsgi_app(environ, start_response)
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Every view and hook here is synchronous; Flask would look anew, 17 times for each request."""
         return func
@@ -122,21 +128,7 @@ _SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
 def _measure(app: Flask) -> None:
     def observe(response: Response) -> Response:
         request = current_request()
-        answers, seconds = _meters(request.endpoint or "none", request.method, response.status_code)
-        answers.inc()
-        seconds.observe(time.perf_counter() - request.started)
+        measured.count(request.endpoint or "none", request.method, response.status_code, request.started)
         return response
 
     app.after_request(observe)
-
-
-@lru_cache(maxsize=1024)
-def _meters(endpoint: str, method: str, status: int) -> tuple[Counter, Histogram]:
-    """Counter and histogram with these labels: finding them costs as much as counting."""
-    answers = metrics.HTTP_REQUESTS.labels(endpoint=endpoint, method=_known_method(method), status=status)
-    return answers, metrics.HTTP_SECONDS.labels(endpoint=endpoint)
-
-
-def _known_method(method: str) -> str:
-    """Labels are bounded, methods that callers make up are not."""
-    return method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"

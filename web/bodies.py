@@ -31,7 +31,11 @@ def json_body(limit_bytes: int, request: Request | None = None) -> Any:
 
 def prediction_request(request: Request, limit_bytes: int) -> Reading:
     """The reading of a `{charger_id, metrics}` body. Raises `InvalidReading`, naming each wrong field."""
-    body = json_body(limit_bytes, request)
+    return reading_of(json_body(limit_bytes, request))
+
+
+def reading_of(body: Any) -> Reading:
+    """The same of a decoded body."""
     if not isinstance(body, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     found = [

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from flask_smorest import Blueprint
 from marshmallow import Schema
 
+from web.errors import PROBLEM_TYPE
 from web.schemas import ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -19,7 +20,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 # Where flask-smorest's decorators leave what they have to say.
 _SMOREST_DOC: Final = "_apidoc"
 
-PROBLEM_TYPE: Final = "application/problem+json"
 PROBLEMS: Final = {
     400: "The body is not JSON.",
     401: "The key is missing or wrong.",

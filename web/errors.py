@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -40,61 +41,75 @@ CODE_BY_STATUS: Final = {
     415: "unsupported_media_type",
     422: "invalid_request",
 }
+PROBLEM_TYPE: Final = "application/problem+json"
 # What was wrong is logged; the caller is told only that something was.
 INTERNAL_DETAIL: Final = "Something went wrong here; the request id finds it in the service's log."
 
 
-def problem(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    headers: dict[str, str] | None = None,
-    field_problems: list[errors.FieldError] | None = None,
-) -> Response:
-    """A problem document as a response."""
-    body: dict[str, Any] = {
-        "type": f"urn:evzone:ml:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": current_request().request_id,
-    }
-    if field_problems is not None:
-        body["errors"] = [asdict(each) for each in field_problems]
-    return Response(
-        orjson.dumps(body), status=status, content_type="application/problem+json", headers=headers
-    )
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is told to a caller: RFC 9457's members, and headers."""
+
+    status: int
+    code: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    field_problems: Sequence[errors.FieldError] | None = None
+
+    def all_headers(self) -> dict[str, str]:
+        return {"Content-Type": PROBLEM_TYPE, **self.headers}
+
+    def body(self, request_id: str) -> bytes:
+        document: dict[str, Any] = {
+            "type": f"urn:evzone:ml:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.field_problems is not None:
+            document["errors"] = [asdict(each) for each in self.field_problems]
+        return orjson.dumps(document)
 
 
 def register(app: Flask) -> None:
     """Answer every error of `app` with a problem document."""
-    app.register_error_handler(errors.ServiceError, from_service_error)
-    app.register_error_handler(RedisError, _from_redis_error)
     app.register_error_handler(HTTPException, _from_http_exception)
-    app.register_error_handler(Exception, _from_bug)
+    app.register_error_handler(Exception, _from_error)
 
 
-def from_service_error(error: errors.ServiceError) -> Response:
+def problem_of(error: Exception, request_id: str, *, retry_location: str | None = None) -> Problem:
+    """The problem behind an error of ours, of Redis, or behind a bug, which is logged with `request_id`.
+
+    `retry_location` is where a late verdict will be found.
+    """
+    if isinstance(error, RedisError):
+        log.warning("Redis unavailable: %s", error)
+        error = errors.BrokerUnavailable("Redis cannot be reached.")
+    if not isinstance(error, errors.ServiceError):
+        log.exception("unexpected error, request %s", request_id, exc_info=error)
+        return Problem(500, "internal", INTERNAL_DETAIL)
     status = next(
         (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR),
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    location = current_request().retry_location
-    if isinstance(error, errors.PredictionTimeout) and location is not None:
-        headers["Location"] = location
+    if isinstance(error, errors.PredictionTimeout) and retry_location is not None:
+        headers["Location"] = retry_location
     if isinstance(error, errors.InvalidReading):
-        return problem(
-            status, error.code, _summary(error.errors), headers=headers, field_problems=error.errors
-        )
-    return problem(status, error.code, str(error) or INTERNAL_DETAIL, headers=headers)
+        return Problem(status, error.code, _summary(error.errors), headers, error.errors)
+    return Problem(status, error.code, str(error) or INTERNAL_DETAIL, headers)
 
 
-def _from_redis_error(error: RedisError) -> Response:
-    log.warning("Redis unavailable: %s", error)
-    return from_service_error(errors.BrokerUnavailable("Redis cannot be reached."))
+def _response(problem: Problem) -> Response:
+    body = problem.body(current_request().request_id)
+    return Response(body, status=problem.status, headers=problem.all_headers())
+
+
+def _from_error(error: Exception) -> Response:
+    request = current_request()
+    return _response(problem_of(error, request.request_id, retry_location=request.retry_location))
 
 
 def _from_http_exception(error: HTTPException) -> Response:
@@ -110,21 +125,16 @@ def _from_http_exception(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
     if messages:
         found = field_errors(messages)
-        return problem(status, "invalid_parameter", _summary(found), headers=headers, field_problems=found)
+        return _response(Problem(status, "invalid_parameter", _summary(found), headers, found))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
     if isinstance(error, RequestEntityTooLarge):
         error.description = f"The body is larger than {request.max_content_length} bytes."
     detail = error.description or HTTPStatus(status).description
-    return problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers=headers)
+    return _response(Problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers))
 
 
-def _from_bug(error: Exception) -> Response:
-    log.exception("unexpected error, request %s", current_request().request_id, exc_info=error)
-    return problem(500, "internal", INTERNAL_DETAIL)
-
-
-def _summary(found: list[errors.FieldError]) -> str:
+def _summary(found: Sequence[errors.FieldError]) -> str:
     first = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return f"{first.pointer or 'body'}: {first.detail}{more}"

@@ -102,7 +102,7 @@ def _answer(job: Job) -> Response:
     held = services()
     wait_s = _preferred_wait_s()
     if wait_s:
-        with held.gate.place():
+        with held.waiting_threads:
             deadline = time.monotonic() + wait_s
             while not job.ended and time.monotonic() < deadline:
                 time.sleep(POLL_S)

@@ -38,7 +38,7 @@ def list_models() -> Response:
 @refuses(blueprint)
 def reload_models() -> Response:
     """Have every worker look at the model folder; running requests are answered by the old version"""
-    with services().gate.place():
+    with services().waiting_threads:
         living, settled = workers.reload(services().redis, timeout_s=RELOAD_WAIT_S)
     body = {
         "status": "reloaded" if settled else "requested",
@@ -66,7 +66,7 @@ def show_model(name: str) -> Response:
 def activate_model(name: str) -> Response:
     """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
     version = version_body()
-    with services().gate.place():
+    with services().waiting_threads:
         settled = services().versions.activate(name, version)
     return _switched(name, version, settled)
 
@@ -79,7 +79,7 @@ def activate_model(name: str) -> Response:
 @refuses(blueprint, 404, 409, 504)
 def rollback_model(name: str) -> Response:
     """Make the version active that was active before"""
-    with services().gate.place():
+    with services().waiting_threads:
         version, settled = services().versions.rollback(name)
     return _switched(name, version, settled)
 
@@ -89,7 +89,7 @@ def rollback_model(name: str) -> Response:
 @refuses(blueprint, 404, 409, 504)
 def verify_version(name: str, version: str) -> Response:
     """Have a worker check a version's files and golden rows, without using it"""
-    with services().gate.place():
+    with services().waiting_threads:
         services().versions.verify(name, version)
     return _json({"name": name, "version": version, "status": "verified"})
 

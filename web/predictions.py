@@ -1,4 +1,7 @@
-"""`/api/v1/predictions`: single predictions and the cache."""
+"""`/api/v1/predictions`: single predictions and the cache.
+
+`web/front.py` answers the plain ones before they come here.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ def _predict(kind: Kind) -> Response:
         request.retry_location = (
             f"{blueprint.url_prefix}/{quote(reading.charger_id)}"  # for 504, web/errors.py
         )
-    body = shared.gate.predict(kind, reading, request.tenant)
+    with shared.waiting_threads:
+        body = shared.gate.predict(kind, reading, request.tenant)
     return Response(body, content_type="application/json")
 
 

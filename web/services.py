@@ -19,6 +19,7 @@ from tasks.outcomes import OutcomeStore
 from tasks.sender import Sender
 from tasks.shadow import ShadowReports
 from tasks.versions import Versions
+from tasks.waiting import Places
 
 EXTENSION: Final = "evzone-ml"
 
@@ -38,6 +39,8 @@ class Services:
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)
         self.monitor = Monitor(settings)
+        # For views that wait: some threads are always left for /health and for refusing.
+        self.waiting_threads = Places(settings.web_threads * 3 // 4)
 
     def close(self) -> None:
         self.gate.close()

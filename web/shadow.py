@@ -32,7 +32,7 @@ class Shadow(MethodView):
     def post(self, name: str) -> Response:
         """Verify a version in a worker and have it score beside the active one"""
         version = version_body()
-        with services().gate.place():
+        with services().waiting_threads:
             settled = services().versions.set_shadow(name, version)
         body = {"name": name, "version": version, "status": "shadow" if settled else "requested"}
         return Response(orjson.dumps(body), status=200 if settled else 202, content_type="application/json")
@@ -41,5 +41,5 @@ class Shadow(MethodView):
     @refuses(blueprint, 404)
     def delete(self, name: str) -> None:
         """Have no version score beside the active one; the sums of the pair are kept for 30 days"""
-        with services().gate.place():
+        with services().waiting_threads:
             services().versions.clear_shadow(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import threading
 import time
@@ -216,6 +217,50 @@ def test_more_than_may_wait_are_refused_at_once(
     for future in waiting:
         with pytest.raises(PredictionTimeout):
             future.result(3)
+
+
+@impatient
+def test_what_is_cached_is_answered_though_nobody_else_may_wait(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    cached, cache = reading("CACHED"), VerdictCache(Settings.from_env(dotenv=None))
+    verdict = {
+        "charger_id": "CACHED",
+        "model_version": "1",
+        "fingerprint": cached.fingerprint(),
+        "reading_timestamp": "2026-01-01T00:00:00.000Z",
+    }
+    cache.announce_versions({"failure": "1"})
+    cache.put_all([("failure", None, verdict, orjson.dumps(verdict))])
+    waiting = [ask(gate, pool, reading()) for _ in range(40)]
+    wait_until(lambda: metrics.WAITING._value.get() == 40, what="all to wait")
+    assert charger_of(ask(gate, pool, cached).result(0.9)) == "CACHED"
+    for future in waiting:
+        with pytest.raises(PredictionTimeout):
+            future.result(3)
+
+
+def test_coroutines_wait_beside_threads_and_on_one_loop(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    async def all_at_once() -> list[bytes]:
+        asked = [gate.answer("failure", reading(charger), None) for charger in ("A", "B", "A", "C")]
+        return await asyncio.gather(*asked)
+
+    on_loop = pool.submit(asyncio.run, all_at_once())
+    in_thread = ask(gate, pool, reading("A"))
+    while not (on_loop.done() and in_thread.done()):
+        message = worker.take(timeout_s=0.1)
+        if message is not None:
+            worker.answer(message)
+    assert [charger_of(body) for body in on_loop.result()] == ["A", "B", "A", "C"]
+    assert charger_of(in_thread.result()) == "A"
+
+
+@impatient
+def test_a_coroutine_is_told_at_its_deadline(gate: Gate, worker: WorkerByHand) -> None:
+    with pytest.raises(PredictionTimeout, match="within 1 s"):
+        asyncio.run(gate.answer("failure", reading(), None))
 
 
 @impatient

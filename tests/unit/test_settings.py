@@ -58,7 +58,7 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
     [
         ("ML_SERVICE_API_KEY", ""),
         ("ML_SERVICE_API_KEY", "key:owner"),
-        ("ML_MAX_WAITING", "5000"),
+        ("WEB_THREADS", "1"),
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_CACHE_URL", "http://localhost"),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost"),

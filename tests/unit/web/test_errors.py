@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from flask import Flask
 
 import errors
-from web.errors import STATUS_BY_ERROR, from_service_error
-from web.http import Request
+from web.errors import STATUS_BY_ERROR, problem_of
 
 
 def subclasses(kind: type[errors.ServiceError]) -> list[type[errors.ServiceError]]:
@@ -38,13 +36,12 @@ def test_codes_are_short_words_and_unique(kind: type[errors.ServiceError]) -> No
     ],
 )
 def test_each_error_has_its_status(error: errors.ServiceError, status: int) -> None:
-    app = Flask("test")
-    app.request_class = Request
-    with app.test_request_context():
-        response = from_service_error(error)
-    assert response.status_code == status
-    assert orjson.loads(response.get_data())["code"] == error.code
-    assert ("Retry-After" in response.headers) == error.retryable
+    problem = problem_of(error, "its-id", retry_location="/later")
+    assert problem.status == status
+    document = orjson.loads(problem.body("its-id"))
+    assert (document["code"], document["request_id"]) == (error.code, "its-id")
+    assert ("Retry-After" in problem.headers) == error.retryable
+    assert ("Location" in problem.headers) == isinstance(error, errors.PredictionTimeout)
 
 
 def test_the_table_names_only_errors_of_the_tree() -> None:

@@ -1,11 +1,11 @@
-"""The web process: `granian --interface wsgi wsgi:app`."""
+"""The web process: `granian --interface asginl asgi:app`."""
 
 import logs
 from settings import load_or_exit
 from tasks.connection import refuse_eviction
-from web.app import create_app
+from web.front import Front
 
 settings = load_or_exit()
 logs.configure(settings)
 refuse_eviction(settings)
-app = create_app(settings)
+app = Front(settings)

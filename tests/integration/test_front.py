@@ -1,0 +1,128 @@
+"""Both ways into the web process, the event loop's and Flask's: alike, and neither blocks the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.processes import KEY, Web, environment, wait_until
+from tests.readings import request
+from tests.services import RunningServer
+
+FAILURE = "/api/v1/predictions/failure"
+JSON = {"Content-Type": "application/json"}
+PLACES = 40
+
+
+def pieces(body: bytes) -> Iterator[bytes]:
+    """Sent without a length, in chunks."""
+    for start in range(0, len(body), 10_000):
+        yield body[start : start + 10_000]
+
+
+@pytest.mark.parametrize(
+    "detour",
+    [
+        {"content_type": "application/json; charset=utf-8"},
+        {"content_type": "application/vnd.evzone+json"},
+        {"metadata": {"note": "x" * 100_000}},
+    ],
+)
+def test_what_flask_answers_the_loop_would_have_answered(
+    client: httpx.Client, detour: dict[str, Any]
+) -> None:
+    reading = request(metadata=detour.get("metadata", {}), timestamp="2026-01-05T00:00:00Z")
+    body = orjson.dumps(reading)
+    headers = {"Content-Type": detour.get("content_type", "application/json"), "X-Request-ID": "mine"}
+    by_flask = client.post(FAILURE, content=body, headers=headers)
+    assert by_flask.status_code == 200, by_flask.text
+    again = client.post(FAILURE, content=body, headers=JSON | {"X-Request-ID": "mine"})
+    assert by_flask.json() | {"cached": True} == again.json()
+    assert {**by_flask.headers, "date": "", "content-length": ""} == {
+        **again.headers,
+        "date": "",
+        "content-length": "",
+    }
+
+
+def test_a_body_in_pieces_is_read_by_both(client: httpx.Client) -> None:
+    small = orjson.dumps(request())
+    large = orjson.dumps(request(metadata={"note": "x" * 200_000}))
+    for body in (small, large):
+        answer = client.post(FAILURE, content=pieces(body), headers=JSON)
+        assert answer.status_code == 200, answer.text
+
+
+def test_a_header_sent_twice_is_nobodys_key(client: httpx.Client) -> None:
+    twice = [("X-API-Key", KEY), ("X-API-Key", KEY), ("Content-Type", "application/json")]
+    with httpx.Client(base_url=client.base_url) as bare:
+        answer = bare.post(FAILURE, content=orjson.dumps(request()), headers=twice)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+def test_a_query_of_any_bytes_does_no_harm(web: Web) -> None:
+    """Clients encode them; who speaks HTTP by hand may not."""
+
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(web.url.rpartition(":")[2]))
+        writer.write(b"GET /health?q=\xc3\xbc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    assert asyncio.run(ask()).split(b" ")[1] in (b"200", b"400")
+
+
+def test_both_ways_are_counted_alike(client: httpx.Client) -> None:
+    def counted() -> float:
+        name = 'ml_http_requests_total{endpoint="predictions.detect_anomaly",method="POST",status="200"}'
+        page = client.get("/metrics").text
+        return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
+
+    before = counted()
+    body = orjson.dumps(request())
+    client.post("/api/v1/predictions/anomaly", content=body, headers=JSON)
+    client.post("/api/v1/predictions/anomaly", content=body, headers={"Content-Type": "text/x+json"})
+    assert counted() == before + 2
+
+
+@pytest.fixture
+def lonely_web(redis: RunningServer) -> Iterator[Web]:
+    """A web process without workers, on a database of its own: whoever asks it waits."""
+    url = redis.url.replace("/0", "/9")
+    with Web(environment(url, ML_MAX_WAITING=str(PLACES), ML_SYNC_TIMEOUT="4", WEB_THREADS="4")) as web:
+        yield web
+
+
+def waiting(web: Web) -> float:
+    page = web.client.get("/metrics").text
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("ml_gate_waiting"))
+
+
+def test_however_many_wait_health_is_answered_and_one_too_many_is_refused(lonely_web: Web) -> None:
+    url = lonely_web.url + FAILURE
+    with ThreadPoolExecutor(PLACES) as pool:
+        asked: list[Future[httpx.Response]] = [
+            pool.submit(httpx.post, url, json=request(), headers={"X-API-Key": KEY}, timeout=10)
+            for _ in range(PLACES)
+        ]
+        wait_until(lambda: waiting(lonely_web) == PLACES, what="all places to be taken", timeout_s=3)
+        assert lonely_web.client.get("/health").status_code == 200
+        refused = lonely_web.client.post(FAILURE, json=request())
+        assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+        assert refused.headers["Retry-After"] == "1"
+        for future in asked:
+            late = future.result()
+            assert (late.status_code, late.json()["code"]) == (504, "prediction_timeout")
+            assert late.headers["Location"].startswith("/api/v1/predictions/EVZ-")
+
+
+def test_a_charger_with_odd_letters_is_found_again_where_a_504_says(lonely_web: Web) -> None:
+    late = lonely_web.client.post(FAILURE, json=request("A|B=1"))
+    assert late.headers["Location"] == "/api/v1/predictions/A%7CB%3D1"
