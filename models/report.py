@@ -209,8 +209,9 @@ def _precision_recall(judged: Window) -> str:
     series: dict[str, svg.Points] = {}
     for name, score in scores.items():
         precision, recall, _ = precision_recall_curve(happened, score)
-        points = list(zip(recall.tolist(), precision.tolist(), strict=True))
-        series[name] = points[:: max(len(points) // 200, 1)]
+        # scikit-learn ends with precision 1 at recall 0, which no reading stands for
+        points = list(zip(recall[:-1].tolist(), precision[:-1].tolist(), strict=True))
+        series[name] = [*points[:: max(len(points) // 200, 1)], (0.0, points[-1][1])]
     return svg.lines("Failure within 7 days", "recall", "precision", series)
 
 
