@@ -81,8 +81,8 @@ def _ours(settings: Settings) -> dict[str, str]:
 
 
 def _web(settings: Settings) -> Program:
-    # No --backpressure: granian counts idle keep-alive connections as well, so at the number of threads a
-    # few dozen pooled clients would lock everyone else out. The service itself refuses what is too much.
+    # No --backpressure: granian counts idle keep-alive connections as well, so below its backlog (1024) pooled
+    # clients that do nothing would lock everyone else out. The service itself refuses what is too much.
     command = [
         *(sys.executable, "-m", "granian", "asgi:app", "--interface", "asginl", "--http", "1", "--no-ws"),
         *("--host", settings.host, "--port", str(settings.port)),
