@@ -81,7 +81,7 @@ def _ours(settings: Settings) -> dict[str, str]:
 
 
 def _web(settings: Settings) -> Program:
-    # No --backpressure: granian counts idle keep-alive connections as well, so below its backlog (1024) pooled
+    # No --backpressure: granian counts idle keep-alive connections as well; below its backlog (1024) pooled
     # clients that do nothing would lock everyone else out. The service itself refuses what is too much.
     command = [
         *(sys.executable, "-m", "granian", "asgi:app", "--interface", "asginl", "--http", "1", "--no-ws"),

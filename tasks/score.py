@@ -26,7 +26,7 @@ from tasks.scoring import dress, score_kind
 REPLY_TTL_S: Final = 30
 
 
-@app.task(name=TaskNames.SCORE, ignore_result=True)
+@app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.requests:ScoreRequest")
 def score(raw: dict[str, Any]) -> None:
     """Score the readings of one `ScoreMessage`, fill cache and fleet store, answer on the reply list."""
     runtime = current()

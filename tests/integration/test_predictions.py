@@ -257,3 +257,17 @@ def test_readings_sent_at_once_each_get_their_own_answer(client: httpx.Client, w
 
 def _without_id(reading: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metrics(**reading).items() if name != "charger_id"}
+
+
+def test_no_copy_of_a_single_prediction_is_kept_or_acknowledged(
+    client: httpx.Client, redis: RunningServer
+) -> None:
+    def acknowledged() -> int:
+        with Redis.from_url(redis.url) as server:
+            found: dict[str, Any] = server.info("commandstats").get("cmdstat_zrem", {})
+        return int(found.get("calls", 0))
+
+    before = acknowledged()
+    for _ in range(5):
+        ask(client, request())
+    assert acknowledged() == before
