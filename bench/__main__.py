@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.contestants import CONTESTANTS, FOLDER, KEY, OURS, URL, Contestant, venv
+from bench.contestants import CONTESTANTS, FOLDER, KEY, OURS, PORT, REDIS_PORT, URL, Contestant, venv
 from bench.load import Load, apply, generator, one_answer
 from bench.measure import Running, running, shown
 
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--no-report", action="store_true", help="leave docs/ alone")
     parser.add_argument("--profile", action="store_true", help="flame graphs of web and worker, at 64")
     given = parser.parse_args()
+    _refuse_busy_ports()
     FOLDER.mkdir(parents=True, exist_ok=True)
     words = [word for word in given.only.split(",") if word]
     chosen = [one for one in CONTESTANTS if not words or any(word in one.name for word in words)]
@@ -51,6 +53,16 @@ def main() -> int:
     if given.no_report or words:
         return 0
     return report.write(results, generator(), given.seconds)
+
+
+def _refuse_busy_ports() -> None:
+    """Two benchmarks at once would measure each other's servers, and call the confusion errors."""
+    for port in (PORT, PORT + 1, PORT + 2, REDIS_PORT):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                sys.exit(
+                    f"Port {port} is busy: another benchmark runs, or one has left something. End it first."
+                )
 
 
 def _measure(
