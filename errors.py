@@ -78,6 +78,14 @@ class Conflict(ServiceError):
     code = "conflict"
 
 
+class StillAccepted(Conflict):
+    """Raised when the same request is being accepted right now; the same again will then be answered."""
+
+    code = "still_accepted"
+    retryable = True
+    retry_after_s = 2
+
+
 class ModelRefused(ServiceError):
     """Raised when a version folder is damaged, tampered with or incompatible; says which and why."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
         reading = parse_reading(document, now=now)
     if not reading.stated_at and received.recorded_at is not None:
         recorded = datetime.fromtimestamp(received.recorded_at, UTC)
-        reading = replace(reading, timestamp=min(recorded, now))
+        reading = reading._replace(timestamp=min(recorded, now))
     return reading, tenant
 
 

@@ -29,7 +29,6 @@ from tasks.events import PatientEvents
 from tasks.names import Queues
 from tasks.recovery import Recovery
 from tasks.runtime import Runtime
-from tasks.sender import Sender
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,8 @@ def _start(**_: Any) -> None:
     global _runtime
     _runtime = Runtime(settings, _name, _queues)
     if Queues.BATCH in _queues:
-        _runtime.every_beat(Recovery(Sender(settings), _runtime.redis, _runtime.jobs).look)
+        _runtime.every_beat(_runtime.chunks.renew)
+        _runtime.every_beat(Recovery(_runtime.redis, _runtime.chunks).look)
 
 
 @worker_process_shutdown.connect

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import orjson
 from redis import RedisError
 
 import metrics
 from errors import InvalidReading, ScoringFailed, ServiceError
-from models.reading import Kind, Reading, parse_reading
+from models import rows
+from models.reading import Kind, Reading
+from models.rows import Refused
 from tasks.app import app, current
-from tasks.jobs import MAX_ATTEMPTS, Counted, Job
+from tasks.chunks import MAX_ATTEMPTS, Counted
+from tasks.jobs import Encoding, Job
 from tasks.messages import check_version
 from tasks.names import TaskNames
 from tasks.runtime import Runtime
@@ -23,80 +27,131 @@ from tasks.scoring import dress, score_kind
 
 log = logging.getLogger(__name__)
 
+DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
+    "ndjson": rows.from_ndjson,
+    "csv": rows.from_csv,
+    "arrow": rows.from_arrow,
+}
+
+
+class Row(NamedTuple):
+    """A reading of the chunk and its number in the job."""
+
+    number: int
+    reading: Reading
+
+
+@dataclass(slots=True)
+class Results:
+    """One JSON a row, by its number in the job, and what went wrong."""
+
+    lines: dict[int, bytes]
+    errors: list[dict[str, Any]]
+    failed: int = 0
+
+    def refuse(self, number: int, charger_id: str | None, error: ServiceError) -> None:
+        problem: dict[str, Any] = {"code": error.code, "detail": str(error)}
+        if isinstance(error, InvalidReading):
+            problem["errors"] = [
+                {"pointer": each.pointer, "detail": each.detail, "code": each.code} for each in error.errors
+            ]
+        self.lines[number] = orjson.dumps({"row": number, "charger_id": charger_id, "error": problem})
+        self.failed += 1
+        self.errors += [
+            {"row": number, **each}
+            for each in problem.get("errors", [{"pointer": "", "detail": str(error), "code": error.code}])
+        ]
+
 
 @app.task(name=TaskNames.SCORE_CHUNK, ignore_result=True, acks_late=True, reject_on_worker_lost=True)
 def score_chunk(raw: dict[str, Any]) -> None:
     """Score one chunk of a job: `{v, job_id, chunk}`. Its rows are in Redis, its results go there."""
     check_version(raw)
     runtime = current()
+    chunks = runtime.chunks
     job_id, chunk = str(raw["job_id"]), int(raw["chunk"])
-    attempt = runtime.jobs.begin_chunk(job_id, chunk, time.time())
-    job = runtime.jobs.find(job_id) if attempt else None
-    rows = runtime.jobs.chunk_input(job_id, chunk) if job else None
-    if job is None or rows is None:
-        return  # done before, cancelled or expired
-    first_row = chunk * job.chunk_rows
-    if attempt > MAX_ATTEMPTS:
-        lost = ScoringFailed(f"Given up after {MAX_ATTEMPTS} attempts: the worker died each time.")
-        results = [_row_error(first_row + i, row, lost) for i, row in enumerate(rows)]
-        failed = len(rows)
-    else:
-        results, failed = _score_all(runtime, job, rows, first_row)
-    counted = runtime.jobs.finish_chunk(job_id, chunk, results, failed=failed, now=time.time())
+    redelivered = bool((score_chunk.request.delivery_info or {}).get("redelivered"))
+    with chunks.begun(job_id, chunk, redelivered=redelivered) as attempt:
+        job = runtime.jobs.find(job_id) if attempt else None
+        data = chunks.input(job_id, chunk) if job else None
+        if job is None or data is None:
+            return  # done before, cancelled, expired or in other hands
+        started = time.perf_counter()
+        results = _results(runtime, job, chunk, data, attempt)
+        counted = chunks.finish(
+            job_id,
+            chunk,
+            [results.lines[number] for number in sorted(results.lines)],
+            failed=results.failed,
+            errors=results.errors,
+        )
+        runtime.pace.note(job.kind, len(results.lines), time.perf_counter() - started)
     if counted is not Counted.NOT:
-        metrics.JOB_ROWS.labels(result="failed").inc(failed)
-        metrics.JOB_ROWS.labels(result="scored").inc(len(rows) - failed)
+        metrics.JOB_ROWS.labels(result="failed").inc(results.failed)
+        metrics.JOB_ROWS.labels(result="scored").inc(len(results.lines) - results.failed)
     if counted is Counted.LAST:
         metrics.JOBS.labels(status="ended").inc()
+    else:
+        chunks.feed(job_id)
 
 
-def _score_all(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int) -> tuple[list[bytes], int]:
-    """`_score_rows`, and each row alone if that fails. Raises `RedisError`: others then do the chunk."""
+def _results(runtime: Runtime, job: Job, chunk: int, data: bytes, attempt: int) -> Results:
+    results = Results({}, [])
+    arrived = datetime.fromtimestamp(job.created_at, UTC)
+    readings: list[Row] = []
+    for number, row in enumerate(DECODERS[job.encoding](data, now=arrived), start=chunk * job.chunk_rows):
+        if isinstance(row, Refused):
+            results.refuse(number, row.charger_id, row.error)
+        else:
+            readings.append(Row(number, row))
+    if attempt > MAX_ATTEMPTS:
+        lost = ScoringFailed(f"Given up after {MAX_ATTEMPTS} attempts: the worker died each time.")
+        for number, reading in readings:
+            results.refuse(number, reading.charger_id, lost)
+    else:
+        _score_all(runtime, job, readings, results)
+    return results
+
+
+def _score_all(runtime: Runtime, job: Job, readings: Sequence[Row], results: Results) -> None:
+    """`_score`, and each row alone if that fails. Raises `RedisError`: others then do the chunk."""
     try:
-        return _score_rows(runtime, job, rows, first_row)
+        _score(runtime, job, readings, results)
     except RedisError:
         raise
     except Exception:
-        if len(rows) > 1:
+        if len(readings) > 1:
             log.exception("chunk of job %s failed; scoring each row alone", job.job_id)
-            parts = [_score_all(runtime, job, [row], first_row + i) for i, row in enumerate(rows)]
-            return [result for results, _ in parts for result in results], sum(failed for _, failed in parts)
-        log.exception("row %d of job %s cannot be scored", first_row, job.job_id)
+            for row in readings:
+                _score_all(runtime, job, [row], results)
+            return
+        log.exception("row %d of job %s cannot be scored", readings[0].number, job.job_id)
         failure = ScoringFailed("This row could not be scored.")
-        return [_row_error(first_row, rows[0], failure)], 1
+        results.refuse(readings[0].number, readings[0].reading.charger_id, failure)
 
 
-def _score_rows(runtime: Runtime, job: Job, rows: Sequence[Any], first_row: int) -> tuple[list[bytes], int]:
-    """One JSON result a row, in order, and how many of them are errors."""
-    arrived = datetime.fromtimestamp(job.created_at, UTC)
-    results: dict[int, bytes] = {}
-    readings: dict[int, Reading] = {}
-    for index, row in enumerate(rows):
-        try:
-            readings[index] = parse_reading(row, now=arrived)
-        except InvalidReading as error:
-            results[index] = _row_error(first_row + index, row, error)
-    failed = len(results)
-    scoring = list(readings.values())
+def _score(runtime: Runtime, job: Job, readings: Sequence[Row], results: Results) -> None:
+    scoring = [reading for _, reading in readings]
     past = runtime.history.of(scoring, [job.tenant] * len(scoring))
     scored = [score_kind(runtime, kind, scoring, past, door="batch") for kind in job.kinds]
     stored: list[tuple[Kind, dict[str, Any], bytes]] = []
-    for (index, reading), *verdicts in zip(readings.items(), *scored, strict=True):
+    for (number, reading), *verdicts in zip(readings, *scored, strict=True):
         dressed: dict[str, dict[str, Any]] = {}
         fingerprint = reading.fingerprint()
         for kind, verdict in zip(job.kinds, verdicts, strict=True):
             if isinstance(verdict, ServiceError):
-                failed += 1
-                results[index] = _row_error(first_row + index, rows[index], verdict)
+                results.refuse(number, reading.charger_id, verdict)
                 break
             dressed[kind] = dress(verdict, job.tenant, fingerprint=fingerprint)
         else:
-            place = {"row": first_row + index, "charger_id": reading.charger_id}
-            results[index] = orjson.dumps(place | (dressed if job.kind == "all" else dressed[job.kind]))
+            place = {"row": number, "charger_id": reading.charger_id}
+            results.lines[number] = orjson.dumps(
+                place | (dressed if job.kind == "all" else dressed[job.kind])
+            )
             if job.store:
                 stored += [(kind, dressed[kind], orjson.dumps(dressed[kind])) for kind in job.kinds]
-    _store(runtime, job, stored)
-    return [results[index] for index in range(len(rows))], failed
+    if stored:
+        _store(runtime, job, stored)
 
 
 def _store(runtime: Runtime, job: Job, stored: Sequence[tuple[Kind, dict[str, Any], bytes]]) -> None:
@@ -105,11 +160,3 @@ def _store(runtime: Runtime, job: Job, stored: Sequence[tuple[Kind, dict[str, An
     predictions = [(job.tenant, verdict, body) for kind, verdict, body in stored if kind == "failure"]
     runtime.fleet.put(pipeline, predictions)
     pipeline.execute()
-
-
-def _row_error(row_number: int, row: Any, error: ServiceError) -> bytes:
-    charger_id = row.get("charger_id") if isinstance(row, dict) else None
-    problem: dict[str, Any] = {"code": error.code, "detail": str(error)}
-    if isinstance(error, InvalidReading):
-        problem["errors"] = [{"pointer": e.pointer, "detail": e.detail, "code": e.code} for e in error.errors]
-    return orjson.dumps({"row": row_number, "charger_id": charger_id, "error": problem})

@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from redis import Redis, RedisError
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from settings import Settings
@@ -18,20 +18,22 @@ from settings import Settings
 CONNECT_TIMEOUT_S: Final = 0.5
 COMMAND_TIMEOUT_S: Final = 1.0
 CACHE_TIMEOUT_S: Final = 0.3
+RETRY_EVERY_S: Final = 0.25
 
 
-def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> Redis:
+def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float = 0.0) -> Redis:
     """A client (it connects lazily) whose every command ends within about `timeout_s`, without retries.
 
     Raises nothing itself; commands raise `redis.RedisError`. A blocking command must block for less than
-    `timeout_s`.
+    `timeout_s`. With `patience_s`, a command is repeated for about so long while the server is away, which
+    suits a worker of jobs: nobody waits for it, and its work would be done again.
     """
     return Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(ConstantBackoff(RETRY_EVERY_S), round(patience_s / RETRY_EVERY_S)),
     )
 
 

@@ -18,16 +18,22 @@ from models.scorer import Scorer
 from settings import Settings
 from tasks import workers
 from tasks.cache import VerdictCache
+from tasks.chunks import Chunks
 from tasks.connection import connect
 from tasks.fleet import FleetStore
 from tasks.history import RecentHistory
 from tasks.jobs import JobStore
+from tasks.names import Queues
 from tasks.observer import Observer
+from tasks.pace import Pace
+from tasks.sender import Sender
 
 log = logging.getLogger(__name__)
 
 # Without a word from Redis the model folder is looked at this often.
 LOOK_EVERY_S: Final = 10.0
+# A worker of jobs waits so long for a Redis that restarts, and still stops in time.
+JOB_PATIENCE_S: Final = 10.0
 # The models that are folders; the maintenance schedule is a policy over the failure model.
 STORED_MODELS: Final = ("failure", "anomaly")
 
@@ -36,11 +42,14 @@ class Runtime:
     """Made after the fork, once for each worker process: ONNX sessions and sockets do not survive one."""
 
     def __init__(self, settings: Settings, name: str, queues: Sequence[str]) -> None:
-        self.redis = connect(settings.redis_url)
+        patience_s = JOB_PATIENCE_S if Queues.BATCH in queues else 0.0
+        self.redis = connect(settings.redis_url, patience_s=patience_s)
         self.cache = VerdictCache(settings)
         self.fleet = FleetStore(settings, self.redis)
         self.history = RecentHistory(self.redis)
         self.jobs = JobStore(settings, self.redis)
+        self.chunks = Chunks(settings, self.redis, Sender(settings))
+        self.pace = Pace(self.redis, settings.batch_chunk_rows)
         self.observer = Observer(settings, self.redis)
         self._settings = settings
         self._name = name
@@ -51,14 +60,14 @@ class Runtime:
         self._generation = 0
         self._looked_at = 0.0
         self._stopped = threading.Event()
-        self._chore: Callable[[], object] = lambda: None
+        self._chores: list[Callable[[], object]] = []
         self._look()
         self._thread = threading.Thread(target=self._keep_current, name="runtime", daemon=True)
         self._thread.start()
 
     def every_beat(self, chore: Callable[[], object]) -> None:
         """Have `chore` called about once a second in the runtime's own thread. It must not block long."""
-        self._chore = chore
+        self._chores.append(chore)
 
     @property
     def scorer(self) -> Scorer:
@@ -117,7 +126,8 @@ class Runtime:
                     workers.beat(self.redis, self._state())
                 if self._scorer is not None:
                     self.cache.announce_versions(self._scorer.versions)
-                self._chore()
+                for chore in self._chores:
+                    chore()
             except (RedisError, BrokerUnavailable) as error:
                 log.debug("no heartbeat: %s", error)
             except Exception:

@@ -1,4 +1,4 @@
-"""From a request to a `Reading` or to the rows of a batch."""
+"""From a request to a `Reading`."""
 
 from __future__ import annotations
 
@@ -57,23 +57,6 @@ def reading_of(body: Any) -> Reading:
     if found or reading is None:
         raise InvalidReading(found)
     return reading
-
-
-def batch_rows() -> list[Any]:
-    """The rows of a `{"chargers": […]}` body, each as it was sent. Raises `InvalidReading`."""
-    settings = services().settings
-    body = json_body(settings.max_batch_bytes)
-    if not isinstance(body, dict):
-        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
-    if "chargers" not in body:
-        raise InvalidReading([FieldError("/chargers", "Missing data for required field.", "required")])
-    rows = body["chargers"]
-    if not isinstance(rows, list):
-        raise InvalidReading([FieldError("/chargers", "Must be a list of readings.", "type")])
-    if not 1 <= len(rows) <= settings.max_batch_rows:
-        detail = f"Must hold 1 to {settings.max_batch_rows} readings."
-        raise InvalidReading([FieldError("/chargers", detail, "range")])
-    return rows
 
 
 def version_body() -> str:

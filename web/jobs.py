@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 from flask import request, url_for
 from flask.views import MethodView
 from flask_smorest import Blueprint
+from redis import RedisError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 import metrics
 from errors import FieldError, InvalidReading, ServiceError
-from tasks.jobs import Job
-from tasks.names import SCHEMA_VERSION, Queues, TaskNames
-from web import schemas
-from web.bodies import batch_rows
+from tasks.jobs import Draft, Job
+from web import intake, schemas
 from web.documented import refuses, takes
 from web.http import Response, current_request
 from web.paging import page
 from web.services import services
+from web.upload import received
+
+log = logging.getLogger(__name__)
 
 submission = Blueprint(
     "batch", __name__, url_prefix="/api/v1/predictions", description="A whole fleet at once."
@@ -31,7 +34,9 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="
 
 PREFER_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})\"?", re.IGNORECASE)
 MAX_WAIT_S: Final = 30.0
-POLL_S: Final = 0.05
+# Small jobs end within milliseconds, large ones are in no hurry.
+FIRST_PAUSE_S: Final = 0.005
+LONGEST_PAUSE_S: Final = 0.1
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -63,38 +68,47 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 )
 def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""
-    key = _idempotency_key()
-    body_hash = hashlib.blake2b(request.query_string + request.get_data(), digest_size=16).hexdigest()
-    rows = batch_rows()
-    jobs, keys = services().jobs, services().idempotency_keys
-    known = keys.claim(current_request().tenant, key, body_hash) if key else None
-    if known is not None:
-        return _answer(jobs.get(known, current_request().tenant))
-    job_id: str | None = None
-    try:
-        job = _submit(rows, query)
-        job_id = job.job_id
-    finally:
-        if key:
-            keys.settle(current_request().tenant, key, body_hash, job_id)
-    return _answer(job)
-
-
-def _submit(rows: Sequence[Any], query: dict[str, Any]) -> Job:
-    """Record the job first, then enqueue its chunks: what is accepted is never lost."""
-    held = services()
-    job, chunks = held.jobs.create(
-        rows, kind=query["kind"], tenant=current_request().tenant, store=query["store"], now=time.time()
-    )
-    try:
-        for chunk in chunks:
-            message = {"v": SCHEMA_VERSION, "job_id": job.job_id, "chunk": chunk}
-            held.sender.send(TaskNames.SCORE_CHUNK, message, queue=Queues.BATCH)
-    except ServiceError:
-        held.jobs.forget(job)
-        raise
+    held, tenant, key = services(), current_request().tenant, _idempotency_key()
+    media_type = intake.media_type_of(current_request())
+    store = media_type == "application/json" if query["store"] is None else query["store"]
+    with received(current_request(), held.settings.max_batch_bytes) as upload:
+        draft = held.jobs.draft(
+            kind=query["kind"],
+            tenant=tenant,
+            store=store,
+            encoding=intake.ENCODINGS[media_type],
+            chunk_rows=held.pace.chunk_rows(query["kind"]),
+            now=time.time(),
+        )
+        asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
+        known = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
+        if known is not None:
+            return _answer(held.jobs.get(known, tenant))
+        try:
+            _fill(draft, intake.cut(upload, media_type, draft.chunk_rows))
+        except Exception:
+            if key:
+                held.idempotency_keys.give_back(tenant, key)
+            draft.discard()
+            raise
+    draft.seal(along=lambda pipeline: held.idempotency_keys.settle(pipeline, tenant, key) if key else None)
     metrics.JOBS.labels(status="accepted").inc()
-    return job
+    try:
+        held.chunks.feed(draft.job_id)
+    except (ServiceError, RedisError) as error:
+        # It is accepted: the workers look after jobs that nobody has fed (tasks/recovery.py).
+        log.warning("job %s waits for a worker to find it: %s", draft.job_id, error)
+    return _answer(held.jobs.get(draft.job_id, tenant))
+
+
+def _fill(draft: Draft, chunks: Iterable[intake.Chunk]) -> None:
+    most_rows = services().settings.max_batch_rows
+    for rows, data in chunks:
+        if draft.rows + rows > most_rows:
+            raise RequestEntityTooLarge(f"The batch holds more than {most_rows} readings.")
+        draft.add(rows, data)
+    if not draft.rows:
+        raise InvalidReading([FieldError("/chargers", f"Must hold 1 to {most_rows} readings.", "range")])
 
 
 def _answer(job: Job) -> Response:
@@ -103,9 +117,10 @@ def _answer(job: Job) -> Response:
     wait_s = _preferred_wait_s()
     if wait_s:
         with held.waiting_threads:
-            deadline = time.monotonic() + wait_s
+            deadline, pause_s = time.monotonic() + wait_s, FIRST_PAUSE_S
             while not job.ended and time.monotonic() < deadline:
-                time.sleep(POLL_S)
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
                 job = held.jobs.get(job.job_id, current_request().tenant)
     location = url_for("jobs.JobResource", job_id=job.job_id)
     headers = {"Location": location}

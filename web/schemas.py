@@ -150,15 +150,20 @@ class BatchQuerySchema(Schema):
 
     kind = fields.String(load_default="failure", validate=validate.OneOf(JOB_KINDS))
     store = fields.Boolean(
-        load_default=True,
+        load_default=None,
         truthy={"true"},
         falsy={"false"},
         metadata={
-            "description": "Write the verdicts to cache and fleet store.",
+            "description": "Write the verdicts to cache and fleet store. Default: true for a JSON body, "
+            "false for files.",
             "enum": ["true", "false"],
             "type": "string",
         },
     )
+
+
+class RowProblemSchema(FieldProblemSchema):
+    row = fields.Integer(required=True, metadata={"description": "Of the input, counted from 0."})
 
 
 class JobSchema(Schema):
@@ -173,7 +178,13 @@ class JobSchema(Schema):
     created_at = _time("Accepted.")
     started_at = _time("First chunk begun.", allow_none=True)
     finished_at = _time("Ended.", allow_none=True)
+    rows_per_second = _number("Rows done a second, so far.", allow_none=True)
     eta_seconds = _number("Seconds until the end at the rate so far.", allow_none=True)
+    errors = fields.List(
+        fields.Nested(RowProblemSchema),
+        required=True,
+        metadata={"description": "The first problems of rows; each failed row has its own in the results."},
+    )
 
 
 class BatchResultSchema(Schema):

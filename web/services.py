@@ -8,6 +8,7 @@ from flask import current_app
 
 from settings import Settings
 from tasks.cache import VerdictCache
+from tasks.chunks import Chunks
 from tasks.connection import connect
 from tasks.drift import DriftReports
 from tasks.fleet import FleetStore
@@ -16,6 +17,7 @@ from tasks.idempotency import IdempotencyKeys
 from tasks.jobs import JobStore
 from tasks.monitor import Monitor
 from tasks.outcomes import OutcomeStore
+from tasks.pace import Pace
 from tasks.sender import Sender
 from tasks.shadow import ShadowReports
 from tasks.versions import Versions
@@ -31,7 +33,9 @@ class Services:
         self.cache = VerdictCache(settings)
         self.gate = Gate(settings, self.cache)
         self.sender = Sender(settings)
-        self.jobs = JobStore(settings)
+        self.jobs = JobStore(settings, self.redis)
+        self.chunks = Chunks(settings, self.redis, self.sender)
+        self.pace = Pace(self.redis, settings.batch_chunk_rows)
         self.idempotency_keys = IdempotencyKeys(settings)
         self.fleet = FleetStore(settings)
         self.outcomes = OutcomeStore(settings, self.fleet)

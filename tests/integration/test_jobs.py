@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from redis import Redis
 
@@ -166,10 +167,13 @@ def test_an_unknown_kind_is_422(client: httpx.Client) -> None:
 
 def test_a_job_whose_tasks_are_lost_is_taken_up_again(client: httpx.Client, redis: RunningServer) -> None:
     with Redis.from_url(redis.url) as store:
-        lost = JobStore(settings_for(redis.url), store).create(
-            [metrics() for _ in range(3)], kind="failure", tenant=None, store=False, now=time.time() - 1000
-        )[0]  # recorded, but no task was ever sent
-    ended = finish(client, lost.job_id)
+        draft = JobStore(settings_for(redis.url), store).draft(
+            kind="failure", tenant=None, store=False, encoding="ndjson", chunk_rows=2, now=time.time()
+        )
+        for size in (2, 1):
+            draft.add(size, b"\n".join(orjson.dumps(metrics()) for _ in range(size)))
+        draft.seal()  # recorded, but no task was ever sent
+    ended = finish(client, draft.job_id)
     assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 0)
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,6 @@ def reading() -> Callable[..., Reading]:
     )
 
     def make(**changes: Any) -> Reading:
-        return replace(ordinary, **changes)
+        return ordinary._replace(**changes)
 
     return make

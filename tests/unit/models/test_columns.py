@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -19,15 +18,14 @@ Make = Callable[..., Reading]
 
 def past_of(reading: Reading, n: int, rng: random.Random) -> list[Reading]:
     past = [
-        replace(
-            reading,
+        reading._replace(
             timestamp=NOON - timedelta(hours=rng.uniform(-30, 700)),
             temperature=rng.choice([None, rng.uniform(0, 60)]),
             error_codes=rng.choice([None, (), ("GroundFailure",), ("X-17", "X-17", "WeakSignal")]),
         )
         for _ in range(n)
     ]
-    return [*past, replace(reading, temperature=99.0), *past[:2]]  # its own moment; moments that repeat
+    return [*past, reading._replace(temperature=99.0), *past[:2]]  # its own moment; moments that repeat
 
 
 def test_each_reading_stands_after_its_older_entries_in_time_order(reading: Make) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from models.columns import from_readings
@@ -23,8 +22,7 @@ def test_the_hour_of_each_charger_is_the_least_used_one(reading: Make) -> None:
         busy_share = rng.choice([0.0, 0.1, 0.5, 1.0])
         histories.append(
             [
-                replace(
-                    now,
+                now._replace(
                     timestamp=NOON - timedelta(hours=rng.uniform(-20, 600)),
                     connector_status="OCCUPIED" if rng.random() < busy_share else "OFFLINE",
                 )

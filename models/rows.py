@@ -1,0 +1,61 @@
+"""The rows of a batch, as they are stored, become readings: JSON lines, CSV with its header, or Arrow.
+
+One bad row is told by itself and costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from errors import InvalidReading, MalformedBody, ServiceError
+from models.reading import Reading, decode_json, parse_reading
+
+
+class Refused(NamedTuple):
+    """A row that is no reading: whose it says it is, and what is wrong."""
+
+    charger_id: str | None
+    error: ServiceError
+
+
+def from_ndjson(data: bytes, *, now: datetime) -> list[Reading | Refused]:
+    """One for each line, in order. `now` is the time of arrival."""
+    return [_from_line(line, now) for line in data.split(b"\n")]
+
+
+def _from_line(line: bytes, now: datetime) -> Reading | Refused:
+    raw: Any = None
+    try:
+        raw = decode_json(line)
+        return parse_reading(raw, now=now)
+    except (InvalidReading, MalformedBody) as error:
+        charger_id = raw.get("charger_id") if isinstance(raw, dict) else None
+        return Refused(charger_id if isinstance(charger_id, str) else None, error)
+
+
+def from_csv(data: bytes, *, now: datetime) -> list[Reading | Refused]:
+    """One for each record after the header, in order."""
+    from models import table  # pyarrow is 40 MB, which the workers of other queues do without
+
+    header, *records = csv.reader(io.StringIO(data.decode(), newline=""))
+    whole = [record for record in records if len(record) == len(header)]
+    judged = iter(table.from_texts(header, whole, now=now))
+    return [
+        next(judged) if len(record) == len(header) else _of_wrong_length(record, header) for record in records
+    ]
+
+
+def _of_wrong_length(record: list[str], header: list[str]) -> Refused:
+    place = header.index("charger_id")
+    detail = f"The row has {len(record)} fields, the header has {len(header)}."
+    return Refused(record[place] if place < len(record) else None, MalformedBody(detail))
+
+
+def from_arrow(data: bytes, *, now: datetime) -> list[Reading | Refused]:
+    """One for each row of an Arrow IPC stream, in order."""
+    from models import table
+
+    return table.from_ipc(data, now=now)

@@ -1,0 +1,217 @@
+"""Rows judged a column at a time come out as the same rows judged one by one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import InvalidReading, MalformedBody
+from models import rows, table
+from models.reading import STATUSES, Reading, parse_reading
+from models.rows import Refused
+
+NOW: Final = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
+
+edges = st.sampled_from(
+    [0.0, -0.0, -1.0, 1e5, 1e5 + 1, 1e6, 1e6 + 1, 1e9, 2e9, -60.0, -61.0, 200.0, 200.5, 12.0, 12.5]
+)
+numbers = st.none() | edges | st.floats(allow_nan=True, allow_infinity=True) | st.floats(0, 100)
+moments = st.none() | st.sampled_from(
+    [
+        *("2026-01-05T10:00:00Z", "2026-01-05T10:00:00.123Z", "2026-01-05t10:00:00+02:00", "2026-01-05"),
+        *("20260105", "2026-05-04T12:04:59Z", "2026-05-04T12:05:01Z", "1969-12-31T23:59:59Z", "1970-01-01"),
+        *("yesterday", "2026-02-30T10:00:00Z", "2026-01-05X10:00", "0001-01-01T00:00:00Z", "2999-01-01"),
+    ]
+)
+json_rows = st.fixed_dictionaries(
+    {
+        "charger_id": st.none()
+        | st.sampled_from(["A", "EVZ*1|2", "not one", "A\n", "x" * 129, "x" * 128, "ä"]),
+        "connector_status": st.none()
+        | st.sampled_from([*STATUSES, "suspendedEV", "charging", "SINGING", "\ud7ff", "Fully Charged"]),
+        **dict.fromkeys(NUMBERS, numbers),
+        "error_codes": st.none()
+        | st.lists(st.none() | st.sampled_from(["NoError", " noerror ", "E-1", "", "y" * 129]), max_size=3),
+        "last_maintenance": moments,
+        "timestamp": moments,
+    }
+)
+
+
+def judged(raw: dict[str, Any]) -> Any:
+    """What the rules for a single reading make of a row; an error as its field errors."""
+    raw = {name: value for name, value in raw.items() if value is not None}
+    try:
+        return parse_reading(raw, now=NOW)
+    except InvalidReading as error:
+        return error.errors
+
+
+def shown(row: Reading | Refused) -> Any:
+    if isinstance(row, Refused):
+        assert isinstance(row.error, InvalidReading)
+        return row.error.errors
+    return row
+
+
+@given(st.lists(json_rows, min_size=1, max_size=12))
+def test_an_arrow_table_is_judged_like_its_rows(raw: list[dict[str, Any]]) -> None:
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in ("charger_id", "connector_status")),
+            *((name, pa.float64()) for name in NUMBERS),
+            ("error_codes", pa.list_(pa.string())),
+            *((name, pa.string()) for name in ("last_maintenance", "timestamp")),
+        ]
+    )
+    got = table.from_table(pa.Table.from_pylist(raw, schema), now=NOW)
+    assert [repr(shown(row)) for row in got] == [repr(judged(row)) for row in raw]
+
+
+@given(st.lists(json_rows, min_size=1, max_size=12))
+def test_a_csv_file_is_judged_like_its_rows(raw: list[dict[str, Any]]) -> None:
+    """As far as CSV can say the same: an empty cell is missing, codes have semicolons between them."""
+    said = [{name: value for name, value in row.items() if not _unsayable(value)} for row in raw]
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(raw[0]))
+    writer.writeheader()
+    for row in said:
+        writer.writerow(
+            row | {"error_codes": ";".join(row["error_codes"])} if row.get("error_codes") else row
+        )
+    got = rows.from_csv(file.getvalue().encode(), now=NOW)
+    assert [repr(shown(row)) for row in got] == [repr(judged(row)) for row in said]
+
+
+def _unsayable(value: Any) -> bool:
+    if isinstance(value, list):
+        return not value or None in value or any(not code for code in value)
+    return value is None or (isinstance(value, float) and not abs(value) < float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([1767607200 * 10**9]).cast(pa.timestamp("ns")), datetime(2026, 1, 5, 10, tzinfo=UTC)),
+        (pa.array([1767607200]).cast(pa.timestamp("s", "Europe/London")), None),
+        (pa.array([date(2026, 1, 5)]), datetime(2026, 1, 5, tzinfo=UTC)),
+        (pa.array(["2026-01-05T10:00:00Z"]).dictionary_encode(), datetime(2026, 1, 5, 10, tzinfo=UTC)),
+        (pa.array([1767607200], pa.int64()), datetime(2026, 1, 5, 10, tzinfo=UTC)),
+        (pa.array([1767607200.5]), datetime(2026, 1, 5, 10, 0, 0, 500_000, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_may_have_any_type_that_says_when(column: pa.Array, expected: datetime | None) -> None:
+    got = one({"timestamp": column})
+    assert isinstance(got, Reading)
+    assert got.timestamp == (expected or datetime(2026, 1, 5, 10, tzinfo=UTC))
+    assert got.stated_at
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([41], pa.int8()),
+        pa.array([41.0], pa.float32()),
+        pa.array([Decimal("41")]),
+        pa.array(["41"]),
+        pa.array(["4.1e1"]).cast(pa.large_string()),
+    ],
+)
+def test_a_number_may_have_any_type_that_is_one(column: pa.Array) -> None:
+    got = one({"temperature": column, "total_sessions": column})
+    assert isinstance(got, Reading)
+    assert (got.temperature, got.total_sessions) == (41.0, 41)
+    assert type(got.total_sessions) is int
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([True]), pa.array([[1.0]]), pa.array(["1_0"]), pa.array(["nan"])]
+)
+def test_what_is_no_number_is_refused_by_name(column: pa.Array) -> None:
+    got = one({"temperature": column})
+    assert isinstance(got, Refused)
+    assert isinstance(got.error, InvalidReading)
+    assert ([each.pointer for each in got.error.errors], got.charger_id) == (["/temperature"], "A")
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([["E-1", "NoError"]]), ("E-1",)),
+        (pa.array([[]], pa.list_(pa.null())), ()),
+        (pa.array([["E-1"]], pa.large_list(pa.string())), ("E-1",)),
+        (pa.array(["E-1; E-2"]), ("E-1", "E-2")),
+        (pa.array(['["E;1"]']), ("E;1",)),
+        (pa.array(["NoError"]), ()),
+        (pa.array([""]), None),
+    ],
+)
+def test_error_codes_are_a_list_or_a_text(column: pa.Array, expected: tuple[str, ...] | None) -> None:
+    got = one({"error_codes": column})
+    assert isinstance(got, Reading)
+    assert got.error_codes == expected
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(['{"visit_cost": 300}']),
+        pa.array([{"visit_cost": 300}]),
+        pa.array([[("visit_cost", 300)]], pa.map_(pa.string(), pa.int64())),
+    ],
+)
+def test_metadata_is_an_object(column: pa.Array) -> None:
+    got = one({"metadata": column})
+    assert isinstance(got, Reading)
+    assert got.metadata == {"visit_cost": 300}
+
+
+def one(columns: dict[str, pa.Array]) -> Reading | Refused:
+    ordinary = {"charger_id": pa.array(["A"]), "connector_status": pa.array(["Charging"])}
+    unknown = {"firmware": pa.array([{"major": 1}])}
+    (got,) = table.from_table(pa.table(ordinary | columns | unknown), now=NOW)
+    return got
+
+
+def test_what_has_no_row_has_no_reading() -> None:
+    assert table.from_table(pa.table({"charger_id": pa.array([], pa.string())}), now=NOW) == []
+
+
+def test_a_column_that_is_missing_or_null_is_refused_where_it_is_required() -> None:
+    for given_columns in ({}, {"connector_status": pa.nulls(1)}):
+        (got,) = table.from_table(pa.table({"charger_id": pa.array(["A"])} | given_columns), now=NOW)
+        assert isinstance(got, Refused)
+        assert [each.code for each in shown(got)] == ["required"]
+
+
+def test_a_csv_record_of_another_length_is_refused_and_its_neighbours_are_not() -> None:
+    data = b'charger_id,connector_status,power\nA,Charging,1\nB,Charging\nC,Charging,"2"\nD,Charging,3,4\n'
+    first, short, third, long = rows.from_csv(data, now=NOW)
+    assert isinstance(first, Reading)
+    assert isinstance(third, Reading)
+    assert (first.power, third.power) == (1.0, 2.0)
+    for refused, charger_id in ((short, "B"), (long, "D")):
+        assert isinstance(refused, Refused)
+        assert isinstance(refused.error, MalformedBody)
+        assert refused.charger_id == charger_id
+
+
+def test_a_line_that_is_not_json_is_refused_and_its_neighbours_are_not() -> None:
+    good = orjson.dumps({"charger_id": "A", "connector_status": "Charging", "timestamp": 1767607200})
+    first, broken, number, last = rows.from_ndjson(b"\n".join([good, b'{"charger_id":', b"7", good]), now=NOW)
+    assert isinstance(first, Reading)
+    assert first == last
+    assert isinstance(broken, Refused)
+    assert isinstance(broken.error, MalformedBody)
+    assert isinstance(number, Refused)
+    assert first.timestamp - datetime(2026, 1, 5, 10, tzinfo=UTC) == timedelta(0)
