@@ -169,22 +169,13 @@ class FailureModel:
 
     def verdicts(self, readings: Sequence[Reading], frame: Frame, outcomes: Outcomes) -> list[FailureVerdict]:
         """The outcomes of `frame` in words, one verdict for each reading, in order."""
-        # Plain lists first: taking single numbers out of arrays would cost as much as all the words.
-        values = frame[np.arange(len(frame))[:, None], outcomes.top].tolist()
-        top, weight = outcomes.top.tolist(), outcomes.weight.tolist()
-        window, curve, confidence = (
-            column.tolist() for column in (outcomes.window, outcomes.curve, outcomes.confidence)
+        factors = self._reasons.factors(frame, outcomes.top, outcomes.weight)
+        curve, confidence, window = (
+            outcomes.curve.round(6).tolist(),
+            outcomes.confidence.round(4).tolist(),
+            outcomes.window.tolist(),
         )
-        return [
-            self._verdict(
-                reading,
-                curve[row],
-                confidence[row],
-                window[row],
-                self._reasons.factors(zip(top[row], values[row], weight[row], strict=True), frame[row]),
-            )
-            for row, reading in enumerate(readings)
-        ]
+        return [self._verdict(*row) for row in zip(readings, curve, confidence, window, factors, strict=True)]
 
     def _verdict(
         self,
@@ -194,7 +185,7 @@ class FailureModel:
         window: list[float],
         factors: list[Factor],
     ) -> FailureVerdict:
-        horizons = {name: round(p, 6) for name, p in zip(HORIZON_NAMES, curve, strict=True)}
+        horizons = dict(zip(HORIZON_NAMES, curve, strict=True))
         urgency = action(horizons, in_failure=reading.in_failure)
         start, date, end = (None if math.isnan(days) else _after(reading, days) for days in window)
         return {
@@ -203,7 +194,7 @@ class FailureModel:
             "horizons": horizons,
             "predicted_failure_date": date,
             "predicted_failure_window": {"start": start, "end": end},
-            "confidence": round(confidence, 4),
+            "confidence": confidence,
             "recommended_action": urgency,
             "recommended_actions": steps(reading, urgency),
             "top_contributing_factors": factors,

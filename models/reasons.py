@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Literal, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
-from models.features import FeatureSpec
-from models.words import shown, words
+from models.columns import Floats, Ints
+from models.features import FeatureSpec, Frame
+from models.words import words
 
 # A share of the log-odds below which a factor is noise to a reader.
 MIN_WEIGHT: Final = 0.01
@@ -29,31 +28,35 @@ class Reasons:
     """Wording of one version's features: name, label and unit of each column, looked up once."""
 
     def __init__(self, spec: FeatureSpec) -> None:
-        self._wording = [(name, *words(name)) for name in spec.names]
+        worded = [(name, *words(name)) for name in spec.names]
+        self._wording = [(name, label, unit, f" {unit}" if unit else "") for name, label, unit in worded]
+        # The frame holds shares, people read percentages.
+        self._scale = np.array([100.0 if unit == "%" else 1.0 for _, _, unit in worded])
         self._usual = [spec.names.index(f"temperature_{name}_30d") for name in ("mean", "std")]
 
-    def factors(
-        self, top: Iterable[tuple[int, float, float]], features: npt.NDArray[np.float32]
-    ) -> list[Factor]:
-        """The factors worth naming of one row.
-
-        `top` are columns with value and weight, heaviest first; `features` is the row.
-        """
+    def factors(self, frame: Frame, top: Ints, weight: Floats) -> list[list[Factor]]:
+        """For each row of `frame` the factors worth naming, of its `top` columns, heaviest first."""
+        numbers = four_digits(frame[np.arange(len(frame))[:, None], top] * self._scale[top])
+        n_worth = np.count_nonzero(np.abs(weight) >= MIN_WEIGHT, axis=1)
+        # Plain lists: taking single numbers out of arrays would cost as much as all the words.
+        rows = zip(top.tolist(), numbers.tolist(), weight.round(4).tolist(), n_worth.tolist(), strict=True)
         return [
-            self._factor(column, value, weight, features)
-            for column, value, weight in top
-            if abs(weight) >= MIN_WEIGHT
+            [
+                self._factor(*factor, frame, row)
+                for factor in zip(columns[:worth], values[:worth], weights[:worth], strict=True)
+            ]
+            for row, (columns, values, weights, worth) in enumerate(rows)
         ]
 
-    def _factor(self, column: int, value: float, weight: float, features: npt.NDArray[np.float32]) -> Factor:
-        name, label, unit = self._wording[column]
-        number = shown(value, unit)
-        if number is None:
-            text = f"{label} not known"
+    def _factor(self, column: int, value: float, weight: float, frame: Frame, row: int) -> Factor:
+        name, label, unit, of_unit = self._wording[column]
+        number: float | None = value
+        if value != value:  # NaN
+            number, text = None, f"{label} not known"
         else:
-            text = f"{label} {number:g} {unit}" if unit else f"{label} {number:g}"
+            text = f"{label} {value:g}{of_unit}"
             if name == "temperature_c":
-                text += self._usually(features)
+                text += self._usually(frame[row])
         return {
             "factor": label,
             "feature": name,
@@ -61,12 +64,22 @@ class Reasons:
             "unit": unit,
             "text": text,
             "direction": "increases" if weight > 0 else "decreases",
-            "weight": round(weight, 4),
+            "weight": weight,
         }
 
-    def _usually(self, features: npt.NDArray[np.float32]) -> str:
+    def _usually(self, features: Frame) -> str:
         """What is usual for this very charger, where its history tells."""
         mean, spread = features[self._usual].tolist()
         if np.isnan(mean) or np.isnan(spread):
             return ""
         return f", usually {mean - spread:.0f} to {mean + spread:.0f} °C for this charger"
+
+
+def four_digits(values: Floats) -> Floats:
+    """Rounded to four significant digits, as people read them; NaN stays NaN."""
+    with np.errstate(divide="ignore"):
+        place = np.where(values == 0, 0.0, 3 - np.floor(np.log10(np.abs(values))))
+    # Whole numbers divided by powers of ten are the very floats that the decimals mean: 2873 / 100 is 28.73.
+    up, down = 10.0 ** np.maximum(place, 0), 10.0 ** np.maximum(-place, 0)
+    rounded: Floats = np.rint(values * up / down) * down / up
+    return rounded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from models.codes import FAMILIES
@@ -81,11 +80,3 @@ def words(feature: str) -> tuple[str, str]:
     if feature.startswith("code_mean_30d:"):
         return f"code {feature.partition(':')[2]} a reading, last 30 days", ""
     return feature.replace(":", " "), ""
-
-
-def shown(value: float, unit: str) -> float | None:
-    """The value in its unit, rounded for people; None where it is missing."""
-    if math.isnan(value):
-        return None
-    scaled = value * 100 if unit == "%" else value
-    return float(f"{scaled:.4g}")

@@ -20,7 +20,7 @@ from tasks.app import app, current
 from tasks.messages import Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
 from tasks.runtime import Runtime
-from tasks.scoring import dress, score_kind
+from tasks.scoring import score_kind, stamp
 
 # A reply that nobody fetches (its asker died) is gone after this long.
 REPLY_TTL_S: Final = 30
@@ -76,7 +76,7 @@ def answer_all(
             if isinstance(verdict, ServiceError):
                 answers[index] = _failure(verdict)
                 continue
-            dressed = dress(verdict, ask.tenant, fingerprint=ask.fingerprint)
+            dressed = verdict | stamp(ask.tenant) | {"fingerprint": ask.fingerprint}
             body = orjson.dumps(dressed)
             answers[index] = Answer(body=body)
             stored.append((ask, dressed, body))

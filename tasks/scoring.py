@@ -53,12 +53,11 @@ def _score_one(scorer: Scorer, kind: Kind, reading: Reading, older: Entries) -> 
         return ScoringFailed(f"The model could not score this reading ({type(error).__name__}).")
 
 
-def dress(verdict: dict[str, Any], tenant: str | None, *, fingerprint: str) -> dict[str, Any]:
-    """A pure verdict with what the service adds to it."""
-    return verdict | {
+def stamp(tenant: str | None) -> dict[str, Any]:
+    """What the service adds to every verdict of this moment."""
+    return {
         "tenant_id": tenant,
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "cached": False,
         "degraded": False,
-        "fingerprint": fingerprint,
     }
