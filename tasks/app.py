@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from typing import Any, Final
 
 import kombu.serialization
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 settings = load_or_exit()
 GC_THRESHOLD: Final = 100_000
+# Where processors are scarce, a single request goes before a fleet.
+BATCH_NICENESS: Final = 10
 
 app = Celery("evzone-ml", events=PatientEvents)
 # Kombu's decoder calls a Python function for each object, twice for each reading: in parent and child.
@@ -77,6 +80,8 @@ def _start(**_: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    if _queues == [Queues.BATCH]:
+        os.nice(BATCH_NICENESS)
     if Queues.BATCH in _queues:
         _runtime.every_beat(_runtime.chunks.renew)
         _runtime.every_beat(Recovery(_runtime.redis, _runtime.chunks).look)
