@@ -87,13 +87,24 @@ class VerdictCache:
         except RedisError as error:
             self._trip(error)
             return [None] * len(wanted)
-        results = Counter(
-            (kind, "miss" if body is None else "hit")
-            for (kind, _, _, _), body in zip(wanted, bodies, strict=True)
-        )
-        for (kind, result), number in results.items():
-            metrics.CACHE_LOOKUPS.labels(kind=kind, result=result).inc(number)
+        _count(wanted, bodies)
         return bodies
+
+    def marks(self, wanted: Sequence[Wanted]) -> list[tuple[str, str]]:
+        """Where to look for what is wanted, and the fingerprint without which it is not there.
+
+        For others who speak to the same Redis; empty where the cache has one of its own.
+        """
+        if not self.with_the_rest:
+            return []
+        return [
+            (cache_key(kind, charger_id, tenant), fingerprint or "")
+            for kind, charger_id, tenant, fingerprint in wanted
+        ]
+
+    def count_misses(self, wanted: Sequence[Wanted]) -> None:
+        """Somebody has looked (`marks`) and found none."""
+        _count(wanted, [None] * len(wanted))
 
     def newest(self, kind: Kind, charger_id: str, tenant: str | None) -> bytes | None:
         """The cached verdict whatever its reading was. Raises `redis.RedisError`."""
@@ -152,6 +163,15 @@ class VerdictCache:
                 log.warning("cache unavailable, going on without it: %s", error)
             self._broken_until = time.monotonic() + BREAK_S
         metrics.CACHE_ERRORS.inc()
+
+
+def _count(wanted: Sequence[Wanted], bodies: Sequence[bytes | None]) -> None:
+    results = Counter(
+        (kind, "miss" if body is None else "hit")
+        for (kind, _, _, _), body in zip(wanted, bodies, strict=True)
+    )
+    for (kind, result), number in results.items():
+        metrics.CACHE_LOOKUPS.labels(kind=kind, result=result).inc(number)
 
 
 def _hit(body: bytes, in_force: dict[str, Any], wanted: Wanted) -> bytes | None:

@@ -31,7 +31,7 @@ class Gate:
         self._places = Places(settings.max_waiting)
         self._entries = Entries()
         self._window = Window(settings, self._entries, self._places)
-        self._lookups = Lookups(cache, self._entries, on_missing=self._window.board)
+        self._lookups = Lookups(cache, self._entries, self._window)
         self._window.start()
         self._lookups.start()
 

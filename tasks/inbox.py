@@ -57,6 +57,7 @@ class Inbox:
         self._thread.join(timeout=2)
 
     def _run(self) -> None:
+        ticked_at = 0.0
         while not self._stopped.is_set():
             popped, reachable = None, True
             try:
@@ -69,7 +70,10 @@ class Inbox:
                     self._on_reply(*decode_reply(cast(bytes, popped[1])))
                 if not reachable:
                     self._on_unreachable()
-                self._on_tick()
+                # Not after every reply: whoever it has woken would wait for this thread's next breath.
+                if time.monotonic() - ticked_at >= POLL_S or not popped:
+                    ticked_at = time.monotonic()
+                    self._on_tick()
             except Exception:
                 # This thread answers every caller of the process; one bad reply must not end it.
                 log.exception("reply could not be handled")

@@ -1,21 +1,22 @@
 """Cache look-ups of many callers, which travel to Redis together.
 
 Natural batching as in `tasks/window.py`, in a thread of its own, so that no event loop waits for Redis: it
-looks up what has come, and what comes meanwhile makes the next round trip.
+looks up what has come, and what comes meanwhile makes the next round trip. Where no task is under way and the
+last readings were not in the cache, looking and sending are one round trip (docs/adr/0008).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Final
 
 from errors import QueueFull
-from tasks.cache import VerdictCache
+from tasks.cache import VerdictCache, Wanted
 from tasks.messages import Answer
 from tasks.waiting import Entries, Entry, Outcome
+from tasks.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -23,51 +24,48 @@ MAX_TOGETHER: Final = 64
 
 
 class Lookups:
-    """Settles entries from the cache and gives `on_missing` those that are not there."""
+    """Settles entries from the cache and has those scored that are not there."""
 
-    def __init__(
-        self, cache: VerdictCache, entries: Entries, on_missing: Callable[[list[Entry]], None]
-    ) -> None:
+    def __init__(self, cache: VerdictCache, entries: Entries, window: Window) -> None:
         self._cache = cache
         self._entries = entries
-        self._on_missing = on_missing
-        self._waiting: deque[Entry] = deque()
-        self._more = threading.Event()
-        self._stopped = False
+        self._window = window
+        self._missed = False
+        self._waiting: SimpleQueue[Entry | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="lookups", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopped = True
-        self._more.set()
+        self._waiting.put(None)
         self._thread.join(timeout=2)
 
     def add(self, entry: Entry) -> None:
         """Have an entry looked up, soon. Does not block."""
-        self._waiting.append(entry)
-        if not self._more.is_set():
-            self._more.set()
+        self._waiting.put(entry)
 
     def _run(self) -> None:
-        while not self._stopped:
-            self._more.wait()
-            self._more.clear()
-            while self._waiting:
-                try:
-                    self._look(
-                        [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_TOGETHER))]
-                    )
-                except Exception:
-                    log.exception("readings could not be sent")
+        while entry := self._waiting.get():
+            together = [entry]
+            while len(together) < MAX_TOGETHER and not self._waiting.empty():
+                if (another := self._waiting.get()) is None:
+                    return
+                together.append(another)
+            try:
+                self._look(together)
+            except Exception:
+                log.exception("readings could not be sent")
 
     def _look(self, together: list[Entry]) -> None:
+        wanted: list[Wanted] = [
+            (ask.kind, ask.reading.charger_id, ask.tenant, ask.fingerprint)
+            for ask in (entry.ask for entry in together)
+        ]
+        if self._left(together, wanted):
+            return
         try:
-            asks = [entry.ask for entry in together]
-            found = self._cache.get_all(
-                [(ask.kind, ask.reading.charger_id, ask.tenant, ask.fingerprint) for ask in asks]
-            )
+            found = self._cache.get_all(wanted)
         except Exception:
             # Whatever is wrong with the cache, those who wait are still to be answered.
             log.exception("cache could not be read")
@@ -81,6 +79,20 @@ class Lookups:
                 settled.append((entry, QueueFull("Too many requests are waiting already.")))
             else:
                 missing.append(entry)
+        self._missed = len(missing) == len(together)
         self._entries.settle(settled)
         if missing:
-            self._on_missing(missing)
+            self._window.board(missing)
+
+    def _left(self, together: list[Entry], wanted: list[Wanted]) -> bool:
+        """Whether all have left for a worker in the round trip that looked for them in the cache.
+
+        Only worth its message where they are probably not there, as the last ones were not.
+        """
+        if not self._missed or any(entry.cached_only for entry in together):
+            return False
+        marks = self._cache.marks(wanted)
+        if not marks or not self._window.leave_unless(together, marks):
+            return False
+        self._cache.count_misses(wanted)
+        return True

@@ -16,6 +16,7 @@ import time
 import uuid
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -37,6 +38,18 @@ TRANSIENT: Final = 1
 EVENT_EXCHANGE: Final = "celeryev"
 EVENT_KEY: Final = "task.multi"  # Celery's name for several events in one message
 MOST_NEWS: Final = 1000
+
+# A task for the queue, which is the first key, unless one of the others holds the mark that belongs to it.
+_PUSH_UNLESS = """
+local held = redis.call('MGET', unpack(KEYS, 2))
+for i = 1, #KEYS - 1 do
+  if held[i] and string.find(held[i], ARGV[i + 1], 1, true) then return 0 end
+end
+return redis.call('LPUSH', KEYS[1], ARGV[1])
+"""
+
+# A key, and what its value holds where a task is perhaps not needed.
+Mark = tuple[str, str]
 
 
 class Sender:
@@ -65,12 +78,14 @@ class Sender:
         queue: str,
         expires_s: float | None = None,
         time_limit_s: float | None = None,
+        unless: Sequence[Mark] = (),
     ) -> str:
         """Enqueue and return the task id. Blocks 1.5 s at most.
 
         With `expires_s`, a worker that gets to the task later than that discards it; with `time_limit_s` a
-        process that takes longer for it is killed (without, the task's own limit holds). Raises
-        `BrokerUnavailable`; whether the broker has taken the task is then not known.
+        process that takes longer for it is killed (without, the task's own limit holds). Where Redis finds
+        one of the marks of `unless` nothing is enqueued, and the id is empty. Raises `BrokerUnavailable`;
+        whether the broker has taken the task is then not known.
         """
         task_id = str(uuid.uuid4())
         body = _base64([[message], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
@@ -124,15 +139,21 @@ class Sender:
             "timestamp": time.time(),
             "type": "task-sent",
         }
-        self._news.append(event)
         try:
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.lpush(queue, envelope)
+            if unless:
+                keys, marks = zip(*unless, strict=True)
+                pipeline.eval(_PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
+            else:
+                pipeline.lpush(queue, envelope)
+                self._news.append(event)
             self._queue_news(pipeline)
-            pipeline.execute()
+            pushed, *_ = pipeline.execute()
         except RedisError as error:
             raise BrokerUnavailable("The task queue cannot be reached.") from error
-        return task_id
+        if unless and pushed:
+            self._news.append(event)
+        return task_id if pushed else ""
 
     def tell(self) -> None:
         """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,7 +27,7 @@ from settings import Settings
 from tasks.inbox import Inbox
 from tasks.messages import TASK_LOST, Answer, ScoreMessage
 from tasks.names import Queues, TaskNames
-from tasks.sender import Sender
+from tasks.sender import Mark, Sender
 from tasks.sweep import ExpiredSweeper, QueueWatch
 from tasks.waiting import Entries, Entry, Places
 
@@ -103,6 +104,20 @@ class Window:
             departure = self._next_flight()
         self._depart(departure)
 
+    def leave_unless(self, entries: list[Entry], marks: list[Mark]) -> bool:
+        """Have these scored in a task that leaves now, unless Redis finds one of the marks (`Sender.send`).
+
+        Whether they have left; if not, nothing has happened. Never while a task is under way: what leaves
+        then leaves by the rules of `board`. Blocks 1.5 s at most.
+        """
+        flight = _Flight(entries, given_up_at=max(entry.deadline for entry in entries))
+        with self._lock:
+            if self._flights or self._pending:
+                return False
+            self._flights[flight.batch_id] = flight
+            self._left_at = flight.sent_at
+        return self._send(flight, marks)
+
     def _next_flight(self, *, even_small: bool = False) -> list[_Flight]:
         """The next batch, if one may leave now. Called with the lock held."""
         under_way = [
@@ -132,10 +147,10 @@ class Window:
         for flight in flights:
             self._send(flight)
 
-    def _send(self, flight: _Flight) -> None:
+    def _send(self, flight: _Flight, unless: Sequence[Mark] = ()) -> bool:
+        """Whether it has left, or failed to: not if Redis has found one of the marks."""
         asks = [entry.ask for entry in flight.entries]
         message = ScoreMessage(flight.batch_id, self._inbox.address, asks, door="rest")
-        metrics.BATCH_READINGS.observe(len(asks))
         try:
             flight.task_id = self._sender.send(
                 TaskNames.SCORE,
@@ -143,12 +158,20 @@ class Window:
                 queue=Queues.SINGLE,
                 expires_s=max(0.1, flight.given_up_at - time.monotonic()),
                 time_limit_s=self._timeout_s * KILLED_AFTER,
+                unless=unless,
             )
         except ServiceError as error:
             with self._lock:
                 self._flights.pop(flight.batch_id, None)
             self._entries.settle((entry, error) for entry in flight.entries)
             self._fail_pending()
+            return True
+        if not flight.task_id:
+            with self._lock:
+                self._flights.pop(flight.batch_id, None)
+            return False
+        metrics.BATCH_READINGS.observe(len(asks))
+        return True
 
     def _fail_pending(self) -> None:
         """The broker is gone: those that wait to be sent would only meet the same fault, later."""
@@ -168,7 +191,7 @@ class Window:
                 self._flights[batch_id] = flight  # its callers still wait, for the second sending
                 repeats = [] if flight.repeated else self._split(flight)
                 flight = None
-            departure = self._next_flight()
+            departure = self._next_flight(even_small=time.monotonic() - self._left_at > WHILE_S)
         self._depart(departure)  # first, so that the worker has something to do
         if flight is not None:  # else: nobody waits any more; the worker has cached the verdicts
             outcomes = [

@@ -125,6 +125,34 @@ def test_an_idle_gate_sends_at_once_and_gives_the_answer(
     assert charger_of(asked.result(2)) == "A"
 
 
+def test_after_a_miss_what_is_cached_is_still_answered_from_there_and_leaves_no_task(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    cached = reading("CACHED")
+    put_in_cache(cached)
+    for charger in ("A", "B"):  # the second leaves in the round trip that looks for it
+        asked = ask(gate, pool, reading(charger))
+        worker.answer(worker.take())
+        assert charger_of(asked.result(2)) == charger
+    assert orjson.loads(ask(gate, pool, cached).result(2))["cached"]
+    assert worker.take(timeout_s=0.1) is None
+
+
+def test_after_a_miss_another_reading_or_an_older_model_in_the_cache_is_no_answer(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    older = reading("CACHED", power=1.0)
+    put_in_cache(older, in_force="2")
+    for what in (reading("A"), reading("CACHED", power=2.0), older):
+        asked = ask(gate, pool, what)
+        message = worker.take()
+        worker.answer(message)
+        assert charger_of(asked.result(2)) == what.charger_id
+        assert message is not None
+        assert [each.fingerprint for each in message.asks] == [what.fingerprint()]
+    assert worker.take(timeout_s=0.1) is None
+
+
 def test_what_arrives_while_tasks_are_under_way_travels_together(
     gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
 ) -> None:
@@ -219,19 +247,25 @@ def test_more_than_may_wait_are_refused_at_once(
             future.result(3)
 
 
-@impatient
-def test_what_is_cached_is_answered_though_nobody_else_may_wait(
-    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
-) -> None:
-    cached, cache = reading("CACHED"), VerdictCache(Settings.from_env(dotenv=None))
+def put_in_cache(cached: Reading, *, in_force: str = "1") -> None:
+    """A verdict of model version 1 for this reading, where workers now answer with `in_force`."""
+    cache = VerdictCache(Settings.from_env(dotenv=None))
     verdict = {
-        "charger_id": "CACHED",
+        "charger_id": cached.charger_id,
         "model_version": "1",
         "fingerprint": cached.fingerprint(),
         "reading_timestamp": "2026-01-01T00:00:00.000Z",
     }
-    cache.announce_versions({"failure": "1"})
+    cache.announce_versions({"failure": in_force})
     cache.put_all([("failure", None, verdict, orjson.dumps(verdict))])
+
+
+@impatient
+def test_what_is_cached_is_answered_though_nobody_else_may_wait(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    cached = reading("CACHED")
+    put_in_cache(cached)
     waiting = [ask(gate, pool, reading()) for _ in range(40)]
     wait_until(lambda: metrics.WAITING._value.get() == 40, what="all to wait")
     assert charger_of(ask(gate, pool, cached).result(0.9)) == "CACHED"

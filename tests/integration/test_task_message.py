@@ -94,3 +94,21 @@ def test_message_and_event_are_those_of_celery(
     our_event["properties"]["delivery_info"]["routing_key"] = "task.sent"
     assert common(our_event) == common(reference_event)
     events.close()
+
+
+def test_a_task_is_sent_unless_a_mark_is_found(settings: Settings, client: Redis) -> None:
+    sender = Sender(settings)
+    client.set("held", "… the mark …")
+    client.hset("of another type", "the mark", "the mark")
+
+    def send(*keys: str) -> str:
+        marks = [(key, "the mark") for key in keys]
+        return sender.send(TaskNames.SCORE, MESSAGE, queue=Queues.SINGLE, unless=marks)
+
+    assert not send("not there", "held")
+    assert client.llen(Queues.SINGLE) == 0
+    task_id = send("not there", "of another type")
+    envelope = client.rpop(Queues.SINGLE)
+    assert isinstance(envelope, bytes)
+    assert orjson.loads(envelope)["headers"]["id"] == task_id
+    assert client.llen(Queues.SINGLE) == 0
