@@ -1,8 +1,9 @@
 """The only door to the queue for single readings: cache, batch, wait, limit.
 
 A reading that nobody waits for yet is looked up in the cache (`tasks/lookups.py`) and, if it is not there,
-scored by a worker (`tasks/window.py`); both travel together with what arrives at the same time. Who asked
-waits once, for whichever outcome. Equal readings of one charger share one place in the task (single flight).
+scored by a worker (`tasks/window.py`); both travel together with what arrives at the same time, and with each
+other while nothing is under way. Who asked waits once, for whichever outcome. Equal readings of one charger
+share one place in the task (single flight).
 """
 
 from __future__ import annotations
