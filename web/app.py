@@ -23,6 +23,7 @@ from web import (
     models,
     outcomes,
     predictions,
+    results,
     shadow,
 )
 from web.http import current_request
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> Flask:
         predictions.blueprint,
         jobs.submission,
         jobs.blueprint,
+        results.blueprint,
         chargers.blueprint,
         models.blueprint,
         drift.blueprint,

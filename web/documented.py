@@ -25,6 +25,7 @@ PROBLEMS: Final = {
     401: "The key is missing or wrong.",
     403: "The key lacks the role.",
     404: "Not there.",
+    406: "No format of these is there; see the detail.",
     409: "Contradicts an earlier request.",
     413: "The body is too large.",
     415: "The content type is not supported.",

@@ -22,6 +22,7 @@ from web.app import create_app
 from web.bodies import reading_of
 from web.errors import problem_of
 from web.services import EXTENSION, Services
+from web.streaming import Connection
 
 if TYPE_CHECKING:
     from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send
@@ -64,7 +65,11 @@ class Front:
             if asked is not None:
                 await self._answer(kind, *asked, send, started)
                 return
-        await self._threads(_in_ascii(scope), _again(events, receive), send)
+        connection = Connection(_again(events, receive), send)
+        try:
+            await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
+        finally:
+            connection.close()
 
     def _plainly_right(self, scope: HTTPScope, body: bytes) -> tuple[Reading, str | None, str] | None:
         """Reading, tenant and request id of what nobody would refuse."""

@@ -184,23 +184,5 @@ class JobResource(MethodView):
         return _json(jobs.get(job_id, current_request().tenant).document(time.time()))
 
 
-@blueprint.route("/<string:job_id>/results")
-@blueprint.arguments(schemas.PageQuerySchema, location="query")
-@blueprint.response(200, schemas.PageSchema)
-@refuses(blueprint, 404)
-def job_results(query: dict[str, Any], job_id: str) -> Response:
-    """Results in input order, also of a job that still runs: up to the first row that is missing
-
-    `next` is null at the end of the input, and the same cursor again where the next row is not scored yet.
-    """
-    jobs = services().jobs
-    job = jobs.get(job_id, current_request().tenant)
-    start = query["cursor"]
-    results = jobs.results(job, start=start, limit=query["limit"])
-    end = start + len(results)
-    more = end < job.total and not (job.ended and not results)
-    return page(results, following=end if more else None, total=job.total)
-
-
 def _json(document: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(document), status=status, content_type="application/json", headers=headers)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
-from web.http import Response
+from web.http import Response, current_request
 
 
 def page(items: Sequence[bytes], *, following: int | None, total: int | None = None) -> Response:
@@ -18,4 +19,13 @@ def page(items: Sequence[bytes], *, following: int | None, total: int | None = N
     }
     if total is not None:
         body["total"] = total
-    return Response(orjson.dumps(body), content_type="application/json")
+    return Response(orjson.dumps(body), content_type="application/json", headers=next_link(following))
+
+
+def next_link(following: int | None) -> dict[str, str]:
+    """The header `Link` (RFC 8288) to what follows: this request's own address with another cursor."""
+    if following is None:
+        return {}
+    request = current_request()
+    query = urlencode({**request.args.to_dict(), "cursor": following})
+    return {"Link": f'<{request.path}?{query}>; rel="next"'}

@@ -14,7 +14,9 @@ from web.fields import number as _number
 from web.fields import text as _text
 from web.fields import time as _time
 
+PAGE: Final = 100
 MAX_PAGE: Final = 1000
+MAX_ROW: Final = 2**31 - 1
 
 
 class FieldProblemSchema(Schema):
@@ -199,19 +201,34 @@ class PageQuerySchema(Schema):
         unknown = EXCLUDE
 
     limit = fields.Integer(
-        load_default=100,
+        load_default=PAGE,
         validate=validate.Range(min=1, max=MAX_PAGE),
         metadata={"description": "Items a page."},
     )
     cursor = fields.Integer(
         load_default=0,
-        validate=validate.Range(min=0, max=2**31 - 1),
+        validate=validate.Range(min=0, max=MAX_ROW),
         metadata={"description": "`next` of the page before."},
     )
 
 
 class JobsQuerySchema(PageQuerySchema):
     status = fields.String(load_default=None, validate=validate.OneOf(JOB_STATUSES))
+
+
+class ResultsQuerySchema(PageQuerySchema):
+    limit = fields.Integer(
+        load_default=None,
+        validate=validate.Range(min=1, max=MAX_ROW),
+        metadata={
+            "description": "Rows. A page of JSON: 100 if not said, at most 1,000. Else: all that are done."
+        },
+    )
+    cursor = fields.Integer(
+        load_default=0,
+        validate=validate.Range(min=0, max=MAX_ROW),
+        metadata={"description": "The row to begin with: `next` of the page before."},
+    )
 
 
 class FleetQuerySchema(PageQuerySchema):

@@ -1,0 +1,68 @@
+"""The other end of a stream, seen from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from web import streaming
+from web.streaming import Connection
+
+
+async def nothing_comes() -> Any:
+    await asyncio.get_running_loop().create_future()
+
+
+def test_a_client_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "STALLED_S", 0.01)
+    sent: list[Any] = []
+
+    async def stuck(event: Any) -> None:
+        sent.append(event)
+        await asyncio.get_running_loop().create_future()
+
+    async def talk() -> bool:
+        connection = Connection(nothing_comes, stuck)
+        connection.listen()
+        await connection.send({"type": "http.response.body", "body": b"1", "more_body": True})
+        await connection.send({"type": "http.response.body", "body": b"", "more_body": False})
+        connection.close()
+        return connection.over()
+
+    assert asyncio.run(talk())
+    assert [event["body"] for event in sent] == [b"1"]
+
+
+def test_a_client_that_goes_is_noticed_though_nothing_is_sent() -> None:
+    async def talk() -> bool:
+        gone = asyncio.Event()
+
+        async def receive() -> Any:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_event: Any) -> None: ...
+
+        connection = Connection(receive, send)
+        connection.listen()
+        gone.set()
+        return await asyncio.to_thread(connection.over, 10.0)
+
+    assert asyncio.run(talk())
+
+
+def test_what_is_no_stream_is_sent_as_it_is() -> None:
+    async def talk() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(event: Any) -> None:
+            sent.append(event["body"])
+
+        connection = Connection(nothing_comes, send)
+        await connection.send({"type": "http.response.body", "body": b"1", "more_body": False})
+        connection.close()
+        return sent
+
+    assert asyncio.run(talk()) == [b"1"]

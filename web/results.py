@@ -1,0 +1,208 @@
+"""`GET /api/v1/jobs/{id}/results`: pages of JSON, or all at once as NDJSON, CSV or Parquet, by `Accept`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+from flask_smorest import Blueprint
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
+from werkzeug.exceptions import NotAcceptable
+
+from tasks import job_results
+from tasks.jobs import Job, JobKind
+from web import schemas
+from web.documented import refuses
+from web.http import Response, current_request
+from web.paging import next_link, page
+from web.result_tables import SCHEMAS, flat, table_of
+from web.services import services
+from web.streaming import StreamBroken, stream
+
+blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs", description="What came of a job.")
+
+# The lines of each chunk, in order.
+Chunks = Iterator[list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How results are written when they are not pages. `write` holds one chunk at a time."""
+
+    content_type: str
+    extension: str
+    write: Callable[[Chunks, JobKind], Iterator[bytes]]
+
+
+def as_ndjson(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
+    for lines in chunks:
+        yield b"\n".join([*lines, b""])
+
+
+def as_csv(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
+    """RFC 4180, with the names of the columns also where there is no row."""
+    header = flat(SCHEMAS[kind].empty_table())
+    yield _csv(header, with_names=True)
+    for lines in chunks:
+        yield _csv(flat(table_of(lines, kind)), with_names=False)
+
+
+def as_parquet(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
+    """A row group for each chunk."""
+    written = _Written()
+    with parquet.ParquetWriter(written, SCHEMAS[kind], compression="zstd") as writer:
+        for lines in chunks:
+            writer.write_table(table_of(lines, kind), row_group_size=len(lines))
+            yield written.taken()
+    yield written.taken()
+
+
+JSON: Final = "application/json"
+FORMATS: Final = {
+    "application/x-ndjson": Format("application/x-ndjson", "ndjson", as_ndjson),
+    "text/csv": Format("text/csv; charset=utf-8; header=present", "csv", as_csv),
+    "application/vnd.apache.parquet": Format("application/vnd.apache.parquet", "parquet", as_parquet),
+}
+CONTENT_TYPES: Final = [JSON, *FORMATS]
+_DESCRIBED: Final = {
+    "parameters": [
+        {
+            "name": "Accept",
+            "in": "header",
+            "required": False,
+            "description": "JSON pages, or a stream of all rows that are done without a gap.",
+            "schema": {"type": "string", "enum": CONTENT_TYPES},
+        }
+    ],
+    "responses": {
+        200: {
+            "headers": {
+                "Link": {
+                    "description": "`rel=next`: where to go on, if rows follow or will follow (RFC 8288).",
+                    "schema": {"type": "string"},
+                }
+            },
+            "content": {
+                "application/x-ndjson": {
+                    "schema": {"type": "string", "description": "A row a line, as in `items`."}
+                },
+                "text/csv": {
+                    "schema": {
+                        "type": "string",
+                        "description": "RFC 4180 with a header. What is nested has dotted names "
+                        "(`horizons.7d`, `error.code`; of kind `all`: `failure.failure_probability`), lists "
+                        "are JSON text, what is missing is empty.",
+                    }
+                },
+                "application/vnd.apache.parquet": {
+                    "schema": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "Nested as the JSON is, moments as timestamps, zstd.",
+                    }
+                },
+            },
+        }
+    },
+}
+
+
+@blueprint.route("/<string:job_id>/results")
+@blueprint.arguments(schemas.ResultsQuerySchema, location="query")
+@blueprint.response(200, schemas.PageSchema)
+@refuses(blueprint, 404, 406)
+@blueprint.doc(**_DESCRIBED)
+def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
+    """Results in input order, also of a job that still runs: up to the first row that is missing
+
+    A page of JSON holds at most 1,000 rows; its `next` is null at the end of the input, and the same cursor
+    again where the next row is not scored yet. The other formats are streams from `cursor` on: of `limit`
+    rows, or of all that are done; where more follow, `Link` says where to go on. What breaks off is never
+    ended as if it were complete.
+    """
+    wanted = _wanted_type()
+    job = services().jobs.get(job_id, current_request().tenant)
+    if wanted == JSON:
+        return _page(job, start=query["cursor"], limit=query["limit"])
+    return _stream(job, wanted, start=query["cursor"], limit=query["limit"])
+
+
+def _wanted_type() -> str:
+    accepted = current_request().accept_mimetypes
+    wanted = accepted.best_match(CONTENT_TYPES) if accepted else JSON
+    if wanted is None:
+        raise NotAcceptable(f"There is {', '.join(CONTENT_TYPES)}.")
+    return wanted
+
+
+def _page(job: Job, *, start: int, limit: int | None) -> Response:
+    rows = schemas.PAGE if limit is None else min(limit, schemas.MAX_PAGE)
+    results = services().jobs.results(job, start=start, limit=rows)
+    end = start + len(results)
+    more = end < job.total and not (job.ended and not results)
+    answer = page(results, following=end if more else None, total=job.total)
+    answer.vary.add("Accept")
+    return answer
+
+
+def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response:
+    """The rows that the headers promise, and no others: what is scored meanwhile is for the next request."""
+    held = services()
+    start = min(start, job.total)
+    there = job_results.scored_until(held.redis, job, start)
+    end = there if limit is None else min(there, start + limit)
+    more = end < there or (there < job.total and not job.ended)
+    how = FORMATS[wanted]
+    chunks = _chunks(job_results.lines(held.jobs, job, start), rows=end - start)
+    headers = {
+        **next_link(end if more else None),
+        "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
+        "Vary": "Accept",
+    }
+    return stream(
+        lambda _connection: how.write(chunks, job.kind), content_type=how.content_type, headers=headers
+    )
+
+
+def _chunks(chunks: Chunks, *, rows: int) -> Chunks:
+    """The first `rows` lines of these. Raises `StreamBroken` where there are fewer: they have expired."""
+    while rows:
+        lines = next(chunks, [])[:rows]
+        if not lines:
+            raise StreamBroken(f"{rows} rows of a job's results are gone")
+        yield lines
+        rows -= len(lines)
+
+
+def _csv(table: pa.Table, *, with_names: bool) -> bytes:
+    written = io.BytesIO()
+    arrow_csv.write_csv(table, written, arrow_csv.WriteOptions(include_header=with_names, eol="\r\n"))
+    return written.getvalue()
+
+
+class _Written(io.RawIOBase):
+    """A file that only ever goes forward: what has been written is taken from it piece by piece."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        self._position += len(self._pieces[-1])
+        return len(self._pieces[-1])
+
+    def tell(self) -> int:
+        return self._position
+
+    def taken(self) -> bytes:
+        taken = b"".join(self._pieces)
+        self._pieces.clear()
+        return taken
