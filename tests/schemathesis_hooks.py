@@ -9,7 +9,7 @@ import schemathesis
 
 PAST = "2026-01-01T00:00:00Z"
 PAST_S = 1_767_225_600
-MOMENTS = ("timestamp", "last_maintenance", "occurred_at")
+MOMENTS = ("timestamp", "last_maintenance", "occurred_at", "created_after")
 
 
 @schemathesis.hook
@@ -24,6 +24,14 @@ def map_body(context: schemathesis.HookContext, body: Any) -> Any:
         bend_moments(metrics)
     bend_moments(body)
     return body
+
+
+@schemathesis.hook
+def map_query(context: schemathesis.HookContext, query: Any) -> Any:
+    """No moment before 1970 here either."""
+    if isinstance(query, dict):
+        bend_moments(query)
+    return query
 
 
 def bend_moments(fields: dict[str, Any]) -> None:

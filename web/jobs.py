@@ -17,6 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 import metrics
 from errors import FieldError, InvalidReading, ServiceError
+from tasks.job_listing import matching
 from tasks.jobs import Draft, Job
 from web import intake, schemas
 from web.documented import refuses, takes
@@ -158,8 +159,14 @@ def _idempotency_key() -> str | None:
 def list_jobs(query: dict[str, Any]) -> Response:
     """Jobs, newest first"""
     offset, limit = query["cursor"], query["limit"]
-    found = services().jobs.recent(
-        current_request().tenant, offset=offset, limit=limit + 1, status=query["status"]
+    after = query["created_after"]
+    found = matching(
+        services().jobs.newest_first(current_request().tenant),
+        status=query["status"],
+        kind=query["kind"],
+        created_after=None if after is None else after.timestamp(),
+        offset=offset,
+        limit=limit + 1,
     )
     now = time.time()
     following = offset + limit if len(found) > limit else None

@@ -214,6 +214,16 @@ class PageQuerySchema(Schema):
 
 class JobsQuerySchema(PageQuerySchema):
     status = fields.String(load_default=None, validate=validate.OneOf(JOB_STATUSES))
+    kind = fields.String(load_default=None, validate=validate.OneOf(JOB_KINDS))
+    created_after = Moment(
+        load_default=None,
+        metadata={
+            "description": "ISO 8601; at that moment or later.",
+            "example": "2026-11-20T08:30:00Z",
+            "type": "string",
+            "format": "date-time",
+        },
+    )
 
 
 class ResultsQuerySchema(PageQuerySchema):

@@ -143,6 +143,26 @@ def test_jobs_are_listed_newest_first_for_their_tenant(client: httpx.Client) -> 
     assert client.get(f"/api/v1/jobs/{ids[0]}").status_code == 404  # another tenant's is not there
 
 
+def test_the_list_can_be_narrowed(client: httpx.Client) -> None:
+    tenant = {"X-Tenant-ID": "narrower"}
+    old, middle, new = (
+        submit(client, [metrics()], f"?kind={kind}", **tenant) for kind in ("failure", "anomaly", "failure")
+    )
+
+    def listed(query: str) -> list[str]:
+        answer = client.get("/api/v1/jobs", params=query, headers=tenant)
+        assert answer.status_code == 200, answer.text
+        return [job["job_id"] for job in answer.json()["items"]]
+
+    assert listed("kind=failure") == [new["job_id"], old["job_id"]]
+    assert listed("kind=failure&limit=1&cursor=1") == [old["job_id"]]
+    assert listed("kind=all") == []
+    assert listed(f"created_after={middle['created_at']}") == [new["job_id"], middle["job_id"]]
+    assert listed("created_after=2999-01-01") == []
+    wrong = client.get("/api/v1/jobs?created_after=yesterday")
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/query/created_after")
+
+
 def test_a_job_can_be_cancelled_and_keeps_what_is_done(client: httpx.Client) -> None:
     job = submit(client, [metrics() for _ in range(20_000)], "?kind=all&store=false")
     wait_until(lambda: client.get(f"/api/v1/jobs/{job['job_id']}").json()["done"] > 0, what="a first chunk")
