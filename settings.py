@@ -150,6 +150,33 @@ class Settings:
         return shown
 
 
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What a program needs that only calls the service: where it is, and a key that may ask for predictions.
+
+    `api_key` is None where no such key is set.
+    """
+
+    url: str
+    api_key: str | None
+
+    @classmethod
+    def from_env(cls, *, dotenv: Path | None = ROOT / ".env") -> ClientSettings:
+        """Read and check, as `Settings.from_env`."""
+        env = _CollectingEnv()
+        if dotenv is not None and dotenv.is_file():
+            env.read_env(str(dotenv), recurse=False)
+        port = env.int("PORT", 8000, validate=_PORT)
+        url = env.str("ML_SERVICE_URL", "") or f"http://localhost:{port}"
+        keys = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
+        problems = [*_lines(env), *env.problems]
+        if urlsplit(url).scheme not in ("http", "https"):
+            problems.append("ML_SERVICE_URL: must look like http://host:port")
+        if problems:
+            raise SettingsInvalid(problems)
+        return cls(url.rstrip("/"), next((entry.key for entry in keys if "predict" in entry.roles), None))
+
+
 class _CollectingEnv(Env):
     """`Env` that gathers every problem instead of stopping at the first."""
 
@@ -273,11 +300,7 @@ def _read(env: _CollectingEnv) -> Settings:
         failure_downtime_hours=env.float("FAILURE_DOWNTIME_HOURS", 240.0, validate=_NOT_NEGATIVE),
     )
     raw["api_keys"] = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
-    problems = [
-        f"{name}: {str(message)[0].lower()}{str(message)[1:].rstrip('.')}"
-        for name, messages in _failures(env).items()
-        for message in messages
-    ]
+    problems = _lines(env)
     if problems:  # the cross-checks below need values of the right type
         raise SettingsInvalid(problems)
     settings = Settings(**raw)
@@ -287,8 +310,14 @@ def _read(env: _CollectingEnv) -> Settings:
     return settings
 
 
-def _failures(env: Env) -> Mapping[str, list[Any]]:
-    return env._errors  # environs' seal() raises these as one string; we print a line each
+def _lines(env: Env) -> list[str]:
+    """A line for each value that cannot be read."""
+    failures: Mapping[str, list[Any]] = env._errors  # environs' seal() raises these as one string
+    return [
+        f"{name}: {str(message)[0].lower()}{str(message)[1:].rstrip('.')}"
+        for name, messages in failures.items()
+        for message in messages
+    ]
 
 
 def _path(text: str) -> Path:

@@ -95,10 +95,10 @@ def start_worker(queue: str, env: Mapping[str, str]) -> Process:
 
 
 class Web(Process):
-    """A web process on a free port, with a client that has the key."""
+    """A web process on a free port (or a given one), with a client that has the key."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
-        port = free_port()
+    def __init__(self, env: Mapping[str, str], port: int | None = None) -> None:
+        port = free_port() if port is None else port
         super().__init__(
             f"{BIN}/granian --interface asginl asgi:app --port {port}".split(),
             env,

@@ -34,3 +34,10 @@ def web(redis: RunningServer) -> Iterator[Web]:
 @pytest.fixture
 def client(web: Web) -> httpx.Client:
     return web.client
+
+
+@pytest.fixture
+def lonely() -> Iterator[tuple[Web, RunningServer]]:
+    """A service without a worker: its jobs stand still."""
+    with start_redis() as redis, Web(environment(redis.url, WEB_THREADS="8")) as web:
+        yield web, redis

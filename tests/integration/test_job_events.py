@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from tests.integration.test_jobs import finish, submit
-from tests.processes import Web, environment, wait_until
+from tests.processes import Web, wait_until
 from tests.readings import metrics
-from tests.services import RunningServer, start_redis
+from tests.services import RunningServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,6 @@ def test_an_ended_job_is_done_at_once(client: httpx.Client) -> None:
 def test_events_of_no_job_are_404(client: httpx.Client) -> None:
     answer = client.get("/api/v1/jobs/none/events")
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_job")
-
-
-@pytest.fixture
-def lonely() -> Iterator[tuple[Web, RunningServer]]:
-    """A service without a worker: its jobs stand still."""
-    with start_redis() as redis, Web(environment(redis.url, WEB_THREADS="8")) as web:
-        yield web, redis
 
 
 def test_listeners_leave_threads_for_others_and_give_theirs_back(lonely: tuple[Web, RunningServer]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import SettingsInvalid
-from settings import Settings
+from settings import ClientSettings, Settings
 
 
 @pytest.fixture
@@ -87,3 +87,18 @@ def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
     shown = str(Settings.from_env(dotenv=None).masked())
     assert "hidden" not in shown
     assert "redis:6379" in shown
+
+
+def test_a_client_needs_an_address_and_a_key_that_may_predict(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("ML_SERVICE_URL", raising=False)
+    assert ClientSettings.from_env(dotenv=None) == ClientSettings("http://localhost:8000", "two")
+    environment.setenv("PORT", "8001")
+    assert ClientSettings.from_env(dotenv=None).url == "http://localhost:8001"
+    environment.setenv("ML_SERVICE_URL", "https://ml.example.com/")
+    environment.setenv("ML_SERVICE_API_KEY", "one:read")
+    assert ClientSettings.from_env(dotenv=None) == ClientSettings("https://ml.example.com", None)
+    environment.setenv("ML_SERVICE_URL", "ml.example.com")
+    environment.setenv("PORT", "eighty")
+    with pytest.raises(SettingsInvalid) as caught:
+        ClientSettings.from_env(dotenv=None)
+    assert [line.split(":")[0] for line in caught.value.problems] == ["PORT", "ML_SERVICE_URL"]

@@ -1,0 +1,133 @@
+"""`python -m batch fleet.csv --out predictions.parquet`: score a file, whatever its size, from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from batch.display import Display
+from batch.formats import MEDIA_TYPES, OUTPUTS, STDIO, input_format, output_format
+from batch.memory import MemoryFile, fingerprint
+from batch.outcome import Exit, GivenUp, Refused
+from batch.run import Run, Wanted
+from batch.service import Service
+from errors import SettingsInvalid
+from settings import ClientSettings
+
+KINDS: Final = ("failure", "maintenance", "anomaly", "all")
+EPILOG: Final = """\
+Exit codes: 0 all rows scored; 1 done, but some rows failed; 2 wrong usage, or refused by the service; 3 the
+service was unreachable for longer than --patience; 4 the job failed or was cancelled; 130 interrupted.
+A run that ended early is taken up where it was by the same command. The key is ML_SERVICE_API_KEY's.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> Exit:
+    options = _parser().parse_args(arguments)
+    with ExitStack() as held:
+        try:
+            return _run(options, held)
+        except GivenUp as error:
+            print(error, file=sys.stderr)
+            return error.code
+        except SettingsInvalid as error:
+            for problem in error.problems:
+                print(f"Wrong setting: {problem}", file=sys.stderr)
+            return Exit.REFUSED
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
+        except OSError as error:
+            print(f"{error.filename or 'File'}: {error.strerror or error}", file=sys.stderr)
+            return Exit.REFUSED
+
+
+def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
+    settings = ClientSettings.from_env()
+    if settings.api_key is None:
+        raise Refused("ML_SERVICE_API_KEY (environment or .env) has no key that may ask for predictions.")
+    url = (options.url or settings.url).rstrip("/")
+    to_stdout = options.out == STDIO
+    reads = input_format(options.file, options.input_format)
+    file = held.enter_context(_standard_input()) if options.file == STDIO else Path(options.file)
+    wanted = Wanted(
+        file=file,
+        input_format=reads,
+        kind=options.kind,
+        out=None if to_stdout else Path(options.out),
+        output_format=output_format(options.out, options.output_format or (to_stdout and "ndjson") or None),
+        patience_s=options.patience,
+    )
+    headers = {"X-API-Key": settings.api_key}
+    if options.tenant:
+        headers["X-Tenant-ID"] = options.tenant
+    work = fingerprint(file, url, options.kind, options.tenant or "", str(reads), wanted.output_format)
+    memory = MemoryFile(None if to_stdout else Path(f"{options.out}.job"), work)
+    display = held.enter_context(Display())
+    timeout = httpx.Timeout(60.0, connect=10.0, read=120.0)
+    client = held.enter_context(httpx.Client(base_url=url, headers=headers, timeout=timeout))
+    service = Service(client, options.patience, display.say)
+    try:
+        return Run(wanted, service, memory, display, sys.stdout.buffer)()
+    except KeyboardInterrupt:
+        _interrupted(service, memory, display, url=url, cancel=options.cancel_on_interrupt)
+        return Exit.INTERRUPTED
+
+
+def _interrupted(service: Service, memory: MemoryFile, display: Display, *, url: str, cancel: bool) -> None:
+    job_id = memory.now.job_id
+    if job_id is None:
+        display.say("Interrupted before there was a job; the same command begins again.")
+    elif cancel and service.cancel(job_id):
+        memory.forget()
+        display.say(f"Job {job_id} is cancelled.")
+    else:
+        display.say(
+            f"Job {job_id} goes on in the service. The same command takes it up; to cancel it:\n"
+            f"  curl -X DELETE -H 'X-API-Key: …' {url}/api/v1/jobs/{job_id}"
+        )
+
+
+@contextmanager
+def _standard_input() -> Iterator[Path]:
+    """All of it in a file, for an upload that is cut has to be repeated."""
+    with tempfile.NamedTemporaryFile(prefix="batch-") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(file.name)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m batch", description=__doc__, epilog=EPILOG)
+    inputs = ", ".join(MEDIA_TYPES)
+    parser.add_argument(
+        "file", help=f"readings by extension ({inputs}, each also with .gz), or - for standard input"
+    )
+    parser.add_argument("--out", required=True, help=f"results by extension ({', '.join(OUTPUTS)}), or -")
+    parser.add_argument(
+        "--kind", choices=KINDS, default="failure", help="what is asked (default: %(default)s)"
+    )
+    parser.add_argument("--input-format", metavar="FORMAT", help="for -, or against the extension")
+    parser.add_argument("--output-format", metavar="FORMAT", help="the same for the results")
+    parser.add_argument("--url", help="the service (default: ML_SERVICE_URL, or http://localhost:PORT)")
+    parser.add_argument("--tenant", help="X-Tenant-ID")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="seconds without an answer before giving up (default: %(default)g)",
+    )
+    parser.add_argument("--cancel-on-interrupt", action="store_true", help="Ctrl-C cancels the job too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

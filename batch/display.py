@@ -1,0 +1,76 @@
+"""What a person sees: a bar on a terminal, plain lines now and then elsewhere. All on standard error."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+PLAIN_LINE_EVERY_S: Final = 5.0
+
+
+class Display:
+    """One stage at a time: `stage`, then `show` as it advances."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bars: Progress | None = None
+        if self._console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+            self._bars = Progress(*columns, TimeElapsedColumn(), console=self._console)
+        self._bar: TaskID | None = None
+        self._name = ""
+        self._note = ""
+        self._shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, markup=False)
+
+    def stage(self, name: str) -> None:
+        self._name = name
+        self._shown_at = 0.0
+        if self._bars is not None:
+            self._bar = self._bars.add_task(name, total=None, note="")
+
+    def show(self, done: int, total: int, note: str) -> None:
+        """`done` of `total` of this stage, in words too."""
+        if self._bars is not None and self._bar is not None:
+            self._bars.update(self._bar, completed=done, total=total, note=note)
+        elif note != self._note and (
+            done == total or time.monotonic() - self._shown_at >= PLAIN_LINE_EVERY_S
+        ):
+            self._note, self._shown_at = note, time.monotonic()
+            self.say(f"{self._name}: {note}")
+
+
+def megabytes(done: int, total: int) -> str:
+    return f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+
+
+def rows(done: int, total: int) -> str:
+    return f"{done:,} of {total:,} rows"
+
+
+def scored(job: dict[str, Any]) -> str:
+    """Rows, rate and time left, as far as the service says them."""
+    parts = [rows(job["done"], job["total"])]
+    if job.get("rows_per_second"):
+        parts.append(f"{job['rows_per_second']:,.0f} rows/s")
+    if job["eta_seconds"] and job["finished_at"] is None:
+        parts.append(f"{job['eta_seconds']:,.0f} s left")
+    return ", ".join(parts)

@@ -1,0 +1,233 @@
+"""The service's HTTP calls about jobs, each repeated until it is answered or patience ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+import httpx
+
+from batch.formats import MEDIA_TYPES, InputFormat
+from batch.outcome import NotSucceeded, Refused, Unreachable
+
+JOBS: Final = "/api/v1/jobs"
+SUBMIT: Final = "/api/v1/predictions/batch"
+READ_BYTES: Final = 262_144
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 10.0
+# A comment comes every 10 s.
+EVENTS_SILENT_S: Final = 30.0
+# So long an upload that was cut may still be on its way into a job. Later it never will: its process died.
+ACCEPTING_S: Final = 30.0
+CONFLICT: Final = 409
+
+Job = dict[str, Any]
+Result = TypeVar("Result")
+
+
+class Again(Exception):
+    """Raised where the same call may succeed later; `pause_s` is the service's own wish, if it has one."""
+
+    def __init__(self, reason: str, pause_s: float | None = None) -> None:
+        self.pause_s = pause_s
+        super().__init__(reason)
+
+
+class StillAccepted(Exception):
+    """Raised when an earlier upload with the same key has been under way for longer than it can be."""
+
+
+class Service:
+    """Every method blocks until it is answered.
+
+    They raise `Refused` for what will never be answered otherwise, and `Unreachable` once nothing has been
+    answered for `patience_s`. `say` is told of each outage.
+    """
+
+    def __init__(self, client: httpx.Client, patience_s: float, say: Callable[[str], None]) -> None:
+        self._client = client
+        self._patience_s = patience_s
+        self._say = say
+
+    def submit(
+        self,
+        file: Path,
+        format_: InputFormat,
+        *,
+        kind: str,
+        key: str,
+        on_sent: Callable[[int], None],
+    ) -> Job:
+        """Upload a file as a job; `on_sent` is told of each number of bytes that has been sent.
+
+        Raises `StillAccepted` when `key` is held by an upload that will never become a job.
+        """
+        headers = {
+            **format_.headers(),
+            "Content-Length": str(file.stat().st_size),
+            "Idempotency-Key": key,
+        }
+        since = time.monotonic()
+
+        def once() -> Job:
+            with file.open("rb") as opened:
+                answer = self._client.post(
+                    SUBMIT, params={"kind": kind}, headers=headers, content=_pieces(opened, on_sent)
+                )
+            if answer.status_code == CONFLICT:
+                if time.monotonic() - since > ACCEPTING_S:
+                    raise StillAccepted
+                raise Again("an earlier upload is still being accepted", 2.0)
+            job: Job = _checked(answer).json()
+            return job
+
+        return self._patiently(once)
+
+    def job(self, job_id: str) -> Job | None:
+        """The job's document; None where it is not known (any more)."""
+
+        def once() -> Job | None:
+            answer = self._client.get(f"{JOBS}/{job_id}")
+            return None if answer.status_code == httpx.codes.NOT_FOUND else _checked(answer).json()
+
+        return self._patiently(once)
+
+    def cancel(self, job_id: str) -> bool:
+        """Whether the job is cancelled. Tries once: somebody wants to leave."""
+        try:
+            return self._client.delete(f"{JOBS}/{job_id}").is_success
+        except httpx.TransportError:
+            return False
+
+    def progress(self, job_id: str) -> Iterator[Job]:
+        """The job's document each time that it has changed; the last one is of an ended job.
+
+        Raises `NotSucceeded` where the job is not known any more.
+        """
+        while True:
+            job = self.job(job_id)
+            if job is None:
+                raise _forgotten(job_id)
+            yield job
+            if job["finished_at"] is not None:
+                return
+            try:
+                yield from self._events(job_id)
+            except (httpx.TransportError, Again):
+                time.sleep(FIRST_PAUSE_S)
+
+    def _events(self, job_id: str) -> Iterator[Job]:
+        timeout = httpx.Timeout(10.0, read=EVENTS_SILENT_S)
+        with self._client.stream("GET", f"{JOBS}/{job_id}/events", timeout=timeout) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise Again("no events now")
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    yield json.loads(line.removeprefix("data: "))
+
+    def results(self, job_id: str, format_: str, *, cursor: int, limit: int, into: IO[bytes]) -> None:
+        """One attempt at the results of `limit` rows from row `cursor` on.
+
+        Raises `Again` when it was cut, and `into` may then hold a part; `NotSucceeded` for an unknown job.
+        """
+        with (
+            _cuts(),
+            self._client.stream(
+                "GET",
+                f"{JOBS}/{job_id}/results",
+                params={"cursor": cursor, "limit": limit},
+                headers={"Accept": MEDIA_TYPES[format_]},
+            ) as answer,
+        ):
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                raise _forgotten(job_id)
+            if answer.status_code != httpx.codes.OK:
+                answer.read()
+            _checked(answer)
+            for piece in answer.iter_bytes():
+                into.write(piece)
+
+    def _patiently(self, once: Callable[[], Result]) -> Result:
+        outage = Outage(self._patience_s, self._say)
+        while True:
+            try:
+                with _cuts():
+                    return once()
+            except Again as again:
+                outage.wait(again)
+
+
+class Outage:
+    """Failures one after another without an answer in between."""
+
+    def __init__(self, patience_s: float, say: Callable[[str], None]) -> None:
+        self._patience_s = patience_s
+        self._say = say
+        self._began: float | None = None
+        self._pause_s = FIRST_PAUSE_S
+
+    def over(self) -> None:
+        self._began, self._pause_s = None, FIRST_PAUSE_S
+
+    def wait(self, again: Again) -> None:
+        """Pause before the next attempt. Raises `Unreachable` when patience has ended."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            self._say(f"{again}; trying again for {self._patience_s:g} s")
+        if now - self._began >= self._patience_s:
+            raise Unreachable(f"Given up after {self._patience_s:g} s: {again}.")
+        pause_s = min(max(self._pause_s, again.pause_s or 0.0), LONGEST_PAUSE_S)
+        time.sleep(min(pause_s, max(0.0, self._began + self._patience_s - now)))
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+@contextmanager
+def _cuts() -> Iterator[None]:
+    """Lost connections as `Again`."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise Again(f"the service cannot be reached ({error or type(error).__name__})") from None
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    """The answer if it is one. Raises `Again` for 429 and 5xx, `Refused` for other problems."""
+    if answer.is_success:
+        return answer
+    problem = _problem(answer)
+    if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        wish = answer.headers.get("Retry-After", "")
+        raise Again(
+            f"the service answers {answer.status_code}: {problem}", float(wish) if wish.isdigit() else None
+        )
+    raise Refused(f"The service answers {answer.status_code}: {problem}")
+
+
+def _forgotten(job_id: str) -> NotSucceeded:
+    return NotSucceeded(f"The service does not know job {job_id} any more.")
+
+
+def _problem(answer: httpx.Response) -> str:
+    """A problem document's detail and each of its field errors, or the first of what came instead."""
+    try:
+        document = answer.json()
+        lines = [str(document["detail"])]
+        lines += [
+            f"  {error['pointer'] or 'body'}: {error['detail']}" for error in document.get("errors", [])
+        ]
+        return "\n".join(lines)
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:200]
+
+
+def _pieces(file: IO[bytes], on_sent: Callable[[int], None]) -> Iterator[bytes]:
+    sent = 0
+    while piece := file.read(READ_BYTES):
+        yield piece
+        sent += len(piece)
+        on_sent(sent)

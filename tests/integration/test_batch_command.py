@@ -1,0 +1,234 @@
+"""`python -m batch` against the real service, over good connections and bad ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pyarrow import parquet
+
+from settings import ROOT
+from tasks.names import Queues
+from tests.cutting_proxy import CuttingProxy
+from tests.processes import KEY, READ_KEY, Web, environment, start_worker, wait_until
+from tests.readings import metrics
+from tests.services import RunningServer
+
+ROWS = 3000
+
+
+class Command:
+    """The command under way; its output goes into files, which may be read at any time."""
+
+    def __init__(self, arguments: Sequence[str], url: str, folder: Path, **extra: str) -> None:
+        settings = {"ML_SERVICE_API_KEY": f"{READ_KEY}:read,{KEY}", "ML_SERVICE_URL": url, **extra}
+        self._said = folder / "said"
+        self._shown = folder / "shown"
+        with self._said.open("wb") as said, self._shown.open("wb") as shown:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "batch", *arguments],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=shown,
+                stderr=said,
+                start_new_session=True,
+            )
+
+    def ended(self) -> int:
+        return self.process.wait(100)
+
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def shown(self) -> bytes:
+        return self._shown.read_bytes()
+
+
+Run = Callable[..., Command]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def start(*arguments: str, url: str, **extra: str) -> Command:
+        return Command(arguments, url, tmp_path, **extra)
+
+    return start
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Path:
+    return written(tmp_path, [metrics(temperature=20 + n / 100) for n in range(ROWS)])
+
+
+def written(folder: Path, rows: list[Any]) -> Path:
+    file = folder / "fleet.json"
+    file.write_text(json.dumps({"chargers": rows}))
+    return file
+
+
+def jobs_of(client: httpx.Client, tenant: str) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = client.get("/api/v1/jobs", headers={"X-Tenant-ID": tenant}).json()["items"]
+    return jobs
+
+
+def same_as_served(client: httpx.Client, tenant: str, out: Path) -> bool:
+    """Whether the file is, byte for byte or value for value, what the service gives in one piece."""
+    (job,) = jobs_of(client, tenant)
+    media_type = {".csv": "text/csv", ".ndjson": "application/x-ndjson"}.get(
+        out.suffix, "application/vnd.apache.parquet"
+    )
+    headers = {"X-Tenant-ID": tenant, "Accept": media_type}
+    served = client.get(f"/api/v1/jobs/{job['job_id']}/results", headers=headers).content
+    if out.suffix == ".parquet":
+        return bool(parquet.read_table(out).equals(parquet.read_table(io.BytesIO(served))))
+    return out.read_bytes() == served
+
+
+@pytest.mark.parametrize("out", ["scored.csv", "scored.ndjson", "scored.parquet"])
+def test_a_file_is_scored_over_connections_that_are_cut_again_and_again(
+    web: Web, run: Run, fleet: Path, tmp_path: Path, out: str
+) -> None:
+    tenant = out.replace(".", "-")
+    with CuttingProxy(web.url) as proxy:
+        proxy.down_bytes = 60_000 if out.endswith("parquet") else 1_500_000
+        command = run(str(fleet), "--out", str(tmp_path / out), "--tenant", tenant, url=proxy.url)
+        assert command.ended() == 0, command.said()
+    assert proxy.cuts > 0
+    assert "trying again" in command.said()
+    assert same_as_served(web.client, tenant, tmp_path / out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["fleet.json", out, "said", "shown"])
+
+
+def test_an_upload_that_is_cut_is_repeated_and_makes_one_job(
+    web: Web, run: Run, fleet: Path, tmp_path: Path
+) -> None:
+    with CuttingProxy(web.url) as proxy:
+        proxy.up_bytes = 100_000
+        command = run(str(fleet), "--out", str(tmp_path / "o.csv"), "--tenant", "cut-upload", url=proxy.url)
+        wait_until(lambda: proxy.cuts > 0, what="a cut", log=command.said)
+        proxy.up_bytes = None
+        assert command.ended() == 0, command.said()
+    assert same_as_served(web.client, "cut-upload", tmp_path / "o.csv")
+
+
+def test_rows_that_failed_are_told_by_the_exit_code(web: Web, run: Run, tmp_path: Path) -> None:
+    rows = [metrics(), {"charger_id": "BAD"}, metrics()]
+    command = run(str(written(tmp_path, rows)), "--out", "-", "--tenant", "some-failed", url=web.url)
+    assert command.ended() == 1
+    assert "2 rows scored, 1 failed" in command.said()
+    assert [json.loads(line)["row"] for line in command.shown().splitlines()] == [0, 1, 2]
+
+
+def test_all_kinds_can_be_asked(web: Web, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "all.ndjson"
+    file = str(written(tmp_path, [metrics()]))
+    command = run(file, "--kind", "all", "--out", str(out), "--tenant", "kind-all", url=web.url)
+    assert command.ended() == 0, command.said()
+    (job,) = jobs_of(web.client, "kind-all")
+    assert job["kind"] == "all"
+    assert {"failure", "maintenance", "anomaly"} <= set(json.loads(out.read_text()))
+
+
+def test_what_the_service_refuses_is_explained(web: Web, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "fleet.json"
+    file.write_text('{"charger": []}')
+    command = run(str(file), "--out", str(tmp_path / "o.csv"), url=web.url)
+    assert command.ended() == 2
+    assert "/chargers: Missing data for required field." in command.said()
+    assert not (tmp_path / "o.csv.job").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.csv", "--out", "o.csv"], "nothing.csv: No such file"),
+        (["fleet.xlsx", "--out", "o.csv"], "--input-format"),
+        (["nothing.csv", "--out", "o.xlsx"], "--output-format"),
+        (["nothing.csv"], "--out"),
+    ],
+)
+def test_wrong_usage_is_explained(run: Run, arguments: list[str], said: str) -> None:
+    command = run(*arguments, url="http://127.0.0.1:1")
+    assert command.ended() == 2
+    assert said in command.said()
+
+
+def test_a_key_that_may_not_predict_is_wrong_usage(run: Run) -> None:
+    command = run("-", "--out", "-", url="http://127.0.0.1:1", ML_SERVICE_API_KEY="k:read")
+    assert command.ended() == 2
+    assert "ML_SERVICE_API_KEY" in command.said()
+
+
+def test_a_service_that_is_not_there_is_given_up_after_a_while(run: Run, fleet: Path) -> None:
+    command = run(str(fleet), "--out", "-", "--patience", "1", url="http://127.0.0.1:1")
+    assert command.ended() == 3
+    assert "Given up after 1 s" in command.said()
+
+
+def test_a_job_that_is_cancelled_is_no_success(
+    lonely: tuple[Web, RunningServer], run: Run, fleet: Path, tmp_path: Path
+) -> None:
+    web, _ = lonely
+    out = tmp_path / "o.csv"
+    command = run(str(fleet), "--out", str(out), "--tenant", "t", url=web.url)
+    job_id = job_under_way(web, command)
+    web.client.delete(f"/api/v1/jobs/{job_id}", headers={"X-Tenant-ID": "t"})
+    assert command.ended() == 4
+    assert f"Job {job_id} was cancelled" in command.said()
+    assert not out.exists()
+
+
+def job_under_way(web: Web, command: Command) -> str:
+    wait_until(lambda: "Scoring: 0 of" in command.said(), what="the job to be followed", log=command.said)
+    (job,) = jobs_of(web.client, "t")
+    return str(job["job_id"])
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_ctrl_c_says_which_job_it_was(
+    lonely: tuple[Web, RunningServer], run: Run, fleet: Path, tmp_path: Path, cancel: bool
+) -> None:
+    web, _ = lonely
+    flags = ["--cancel-on-interrupt"] if cancel else []
+    command = run(str(fleet), "--out", str(tmp_path / "o.csv"), "--tenant", "t", *flags, url=web.url)
+    job_id = job_under_way(web, command)
+    command.process.send_signal(signal.SIGINT)
+    assert command.ended() == 130
+    assert job_id in command.said().splitlines()[-1]
+    (job,) = jobs_of(web.client, "t")
+    assert job["status"] == ("CANCELLED" if cancel else "PENDING")
+    assert (tmp_path / "o.csv.job").exists() is not cancel
+
+
+def test_a_run_that_was_killed_is_taken_up_and_outlives_the_web_process(
+    lonely: tuple[Web, RunningServer], run: Run, fleet: Path, tmp_path: Path
+) -> None:
+    web, redis = lonely
+    out = tmp_path / "o.parquet"
+    arguments = (str(fleet), "--out", str(out), "--tenant", "t")
+    first = run(*arguments, url=web.url)
+    job_id = job_under_way(web, first)
+    first.process.kill()
+    first.process.wait()
+
+    second = run(*arguments, url=web.url)
+    wait_until(lambda: f"Going on with job {job_id}" in second.said(), what="it to go on", log=second.said)
+    web.signal_all(signal.SIGKILL)
+    wait_until(lambda: "trying again" in second.said(), what="the outage to be noticed", log=second.said)
+    port = int(web.url.rpartition(":")[2])
+    env = environment(redis.url)
+    with Web(env, port) as again, start_worker(Queues.BATCH, env):
+        assert second.ended() == 0, second.said()
+        assert same_as_served(again.client, "t", out)
+        assert [job["job_id"] for job in jobs_of(again.client, "t")] == [job_id]
+    assert not (tmp_path / "o.parquet.job").exists()
