@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,9 +39,17 @@ class Format:
     write: Callable[[Chunks, JobKind], Iterator[bytes]]
 
 
+# Rows written at a time: what lies between a chunk and its client is small beside the chunk.
+SOME_ROWS: Final = 512
+# Downloads are converted in these threads, however many there are: memory that a thread has once needed its
+# allocators keep for it, and 32 threads keep a gigabyte.
+_converters: Final = ThreadPoolExecutor(2, thread_name_prefix="results")
+
+
 def as_ndjson(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
     for lines in chunks:
-        yield b"\n".join([*lines, b""])
+        for some in _some(lines):
+            yield b"\n".join([*some, b""])
 
 
 def as_csv(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
@@ -48,7 +57,8 @@ def as_csv(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
     header = flat(SCHEMAS[kind].empty_table())
     yield _csv(header, with_names=True)
     for lines in chunks:
-        yield _csv(flat(table_of(lines, kind)), with_names=False)
+        for some in _some(lines):
+            yield _csv(flat(table_of(some, kind)), with_names=False)
 
 
 def as_parquet(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
@@ -163,8 +173,9 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response
         "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
         "Vary": "Accept",
     }
+    parts = _in_turn(how.write(chunks, job.kind))
     return stream(
-        lambda _connection: how.write(chunks, job.kind), content_type=how.content_type, headers=headers
+        lambda _connection: parts, content_type=how.content_type, headers=headers, within=held.downloads
     )
 
 
@@ -176,6 +187,17 @@ def _chunks(chunks: Chunks, *, rows: int) -> Chunks:
             raise StreamBroken(f"{rows} rows of a job's results are gone")
         yield lines
         rows -= len(lines)
+
+
+def _some(lines: list[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(lines), SOME_ROWS):
+        yield lines[start : start + SOME_ROWS]
+
+
+def _in_turn(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, made by the converters."""
+    while (part := _converters.submit(next, parts, None).result()) is not None:
+        yield part
 
 
 def _csv(table: pa.Table, *, with_names: bool) -> bytes:

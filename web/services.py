@@ -45,6 +45,8 @@ class Services:
         self.monitor = Monitor(settings)
         # For views that wait: some threads are always left for /health and for refusing.
         self.waiting_threads = Places(settings.web_threads * 3 // 4)
+        # Each of them holds a chunk of results.
+        self.downloads = Places(settings.web_threads // 4)
 
     def close(self) -> None:
         self.gate.close()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from redis import RedisError
 
+from tasks.waiting import Places
 from web.http import Response, current_request
 from web.services import services
 
@@ -109,12 +110,16 @@ def _notice_shutdown() -> None:
 
 
 def stream(
-    make: Callable[[Connection], Iterator[bytes]], *, content_type: str, headers: Mapping[str, str]
+    make: Callable[[Connection], Iterator[bytes]],
+    *,
+    content_type: str,
+    headers: Mapping[str, str],
+    within: Places | None = None,
 ) -> Response:
     """An answer in parts, each sent when it is made; making one may raise `StreamBroken` and `RedisError`.
 
-    Takes one of the places for those who wait. What goes wrong before the first part is raised here, so that
-    it can still become a problem document; `QueueFull` too.
+    Takes one of the places for those who wait, and one of `within`. What goes wrong before the first part is
+    raised here, so that it can still become a problem document; `QueueFull` too.
     """
     request = current_request()
     if request.method == "HEAD":
@@ -125,6 +130,8 @@ def stream(
     coming = make(connection)
     with ExitStack() as held:
         held.enter_context(services().waiting_threads)
+        if within is not None:
+            held.enter_context(within)
         first = next(coming, b"")
         connection.listen()
         response = Response(_sent(connection, first, coming), content_type=content_type, headers=headers)

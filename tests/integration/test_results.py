@@ -188,8 +188,8 @@ def test_downloads_that_are_given_up_free_their_places(own_web: Web, large: dict
         request = client.build_request("GET", address, headers={"Accept": NDJSON})
         return client.send(request, stream=True)
 
-    open_ones = [begin() for _ in range(6)]  # three quarters of the threads
-    assert [answer.status_code for answer in open_ones] == [200] * 6
+    open_ones = [begin() for _ in range(2)]  # a quarter of the threads
+    assert [answer.status_code for answer in open_ones] == [200] * 2
     refused = begin()
     refused.read()
     assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
