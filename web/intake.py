@@ -139,7 +139,7 @@ def _parquet(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(pa.PythonFile(upload.file), pre_buffer=False, buffer_size=READ_BYTES)
+        file = pq.ParquetFile(pa.PythonFile(upload.file, mode="r"), pre_buffer=False, buffer_size=READ_BYTES)
         _check_columns(file.schema_arrow.names)
         groups = (file.metadata.row_group(number) for number in range(file.num_row_groups))
         if sum(group.total_byte_size for group in groups) > COMPRESSION_LIMIT * max(
