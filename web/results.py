@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pyarrow as pa
 from flask_smorest import Blueprint
-from pyarrow import csv as arrow_csv
-from pyarrow import parquet
 from werkzeug.exceptions import NotAcceptable
 
-from tasks import job_results
-from tasks.jobs import Job, JobKind
+from tasks.job_results import scored_until
+from tasks.jobs import Job
 from web import schemas
 from web.documented import refuses
 from web.http import Response, current_request
 from web.paging import next_link, page
-from web.result_tables import SCHEMAS, flat, table_of
 from web.services import services
 from web.streaming import StreamBroken, stream
 
@@ -32,50 +27,20 @@ Chunks = Iterator[list[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How results are written when they are not pages. `write` holds one chunk at a time."""
+    """How a file of results calls itself. What writes it is in `web/result_files.py`."""
 
     content_type: str
     extension: str
-    write: Callable[[Chunks, JobKind], Iterator[bytes]]
 
 
-# Rows written at a time: what lies between a chunk and its client is small beside the chunk.
-SOME_ROWS: Final = 512
 # Downloads are converted in these threads, however many there are: memory that a thread has once needed its
 # allocators keep for it, and 32 threads keep a gigabyte.
 _converters: Final = ThreadPoolExecutor(2, thread_name_prefix="results")
-
-
-def as_ndjson(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
-    for lines in chunks:
-        for some in _some(lines):
-            yield b"\n".join([*some, b""])
-
-
-def as_csv(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
-    """RFC 4180, with the names of the columns also where there is no row."""
-    header = flat(SCHEMAS[kind].empty_table())
-    yield _csv(header, with_names=True)
-    for lines in chunks:
-        for some in _some(lines):
-            yield _csv(flat(table_of(some, kind)), with_names=False)
-
-
-def as_parquet(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
-    """A row group for each chunk."""
-    written = _Written()
-    with parquet.ParquetWriter(written, SCHEMAS[kind], compression="zstd") as writer:
-        for lines in chunks:
-            writer.write_table(table_of(lines, kind), row_group_size=len(lines))
-            yield written.taken()
-    yield written.taken()
-
-
 JSON: Final = "application/json"
 FORMATS: Final = {
-    "application/x-ndjson": Format("application/x-ndjson", "ndjson", as_ndjson),
-    "text/csv": Format("text/csv; charset=utf-8; header=present", "csv", as_csv),
-    "application/vnd.apache.parquet": Format("application/vnd.apache.parquet", "parquet", as_parquet),
+    "application/x-ndjson": Format("application/x-ndjson", "ndjson"),
+    "text/csv": Format("text/csv; charset=utf-8; header=present", "csv"),
+    "application/vnd.apache.parquet": Format("application/vnd.apache.parquet", "parquet"),
 }
 CONTENT_TYPES: Final = [JSON, *FORMATS]
 _DESCRIBED: Final = {
@@ -161,19 +126,21 @@ def _page(job: Job, *, start: int, limit: int | None) -> Response:
 
 def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response:
     """The rows that the headers promise, and no others: what is scored meanwhile is for the next request."""
+    from web.result_files import WRITERS  # pyarrow: 40 MB, for those web processes that are asked for files
+
     held = services()
     start = min(start, job.total)
-    there = job_results.scored_until(held.redis, job, start)
+    there = scored_until(held.redis, job, start)
     end = there if limit is None else min(there, start + limit)
     more = end < there or (there < job.total and not job.ended)
     how = FORMATS[wanted]
-    chunks = _chunks(job_results.lines(held.jobs, job, start), rows=end - start)
+    chunks = _chunks(held.jobs.lines(job, start), rows=end - start)
     headers = {
         **next_link(end if more else None),
         "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
         "Vary": "Accept",
     }
-    parts = _in_turn(how.write(chunks, job.kind))
+    parts = _in_turn(WRITERS[wanted](chunks, job.kind))
     return stream(
         lambda _connection: parts, content_type=how.content_type, headers=headers, within=held.downloads
     )
@@ -189,42 +156,7 @@ def _chunks(chunks: Chunks, *, rows: int) -> Chunks:
         rows -= len(lines)
 
 
-def _some(lines: list[bytes]) -> Iterator[list[bytes]]:
-    for start in range(0, len(lines), SOME_ROWS):
-        yield lines[start : start + SOME_ROWS]
-
-
 def _in_turn(parts: Iterator[bytes]) -> Iterator[bytes]:
     """The same, made by the converters."""
     while (part := _converters.submit(next, parts, None).result()) is not None:
         yield part
-
-
-def _csv(table: pa.Table, *, with_names: bool) -> bytes:
-    written = io.BytesIO()
-    arrow_csv.write_csv(table, written, arrow_csv.WriteOptions(include_header=with_names, eol="\r\n"))
-    return written.getvalue()
-
-
-class _Written(io.RawIOBase):
-    """A file that only ever goes forward: what has been written is taken from it piece by piece."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        self._position += len(self._pieces[-1])
-        return len(self._pieces[-1])
-
-    def tell(self) -> int:
-        return self._position
-
-    def taken(self) -> bytes:
-        taken = b"".join(self._pieces)
-        self._pieces.clear()
-        return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
+from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from settings import ROOT
@@ -127,6 +130,45 @@ def test_rows_that_failed_are_told_by_the_exit_code(web: Web, run: Run, tmp_path
     assert command.ended() == 1
     assert "2 rows scored, 1 failed" in command.said()
     assert [json.loads(line)["row"] for line in command.shown().splitlines()] == [0, 1, 2]
+
+
+READINGS = [
+    {"charger_id": "EVZ-A", "connector_status": "CHARGING", "temperature": 41.5},
+    {"charger_id": "EVZ-B", "connector_status": "CHARGING", "temperature": 4000.0},
+    {"charger_id": "EVZ-C", "connector_status": "FAULTY", "temperature": None},
+]
+
+
+def as_bytes(extension: str) -> bytes:
+    if extension == "ndjson":
+        return b"\n".join(json.dumps(reading).encode() for reading in READINGS)
+    table = pa.Table.from_pylist(READINGS)
+    written = io.BytesIO()
+    if extension == "csv":
+        arrow_csv.write_csv(table, written)
+    else:
+        parquet.write_table(table, written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "file", ["fleet.csv", "fleet.ndjson", "fleet.parquet", "fleet.csv.gz", "fleet.ndjson.gz"]
+)
+def test_every_format_can_be_sent_and_what_is_wrong_in_it_is_named(
+    web: Web, run: Run, tmp_path: Path, file: str
+) -> None:
+    content = as_bytes(file.split(".")[1])
+    (tmp_path / file).write_bytes(gzip.compress(content) if file.endswith(".gz") else content)
+    out = tmp_path / "o.ndjson"
+    command = run(str(tmp_path / file), "--out", str(out), url=web.url)
+    assert command.ended() == 1, command.said()
+    assert "row 1, /temperature: Must be" in command.said()
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["charger_id"], "error" in row) for row in rows] == [
+        ("EVZ-A", False),
+        ("EVZ-B", True),
+        ("EVZ-C", False),
+    ]
 
 
 def test_all_kinds_can_be_asked(web: Web, run: Run, tmp_path: Path) -> None:
