@@ -222,25 +222,27 @@ class JobStore:
         for start in range(0, len(ids), LOOKED_UP_AT_ONCE):
             yield from filter(None, self._find(ids[start : start + LOOKED_UP_AT_ONCE]))
 
-    def recent(self, tenant: str | None, *, offset: int, limit: int, status: str | None) -> list[Job]:
-        """A tenant's jobs, newest first, at most `limit` after `offset`, with that status if one is named."""
-        found: list[Job] = []
-        for job in self.newest_first(tenant):
-            if status is not None and job.status != status:
-                continue
-            if offset > 0:
-                offset -= 1
-                continue
-            found.append(job)
-            if len(found) == limit:
-                break
-        return found
-
     def cancel(self, job: Job, now: float) -> bool:
         """Whether the job was still under way. A chunk that a worker has begun is not counted any more."""
         keys = JobKeys(job.job_id)
         names = [keys.record, keys.input, keys.sent, keys.held, OPEN_KEY]
         return bool(self._cancel(keys=names, args=[now, job.job_id]))
+
+    def scored_until(self, job: Job, start: int) -> int:
+        """The first row from `start` on that has no result yet; `job.total` if all have."""
+        if job.done == job.total:
+            return job.total
+        results = JobKeys(job.job_id).results
+        chunks = range(start // job.chunk_rows, -(-job.total // job.chunk_rows))
+        for first in range(0, len(chunks), LOOKED_UP_AT_ONCE):
+            some = chunks[first : first + LOOKED_UP_AT_ONCE]
+            pipeline = self._redis.pipeline(transaction=False)
+            for chunk in some:
+                pipeline.hexists(results, str(chunk))
+            for chunk, there in zip(some, pipeline.execute(), strict=True):
+                if not there:
+                    return max(start, chunk * job.chunk_rows)
+        return job.total
 
     def results(self, job: Job, *, start: int, limit: int) -> list[bytes]:
         """Results as JSON in input order from row `start`, at most `limit`, up to the first missing one."""

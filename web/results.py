@@ -10,7 +10,6 @@ from typing import Any, Final
 from flask_smorest import Blueprint
 from werkzeug.exceptions import NotAcceptable
 
-from tasks.job_results import scored_until
 from tasks.jobs import Job
 from web import schemas
 from web.documented import refuses
@@ -130,7 +129,7 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response
 
     held = services()
     start = min(start, job.total)
-    there = scored_until(held.redis, job, start)
+    there = held.jobs.scored_until(job, start)
     end = there if limit is None else min(there, start + limit)
     more = end < there or (there < job.total and not job.ended)
     how = FORMATS[wanted]
