@@ -25,6 +25,7 @@ from consumers.transactions import (
 )
 from consumers.watchdog import StreamStuck
 from settings import Settings
+from tasks import garbage
 from tasks.stream import StreamDoor
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Service:
     def run(self, stopping: threading.Event) -> int:
         """Until `stopping` is set; the process's exit code, 1 when going on would drop an outcome."""
         self._pulse.start()
+        garbage.seldom()
         try:
             while not stopping.is_set():
                 try:

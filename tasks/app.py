@@ -5,7 +5,6 @@ Processes that only ask for scores use `tasks/sender.py` instead and never impor
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 from typing import Any, Final
@@ -26,6 +25,7 @@ import logs
 from celeryconfig import worker_config
 from errors import ScoringFailed
 from settings import load_or_exit
+from tasks import garbage
 from tasks.connection import refuse_eviction
 from tasks.events import PatientEvents
 from tasks.names import Queues
@@ -35,7 +35,6 @@ from tasks.runtime import Runtime
 log = logging.getLogger(__name__)
 
 settings = load_or_exit()
-GC_THRESHOLD: Final = 100_000
 # Where processors are scarce, a single request goes before a fleet.
 BATCH_NICENESS: Final = 10
 
@@ -75,11 +74,7 @@ def _start(**_: Any) -> None:
     """In each child, after the fork: models are loaded and warmed before the first task."""
     global _runtime
     _runtime = Runtime(settings, _name, _queues)
-    # Thousands of verdicts live at once and make no cycles: to look through them again and again would cost a
-    # tenth of the time. What is loaded now stays.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    garbage.seldom()
     if _queues == [Queues.BATCH]:
         os.nice(BATCH_NICENESS)
     if Queues.BATCH in _queues:
