@@ -1,7 +1,7 @@
 """Garbage collection for processes that hold thousands of verdicts at once, none of them in a cycle.
 
-Python looks through all that is alive again and again, for nothing: a tenth of a batch worker's time (docs/adr/0009), and
-more of the consumer's.
+Python looks through all that is alive again and again, for nothing: a tenth of a batch worker's time
+(docs/adr/0009), and more of the consumer's.
 """
 
 from __future__ import annotations
