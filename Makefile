@@ -6,12 +6,16 @@ PY := .venv/bin/python
 UV_VERSION := 0.13.9
 LOCK := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
+# Both have a short form, which `make test` runs.
+LONG_FORMS := tests/integration/test_jobs_under_fire.py \
+	tests/kafka/test_delivery.py::test_each_reading_ends_in_exactly_one_outcome_whoever_is_killed
+
 # Packages are compiled when first used (see stack/install.py). Where Python is told to keep nothing of that,
 # every start of every process would compile them anew, and take seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench evaluate check format lock clean installed installed-dev
+.PHONY: help run demo test soak bench evaluate check format lock clean installed installed-dev
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -26,6 +30,9 @@ demo: installed ## show the running service at work on real charging sessions
 
 test: installed-dev ## run all tests (TESTS=tests/unit for some)
 	@$(PY) -m pytest $(TESTS)
+
+soak: installed-dev ## run the long forms of the tests that kill processes (a quarter of an hour; SEED=7 repeats a run)
+	@SOAK=1 $(PY) -m pytest -s $(LONG_FORMS)
 
 check: installed-dev ## format, lint, types, tests: what must pass before a commit
 	@$(PY) -m ruff format --check .

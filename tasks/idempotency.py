@@ -13,8 +13,18 @@ from tasks.connection import connect
 from tasks.job_keys import JobKeys
 from tasks.names import tenant_prefix
 
-# Longer than the largest body takes from its last byte to its last row in Redis.
-CLAIM_S: Final = 120
+# Longer than a web process takes from one stored chunk to the next: the claim of a dead one lapses.
+CLAIM_S: Final = 15
+
+_RENEW = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+_GIVE_BACK = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
 
 
 class IdempotencyKeys:
@@ -23,16 +33,19 @@ class IdempotencyKeys:
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = connect(settings.redis_url)
         self._retention_s = settings.job_retention_s
+        self._renew = self._redis.register_script(_RENEW)
+        self._give_back = self._redis.register_script(_GIVE_BACK)
 
-    def claim(self, tenant: str | None, key: str, asked: str, job_id: str) -> str | None:
-        """Claim a key for what is asked, which will be `job_id`; the job of an earlier request, if any.
+    def claim(self, tenant: str | None, key: str, asked: str, job_id: str) -> Claim | str:
+        """Claim a key for what is asked, which will be `job_id`; the id of an earlier request's job, if any.
 
         Raises `Conflict` when the key came with something else, and `StillAccepted` while its first request
-        is being accepted. A claim that is not settled lapses, for its web process may have died.
+        is being accepted.
         """
-        name = _name(tenant, key)
-        if self._redis.set(name, f"{job_id}:{asked}", nx=True, ex=CLAIM_S):
-            return None
+        name = f"{tenant_prefix(tenant)}idempotency:{key}"
+        claim = Claim(self, name, f"{job_id}:{asked}")
+        if self._redis.set(name, claim.value, nx=True, ex=CLAIM_S):
+            return claim
         held_id, _, held_asked = cast(bytes, self._redis.get(name) or b":").decode().partition(":")
         if held_asked != asked:
             raise Conflict("This Idempotency-Key was used with another request.")
@@ -40,14 +53,24 @@ class IdempotencyKeys:
             raise StillAccepted("The first request with this Idempotency-Key is still being accepted.")
         return held_id
 
-    def settle(self, pipeline: Pipeline, tenant: str | None, key: str) -> None:
-        """Queue on `pipeline` that a claimed key is kept as long as its job."""
-        pipeline.expire(_name(tenant, key), self._retention_s)
 
-    def give_back(self, tenant: str | None, key: str) -> None:
+class Claim:
+    """A key that is ours while its job is being stored. Methods raise `redis.RedisError`."""
+
+    def __init__(self, keys: IdempotencyKeys, name: str, value: str) -> None:
+        self._keys = keys
+        self._name = name
+        self.value = value
+
+    def renew(self) -> None:
+        """Raises `StillAccepted` when the claim has lapsed and another request has the key."""
+        if not self._keys._renew(keys=[self._name], args=[self.value, CLAIM_S]):
+            raise StillAccepted("Another request with this Idempotency-Key is being accepted.")
+
+    def settle(self, pipeline: Pipeline) -> None:
+        """Queue on `pipeline` that the key is kept as long as its job."""
+        pipeline.set(self._name, self.value, ex=self._keys._retention_s)
+
+    def give_back(self) -> None:
         """Nothing was accepted: the key may be used again."""
-        self._redis.delete(_name(tenant, key))
-
-
-def _name(tenant: str | None, key: str) -> str:
-    return f"{tenant_prefix(tenant)}idempotency:{key}"
+        self._keys._give_back(keys=[self._name], args=[self.value])

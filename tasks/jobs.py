@@ -16,7 +16,7 @@ import orjson
 from redis import Redis
 from redis.client import Pipeline
 
-from errors import UnknownJob
+from errors import BrokerUnavailable, UnknownJob
 from models.reading import KINDS, Kind
 from settings import Settings
 from tasks.connection import connect
@@ -133,11 +133,19 @@ class Draft:
 
     def seal(self, along: Callable[[Pipeline], object] = lambda pipeline: None) -> str:
         """Make it a job: from now on it is never lost. Its id. What `along` queues happens with it or not at
-        all."""
+        all.
+
+        Raises `BrokerUnavailable` where a crash has taken chunks with it: Redis writes to its disk once a
+        second, and was back before we could notice.
+        """
         tenant = self._fields["tenant"] or None
         created_at = self._fields["created_at"]
         fields = self._fields | {"total": self.rows, "chunks": self._chunks}
         pipeline = self._redis.pipeline(transaction=True)
+        pipeline.watch(self._keys.input)  # type: ignore[no-untyped-call]  # untyped there
+        if pipeline.hlen(self._keys.input) != self._chunks:
+            raise BrokerUnavailable("Redis has lost a part of this batch.")
+        pipeline.multi()
         pipeline.hset(self._keys.record, mapping=cast(dict[Any, Any], fields))
         pipeline.sadd(OPEN_KEY, self.job_id)
         pipeline.expire(self._keys.record, self._retention_s)

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import pytest
 
-from settings import ROOT
-from stack.leash import leashed
+from settings import ROOT, Settings
+from stack.leash import leashed, processes_of_session
 from tests.services import free_port
 
 BIN = Path(sys.executable).parent
@@ -38,6 +39,14 @@ def environment(redis_url: str, **extra: str) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         **extra,
     }
+
+
+def settings_for(redis_url: str) -> Settings:
+    """What such a process reads from its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(redis_url).items():
+            patch.setenv(name, value)
+        return Settings.from_env(dotenv=None)
 
 
 class Process:
@@ -73,6 +82,15 @@ class Process:
         self._log.close()
         Path(self._log.name).unlink(missing_ok=True)
 
+    def kill(self) -> None:
+        """End it and its children as a crash would (SIGKILL)."""
+        self.signal_all(signal.SIGKILL)
+        self.process.wait()
+
+    def children(self) -> list[int]:
+        """The ids of the processes that it has started."""
+        return [pid for pid in processes_of_session(self.process.pid) if pid != self.process.pid]
+
     def log(self) -> str:
         return Path(self._log.name).read_text(errors="replace")
 
@@ -85,20 +103,22 @@ class Process:
         self.stop()
 
 
-def start_worker(queue: str, env: Mapping[str, str]) -> Process:
-    """A worker of one queue. Returns before it is ready."""
-    name = queue.removeprefix("ml.")
+def start_worker(
+    queue: str, env: Mapping[str, str], *, name: str | None = None, app: str = "tasks.app"
+) -> Process:
+    """A worker of one queue, called after it or `name`. Returns before it is ready."""
+    name = name or queue.removeprefix("ml.")
     flags = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
-    return Process(
-        [str(BIN / "celery"), "-A", "tasks.app", "worker", "-Q", queue, "-n", f"{name}@%h", *flags], env
-    )
+    command = [sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queue, "-n", f"{name}@%h"]
+    return Process([*command, *flags], env)
 
 
 class Web(Process):
-    """A web process on a free port (or a given one), with a client that has the key."""
+    """A web process on a free port (or `port`), with a client that has the key."""
 
     def __init__(self, env: Mapping[str, str], port: int | None = None) -> None:
         port = free_port() if port is None else port
+        self.port = port
         super().__init__(
             f"{BIN}/granian --interface asginl asgi:app --port {port}".split(),
             env,

@@ -17,6 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 import metrics
 from errors import FieldError, InvalidReading, ServiceError
+from tasks.idempotency import Claim
 from tasks.job_listing import matching
 from tasks.jobs import Draft, Job
 from web import intake, schemas
@@ -82,17 +83,17 @@ def submit_batch(query: dict[str, Any]) -> Response:
             now=time.time(),
         )
         asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
-        known = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
-        if known is not None:
-            return _answer(held.jobs.get(known, tenant))
+        claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
+        if isinstance(claim, str):
+            return _answer(held.jobs.get(claim, tenant))
         try:
-            _fill(draft, intake.cut(upload, media_type, draft.chunk_rows))
+            _fill(draft, intake.cut(upload, media_type, draft.chunk_rows), claim)
         except Exception:
-            if key:
-                held.idempotency_keys.give_back(tenant, key)
             draft.discard()
+            if claim:
+                claim.give_back()
             raise
-    draft.seal(along=lambda pipeline: held.idempotency_keys.settle(pipeline, tenant, key) if key else None)
+    draft.seal(along=claim.settle if claim else lambda pipeline: None)
     metrics.JOBS.labels(status="accepted").inc()
     try:
         held.chunks.feed(draft.job_id)
@@ -102,12 +103,14 @@ def submit_batch(query: dict[str, Any]) -> Response:
     return _answer(held.jobs.get(draft.job_id, tenant))
 
 
-def _fill(draft: Draft, chunks: Iterable[intake.Chunk]) -> None:
+def _fill(draft: Draft, chunks: Iterable[intake.Chunk], claim: Claim | None) -> None:
     most_rows = services().settings.max_batch_rows
     for rows, data in chunks:
         if draft.rows + rows > most_rows:
             raise RequestEntityTooLarge(f"The batch holds more than {most_rows} readings.")
         draft.add(rows, data)
+        if claim:
+            claim.renew()
     if not draft.rows:
         raise InvalidReading([FieldError("/chargers", f"Must hold 1 to {most_rows} readings.", "range")])
 

@@ -10,20 +10,12 @@ import orjson
 import pytest
 from redis import Redis
 
-from settings import Settings
 from tasks.jobs import JobStore
-from tests.processes import environment, wait_until
+from tests.processes import settings_for, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer
 
 BATCH = "/api/v1/predictions/batch"
-
-
-def settings_for(redis_url: str) -> Settings:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(redis_url).items():
-            patch.setenv(name, value)
-        return Settings.from_env(dotenv=None)
 
 
 def submit(client: httpx.Client, rows: list[Any], query: str = "", **headers: str) -> dict[str, Any]:
