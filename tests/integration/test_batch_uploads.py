@@ -1,0 +1,211 @@
+"""Files as they come: packed, cut off, too large, wrong in a row or as a whole; each has one clear answer."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+import pytest
+
+from bench.fleet_file import fleet_table
+from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_file, results_of
+from tests.integration.test_bad_input import assert_problem
+from tests.processes import Web, environment
+from tests.readings import metrics
+from tests.services import RunningServer
+
+JSON = "application/json"
+GZIP = {"Content-Encoding": "gzip"}
+MOST_ROWS = 20_000
+MOST_BYTES = 8_000_000
+LARGE_ROW_BYTES = 1500
+LARGE_BODY_BYTES = 150_000_000
+MOST_GROWTH_KB = 150_000
+
+
+def lines(rows: list[Any]) -> bytes:
+    return b"\n".join(map(orjson.dumps, rows))
+
+
+@pytest.fixture(scope="module")
+def strict(web: Web, redis: RunningServer) -> Iterator[httpx.Client]:
+    """A web process with low limits, before the same Redis and workers."""
+    limits = {"ML_MAX_BATCH_ROWS": str(MOST_ROWS), "ML_MAX_BATCH_BYTES": str(MOST_BYTES)}
+    with Web(environment(redis.url, **limits)) as strict:
+        yield strict.client
+
+
+def scored(client: httpx.Client, content: Any, content_type: str, **headers: str) -> list[dict[str, Any]]:
+    job_id = job_of(post_file(client, content, content_type, **headers))
+    assert ended(client, job_id)["status"] == "SUCCEEDED"
+    return results_of(client, job_id)
+
+
+@pytest.mark.parametrize("content_type", [JSON, NDJSON, CSV, PARQUET])
+def test_every_format_may_be_packed(client: httpx.Client, content_type: str) -> None:
+    rows = [metrics(temperature=20.5 + number) for number in range(3)]
+    text = "charger_id,connector_status\n" + "".join(f"{row['charger_id']},CHARGING\n" for row in rows)
+    table = pa.table({name: [row[name] for row in rows] for name in ("charger_id", "connector_status")})
+    body = {
+        JSON: orjson.dumps({"chargers": rows}),
+        NDJSON: lines(rows),
+        CSV: text.encode(),
+        PARQUET: parquet_of(table),
+    }[content_type]
+    results = scored(client, gzip.compress(body), content_type, **GZIP)
+    assert [row["charger_id"] for row in results] == [row["charger_id"] for row in rows]
+    assert all("failure_probability" in row for row in results)
+
+
+def test_what_grows_beyond_the_limit_when_unpacked_is_413(strict: httpx.Client) -> None:
+    bomb = gzip.compress(b" " * (20 * MOST_BYTES))
+    assert len(bomb) < MOST_BYTES
+    assert_problem(post_file(strict, bomb, NDJSON, **GZIP), 413, "too_large")
+
+
+def test_damaged_gzip_is_400(client: httpx.Client) -> None:
+    whole = gzip.compress(lines([metrics() for _ in range(2000)]))
+    for damaged in (
+        whole[:-20],
+        whole[: len(whole) // 2],
+        whole[:200] + b"\0" * 50 + whole[250:],
+        b"no gzip",
+    ):
+        assert_problem(post_file(client, damaged, NDJSON, **GZIP), 400, "malformed_body")
+
+
+def test_another_encoding_is_415(client: httpx.Client) -> None:
+    answer = post_file(client, b"{}", NDJSON, **{"Content-Encoding": "br"})
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
+def test_csv_as_spreadsheets_write_it(client: httpx.Client) -> None:
+    """With a byte order mark, quoted line breaks and commas, empty lines, and rows of the wrong length."""
+    text = (
+        "\ufeffcharger_id,connector_status,temperature,note\r\n"
+        'CSV-0,CHARGING,41.5,"two\r\nlines, and a comma"\r\n'
+        "CSV-1,AVAILABLE,,\r\n"
+        "\r\n"
+        "CSV-2,AVAILABLE\r\n"
+        "CSV-3,AVAILABLE,20,fine,one too many\r\n"
+        'CSV-4,SuspendedEV,"19",""\r\n'
+        "CSV-5,AVAILABLE,warm,\r\n"
+    )
+    results = scored(client, text.encode(), CSV)
+    assert [row["charger_id"] for row in results] == [f"CSV-{number}" for number in range(6)]
+    right = [row["row"] for row in results if "failure_probability" in row]
+    assert right == [0, 1, 4]
+    assert [results[number]["error"]["code"] for number in (2, 3)] == ["malformed_body"] * 2
+    (problem,) = results[5]["error"]["errors"]
+    assert problem["pointer"] == "/temperature"
+
+
+def test_a_broken_line_of_ndjson_fails_alone(client: httpx.Client) -> None:
+    body = (
+        lines([metrics("LINE-0")]) + b'\n{"charger_id":"LINE-1",\n\xff\xfe\n\n' + lines([metrics("LINE-4")])
+    )
+    results = scored(client, body, NDJSON)
+    assert ["failure_probability" in row for row in results] == [True, False, False, True]
+    assert {row["error"]["code"] for row in results[1:3]} == {"malformed_body"}
+
+
+def test_a_damaged_parquet_file_is_400(client: httpx.Client) -> None:
+    whole = parquet_of(fleet_table(1000))
+    middle = len(whole) // 2
+    scrambled = whole[: middle - 200] + bytes(200) + whole[middle:]
+    for damaged in (whole[:-100], whole[:middle], b"PAR1", b"no Parquet at all", scrambled):
+        assert_problem(post_file(client, damaged, PARQUET), 400, "malformed_body")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (CSV, b"charger_id,power\nA,1\n"),
+        (PARQUET, parquet_of(pa.table({"charger_id": ["A"], "power": [1.0]}))),
+    ],
+)
+def test_a_missing_column_is_named(client: httpx.Client, content_type: str, body: bytes) -> None:
+    problem = assert_problem(post_file(client, body, content_type), 422, "invalid_reading")
+    assert [error["pointer"] for error in problem["errors"]] == ["/connector_status"]
+
+
+def test_too_many_rows_are_413(strict: httpx.Client) -> None:
+    row = b'{"charger_id":"MANY","connector_status":"CHARGING"}\n'
+    assert_problem(post_file(strict, row * (MOST_ROWS + 1), NDJSON), 413, "too_large")
+    assert job_of(post_file(strict, row * MOST_ROWS, NDJSON))
+
+
+def test_too_many_bytes_are_413_with_and_without_a_length(strict: httpx.Client) -> None:
+    body = b" " * (MOST_BYTES + 1)
+    assert_problem(post_file(strict, body, NDJSON), 413, "too_large")
+    pieces = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
+    assert_problem(post_file(strict, pieces, NDJSON), 413, "too_large")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data", ""])
+def test_an_unknown_content_type_is_415(client: httpx.Client, content_type: str) -> None:
+    assert_problem(post_file(client, b"x", content_type), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (JSON, b'{"chargers":[]}'),
+        (NDJSON, b""),
+        (NDJSON, b"\n \n"),
+        (CSV, b""),
+        (CSV, b"charger_id,connector_status\n"),
+        (PARQUET, parquet_of(fleet_table(1).slice(0, 0))),
+    ],
+)
+def test_a_file_without_rows_is_422(client: httpx.Client, content_type: str, body: bytes) -> None:
+    assert_problem(post_file(client, body, content_type), 422, "invalid_reading")
+
+
+def test_json_of_more_than_a_megabyte_is_read_piece_by_piece(client: httpx.Client) -> None:
+    rows: list[Any] = [
+        metrics(temperature=20 + number / 1000, total_sessions=number) for number in range(6000)
+    ]
+    rows[77] = {"charger_id": "BAD", "power": -1}
+    body = orjson.dumps({"version": 1, "chargers": rows, "more": {"chargers": [1]}})
+    assert len(body) > 1_000_000
+    results = scored(client, body, JSON)
+    assert [row["charger_id"] for row in results] == [row["charger_id"] for row in rows]
+    assert [row["row"] for row in results if "error" in row] == [77]
+    assert_problem(post_file(client, body[:-300_000], JSON), 400, "malformed_body")
+    assert_problem(post_file(client, b" " * 1_000_001, JSON), 400, "malformed_body")
+    assert_problem(post_file(client, b'{"other":"' + b"x" * 1_000_001 + b'"}', JSON), 422, "invalid_reading")
+
+
+def test_the_web_process_holds_no_large_body(redis: RunningServer) -> None:
+    env = environment(redis.url.replace("/0", "/9"))  # no worker there: the web process alone is looked at
+    row = orjson.dumps(metrics(metadata={"note": "x" * LARGE_ROW_BYTES}))
+
+    def body() -> Iterator[bytes]:
+        yield b'{"chargers":[' + row
+        for _ in range(LARGE_BODY_BYTES // len(row) // 100):
+            yield (b"," + row) * 100
+        yield b"]}"
+
+    with Web(env) as web:
+        first = gzip.compress(b'{"chargers":[' + row + (b"," + row) * 1000 + b"]}")
+        job_of(post_file(web.client, first, JSON, **GZIP))  # what is loaded when first needed
+        before_kb = peak_kb(web)
+        job_of(post_file(web.client, body(), JSON))
+        assert peak_kb(web) - before_kb < MOST_GROWTH_KB
+
+
+def peak_kb(web: Web) -> int:
+    """The most memory that a process of `web` has had, summed over them (Linux's VmHWM)."""
+    peaks = []
+    for pid in (web.process.pid, *web.children()):
+        status = io.StringIO(Path(f"/proc/{pid}/status").read_text())
+        peaks += [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
+    assert peaks
+    return sum(peaks)
