@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import orjson
@@ -25,6 +25,7 @@ from web.documented import refuses, takes
 from web.http import Response, current_request
 from web.paging import page
 from web.services import services
+from web.streaming import StreamBroken, stream
 from web.upload import received
 
 log = logging.getLogger(__name__)
@@ -131,15 +132,24 @@ def _answer(job: Job) -> Response:
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
     if wait_s and job.ended:
-        results = held.jobs.results(job, start=0, limit=job.total)
-        body = {
-            "job_id": job.job_id,
-            "predictions": [orjson.Fragment(result) for result in results],
-            "total": job.total,
-            "timestamp": job.document(time.time())["finished_at"],
-        }
-        return Response(orjson.dumps(body), content_type="application/json", headers=headers)
+        body = _answered(job, held.jobs.lines(job, 0))
+        if job.total <= job.chunk_rows:
+            return Response([b"".join(body)], content_type="application/json", headers=headers)
+        return stream(lambda _connection: body, content_type="application/json", headers=headers)
     return _json(job.document(time.time()), status=202, headers=headers)
+
+
+def _answered(job: Job, chunks: Iterable[list[bytes]]) -> Iterator[bytes]:
+    """The body of a 200, a chunk at a time: a large batch's answers are far more than what it sent."""
+    yield orjson.dumps({"job_id": job.job_id})[:-1] + b',"predictions":['
+    rows = 0
+    for lines in chunks:
+        yield (b"," if rows else b"") + b",".join(lines)
+        rows += len(lines)
+    if rows < job.total and job.status != "CANCELLED":
+        raise StreamBroken(f"{job.total - rows} rows of a job's results are gone")
+    rest = {"total": job.total, "timestamp": job.document(time.time())["finished_at"]}
+    yield b"]," + orjson.dumps(rest)[1:]
 
 
 def _preferred_wait_s() -> float:

@@ -107,6 +107,19 @@ def test_who_prefers_to_wait_gets_the_results_at_once(client: httpx.Client) -> N
     assert [p["charger_id"] for p in body["predictions"]] == [row["charger_id"] for row in rows]
 
 
+def test_who_waits_for_more_than_a_chunk_gets_the_results_as_a_stream(client: httpx.Client) -> None:
+    rows = [metrics() for _ in range(9000)]
+    answer = client.post(
+        f"{BATCH}?store=false", json={"chargers": rows}, headers={"Prefer": "wait=30"}, timeout=60
+    )
+    assert answer.status_code == 200, answer.text
+    assert "Content-Length" not in answer.headers  # it is never whole in the web process
+    body = answer.json()
+    assert set(body) == {"job_id", "predictions", "total", "timestamp"}
+    assert (body["total"], body["timestamp"][-1]) == (9000, "Z")
+    assert [p["charger_id"] for p in body["predictions"]] == [row["charger_id"] for row in rows]
+
+
 def test_a_batch_fills_the_cache_unless_told_not_to(client: httpx.Client) -> None:
     stored, passing = metrics(), metrics()
     finish(client, submit(client, [stored])["job_id"])
