@@ -2,8 +2,9 @@
 
     python -m bench [--seconds 6] [--connections 1,16,64,256] [--only WORD,…] [--no-report] [--profile]
 
-Writes `build/bench/results.json`, and `docs/benchmarks.md` with its plot after a complete run. Exit code 1
-where a rival looks detuned (FastAPI + ONNX under ten times the plain way) or answers something else.
+Writes `build/bench/results.json` and `batch.json`, and `docs/benchmarks.md` with its plot after a complete
+run; `--only batch` measures batch jobs alone, and renews their part of the page. Exit code 1 where a rival
+looks detuned (FastAPI + ONNX under ten times the plain way) or answers something else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import batch, report
 from bench.contestants import CONTESTANTS, FOLDER, KEY, OURS, PORT, REDIS_PORT, URL, Contestant, venv
 from bench.load import Load, apply, generator, one_answer
 from bench.measure import Running, running, shown
@@ -27,6 +28,8 @@ from bench.measure import Running, running, shown
 WARM_UP_S = 2.0
 WARM_UP_REQUESTS = 1000
 FIRST_ANSWER_S = 120.0
+# `--only batch`: no contestant, but the batch jobs of ours beside the least they can cost.
+BATCH = "batch"
 # A process that has used so much CPU time by the end of the measurements does the work.
 BUSY_S = 1.0
 
@@ -45,6 +48,8 @@ def main() -> int:
     chosen = [one for one in CONTESTANTS if not words or any(word in one.name for word in words)]
     connections = [int(number) for number in given.connections.split(",")]
     results: list[dict[str, Any]] = []
+    if BATCH in words:
+        return _measure_batches(given.no_report)
     for contestant in chosen:
         numbers = connections if contestant.answer == "full" else [64]
         profile = given.profile or (contestant.name == OURS and not words)
@@ -52,12 +57,21 @@ def main() -> int:
         (FOLDER / "results.json").write_text(json.dumps(results, indent=1))
     if given.no_report or words:
         return 0
+    _measure_batches(no_report=True)
     return report.write(results, generator(), given.seconds)
+
+
+def _measure_batches(no_report: bool) -> int:
+    found = batch.measure(_say)
+    (FOLDER / "batch.json").write_text(json.dumps(found, indent=1))
+    if not no_report:
+        report.renew_batches()
+    return 0
 
 
 def _refuse_busy_ports() -> None:
     """Two benchmarks at once would measure each other's servers, and call the confusion errors."""
-    for port in (PORT, PORT + 1, PORT + 2, REDIS_PORT):
+    for port in (PORT, PORT + 1, PORT + 2, batch.RIVAL_PORT, REDIS_PORT):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 sys.exit(

@@ -60,7 +60,7 @@ def apply(load: Load, connections: int, seconds: float) -> Outcome:
 
 def one_answer(load: Load) -> str:
     """The body of one answer."""
-    answer = httpx.post(load.url, json=_body(load, 0, 1), headers={"X-API-Key": load.key}, timeout=10)
+    answer = httpx.post(load.url, json=body_of(load, 0, 1), headers={"X-API-Key": load.key}, timeout=10)
     return answer.raise_for_status().text
 
 
@@ -86,7 +86,7 @@ def _httpx(load: Load, connections: int, seconds: float) -> Outcome:
             while (started := time.monotonic()) < end:
                 count += 1
                 try:
-                    status = client.post(load.url, json=_body(load, thread, count)).status_code
+                    status = client.post(load.url, json=body_of(load, thread, count)).status_code
                     errors[0] += status >= 300
                 except httpx.HTTPError:
                     errors[0] += 1
@@ -101,7 +101,7 @@ def _httpx(load: Load, connections: int, seconds: float) -> Outcome:
     return Outcome(len(latencies), seconds, cuts[49], cuts[98], errors[0])
 
 
-def _body(load: Load, thread: int, count: int) -> object:
+def body_of(load: Load, thread: int, count: int) -> object:
     number = count % 500 if load.mode == "repeated" else count
     charger = f"{load.word}-{thread}-{number}"
     reading = {

@@ -115,3 +115,35 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2).status_code in (200, 405)
     except httpx.HTTPError:
         return False
+
+
+def peaks_mb(pids: Iterable[int]) -> dict[str, float]:
+    """The most memory each process has had (VmHWM, shared pages included), by what it is for."""
+    found: dict[str, float] = {}
+    for pid in pids:
+        with suppress(OSError, StopIteration):
+            status = Path(f"/proc/{pid}/status").read_text().splitlines()
+            peak = next(line for line in status if line.startswith("VmHWM:"))
+            name = purpose(pid)
+            found[name] = max(found.get(name, 0.0), int(peak.split()[1]) / 1000)
+    return found
+
+
+def purpose(pid: int) -> str:
+    """What one of our own processes is for, as its command line tells; raises `OSError` if it has ended."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return next((label for mark, label in _LABELS.items() if mark in command), "other")
+
+
+BATCH_WORKER: Final = "worker of batches"
+# A worker's command line holds the name of its queue.
+_LABELS: Final = {
+    "ml.single": "worker of singles",
+    "ml.batch": BATCH_WORKER,
+    "ml.stream": "worker of the stream",
+    "granian": "web",
+    "consumers": "consumer",
+    "flower": "Flower",
+    "valkey": "Redis",
+    "tansu": "Kafka",
+}

@@ -11,11 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from bench import batch_report
 from bench.contestants import CONTESTANTS, FASTAPI, FOLDER, LITSERVE, MLSERVER, OURS, PLAIN, REPEATED, venv
 from settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PLOT: Final = ROOT / "docs" / "benchmarks.svg"
+BATCHES: Final = FOLDER / "batch.json"
+HOW: Final = "## How"
 # A rival that does not reach this many times the plain way has been set up badly.
 LEAST_FASTAPI_RATIO: Final = 10.0
 
@@ -30,6 +33,14 @@ def write(results: Sequence[Result], generator: str, seconds: float) -> int:
     detuned = ratio is not None and ratio < LEAST_FASTAPI_RATIO
     PAGE.write_text(_page(found, generator, seconds, detuned=detuned))
     return int(detuned)
+
+
+def renew_batches() -> None:
+    """Put the newest results of batch jobs in their place on the page, and leave the rest of it alone."""
+    before, _, after = PAGE.read_text().partition(HOW)
+    before = before.partition(batch_report.HEADING)[0]
+    lines = batch_report.section(json.loads(BATCHES.read_text()))
+    PAGE.write_text(before + "\n".join([*lines, HOW]) + after)
 
 
 def _ratio(found: dict[tuple[str, int], Result], one: str, other: str, connections: int) -> float | None:
@@ -73,7 +84,8 @@ def _page(found: dict[tuple[str, int], Result], generator: str, seconds: float, 
         "",
         *_table([result for result in found.values() if result["answer"] == "probability"]),
         "",
-        "## How",
+        *batch_report.section(json.loads(BATCHES.read_text())),
+        HOW,
         "",
         f"- `make bench`: {seconds:g} s for each measurement after 2 s of warming up; one contestant at a time.",
         f"- Load: {generator}, one thread, on the same machine; `bench/wrk.lua` makes the readings. *Unique*:",

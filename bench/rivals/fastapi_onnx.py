@@ -17,6 +17,8 @@ from pydantic import BaseModel, Field
 from bench.rivals.answer import Answerer
 from models.reading import Reading
 
+SCORED_AT_ONCE = 4096
+
 app = FastAPI()
 answerer = Answerer()
 
@@ -42,14 +44,32 @@ class Request(BaseModel):
     metrics: Metrics
 
 
+class Batch(BaseModel):
+    chargers: list[Metrics]
+
+
 @app.post("/predict")
 async def predict(request: Request) -> Response:
-    fields = request.metrics.model_dump()
+    (body,) = answerer.verdicts([_reading(request.metrics)])
+    return Response(body, media_type="application/json")
+
+
+@app.post("/batch")
+def predict_batch(batch: Batch) -> Response:
+    """Scored a few thousand at a time, which is faster than all at once."""
+    bodies = []
+    for start in range(0, len(batch.chargers), SCORED_AT_ONCE):
+        some = batch.chargers[start : start + SCORED_AT_ONCE]
+        bodies += answerer.verdicts([_reading(metrics) for metrics in some])
+    return Response(b'{"predictions":[' + b",".join(bodies) + b"]}", media_type="application/json")
+
+
+def _reading(metrics: Metrics) -> Reading:
+    fields = metrics.model_dump()
     fields["timestamp"] = fields["timestamp"] or datetime.now(UTC)
     fields["error_codes"] = tuple(fields["error_codes"] or ())
     fields["metadata"] = fields["metadata"] or {}
-    (body,) = answerer.verdicts([Reading(**fields)])
-    return Response(body, media_type="application/json")
+    return Reading(**fields)
 
 
 if __name__ == "__main__":
