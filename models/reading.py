@@ -34,7 +34,9 @@ MAX_MOMENT_CHARS: Final = 64
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
 # How most callers write a moment. What looks otherwise may be right as well.
-_IS_PLAIN_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{3})?Z").fullmatch
+_IS_PLAIN_MOMENT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{3}([0-9]{3})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
+).fullmatch
 _IS_CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN).match
 MAX_ERROR_CODE_CHARS: Final = 128
 NO_METADATA: Final[Mapping[str, Any]] = {}
@@ -413,7 +415,9 @@ def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
                 return None
             try:
                 moment = datetime.fromisoformat(text)
-            except ValueError:
+                if moment.tzinfo is not UTC:
+                    moment = moment.astimezone(UTC)
+            except (ValueError, OverflowError):
                 return None
             if not EARLIEST <= moment <= latest:
                 return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import orjson
@@ -144,6 +144,11 @@ MOMENTS = st.one_of(
         fullmatch=True,
     ),
     st.sampled_from([NOW + timedelta(seconds=step) for step in (299, 300, 301)]).map(datetime.isoformat),
+    st.datetimes(
+        datetime(1969, 12, 31),  # noqa: DTZ001 - hypothesis adds the zone
+        datetime(2026, 12, 31),  # noqa: DTZ001
+        timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+    ).map(datetime.isoformat),
 )
 READINGS = st.fixed_dictionaries(
     {
@@ -171,7 +176,8 @@ def test_the_short_way_for_plain_readings_passes_only_what_the_schema_passes_and
         assert repr(short) == repr(reading_module._judged(raw, NOW, ""))
 
 
-def test_plain_readings_take_the_short_way() -> None:
+@pytest.mark.parametrize("end", ["Z", ".123Z", ".123456Z", "+00:00", ".123456+00:00", ".123+05:30", "-08:00"])
+def test_plain_readings_take_the_short_way(end: str) -> None:
     plain = LEAST | {
         "power": 7,
         "temperature": 41.5,
@@ -179,5 +185,5 @@ def test_plain_readings_take_the_short_way() -> None:
         "total_sessions": 12,
         "metadata": {},
     }
-    plain |= {"timestamp": "2026-10-01T00:00:00Z", "last_maintenance": "2026-05-02T09:00:00.123Z"}
+    plain |= {"timestamp": f"2026-10-01T00:00:00{end}", "last_maintenance": f"2026-05-02T09:00:00{end}"}
     assert reading_module._plainly_right(plain, NOW) == reading_module._judged(plain, NOW, "")
