@@ -136,7 +136,7 @@ def _job(client: httpx.Client, source: Path) -> Phases:
         answer = client.post(BATCH, content=file, headers={"Content-Type": PARQUET})
     job_id = answer.raise_for_status().json()["job_id"]
     accepted = time.time()
-    while (state := client.get(f"/api/v1/jobs/{job_id}").json())["status"] in ("PENDING", "RUNNING"):
+    while (state := _state(client, job_id))["status"] in ("PENDING", "RUNNING"):
         time.sleep(POLL_S)
     ended = time.time()
     with (
@@ -151,6 +151,11 @@ def _job(client: httpx.Client, source: Path) -> Phases:
     with Redis(port=REDIS_PORT) as redis:  # kept for a day otherwise, and counted as the next one's memory
         redis.unlink(*JobKeys(job_id).all)
     return phases
+
+
+def _state(client: httpx.Client, job_id: str) -> Found:
+    found: Found = client.get(f"/api/v1/jobs/{job_id}").raise_for_status().json()
+    return found
 
 
 def _workers(processes: Running) -> list[int]:
