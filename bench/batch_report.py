@@ -50,7 +50,7 @@ def section(found: Found) -> list[str]:
         "",
         "The same list as JSON in one request, all answers in the response. FastAPI checks it with pydantic and",
         "predicts in process (`bench/rivals/fastapi_onnx.py`); neither stores a verdict. Our web process has had",
-        f"{found['peaks_after_json_mb']['web']:.0f} MB by then: it sends all answers as one body.",
+        f"{found['peaks_after_json_mb']['web']:.0f} MB at most by then.",
         "",
         "| rows | ours, rows/s | FastAPI, rows/s | ratio |",
         "|---:|---:|---:|---:|",
