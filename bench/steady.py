@@ -51,9 +51,7 @@ class Source:
         self.samples.append((due, (time.time() - due) * 1000, status))
 
     async def _ask(self, body: bytes) -> int:
-        reader, writer = (
-            self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
-        )
+        reader, writer = await self._connection()
         writer.write(
             f"POST {self._path} HTTP/1.1\r\nHost: {self._host}\r\nX-API-Key: {self._load.key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -64,6 +62,14 @@ class Source:
         await reader.readexactly(length)
         self._idle.append((reader, writer))
         return int(head.split(b" ", 2)[1])
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()  # the server has closed it meanwhile, as it may
+        return await asyncio.open_connection(self._host, self._port)
 
 
 async def steady(load: Load, rate: float) -> list[Sample]:
