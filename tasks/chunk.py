@@ -35,8 +35,10 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 }
 
 
-# What so few rows become stays in the processor's cache; a whole chunk would not, for a fifth of the time.
+# Bounds what is alive at once, and what is done again row by row if it fails (docs/adr/0009).
 SCORED_TOGETHER: Final = 1024
+
+_GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: the worker died each time."
 
 
 class Row(NamedTuple):
@@ -80,11 +82,10 @@ def score_chunk(raw: dict[str, Any]) -> None:
     redelivered = bool((score_chunk.request.delivery_info or {}).get("redelivered"))
     with chunks.begun(job_id, chunk, redelivered=redelivered) as attempt:
         job = runtime.jobs.find(job_id) if attempt else None
-        data = chunks.input(job_id, chunk) if job else None
-        if job is None or data is None:
+        if job is None:
             return  # done before, cancelled, expired or in other hands
         started = time.perf_counter()
-        results = _results(runtime, job, chunk, data, attempt)
+        results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
         counted = chunks.finish(
             job_id,
             chunk,
@@ -102,19 +103,25 @@ def score_chunk(raw: dict[str, Any]) -> None:
         chunks.feed(job_id)
 
 
-def _results(runtime: Runtime, job: Job, chunk: int, data: bytes, attempt: int) -> Results:
+def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt: int) -> Results:
     results = Results()
+    first = chunk * job.chunk_rows
+    if data is None or attempt > MAX_ATTEMPTS + 1:
+        # A job ends, whatever is wrong: here even to find out whose rows these are has killed a worker.
+        lost = ScoringFailed(_GIVEN_UP if data else "The input of this row is gone.")
+        for number in range(first, min(first + job.chunk_rows, job.total)):
+            results.refuse(number, None, lost)
+        return results
     arrived = datetime.fromtimestamp(job.created_at, UTC)
     readings: list[Row] = []
-    for number, row in enumerate(DECODERS[job.encoding](data, now=arrived), start=chunk * job.chunk_rows):
+    for number, row in enumerate(DECODERS[job.encoding](data, now=arrived), start=first):
         if isinstance(row, Refused):
             results.refuse(number, row.charger_id, row.error)
         else:
             readings.append(Row(number, row))
     if attempt > MAX_ATTEMPTS:
-        lost = ScoringFailed(f"Given up after {MAX_ATTEMPTS} attempts: the worker died each time.")
         for number, reading in readings:
-            results.refuse(number, reading.charger_id, lost)
+            results.refuse(number, reading.charger_id, ScoringFailed(_GIVEN_UP))
         return results
     past = runtime.history.of([row.reading for row in readings], [job.tenant] * len(readings))
     for start in range(0, len(readings), SCORED_TOGETHER):

@@ -9,7 +9,9 @@ import csv
 import io
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import IO, Any, Final
 
 import ijson
@@ -74,16 +76,23 @@ def _small_json(upload: Upload) -> list[Any]:
 
 def _large_json(file: IO[bytes]) -> Iterator[Any]:
     try:
-        yield from ijson.items(file, "chargers.item", use_float=True, buf_size=READ_BYTES)
+        # Not `use_float`: one integer of twenty digits would then be the end of the whole file.
+        yield from ijson.items(file, "chargers.item", buf_size=READ_BYTES)
     except ijson.JSONError as error:
         raise MalformedBody(f"The body is not JSON: {str(error).splitlines()[0]}.") from None
 
 
 def _encoded(row: Any) -> bytes:
     try:
-        return orjson.dumps(row)
+        return orjson.dumps(row, default=_as_float)
     except TypeError:  # an integer that no machine has, for example: the worker will say so of this row
-        return json.dumps(row).encode()
+        return json.dumps(row, default=_as_float).encode()
+
+
+def _as_float(number: Decimal) -> float | str:
+    """ijson's decimals as the floats they mean; one beyond them is left for the worker to refuse."""
+    value = float(number)
+    return value if math.isfinite(value) else str(number)
 
 
 def _ndjson(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:

@@ -173,11 +173,13 @@ def test_json_of_more_than_a_megabyte_is_read_piece_by_piece(client: httpx.Clien
         metrics(temperature=20 + number / 1000, total_sessions=number) for number in range(6000)
     ]
     rows[77] = {"charger_id": "BAD", "power": -1}
+    rows[78], rows[79] = metrics(power="HUGE"), metrics(power="HUGER")
     body = orjson.dumps({"version": 1, "chargers": rows, "more": {"chargers": [1]}})
+    body = body.replace(b'"HUGE"', b"1" * 40).replace(b'"HUGER"', b"1e999")
     assert len(body) > 1_000_000
     results = scored(client, body, JSON)
     assert [row["charger_id"] for row in results] == [row["charger_id"] for row in rows]
-    assert [row["row"] for row in results if "error" in row] == [77]
+    assert [row["row"] for row in results if "error" in row] == [77, 78, 79]
     assert_problem(post_file(client, body[:-300_000], JSON), 400, "malformed_body")
     assert_problem(post_file(client, b" " * 1_000_001, JSON), 400, "malformed_body")
     assert_problem(post_file(client, b'{"other":"' + b"x" * 1_000_001 + b'"}', JSON), 422, "invalid_reading")

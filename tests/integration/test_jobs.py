@@ -10,6 +10,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from tasks.job_keys import JobKeys
 from tasks.jobs import JobStore
 from tests.processes import settings_for, wait_until
 from tests.readings import metrics, request
@@ -206,3 +207,17 @@ def test_what_no_calendar_has_fails_its_row_alone(client: httpx.Client) -> None:
     rows = [metrics(), metrics(timestamp="0001-01-01T00:00:00Z"), metrics(last_maintenance="2999-01-01")]
     ended = finish(client, submit(client, rows)["job_id"])
     assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 2)
+
+
+def test_a_job_whose_input_is_gone_ends_and_says_so(client: httpx.Client, redis: RunningServer) -> None:
+    with Redis.from_url(redis.url) as store:
+        draft = JobStore(settings_for(redis.url), store).draft(
+            kind="failure", tenant=None, store=False, encoding="ndjson", chunk_rows=2, now=time.time()
+        )
+        for size in (2, 1):
+            draft.add(size, b"\n".join(orjson.dumps(metrics()) for _ in range(size)))
+        draft.seal()
+        store.hdel(JobKeys(draft.job_id).input, "1")
+    ended = finish(client, draft.job_id)
+    assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 1)
+    assert [(each["row"], each["code"]) for each in ended["errors"]] == [(2, "scoring_failed")]
