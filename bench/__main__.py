@@ -2,9 +2,10 @@
 
     python -m bench [--seconds 6] [--connections 1,16,64,256] [--only WORD,…] [--no-report] [--profile]
 
-Writes `build/bench/results.json` and `batch.json`, and `docs/benchmarks.md` with its plot after a complete
-run; `--only batch` measures batch jobs alone, and renews their part of the page. Exit code 1 where a rival
-looks detuned (FastAPI + ONNX under ten times the plain way) or answers something else.
+Writes `build/bench/results.json`, `batch.json` and `stream.json`, and `docs/benchmarks.md` with its plot after
+a complete run; `--only batch` and `--only stream` measure batch jobs and the Kafka consumer alone, and renew
+their part of the page. Exit code 1 where a rival looks detuned (FastAPI + ONNX under ten times the plain way)
+or answers something else.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import batch, report
+from bench import batch, report, stream
 from bench.contestants import CONTESTANTS, FOLDER, KEY, OURS, PORT, REDIS_PORT, URL, Contestant, venv
 from bench.load import Load, apply, generator, one_answer
 from bench.measure import Running, running, shown
@@ -28,8 +30,8 @@ from bench.measure import Running, running, shown
 WARM_UP_S = 2.0
 WARM_UP_REQUESTS = 1000
 FIRST_ANSWER_S = 120.0
-# `--only batch`: no contestant, but the batch jobs of ours beside the least they can cost.
-BATCH = "batch"
+# `--only batch`: no contestant, but this part of the service beside rivals of its own.
+PARTS = {"batch": batch.measure, "stream": stream.measure}
 # A process that has used so much CPU time by the end of the measurements does the work.
 BUSY_S = 1.0
 
@@ -48,8 +50,8 @@ def main() -> int:
     chosen = [one for one in CONTESTANTS if not words or any(word in one.name for word in words)]
     connections = [int(number) for number in given.connections.split(",")]
     results: list[dict[str, Any]] = []
-    if BATCH in words:
-        return _measure_batches(given.no_report)
+    if parts := [part for part in PARTS if part in words]:
+        return _measure_parts(parts, given.no_report)
     for contestant in chosen:
         numbers = connections if contestant.answer == "full" else [64]
         profile = given.profile or (contestant.name == OURS and not words)
@@ -57,15 +59,16 @@ def main() -> int:
         (FOLDER / "results.json").write_text(json.dumps(results, indent=1))
     if given.no_report or words:
         return 0
-    _measure_batches(no_report=True)
+    _measure_parts(PARTS, no_report=True)
     return report.write(results, generator(), given.seconds)
 
 
-def _measure_batches(no_report: bool) -> int:
-    found = batch.measure(_say)
-    (FOLDER / "batch.json").write_text(json.dumps(found, indent=1))
+def _measure_parts(parts: Iterable[str], no_report: bool) -> int:
+    for part in parts:
+        found = PARTS[part](_say)
+        (FOLDER / f"{part}.json").write_text(json.dumps(found, indent=1))
     if not no_report:
-        report.renew_batches()
+        report.renew_parts()
     return 0
 
 

@@ -11,13 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from bench import batch_report
+from bench import batch_report, stream_report
 from bench.contestants import CONTESTANTS, FASTAPI, FOLDER, LITSERVE, MLSERVER, OURS, PLAIN, REPEATED, venv
 from settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PLOT: Final = ROOT / "docs" / "benchmarks.svg"
-BATCHES: Final = FOLDER / "batch.json"
+# What is measured apart from the contestants, in the page's order: each makes a section of its results.
+PARTS: Final = {"batch": batch_report, "stream": stream_report}
 HOW: Final = "## How"
 # A rival that does not reach this many times the plain way has been set up badly.
 LEAST_FASTAPI_RATIO: Final = 10.0
@@ -35,12 +36,21 @@ def write(results: Sequence[Result], generator: str, seconds: float) -> int:
     return int(detuned)
 
 
-def renew_batches() -> None:
-    """Put the newest results of batch jobs in their place on the page, and leave the rest of it alone."""
+def renew_parts() -> None:
+    """Put the newest results of `PARTS` in their place on the page, and leave the rest of it alone."""
     before, _, after = PAGE.read_text().partition(HOW)
-    before = before.partition(batch_report.HEADING)[0]
-    lines = batch_report.section(json.loads(BATCHES.read_text()))
-    PAGE.write_text(before + "\n".join([*lines, HOW]) + after)
+    before = before.partition(batch_report.HEADING)[0].partition(stream_report.HEADING)[0]
+    PAGE.write_text(before + "\n".join([*_parts(), HOW]) + after)
+
+
+def _parts() -> list[str]:
+    """The sections of those parts that have been measured."""
+    lines: list[str] = []
+    for name, part in PARTS.items():
+        results = FOLDER / f"{name}.json"
+        if results.exists():
+            lines += part.section(json.loads(results.read_text()))
+    return lines
 
 
 def _ratio(found: dict[tuple[str, int], Result], one: str, other: str, connections: int) -> float | None:
@@ -84,7 +94,7 @@ def _page(found: dict[tuple[str, int], Result], generator: str, seconds: float, 
         "",
         *_table([result for result in found.values() if result["answer"] == "probability"]),
         "",
-        *batch_report.section(json.loads(BATCHES.read_text())),
+        *_parts(),
         HOW,
         "",
         f"- `make bench`: {seconds:g} s for each measurement after 2 s of warming up; one contestant at a time.",
