@@ -4,8 +4,8 @@
 
 Writes `build/bench/results.json`, `batch.json` and `stream.json`, and `docs/benchmarks.md` with its plot after
 a complete run; `--only batch` and `--only stream` measure batch jobs and the Kafka consumer alone, and renew
-their part of the page. Exit code 1 where a rival looks detuned (FastAPI + ONNX under ten times the plain way)
-or answers something else.
+their part of the page. Exit code 1 where a rival looks detuned (FastAPI + ONNX under ten times the plain
+way) or answers something else.
 """
 
 from __future__ import annotations
