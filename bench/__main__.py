@@ -2,7 +2,7 @@
 
     python -m bench [--seconds 6] [--connections 1,16,64,256] [--only WORD,…] [--no-report] [--profile]
 
-Writes `build/bench/results.json`, `batch.json` and `stream.json`, and `docs/benchmarks.md` with its plot after
+Writes `build/bench/results.json`, `batch.json`, `stream.json`, and `docs/benchmarks.md` with its plot after
 a complete run; `--only batch` and `--only stream` measure batch jobs and the Kafka consumer alone, and renew
 their part of the page. Exit code 1 where a rival looks detuned (FastAPI + ONNX under ten times the plain
 way) or answers something else.
