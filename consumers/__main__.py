@@ -1,6 +1,7 @@
 """`python -m consumers` scores every reading on `charger.metrics`; SIGTERM or SIGINT end it within 20 s.
 
-`python -m consumers replay-dlq` shows dead letters and puts them back.
+`python -m consumers replay-dlq` shows dead letters and puts them back; `python -m consumers replay FILE` puts
+recorded readings on the topic.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 from types import FrameType
 
 import logs
-from consumers import replay
+from consumers import dead_letters, replay
 from consumers.run import Service
 from settings import load_or_exit
 
@@ -39,7 +40,8 @@ def main() -> int:
         prog="python -m consumers", description="Scores every reading on the input topic, until SIGTERM."
     )
     commands = parser.add_subparsers(dest="command")
-    replay.add_arguments(commands.add_parser("replay-dlq", help="list dead letters, or put them back"))
+    dead_letters.add_arguments(commands.add_parser("replay-dlq", help="list dead letters, or put them back"))
+    replay.add_arguments(commands.add_parser("replay", help="publish recorded readings in their own rhythm"))
     arguments = parser.parse_args()
     settings = load_or_exit()
     logs.configure(settings)
@@ -47,7 +49,9 @@ def main() -> int:
         # While Kafka is down its client has several lines a second to say about it; one is enough, and ours.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if arguments.command == "replay-dlq":
-        return replay.replay_dlq(settings, arguments)
+        return dead_letters.replay_dlq(settings, arguments)
+    if arguments.command == "replay":
+        return replay.replay(settings, arguments, stop_on_signals())
     return Service(settings).run(stop_on_signals())
 
 
