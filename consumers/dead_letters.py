@@ -78,6 +78,7 @@ class Wanted:
     """Which dead letters are meant. `None` means any."""
 
     code: str | None = None
+    topic: str | None = None
     key: str | None = None
     place: str | None = None
     since: datetime | None = None
@@ -86,6 +87,7 @@ class Wanted:
     def includes(self, letter: DeadLetter) -> bool:
         return (
             self.code in (None, letter.code)
+            and self.topic in (None, letter.origin.rsplit(":", 2)[0])
             and (self.key is None or letter.record.key == self.key.encode())
             and self.place in (None, letter.place)
             and (self.since is None or letter.buried_at >= self.since)
@@ -96,6 +98,7 @@ class Wanted:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replay", action="store_true", help="put them back on their topic (else: list)")
     parser.add_argument("--code", help="only those with this error code, like scoring_failed")
+    parser.add_argument("--topic", help="only those from this topic, like ocpp.events")
     parser.add_argument("--key", help="only those with this key, usually the charger's id")
     parser.add_argument("--place", help="only this one, PARTITION:OFFSET as listed")
     parser.add_argument("--since", type=moment, help="only those buried at this time or later (ISO 8601)")
@@ -105,7 +108,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = sys.stdout) -> int:
     """List or replay dead letters; the exit code. Blocks until it is done."""
-    wanted = Wanted(arguments.code, arguments.key, arguments.place, arguments.since, arguments.until)
+    wanted = Wanted(
+        arguments.code, arguments.topic, arguments.key, arguments.place, arguments.since, arguments.until
+    )
     try:
         records = read_whole_topic(settings, settings.kafka_topic_dead_letters, timeout_s=READ_TIMEOUT_S)
         letters = list(islice(_meant(records, wanted), arguments.limit))

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from consumers.arguments import count, moment
-from consumers.clients import ensure_topics, make_producer
+from consumers.clients import ensure_topics, make_producer, scoring_topics
 from consumers.publisher import PUBLISH_TIMEOUT_S, KafkaUnavailable, OutcomeRefused, as_trouble
 from consumers.records import Outgoing
 from errors import ServiceError
@@ -152,7 +152,7 @@ def replay(
         recording = load(arguments.file, since=arguments.since, limit=arguments.limit)
         if not len(recording):
             raise ServiceError(f"{arguments.file}: no reading in it has such a time.")
-        ensure_topics(settings)
+        ensure_topics(settings, scoring_topics(settings))
         producer = make_producer(settings)
     except (ServiceError, KafkaError) as error:
         return _complain(settings, error)

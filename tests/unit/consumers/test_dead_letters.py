@@ -55,6 +55,8 @@ def test_other_records_on_the_topic_are_left_alone() -> None:
         (Wanted(), True),
         (Wanted(code="scoring_failed", key="EVZ-1", place="2:9"), True),
         (Wanted(code="malformed_body"), False),
+        (Wanted(topic="in"), True),
+        (Wanted(topic="out"), False),
         (Wanted(key="EVZ-2"), False),
         (Wanted(place="2:8"), False),
         (Wanted(since=BURIED, until=BURIED + timedelta(seconds=1)), True),
