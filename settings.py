@@ -365,6 +365,8 @@ def _cross_checks(settings: Settings) -> list[str]:
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit():
             problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be host:port")
+    if settings.kafka_topic_ocpp == settings.kafka_topic_metrics:
+        problems.append("KAFKA_TOPIC_OCPP: must be another topic than KAFKA_TOPIC_METRICS, where readings go")
     if settings.kafka_security_protocol.startswith("SASL"):
         for name, value in (
             ("KAFKA_SASL_USERNAME", settings.kafka_sasl_username),
