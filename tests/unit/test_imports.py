@@ -62,3 +62,10 @@ def test_a_door_loads_no_model_library(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
+
+
+def test_the_scoring_consumer_knows_nothing_of_ocpp() -> None:
+    """Only what puts the two services together knows both."""
+    for path in (ROOT / "consumers").glob("*.py"):
+        if path.name != "services.py":
+            assert not any(name.startswith("consumers.ocpp") for name in imports(path)), path.name
