@@ -47,7 +47,10 @@ STREAM_RECORDS = Counter("ml_stream_records", "Kafka records by outcome.", ["out
 STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dead-letter topic.", ["code"])
 STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])
 STREAM_LAG = Gauge(
-    "ml_stream_lag_records", "Records not yet consumed, of this member.", multiprocess_mode="livesum"
+    "ml_stream_lag_records", "Records not yet consumed.", ["topic"], multiprocess_mode="livesum"
+)
+OCPP_EVENTS = Counter(
+    "ml_ocpp_events", "OCPP events by outcome: a reading, a dead letter, or why there is none.", ["outcome"]
 )
 
 

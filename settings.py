@@ -104,6 +104,9 @@ class Settings:
     kafka_topic_failure_alerts: str
     kafka_topic_anomalies: str
     kafka_topic_alert_state: str
+    kafka_topic_ocpp: str
+    kafka_topic_ocpp_state: str
+    ocpp_wanted: bool
     kafka_topic_partitions: int
     kafka_transactions: bool
     kafka_transactions_required: bool
@@ -200,6 +203,7 @@ def _read(env: _CollectingEnv) -> Settings:
     kafka_port = env.int("KAFKA_PORT", 9092, validate=_PORT)
     redis_url = env.str("REDIS_URL", "")
     kafka_servers = env.str("KAFKA_BOOTSTRAP_SERVERS", "")
+    ocpp_topic = env.str("KAFKA_TOPIC_OCPP", "")
     alert_threshold = (
         env.float("ML_ALERT_THRESHOLD", 0.7, validate=_SHARE) or 0.0
     )  # None when it is no number
@@ -264,6 +268,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_topic_failure_alerts": env.str("KAFKA_TOPIC_FAILURE_ALERTS", "charger.failure_alerts"),
         "kafka_topic_anomalies": env.str("KAFKA_TOPIC_ANOMALIES", "charger.anomalies"),
         "kafka_topic_alert_state": env.str("KAFKA_TOPIC_ALERT_STATE", "ml.alert_state"),
+        "kafka_topic_ocpp": ocpp_topic or "ocpp.events",
+        "kafka_topic_ocpp_state": env.str("KAFKA_TOPIC_OCPP_STATE", "ml.ocpp_state"),
+        "ocpp_wanted": bool(ocpp_topic),
         "kafka_topic_partitions": env.int("KAFKA_TOPIC_PARTITIONS", 6, validate=_COUNT),
         # The embedded broker takes transactions and does not isolate them.
         "kafka_transactions": transactions if transactions is not None else bool(kafka_servers),
@@ -358,6 +365,8 @@ def _cross_checks(settings: Settings) -> list[str]:
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit():
             problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be host:port")
+    if settings.kafka_topic_ocpp == settings.kafka_topic_metrics:
+        problems.append("KAFKA_TOPIC_OCPP: must be another topic than KAFKA_TOPIC_METRICS, where readings go")
     if settings.kafka_security_protocol.startswith("SASL"):
         for name, value in (
             ("KAFKA_SASL_USERNAME", settings.kafka_sasl_username),

@@ -1,6 +1,8 @@
-"""`python -m consumers` scores every reading on `charger.metrics`; SIGTERM or SIGINT end it within 20 s.
+"""`python -m consumers` scores every reading on `charger.metrics`, `python -m consumers ocpp` turns OCPP
+events into such readings; SIGTERM or SIGINT end them within 20 s.
 
-`python -m consumers replay-dlq` shows dead letters and puts them back.
+`python -m consumers replay-dlq` shows dead letters and puts them back; `python -m consumers replay FILE` puts
+recorded readings on the topic.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import threading
 from types import FrameType
 
 import logs
-from consumers import replay
-from consumers.run import Service
+from consumers import dead_letters, replay
+from consumers.services import ocpp_service, scoring_service
 from settings import load_or_exit
 
 log = logging.getLogger("consumers")
@@ -36,10 +38,13 @@ def stop_on_signals() -> threading.Event:
 def main() -> int:
     """Carry out one command; the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m consumers", description="Scores every reading on the input topic, until SIGTERM."
+        prog="python -m consumers",
+        description="Without a command: scores every reading on the input topic, until SIGTERM.",
     )
     commands = parser.add_subparsers(dest="command")
-    replay.add_arguments(commands.add_parser("replay-dlq", help="list dead letters, or put them back"))
+    commands.add_parser("ocpp", help="turn OCPP 1.6 and 2.0.1 events into readings, until SIGTERM")
+    dead_letters.add_arguments(commands.add_parser("replay-dlq", help="list dead letters, or put them back"))
+    replay.add_arguments(commands.add_parser("replay", help="publish recorded readings in their own rhythm"))
     arguments = parser.parse_args()
     settings = load_or_exit()
     logs.configure(settings)
@@ -47,8 +52,11 @@ def main() -> int:
         # While Kafka is down its client has several lines a second to say about it; one is enough, and ours.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if arguments.command == "replay-dlq":
-        return replay.replay_dlq(settings, arguments)
-    return Service(settings).run(stop_on_signals())
+        return dead_letters.replay_dlq(settings, arguments)
+    if arguments.command == "replay":
+        return replay.replay(settings, arguments, stop_on_signals())
+    make = ocpp_service if arguments.command == "ocpp" else scoring_service
+    return make(settings).run(stop_on_signals())
 
 
 if __name__ == "__main__":

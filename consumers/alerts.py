@@ -74,6 +74,7 @@ class Judgement:
     """What a round's verdicts do to alerts. Nothing has changed until `Alerts.settle`."""
 
     outgoing: list[Outgoing] = field(default_factory=list)
+    remembered: list[Outgoing] = field(default_factory=list)
     changes: dict[Partition, dict[AlertKey, OpenAlert | None]] = field(default_factory=dict)
 
 
@@ -102,7 +103,7 @@ class Alerts:
                     self._judge_one(judgement, entry, opinion)
         for partition, changes in judgement.changes.items():
             for key, alert in changes.items():
-                judgement.outgoing.append(self._state_record(partition, key, alert))
+                judgement.remembered.append(self._state_record(partition, key, alert))
         return judgement
 
     def settle(self, judgement: Judgement) -> None:

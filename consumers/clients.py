@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -153,8 +154,38 @@ def probe_topic(settings: Settings) -> str:
     return f"{settings.kafka_topic_predictions}.probe"
 
 
-def ensure_topics(settings: Settings) -> None:
-    """Create the topics that are missing. Raises `KafkaError` when no broker answers.
+# Kafka's configs of a topic where they differ from the broker's defaults.
+TopicOptions = Mapping[str, str]
+ORDINARY: Final[TopicOptions] = {}
+# A reader needs only the last word on each key.
+COMPACTED: Final[TopicOptions] = {"cleanup.policy": "compact"}
+FOR_DEAD_LETTERS: Final[TopicOptions] = {"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)}
+
+
+def scoring_topics(settings: Settings) -> dict[str, TopicOptions]:
+    """What the scoring consumer reads and writes."""
+    return {
+        settings.kafka_topic_metrics: ORDINARY,
+        settings.kafka_topic_predictions: ORDINARY,
+        settings.kafka_topic_dead_letters: FOR_DEAD_LETTERS,
+        settings.kafka_topic_failure_alerts: ORDINARY,
+        settings.kafka_topic_anomalies: ORDINARY,
+        settings.kafka_topic_alert_state: COMPACTED,
+    }
+
+
+def ocpp_topics(settings: Settings) -> dict[str, TopicOptions]:
+    """What the OCPP process reads and writes."""
+    return {
+        settings.kafka_topic_ocpp: ORDINARY,
+        settings.kafka_topic_metrics: ORDINARY,
+        settings.kafka_topic_dead_letters: FOR_DEAD_LETTERS,
+        settings.kafka_topic_ocpp_state: COMPACTED,
+    }
+
+
+def ensure_topics(settings: Settings, topics: Mapping[str, TopicOptions]) -> None:
+    """Create those of `topics` that are missing. Raises `KafkaError` when no broker answers.
 
     Whoever may not create topics, or even list them, has them created by somebody else: that is logged, and
     the consumer goes on and waits for them.
@@ -162,21 +193,13 @@ def ensure_topics(settings: Settings) -> None:
     admin = _open(KafkaAdminClient, settings)
     try:
         wanted: dict[str, dict[str, Any]] = {
-            topic: {"num_partitions": settings.kafka_topic_partitions, "replication_factor": -1}
-            for topic in (
-                settings.kafka_topic_metrics,
-                settings.kafka_topic_predictions,
-                settings.kafka_topic_dead_letters,
-                settings.kafka_topic_failure_alerts,
-                settings.kafka_topic_anomalies,
-                settings.kafka_topic_alert_state,
-            )
+            topic: {
+                "num_partitions": settings.kafka_topic_partitions,
+                "replication_factor": -1,
+                "configs": dict(options),
+            }
+            for topic, options in topics.items()
         }
-        wanted[settings.kafka_topic_dead_letters]["configs"] = {
-            "max.message.bytes": str(DEAD_LETTER_MAX_BYTES)
-        }
-        # A reader needs only the last word on each alert.
-        wanted[settings.kafka_topic_alert_state]["configs"] = {"cleanup.policy": "compact"}
         if settings.kafka_transactions:
             wanted[probe_topic(settings)] = {"num_partitions": 1, "replication_factor": -1}
         present = set(admin.list_topics())

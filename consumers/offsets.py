@@ -23,10 +23,10 @@ class Partition(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One record under way. `outcome` is what is to be published for it, None while that is unknown."""
+    """One record under way. `outcomes` are what is to be published for it, None while that is unknown."""
 
     received: Received
-    outcome: Outgoing | None = None
+    outcomes: tuple[Outgoing, ...] | None = None
     scored: Scored | None = None
     dropped: bool = False
 
@@ -37,20 +37,22 @@ class Entry:
 
 @dataclass(slots=True)
 class Round:
-    """What is published and committed together: each entry's outcome, and what is `added` to them.
+    """What is published and committed together: each entry's outcomes, and what is `added` to them.
 
-    `offsets` are those of the next record to consume.
+    `remembered` are state records: that all of this was published. Where there are no transactions they go
+    out after it, or a crash in between would have the next run believe so. `offsets` are those of the next
+    record to consume.
     """
 
     entries: list[Entry] = field(default_factory=list)
     offsets: dict[Partition, int] = field(default_factory=dict)
     added: list[Outgoing] = field(default_factory=list)
+    remembered: list[Outgoing] = field(default_factory=list)
 
     @property
     def outgoing(self) -> Iterator[Outgoing]:
         for entry in self.entries:
-            if entry.outcome is not None:
-                yield entry.outcome
+            yield from entry.outcomes or ()
         yield from self.added
 
 
@@ -90,7 +92,7 @@ class Window:
         found = Round()
         for partition, queue in self._queues.items():
             for entry in queue:
-                if entry.outcome is None or len(found.entries) >= most:
+                if entry.outcomes is None or len(found.entries) >= most:
                     break
                 found.entries.append(entry)
                 found.offsets[partition] = entry.received.offset + 1

@@ -61,11 +61,13 @@ def as_trouble(error: Exception, doing: str) -> ServiceError:
     return OutcomeRefused(detail) if isinstance(error, REFUSALS) else KafkaUnavailable(detail)
 
 
-def send_all(producer: KafkaProducer, done: Round) -> list[tuple[Outgoing, FutureRecordMetadata]]:
-    """Hand a round's records to the producer; each with the future of its acknowledgement."""
+def send_all(
+    producer: KafkaProducer, records: Iterable[Outgoing]
+) -> list[tuple[Outgoing, FutureRecordMetadata]]:
+    """Hand records to the producer; each with the future of its acknowledgement."""
     return [
         (record, producer.send(record.topic, record.value, key=record.key, headers=list(record.headers)))
-        for record in done.outgoing
+        for record in records
     ]
 
 
@@ -81,21 +83,26 @@ class AtLeastOncePublisher:
         self._acknowledged: dict[Partition, int] = {}
 
     def publish(self, done: Round) -> bool:
-        """True once every record is acknowledged. Blocks 17 s at most.
+        """True once every record is acknowledged. Blocks 29 s at most.
 
         Raises `KafkaUnavailable` or `OutcomeRefused`; then nothing of the round will be committed.
         """
+        self._send(done.outgoing)
+        if done.remembered:
+            self._send(done.remembered)
+        self._acknowledged.update(done.offsets)
+        self.commit()
+        return True
+
+    def _send(self, records: Iterable[Outgoing]) -> None:
         try:
-            sent = send_all(self._producer, done)
+            sent = send_all(self._producer, records)
             self._producer.flush(PUBLISH_TIMEOUT_S)
         except (KafkaError, TypeError, ValueError) as error:
             raise as_trouble(error, "publishing") from error
         for record, future in sent:
             if future.exception is not None:
                 raise as_trouble(future.exception, f"publishing to {record.topic}") from future.exception
-        self._acknowledged.update(done.offsets)
-        self.commit()
-        return True
 
     def commit(self) -> None:
         """Commit what is acknowledged. Blocks 5 s at most; in a rebalance it is left for later.

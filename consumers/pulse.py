@@ -22,6 +22,7 @@ from tasks.names import Queues
 log = logging.getLogger(__name__)
 
 State = Literal["running", "paused", "disconnected"]
+Role = Literal["consumer", "ocpp"]
 # The record of a consumer that has been silent for this long is removed by the others.
 FORGOTTEN_AFTER_S: Final = 60.0
 # No step of the loop waits for half as long; whoever started this process starts another.
@@ -44,7 +45,8 @@ class Status:
 class Pulse:
     """Keeps the consumer's record current from a thread of its own. Its attributes may be read by any."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, role: Role = "consumer") -> None:
+        self._role = role
         self._redis = connect(settings.redis_url)
         self._group_id = settings.kafka_group_id
         self._host = socket.gethostname()
@@ -104,7 +106,8 @@ class Pulse:
         now = seconds + micros / 1e6
         status = self._status
         record = {
-            "name": f"consumer@{self._host}",
+            "name": f"{self._role}@{self._host}",
+            "role": self._role,
             "pid": os.getpid(),
             "group_id": self._group_id,
             "state": status.state,

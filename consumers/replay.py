@@ -1,158 +1,268 @@
-"""`python -m consumers replay-dlq`: look at dead letters, and put them back where they came from.
+"""`python -m consumers replay`: recorded readings go to the input topic in their own rhythm.
 
-A replayed record is a new one on its original topic: it is scored like any other, and if it fails again it
-becomes a new dead letter. The old one stays; Kafka's retention removes it.
+All times are moved by the same span, so that what lies between two readings stays what it was. They are
+moved as late as can be without one lying in the future when it is sent, which the consumer would refuse: the
+last reading of a fast replay, and the first of one slower than life, gets the time of its own sending.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
-from typing import Final, TextIO
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
 
+import orjson
 from kafka import KafkaProducer
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
+from kafka.producer.future import FutureRecordMetadata
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from consumers.clients import make_producer
-from consumers.publisher import KafkaUnavailable
-from consumers.records import DEAD_LETTER_HEADERS, Outgoing
-from consumers.whole_topic import read_whole_topic
+from consumers.arguments import count, moment
+from consumers.clients import ensure_topics, make_producer, scoring_topics
+from consumers.publisher import PUBLISH_TIMEOUT_S, KafkaUnavailable, OutcomeRefused, as_trouble
+from consumers.records import Outgoing
+from errors import ServiceError
+from models.reading import Reading
 from settings import Settings
 
-READ_TIMEOUT_S: Final = 10.0
-SEND_TIMEOUT_S: Final = 30.0
-REPLAYED_FROM: Final = "x-replayed-from"
-SHOWN_REASON_CHARS: Final = 70
+if TYPE_CHECKING:
+    from consumers.recording import Recording
+
+# The producer bounds what it holds by nothing at all.
+MOST_UNACKNOWLEDGED: Final = 10_000
+# How long Ctrl-C may go unnoticed, and how often the bar moves, seconds.
+TURN_S: Final = 0.1
+INTERRUPTED: Final = 130  # what a shell expects of a command that Ctrl-C has ended
+
+Show = Callable[[int, datetime, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One record of the dead-letter topic. `buried_at` is aware UTC."""
+class Rhythm:
+    """When each recorded moment is sent, and which time it then names.
 
-    record: ConsumerRecord
-    origin: str
-    code: str
-    reason: str
-    attempts: str
-    buried_at: datetime
+    `speed` is how much faster than it was recorded; infinite is as fast as possible.
+    """
 
-    @classmethod
-    def of(cls, record: ConsumerRecord) -> DeadLetter | None:
-        """None for a record that is no dead letter of ours: it says not where it came from."""
-        said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
-        if "x-origin-topic" not in said:
-            return None
-        origin = (said.get(f"x-origin-{part}", "?") for part in ("topic", "partition", "offset"))
-        return cls(
-            record=record,
-            origin=":".join(origin),
-            code=said.get("x-error-code", "?"),
-            reason=said.get("x-error-reason", ""),
-            attempts=said.get("x-attempts", "?"),
-            buried_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-        )
+    first: datetime
+    last: datetime
+    speed: float
+    begin: datetime
+    shifted: bool
+
+    def due_s(self, recorded_at: datetime) -> float:
+        """Seconds after the beginning."""
+        return (recorded_at - self.first).total_seconds() / self.speed
 
     @property
-    def place(self) -> str:
-        return f"{self.record.partition}:{self.record.offset}"
-
-    def replayed(self) -> Outgoing:
-        """The original record, with a header that says which dead letter it comes from."""
-        kept = [
-            (n, v or b"") for n, v in self.record.headers if n not in {*DEAD_LETTER_HEADERS, REPLAYED_FROM}
-        ]
-        source = f"{self.record.topic}:{self.place}".encode()
-        topic = self.origin.rsplit(":", 2)[0]
-        return Outgoing(topic, self.record.key, self.record.value, (*kept, (REPLAYED_FROM, source)))
+    def shift(self) -> timedelta:
+        if not self.shifted:
+            return timedelta(0)
+        if self.speed < 1:
+            return self.begin - self.first
+        return self.begin + timedelta(seconds=self.due_s(self.last)) - self.last
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which dead letters are meant. `None` means any."""
+@dataclass(slots=True)
+class Outbox:
+    """Sends, and counts what Kafka has acknowledged."""
 
-    code: str | None = None
-    key: str | None = None
-    place: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    producer: KafkaProducer
+    acknowledged: int = 0
+    _under_way: deque[FutureRecordMetadata] = field(default_factory=deque)
 
-    def includes(self, letter: DeadLetter) -> bool:
-        return (
-            self.code in (None, letter.code)
-            and (self.key is None or letter.record.key == self.key.encode())
-            and self.place in (None, letter.place)
-            and (self.since is None or letter.buried_at >= self.since)
-            and (self.until is None or letter.buried_at < self.until)
-        )
+    def send(self, record: Outgoing) -> None:
+        """Blocks while too much is not acknowledged. Raises `KafkaUnavailable` or `OutcomeRefused`."""
+        try:
+            self._under_way.append(self.producer.send(record.topic, record.value, key=record.key))
+            if len(self._under_way) >= MOST_UNACKNOWLEDGED:
+                self.producer.flush(PUBLISH_TIMEOUT_S)
+        except KafkaError as error:
+            raise as_trouble(error, "publishing") from error
+        self.count()
+
+    def count(self) -> None:
+        """Take note of what was acknowledged since. Raises what `send` raises."""
+        while self._under_way and self._under_way[0].is_done:
+            future = self._under_way.popleft()
+            if future.exception is not None:
+                raise as_trouble(future.exception, "publishing") from future.exception
+            self.acknowledged += 1
+
+    def drain(self) -> None:
+        """Wait for what is under way, 12 s at most. Raises what `send` raises."""
+        try:
+            self.producer.flush(PUBLISH_TIMEOUT_S)
+        except KafkaError as error:
+            raise as_trouble(error, "publishing") from error
+        self.count()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--replay", action="store_true", help="put them back on their topic (else: list)")
-    parser.add_argument("--code", help="only those with this error code, like scoring_failed")
-    parser.add_argument("--key", help="only those with this key, usually the charger's id")
-    parser.add_argument("--place", help="only this one, PARTITION:OFFSET as listed")
-    parser.add_argument("--since", type=_moment, help="only those buried at this time or later (ISO 8601)")
-    parser.add_argument("--until", type=_moment, help="only those buried before this time (ISO 8601)")
-    parser.add_argument("--limit", type=int, default=1000, help="at most this many (default 1000)")
+    parser.add_argument(
+        "file",
+        type=Path,
+        help="Parquet or CSV of readings (or a folder with readings.parquet), or a CSV of charging sessions",
+    )
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        help="how much faster than recorded: 60 is an hour a minute, max is without a pause (default 1)",
+    )
+    parser.add_argument(
+        "--since", type=moment, help="only what was recorded at this time or later (ISO 8601)"
+    )
+    parser.add_argument("--limit", type=count, help="only the first so many readings")
+    parser.add_argument(
+        "--shift-to-now",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="move all times by the same span, so that the readings reach up to now (default: yes)",
+    )
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _speed(text: str) -> float:
+    speed = 0.0 if text == "max" else float(text)
+    if not 0 <= speed < math.inf:
+        raise argparse.ArgumentTypeError("must be 0 or more, or max")
+    return speed or math.inf
 
 
-def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = sys.stdout) -> int:
-    """List or replay dead letters; the exit code. Blocks until it is done."""
-    wanted = Wanted(arguments.code, arguments.key, arguments.place, arguments.since, arguments.until)
+def replay(
+    settings: Settings,
+    arguments: argparse.Namespace,
+    stopping: threading.Event,
+    out: TextIO = sys.stdout,
+) -> int:
+    """Send a recording; the exit code. Blocks until all is acknowledged, or until `stopping` is set."""
+    from consumers.recording import load
+
     try:
-        records = read_whole_topic(settings, settings.kafka_topic_dead_letters, timeout_s=READ_TIMEOUT_S)
-        letters = list(islice(_meant(records, wanted), arguments.limit))
-        _show(letters, out)
-        if arguments.replay and letters:
-            _send(settings, [letter.replayed() for letter in letters])
-            out.write(f"Replayed {len(letters)} of them.\n")
-    except (KafkaError, KafkaUnavailable) as error:
-        sys.stderr.write(f"Kafka at {settings.kafka_bootstrap_servers}: {type(error).__name__} {error}\n")
-        return 1
-    return 0
-
-
-def _meant(records: Iterable[ConsumerRecord], wanted: Wanted) -> Iterator[DeadLetter]:
-    for record in records:
-        letter = DeadLetter.of(record)
-        if letter is not None and wanted.includes(letter):
-            yield letter
-
-
-def _show(letters: list[DeadLetter], out: TextIO) -> None:
-    out.write(f"{'place':<10} {'buried at':<20} {'code':<18} {'tries':<5} {'key':<20} reason\n")
-    for letter in letters:
-        key = (letter.record.key or b"").decode("utf-8", "replace")
-        reason = letter.reason.replace("\n", " ")[:SHOWN_REASON_CHARS]
-        out.write(
-            f"{letter.place:<10} {letter.buried_at:%Y-%m-%dT%H:%M:%SZ} {letter.code:<18} "
-            f"{letter.attempts:<5} {key:<20} {reason}\n"
-        )
-    codes = ", ".join(f"{code} {n}" for code, n in Counter(letter.code for letter in letters).most_common())
-    out.write(f"{len(letters)} dead letters{f': {codes}' if codes else ''}.\n")
-
-
-def _send(settings: Settings, records: list[Outgoing]) -> None:
-    """All of them, acknowledged. Raises `KafkaError`; those before the failing one may be out."""
-    producer: KafkaProducer = make_producer(settings)
+        recording = load(arguments.file, since=arguments.since, limit=arguments.limit)
+        if not len(recording):
+            raise ServiceError(f"{arguments.file}: no reading in it has such a time.")
+        ensure_topics(settings, scoring_topics(settings))
+        producer = make_producer(settings)
+    except (ServiceError, KafkaError) as error:
+        return _complain(settings, error)
+    rhythm = Rhythm(
+        recording.times[0], recording.times[-1], arguments.speed, datetime.now(UTC), arguments.shift_to_now
+    )
+    outbox = Outbox(producer)
+    refused: list[str] = []
+    failed = None
     try:
-        sent = [
-            producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
-            for record in records
-        ]
-        producer.flush(SEND_TIMEOUT_S)
-        for future in sent:
-            future.get(SEND_TIMEOUT_S)
+        with _progress(recording, rhythm) as show:
+            _send_all(settings.kafka_topic_metrics, recording, rhythm, outbox, refused, stopping, show)
+        outbox.drain()
+    except (KafkaUnavailable, OutcomeRefused) as error:
+        failed = error
     finally:
         producer.close(timeout=1)
+    _report(settings, recording, outbox, refused, out)
+    if failed is not None:
+        return _complain(settings, failed)
+    return INTERRUPTED if stopping.is_set() else 0
+
+
+def _send_all(
+    topic: str,
+    recording: Recording,
+    rhythm: Rhythm,
+    outbox: Outbox,
+    refused: list[str],
+    stopping: threading.Event,
+    show: Show,
+) -> None:
+    """Each reading when it is due. What is no reading goes to `refused`, worded, and is not sent."""
+    began_at = shown_at = time.monotonic()
+    for number, (recorded_at, found) in enumerate(recording.readings(), start=1):
+        due_at = began_at + rhythm.due_s(recorded_at)
+        while (wait_s := due_at - time.monotonic()) > 0 and not stopping.is_set():
+            stopping.wait(min(wait_s, TURN_S))
+            outbox.count()
+            show(number - 1, recorded_at, time.monotonic() - began_at)
+        if stopping.is_set():
+            return
+        if isinstance(found, Reading):
+            outbox.send(record(found, topic=topic, shift=rhythm.shift))
+        else:
+            refused.append(found)
+        if (now := time.monotonic()) - shown_at >= TURN_S:
+            shown_at = now
+            show(number, recorded_at, now - began_at)
+    show(len(recording), rhythm.last, time.monotonic() - began_at)
+
+
+def record(reading: Reading, *, topic: str, shift: timedelta) -> Outgoing:
+    """A recorded reading as a flat one on the input topic, its times moved by `shift`."""
+    serviced = reading.last_maintenance
+    said = {
+        "charger_id": reading.charger_id,
+        "connector_status": reading.connector_status,
+        "timestamp": reading.timestamp + shift,
+        "energy_delivered": reading.energy_delivered,
+        "power": reading.power,
+        "temperature": reading.temperature,
+        "error_codes": reading.error_codes,
+        "uptime_hours": reading.uptime_hours,
+        "total_sessions": reading.total_sessions,
+        "last_maintenance": None if serviced is None else serviced + shift,
+        "metadata": reading.metadata or None,
+    }
+    known = {name: value for name, value in said.items() if value is not None}
+    return Outgoing(topic, reading.charger_id.encode(), orjson.dumps(known, option=orjson.OPT_UTC_Z))
+
+
+@contextmanager
+def _progress(recording: Recording, rhythm: Rhythm) -> Iterator[Show]:
+    """A bar for a person at a terminal: readings sent, the recorded time, and how long it still takes."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("Replaying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("recorded {task.fields[recorded]}"),
+        TextColumn("{task.fields[left]} left"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(recording), recorded="-", left="-")
+
+        def show(sent: int, recorded_at: datetime, elapsed_s: float) -> None:
+            if math.isinf(rhythm.speed):
+                left_s = elapsed_s * (len(recording) - sent) / max(sent, 1)
+            else:
+                left_s = rhythm.due_s(rhythm.last) - elapsed_s
+            left = timedelta(seconds=round(max(left_s, 0)))
+            bar.update(task, completed=sent, recorded=f"{recorded_at:%Y-%m-%d %H:%M}", left=str(left))
+
+        yield show
+
+
+def _report(
+    settings: Settings, recording: Recording, outbox: Outbox, refused: list[str], out: TextIO
+) -> None:
+    sent = f"{outbox.acknowledged:,} of {len(recording):,}"
+    out.write(f"Sent {sent} readings to {settings.kafka_topic_metrics}.\n")
+    if recording.without_time:
+        out.write(f"{recording.without_time:,} rows without a time were left out.\n")
+    if refused:
+        out.write(f"{len(refused):,} rows are no readings and were left out, like {refused[0]}\n")
+
+
+def _complain(settings: Settings, error: ServiceError | KafkaError) -> int:
+    at = f"Kafka at {settings.kafka_bootstrap_servers}: {type(error).__name__} "
+    ours = isinstance(error, ServiceError) and not isinstance(error, KafkaUnavailable | OutcomeRefused)
+    sys.stderr.write(f"{'' if ours else at}{error}\n")
+    return 1

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from consumers.alert_state import load_alert_state
-from consumers.alerts import Alerts, Rules
-from consumers.clients import ensure_topics, make_consumer, make_producer, make_reader, probe_topic
+from consumers.clients import (
+    TopicOptions,
+    ensure_topics,
+    make_consumer,
+    make_producer,
+    make_reader,
+    probe_topic,
+)
 from consumers.publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.pulse import Pulse, Status
-from consumers.scoring import Scoring
 from consumers.stream import Stream
 from consumers.transactions import (
     MemberSlot,
@@ -24,9 +28,9 @@ from consumers.transactions import (
     verify_isolation,
 )
 from consumers.watchdog import StreamStuck
+from consumers.work import Work
 from settings import Settings
 from tasks import garbage
-from tasks.stream import StreamDoor
 
 log = logging.getLogger(__name__)
 
@@ -35,22 +39,31 @@ RETRY_PAUSE_S: Final = 1.0
 
 
 class Service:
-    """Keeps a `Stream` going: whenever Kafka is lost, everything is made anew until it is back."""
+    """Keeps a `Stream` going: whenever Kafka is lost, everything is made anew until it is back.
+
+    `topics` must be there, `make_work` is called for each life of the loop, `close` at the end.
+    """
 
     def __init__(
         self,
         settings: Settings,
+        pulse: Pulse,
         *,
+        topics: Mapping[str, TopicOptions],
+        make_work: Callable[[Pulse], Work],
+        close: Callable[[], None] = lambda: None,
         transactional: type[TransactionalPublisher] = TransactionalPublisher,
     ) -> None:
         self._settings = settings
+        self._pulse = pulse
+        self._topics = topics
+        self._make_work = make_work
+        self._close = close
         self._transactional = transactional
         self._slot: MemberSlot | None = None
         if settings.kafka_transactions:
             self._slot = MemberSlot(settings.state_dir / "consumers", settings.kafka_group_id)
         self._isolation_verified = False
-        self._pulse = Pulse(settings)
-        self._door = StreamDoor(settings)
 
     def run(self, stopping: threading.Event) -> int:
         """Until `stopping` is set; the process's exit code, 1 when going on would drop an outcome."""
@@ -79,7 +92,7 @@ class Service:
             log.critical("%s KAFKA_TRANSACTIONS=on refuses this broker; off accepts it.", error)
             return 1
         finally:
-            self._door.close()
+            self._close()
             self._pulse.stop()
             if self._slot is not None:
                 self._slot.release()
@@ -92,7 +105,7 @@ class Service:
 
     def _live(self, stopping: threading.Event) -> None:
         """One life of the Kafka clients."""
-        ensure_topics(self._settings)
+        ensure_topics(self._settings, self._topics)
         consumer = make_consumer(self._settings)
         publisher: AtLeastOncePublisher | TransactionalPublisher | None = None
         try:
@@ -101,8 +114,7 @@ class Service:
                 self._settings,
                 consumer=consumer,
                 publisher=publisher,
-                scoring=Scoring(self._door, clock=time.monotonic),
-                alerts=self._make_alerts(),
+                work=self._make_work(self._pulse),
                 pulse=self._pulse,
             )
             stream.run(stopping)
@@ -128,18 +140,6 @@ class Service:
             publisher.close()
             raise
         return publisher
-
-    def _make_alerts(self) -> Alerts:
-        settings = self._settings
-        return Alerts(
-            Rules(settings.alert_threshold, settings.alert_clear_threshold, settings.alert_calm_readings),
-            topics={
-                "failure": settings.kafka_topic_failure_alerts,
-                "anomaly": settings.kafka_topic_anomalies,
-            },
-            state_topic=settings.kafka_topic_alert_state,
-            load=lambda numbers: load_alert_state(settings, numbers),
-        )
 
     def _verify(self, publisher: TransactionalPublisher) -> None:
         reader = make_reader(self._settings)

@@ -1,9 +1,9 @@
-"""The loop: poll, read, have it scored, publish, commit.
+"""The loop: poll, have it worked on, publish, commit.
 
-One thread does all of it. Records are fetched while others are being scored; what is published is, for each
-partition, in the order of arrival. Between two polls everything that was published is committed, so a
+One thread does all of it. Records are fetched while others are being worked on; what is published is, for
+each partition, in the order of arrival. Between two polls everything that was published is committed, so a
 rebalance, which happens inside `poll`, finds only records that nothing was published for: those of
-partitions that go to another member are dropped here and scored again there.
+partitions that go to another member are dropped here and worked on again there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -20,19 +19,17 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 import metrics
-from consumers.alerts import Alerts
-from consumers.offsets import Entry, Partition, Round, Window
+from consumers.offsets import Partition, Round, Window
 from consumers.publisher import KafkaUnavailable
 from consumers.pulse import Pulse, Status
-from consumers.records import Received, dead_letter, prediction, read, scored
-from consumers.scoring import Result, Scoring
+from consumers.records import Received
 from consumers.watchdog import Watchdog
-from errors import ServiceError
+from consumers.work import Work
 from settings import Settings
 
 log = logging.getLogger(__name__)
 
-# While answers are on their way `poll` waits this long for records, else that long.
+# While outcomes are on their way `poll` waits this long for records, else that long.
 BUSY_POLL_MS: Final = 3
 IDLE_POLL_MS: Final = 200
 LOOK_EVERY_S: Final = 1.0
@@ -40,7 +37,7 @@ LOOK_EVERY_S: Final = 1.0
 UNCONNECTED_MOST_S: Final = 4.0
 ASK_ENDS_EVERY_S: Final = 20.0
 ASK_ENDS_TIMEOUT_MS: Final = 1_000
-# At the end, records under way may still be scored for this long.
+# At the end, records under way may still be worked on for this long.
 DRAIN_S: Final = 5.0
 
 
@@ -63,22 +60,15 @@ class Stream:
         *,
         consumer: KafkaConsumer,
         publisher: Publisher,
-        scoring: Scoring,
-        alerts: Alerts,
+        work: Work,
         pulse: Pulse,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._consumer = consumer
         self._publisher = publisher
-        self._scoring = scoring
-        self._alerts = alerts
+        self._work = work
         self._pulse = pulse
         self._clock = clock
-        self._now = now
-        self._input = settings.kafka_topic_metrics
-        self._predictions = settings.kafka_topic_predictions
-        self._dead_letters = settings.kafka_topic_dead_letters
         self._round_records = 2 * settings.kafka_max_poll_records
         self._window = Window(
             most=8 * settings.kafka_max_poll_records,
@@ -94,12 +84,12 @@ class Stream:
         Raises `KafkaUnavailable` when the clients must be made anew, `OutcomeRefused` or `StreamStuck` when
         the process must end, and whatever kafka-python says of a broken configuration.
         """
-        self._consumer.subscribe([self._input], listener=_Listener(self))
+        self._consumer.subscribe([self._work.topic], listener=_Listener(self))
         while not stopping.is_set():
             self.step()
         deadline = self._clock() + DRAIN_S
-        while len(self._window) and self._clock() < deadline and self._pulse.hindrance is None:
-            self._score_and_publish()
+        while len(self._window) and self._clock() < deadline and self._work.hindrance is None:
+            self._publish()
             time.sleep(BUSY_POLL_MS / 1000)
         self._publisher.commit()
         log.info("stopped; %d records under way are left to the next run", len(self._window))
@@ -107,24 +97,24 @@ class Stream:
     def step(self) -> None:
         """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
         self._hold_or_fetch()
-        timeout_ms = BUSY_POLL_MS if self._scoring.busy else IDLE_POLL_MS
+        timeout_ms = BUSY_POLL_MS if self._work.busy else IDLE_POLL_MS
         for records in self._consumer.poll(timeout_ms=timeout_ms).values():
             for record in records:
                 self._take(record)
-        self._score_and_publish()
+        self._publish()
         self._look_around()
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions go to another member: nothing of them may be published or committed here any more."""
         lost = [Partition(*partition) for partition in partitions]
         self._publisher.forget(lost)
-        self._alerts.drop(lost)
         dropped = self._window.drop(lost)
+        self._work.drop(lost)
         log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
 
     def _hold_or_fetch(self) -> None:
         """Pause what should not be fetched now, resume the rest."""
-        held = self._pulse.hindrance is not None
+        held = self._work.hindrance is not None
         assigned = self._consumer.assignment()
         paused = self._consumer.paused()
         unwanted = {tp for tp in assigned if held or self._window.full(Partition(*tp))}
@@ -141,52 +131,18 @@ class Stream:
             headers=record.headers,
             recorded_at=record.timestamp / 1000 if record.timestamp > 0 else None,
         )
-        entry = self._window.add(received)
-        try:
-            reading, tenant = read(received, now=self._now())
-        except ServiceError as error:
-            self._bury(entry, error, attempts=1)
-        except Exception as error:
-            # No record, whatever is in it, may stop its partition.
-            log.exception("record %s could not be read", received.event_id)
-            self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
-        else:
-            self._scoring.add(entry, reading, tenant)
+        self._work.take(self._window.add(received))
 
-    def _score_and_publish(self) -> None:
-        if self._pulse.hindrance is None:
-            self._scoring.send()
-        for result in self._scoring.collect():
-            self._conclude(result)
+    def _publish(self) -> None:
+        self._work.advance()
         done = self._window.finished(most=self._round_records)
         if not done.entries:
             self._publisher.commit()
             return
-        judgement = self._alerts.judge(done)
-        done.added = judgement.outgoing
+        self._work.complete(done)
         if self._publisher.publish(done):
             self._window.settle(done)
-            self._alerts.settle(judgement)
-            _count(done)
-
-    def _conclude(self, result: Result) -> None:
-        if result.entry.dropped:
-            return
-        if result.error is not None:
-            self._bury(result.entry, result.error, attempts=result.attempts)
-            return
-        try:
-            found = scored(result.entry.received, result.failure, result.anomaly)
-            result.entry.outcome = prediction(found, topic=self._predictions)
-            result.entry.scored = found
-        except Exception as error:
-            log.exception("verdict on %s could not be read", result.entry.received.event_id)
-            problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")
-            self._bury(result.entry, problem, attempts=result.attempts + 1)
-
-    def _bury(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
-        entry.outcome = dead_letter(entry.received, error, attempts=attempts, topic=self._dead_letters)
-        metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()
+            self._work.settle(done)
 
     def _look_around(self) -> None:
         """Once a second: lag, connection, and what to say of this process."""
@@ -200,11 +156,11 @@ class Stream:
         paused = {Partition(*tp) for tp in self._consumer.paused()}
         standing = [(Partition(*tp), *self._standing(tp)) for tp in assigned]
         lag = sum(end - position + self._window.pending(partition) for partition, position, end in standing)
-        metrics.STREAM_LAG.set(lag)
+        metrics.STREAM_LAG.labels(topic=self._work.topic).set(lag)
         if self._consumer.metrics()["consumer-metrics"]["connection-count"] > 0:
             self._connected_at = now
         unconnected_s = now - self._connected_at
-        hindrance = self._pulse.hindrance
+        hindrance = self._work.hindrance
         if unconnected_s >= UNCONNECTED_MOST_S:
             raise KafkaUnavailable(f"No connection to Kafka for {unconnected_s:.0f} s.")
         if hindrance is not None:
@@ -243,12 +199,6 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._stream.revoked(revoked)
-
-
-def _count(done: Round) -> None:
-    scored_entries = sum(entry.scored is not None for entry in done.entries)
-    metrics.STREAM_RECORDS.labels(outcome="prediction").inc(scored_entries)
-    metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.entries) - scored_entries)
 
 
 def _label(hindrance: str) -> str:

@@ -107,7 +107,7 @@ class TransactionalPublisher:
 
         def transact() -> None:
             producer.begin_transaction()
-            sent = send_all(producer, done)
+            sent = send_all(producer, (*done.outgoing, *done.remembered))
             producer.send_offsets_to_transaction(offsets, membership)
             producer.flush(TRANSACTION_TIMEOUT_S)
             for record, future in sent:

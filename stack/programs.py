@@ -51,6 +51,9 @@ def programs(settings: Settings) -> list[Program]:
     found.append(_web(settings))
     found.extend(_worker(name, queue, settings) for name, queue in QUEUES.items())
     found.append(Program("consumer", [sys.executable, "-m", "consumers"], environment=_ours(settings)))
+    if settings.ocpp_wanted:
+        command = [sys.executable, "-m", "consumers", "ocpp"]
+        found.append(Program("ocpp", command, environment=_ours(settings)))
     found.append(_flower(settings))
     return found
 

@@ -41,7 +41,9 @@ def checks(settings: Settings) -> list[Check]:
     found.append(Check("web", "web", lambda: http_problem(host, port, "/health")))
     for name, queue in QUEUES.items():
         found.append(Check(f"worker {name}", f"worker-{name}", _worker_check(redis, queue)))
-    found.append(Check("consumer", "consumer", lambda: _consumer_problem(host, port)))
+    found.append(Check("consumer", "consumer", lambda: _consumer_problem(host, port, "consumer")))
+    if settings.ocpp_wanted:
+        found.append(Check("OCPP", "ocpp", lambda: _consumer_problem(host, port, "ocpp")))
     found.append(Check("predictions", "web", lambda: http_problem(host, port, "/health/ready")))
     found.append(Check("Flower", "flower", lambda: _flower_problem(settings)))
     return found
@@ -69,11 +71,11 @@ def _worker_check(redis: Redis, queue: str) -> Callable[[], str | None]:
     return problem
 
 
-def _consumer_problem(host: str, port: int) -> str | None:
+def _consumer_problem(host: str, port: int, role: str) -> str | None:
     answer = _get(host, port, "/health")
     if answer is None:
         return "cannot be looked up: web does not answer yet"
-    consumer: dict[str, str] = answer[1].get("checks", {}).get("consumer", {})
+    consumer: dict[str, str] = answer[1].get("checks", {}).get(role, {})
     return None if consumer.get("status") == "ok" else consumer.get("detail", "is not there yet")
 
 

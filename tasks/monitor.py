@@ -109,7 +109,10 @@ class Monitor:
             except RedisError as error:
                 checks["redis"] = Check("down", _one_line(error))
         checks |= _check_workers(living)
-        checks["consumer"] = _check_consumers(consumers)
+        ocpp = [record for record in consumers if record.get("role") == "ocpp"]
+        checks["consumer"] = _check_consumers([record for record in consumers if record not in ocpp])
+        if ocpp:  # most fleets have none, and then nothing is missing
+            checks["ocpp"] = _check_consumers(ocpp)
         return Snapshot(time.monotonic(), checks, living, lengths, self._drift)
 
     def _look_for_drift(self) -> None:

@@ -9,12 +9,13 @@ from typing import Final
 import httpx
 from rich.console import Console
 
+from consumers.sessions import Session
 from settings import Settings, load_or_exit
 from stack.demo import show
 from stack.demo.api import Api, DemoFailed
 from stack.demo.stream import through_kafka
 from stack.readiness import local_host
-from stack.sample.sessions import Session, load_chargers, load_sessions
+from stack.sample.sessions import load_chargers, load_sessions
 
 SINGLES: Final = 5
 STREAMED: Final = 500

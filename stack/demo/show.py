@@ -11,10 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from consumers.sessions import Session
 from settings import Settings
 from stack.demo.api import Answer
 from stack.demo.stream import Arrival
-from stack.sample.sessions import Charger, Session
+from stack.sample.sessions import Charger
 
 REASONS: Final = 2
 STREAM_ROWS: Final = 5

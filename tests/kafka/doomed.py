@@ -1,6 +1,6 @@
 """A consumer that may die between the last send and the commit of a transaction.
 
-    python -m tests.kafka.doomed PROBABILITY MOST FILE
+    python -m tests.kafka.doomed PROBABILITY MOST FILE [ocpp]
 
 Each death leaves a line in FILE first; there are MOST at most.
 """
@@ -16,12 +16,13 @@ from pathlib import Path
 
 import logs
 from consumers.__main__ import stop_on_signals
-from consumers.run import Service
+from consumers.services import ocpp_service, scoring_service
 from consumers.transactions import TransactionalPublisher
 from settings import load_or_exit
 from tasks import stream
 
 PROBABILITY, MOST, DEATHS = float(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+MAKE = ocpp_service if sys.argv[4:] == ["ocpp"] else scoring_service
 
 
 class DoomedPublisher(TransactionalPublisher):
@@ -40,4 +41,4 @@ stream.LOST_AFTER_S = 4.0  # type: ignore[misc]
 settings = load_or_exit()
 logs.configure(settings)
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
-sys.exit(Service(settings, transactional=DoomedPublisher).run(stop_on_signals()))
+sys.exit(MAKE(settings, transactional=DoomedPublisher).run(stop_on_signals()))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from kafka.errors import KafkaError
 
-from consumers.clients import ensure_topics, make_consumer, make_producer
+from consumers.clients import ensure_topics, make_consumer, make_producer, scoring_topics
 from settings import Settings
 from tests.kafka import broker
 
@@ -39,7 +39,7 @@ def test_a_password_opens_the_door(
     kafka: broker.ApacheKafka, monkeypatch: pytest.MonkeyPatch, mechanism: str
 ) -> None:
     with_password = settings(monkeypatch, kafka, KAFKA_SASL_MECHANISM=mechanism)
-    ensure_topics(with_password)
+    ensure_topics(with_password, scoring_topics(with_password))
     producer = make_producer(with_password)
     assert producer.send(with_password.kafka_topic_metrics, b"x").get(10).offset >= 0
     producer.close()

@@ -15,7 +15,7 @@ PACKAGES = ("web", "tasks", "consumers")
 def test_what_is_declared_is_used_and_described() -> None:
     kinds = (MetricWrapperBase, metrics.Looked)
     declared = {name for name, value in vars(metrics).items() if isinstance(value, kinds)}
-    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("*.py")]
+    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("**/*.py")]
     used = {name for source in sources for name in re.findall(r"metrics\.([A-Z_]+)\b", source)}
     assert used == declared
     for name in declared:

@@ -65,6 +65,7 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
         ("FLOWER_BASIC_AUTH", "nopassword"),
         ("MODEL_DIR", "/does/not/exist"),
         ("COST_CURRENCY", "dollars"),
+        ("KAFKA_TOPIC_OCPP", "charger.metrics"),
         ("ML_ALERT_THRESHOLD", "2"),
     ],
 )

@@ -48,14 +48,14 @@ class Bench:
         judgement = self.alerts.judge(self.round(*verdicts, **where))
         if commit:
             self.alerts.settle(judgement)
-            for record in judgement.outgoing:
-                if record.topic == "state":
-                    assert record.key is not None
-                    if record.value is None:
-                        del self.state[record.key]
-                    else:
-                        self.state[record.key] = record.value
-        return [record for record in judgement.outgoing if record.topic != "state"]
+            for record in judgement.remembered:
+                assert record.topic == "state"
+                assert record.key is not None
+                if record.value is None:
+                    del self.state[record.key]
+                else:
+                    self.state[record.key] = record.value
+        return judgement.outgoing
 
 
 def said(records: list[Outgoing]) -> list[tuple[str, str]]:

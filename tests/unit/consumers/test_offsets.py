@@ -15,7 +15,7 @@ def add(window: Window, partition: int, offset: int) -> Entry:
 
 
 def finish(entry: Entry) -> None:
-    entry.outcome = Outgoing("out", None, str(entry.received.offset).encode())
+    entry.outcomes = (Outgoing("out", None, str(entry.received.offset).encode()),)
 
 
 def window(most: int = 100, most_per_partition: int = 100) -> Window:

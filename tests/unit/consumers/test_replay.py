@@ -1,66 +1,56 @@
-"""Which dead letters are meant, and that what goes back is what came."""
+"""When a recorded reading is due, and which time it then names."""
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import pytest
-from kafka.consumer.fetcher import ConsumerRecord
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
 
-from consumers.records import Received, dead_letter
-from consumers.replay import DeadLetter, Wanted
-from errors import ScoringFailed
+from consumers.replay import Rhythm, record
+from models.reading import FUTURE_TOLERANCE, Reading
 
-BURIED = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
-
-
-def record(headers: list[tuple[str, bytes]], value: bytes | None = b"{bad") -> Any:
-    return ConsumerRecord(  # type: ignore[call-arg]  # a namedtuple; the stub names what we read
-        topic="dlq", partition=2, leader_epoch=0, offset=9, timestamp=int(BURIED.timestamp() * 1000),
-        timestamp_type=0, key=b"EVZ-1", value=value, headers=headers, checksum=None,
-        serialized_key_size=0, serialized_value_size=0, serialized_header_size=0,
-    )  # fmt: skip
+FIRST = datetime(2025, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
-def a_letter() -> DeadLetter:
-    came = Received("in", 3, 17, b"EVZ-1", b"{bad", headers=[("trace", b"1")])
-    headers = dead_letter(came, ScoringFailed("no"), attempts=3, topic="dlq").headers
-    letter = DeadLetter.of(record(list(headers)))
-    assert letter is not None
-    return letter
+def rhythm(speed: float, *, shifted: bool = True) -> Rhythm:
+    return Rhythm(FIRST, FIRST + 24 * HOUR, speed, NOW, shifted)
 
 
-def test_a_dead_letter_says_where_it_came_from_and_why() -> None:
-    letter = a_letter()
-    assert (letter.origin, letter.code, letter.reason, letter.attempts) == (
-        "in:3:17", "scoring_failed", "no", "3",
-    )  # fmt: skip
-    assert (letter.place, letter.buried_at) == ("2:9", BURIED)
+def test_sixty_is_an_hour_a_minute_and_infinite_is_at_once() -> None:
+    assert rhythm(60).due_s(FIRST + HOUR) == 60
+    assert rhythm(math.inf).due_s(FIRST + HOUR) == 0
 
 
-def test_what_goes_back_is_what_came() -> None:
-    back = a_letter().replayed()
-    assert (back.topic, back.key, back.value) == ("in", b"EVZ-1", b"{bad")
-    assert back.headers == (("trace", b"1"), ("x-replayed-from", b"dlq:2:9"))
+def test_the_last_reading_gets_the_time_of_its_sending() -> None:
+    assert FIRST + 24 * HOUR + rhythm(60).shift == NOW + timedelta(minutes=24)
+    assert FIRST + 24 * HOUR + rhythm(math.inf).shift == NOW
+    assert rhythm(1, shifted=False).shift == timedelta(0)
 
 
-def test_other_records_on_the_topic_are_left_alone() -> None:
-    assert DeadLetter.of(record([("x", b"y")])) is None
+@given(st.floats(0.01, 1e6) | st.just(math.inf), st.floats(0, 24))
+def test_no_reading_is_sent_before_its_time(speed: float, hours: float) -> None:
+    found, moment = rhythm(speed), FIRST + timedelta(hours=hours)
+    sent_at = NOW + timedelta(seconds=found.due_s(moment))
+    assert moment + found.shift <= sent_at + FUTURE_TOLERANCE / 100
 
 
-@pytest.mark.parametrize(
-    ("wanted", "included"),
-    [
-        (Wanted(), True),
-        (Wanted(code="scoring_failed", key="EVZ-1", place="2:9"), True),
-        (Wanted(code="malformed_body"), False),
-        (Wanted(key="EVZ-2"), False),
-        (Wanted(place="2:8"), False),
-        (Wanted(since=BURIED, until=BURIED + timedelta(seconds=1)), True),
-        (Wanted(since=BURIED + timedelta(seconds=1)), False),
-        (Wanted(until=BURIED), False),
-    ],
-)
-def test_filters(wanted: Wanted, *, included: bool) -> None:
-    assert wanted.includes(a_letter()) is included
+def test_a_record_says_what_was_recorded_at_its_new_time() -> None:
+    reading = Reading(
+        "A", "CHARGING", FIRST, power=7.4, error_codes=(), last_maintenance=FIRST - HOUR, total_sessions=3
+    )
+    sent = record(reading, topic="in", shift=timedelta(days=1))
+    assert (sent.topic, sent.key) == ("in", b"A")
+    assert orjson.loads(sent.value or b"") == {
+        "charger_id": "A",
+        "connector_status": "CHARGING",
+        "timestamp": "2025-01-02T00:00:00Z",
+        "power": 7.4,
+        "error_codes": [],
+        "total_sessions": 3,
+        "last_maintenance": "2025-01-01T23:00:00Z",
+    }

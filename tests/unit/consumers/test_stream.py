@@ -13,6 +13,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from consumers.alerts import Alerts, Rules
 from consumers.offsets import Partition, Round
+from consumers.predicting import Predicting
 from consumers.publisher import KafkaUnavailable
 from consumers.pulse import Pulse, Status
 from consumers.records import Outgoing
@@ -92,9 +93,10 @@ class FakePublisher:
         if self.broken:
             raise KafkaUnavailable("down")
         for entry in done.entries:
-            assert entry.outcome is not None
-            self.outcomes.append((entry.received.event_id.partition(":")[2], entry.outcome.topic))
-        self.added += done.added
+            place = entry.received.event_id.partition(":")[2]
+            assert entry.outcomes is not None
+            self.outcomes += [(place, outcome.topic) for outcome in entry.outcomes]
+        self.added += [*done.added, *done.remembered]
         self.committed.update(done.offsets)
         return True
 
@@ -125,16 +127,20 @@ class Bench:
             settings,
             consumer=cast(KafkaConsumer, self.consumer),
             publisher=self.publisher,
-            scoring=Scoring(self.door, clock=self.clock),
-            alerts=Alerts(
-                Rules(open_at=0.1, close_below=0.05, calm_readings=1),
-                topics={"failure": "alerts", "anomaly": "anomalies"},
-                state_topic="state",
-                load=lambda _: {},
+            work=Predicting(
+                settings,
+                scoring=Scoring(self.door, clock=self.clock),
+                alerts=Alerts(
+                    Rules(open_at=0.1, close_below=0.05, calm_readings=1),
+                    topics={"failure": "alerts", "anomaly": "anomalies"},
+                    state_topic="state",
+                    load=lambda _: {},
+                ),
+                pulse=cast(Pulse, self.pulse),
+                now=lambda: START,
             ),
             pulse=cast(Pulse, self.pulse),
             clock=self.clock,
-            now=lambda: START,
         )
 
     def produce(self, tp: TopicPartition, *values: bytes) -> None:

@@ -85,7 +85,7 @@ class Bench:
 
 
 def a_round() -> Round:
-    entry = Entry(Received("in", 2, 41, None, b""), outcome=Outgoing("out", b"C", b"verdict"))
+    entry = Entry(Received("in", 2, 41, None, b""), outcomes=(Outgoing("out", b"C", b"verdict"),))
     return Round([entry], {Partition("in", 2): 42})
 
 
@@ -215,3 +215,18 @@ def test_at_least_once_does_not_commit_for_partitions_that_went_to_others() -> N
     consumer.commit_error = None
     publisher.commit()
     assert consumer.committed == []
+
+
+def test_at_least_once_remembers_only_what_is_acknowledged() -> None:
+    consumer, producer = CommitOnly(), FakeProducer({})
+    publisher = AtLeastOncePublisher(cast(KafkaConsumer, consumer), cast(KafkaProducer, producer))
+    done = a_round()
+    done.remembered.append(Outgoing("state", b"C", b"known"))
+    producer.failing["acknowledge"] = KafkaTimeoutError("expired")
+    with pytest.raises(KafkaUnavailable):
+        publisher.publish(done)
+    producer.failing.clear()
+    assert publisher.publish(done)
+    sent = [call[1] for call in producer.calls if call[0] == "send"]
+    assert sent == ["out", "out", "state"]
+    assert consumer.committed == [{TopicPartition("in", 2): OffsetAndMetadata(42)}]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from consumers.sessions import Session
 from models.reading import parse_reading
-from stack.sample.sessions import Session, load_chargers, load_sessions
+from stack.sample.sessions import load_chargers, load_sessions
 
 
 def test_every_session_is_a_valid_reading_of_a_known_charger() -> None:

@@ -1,0 +1,139 @@
+"""The envelope in which a backend publishes its chargers' OCPP messages. Pure.
+
+`{eventId, eventType, source, occurredAt, stationId, tenantId, chargePointId, connectorId, ocppVersion,
+payload}`: `eventType` names the message, `payload` is the message itself (OCPP 1.6 edition 2, chapter 6; OCPP
+2.0.1 part 2). Events are ordered by `occurredAt` alone: the charge points' own clocks may be wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from marshmallow import ValidationError
+
+from errors import MalformedBody, ServiceError
+from models.reading import CHARGER_ID_PATTERN, FUTURE_TOLERANCE, TENANT_ID_PATTERN, Moment, decode_json
+
+MAX_EVENT_ID_CHARS: Final = 256
+_MOMENT: Final = Moment(epoch=True)
+_CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN)
+_TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
+_VERSION: Final = re.compile(r"(?:ocpp)?[ _-]?([12])[._]\d")
+
+
+class InvalidEvent(ServiceError):
+    """Raised for an event that is not what the envelope or OCPP says; `pointer` is where (RFC 6901)."""
+
+    code = "invalid_event"
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        self.pointer = pointer
+        super().__init__(f"{pointer or 'event'}: {detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One OCPP message. `action` has lower-case letters only; `at_us` is `occurredAt` in microseconds since
+    1970; `connector` is the envelope's, None where it names none."""
+
+    event_id: str
+    event_type: str
+    action: str
+    version: Literal[1, 2]
+    at_us: int
+    charger_id: str
+    tenant: str | None
+    connector: int | None
+    payload: Mapping[str, Any]
+
+
+def read_event(value: bytes | None, *, now: datetime) -> Event:
+    """The event in a record. Raises `MalformedBody` or `InvalidEvent`."""
+    if not value:
+        raise MalformedBody("The record is empty.")
+    envelope = decode_json(value)
+    if not isinstance(envelope, Mapping):
+        raise InvalidEvent("", "Must be a JSON object.")
+    event_type = text(envelope, "eventType")
+    payload = envelope.get("payload")
+    if not isinstance(payload, Mapping):
+        raise InvalidEvent("/payload", "Must be a JSON object.")
+    return Event(
+        event_id=_event_id(envelope),
+        event_type=event_type,
+        action=_action(event_type),
+        version=_version(text(envelope, "ocppVersion")),
+        at_us=_at_us(envelope.get("occurredAt"), now),
+        charger_id=_charger_id(envelope),
+        tenant=_tenant(envelope.get("tenantId")),
+        connector=number(envelope, "connectorId"),
+        payload=payload,
+    )
+
+
+def text(document: Mapping[str, Any], name: str, pointer: str = "") -> str:
+    """A field that must be there, a string with something in it. Raises `InvalidEvent`."""
+    found = document.get(name)
+    if not isinstance(found, str) or not found.strip():
+        raise InvalidEvent(f"{pointer}/{name}", "Must be a string.")
+    return found.strip()
+
+
+def number(document: Mapping[str, Any], name: str, pointer: str = "") -> int | None:
+    """The number of a connector or EVSE; None where there is none. Raises `InvalidEvent`."""
+    found = document.get(name)
+    if isinstance(found, str) and found.isascii() and found.isdigit():
+        found = int(found[:9])
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and found >= 0):
+        return found
+    raise InvalidEvent(f"{pointer}/{name}", "Must be a whole number of at least 0.")
+
+
+def _event_id(envelope: Mapping[str, Any]) -> str:
+    found = text(envelope, "eventId")
+    if len(found) > MAX_EVENT_ID_CHARS:
+        raise InvalidEvent("/eventId", f"Must be at most {MAX_EVENT_ID_CHARS} characters.")
+    return found
+
+
+def _action(event_type: str) -> str:
+    """`StatusNotification`, `status_notification` and `StatusNotification.req` are the same message."""
+    plain = re.sub(r"[^a-z0-9]", "", event_type.lower())
+    return plain.removesuffix("request").removesuffix("req")
+
+
+def _version(said: str) -> Literal[1, 2]:
+    match = _VERSION.match(said.lower())
+    if match is None:
+        raise InvalidEvent("/ocppVersion", "Must be an OCPP version like 1.6 or 2.0.1.")
+    return 1 if match[1] == "1" else 2
+
+
+def _at_us(said: Any, now: datetime) -> int:
+    try:
+        at: datetime = _MOMENT.deserialize(said)
+    except ValidationError:
+        raise InvalidEvent("/occurredAt", "Must be an ISO 8601 date and time.") from None
+    if at > now + FUTURE_TOLERANCE:
+        raise InvalidEvent("/occurredAt", "Lies more than 5 minutes in the future of the service's clock.")
+    return round(at.timestamp() * 1e6)
+
+
+def _charger_id(envelope: Mapping[str, Any]) -> str:
+    name = "chargePointId" if envelope.get("chargePointId") is not None else "stationId"
+    found = text(envelope, name)
+    if not _CHARGER_ID.match(found):
+        raise InvalidEvent(f"/{name}", "Must be 1 to 128 characters of A-Z a-z 0-9 * _ = : + | @ . -")
+    return found
+
+
+def _tenant(said: Any) -> str | None:
+    if said is None:
+        return None
+    if not isinstance(said, str) or not _TENANT_ID.match(said):
+        raise InvalidEvent("/tenantId", "Must be 1 to 64 characters of A-Z a-z 0-9 _ -")
+    return said

@@ -1,0 +1,169 @@
+"""The OCPP process's work: events become readings, dead letters, or nothing, which is counted.
+
+What is known of each charge point is kept in a compacted topic, written with the readings that rest on it,
+and read back by whoever gets the partition.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+import metrics
+from consumers.ocpp.charge_point import ChargePoint, decode, state_key, state_value
+from consumers.ocpp.envelope import Event, read_event
+from consumers.ocpp.merge import reading_of
+from consumers.ocpp.messages import read_message
+from consumers.offsets import Entry, Partition, Round
+from consumers.records import Outgoing
+from consumers.work import bury
+from errors import ServiceError
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Why an event gives no reading; what `ml_ocpp_events` counts besides readings and dead letters.
+OTHER_TYPE: Final = "other_type"  # Heartbeat, FirmwareStatusNotification, …
+NOTHING_TOLD: Final = "nothing_told"  # no measurand or variable that a reading has a place for
+NO_PART: Final = "unknown_connector"
+REPEATED: Final = "repeated"
+LATE: Final = "late"
+NO_STATUS: Final = "no_status"
+
+# Whose, of which tenant.
+ChargerKey = tuple[str | None, str]
+Book = dict[ChargerKey, ChargePoint]
+# Reads the state records of partitions back: for each number, values of the latest record of every key.
+Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
+
+
+def translate(event: Event, known: ChargePoint) -> tuple[ChargePoint, dict[str, Any] | str]:
+    """What is known after an event, and the reading that it gives, or why there is none.
+
+    Raises `InvalidEvent`.
+    """
+    told = read_message(event)
+    if told is None:
+        return known, OTHER_TYPE
+    if not told.facts:
+        return known, NOTHING_TOLD
+    if known.has_seen(event.at_us, event.event_id):
+        return known, REPEATED
+    part = known.part_of(told)
+    if part is None:
+        return known, NO_PART
+    heard, news = known.hear(event.at_us, event.event_id, part, told)
+    if not news:
+        return heard, NOTHING_TOLD if told.about_transaction_only else LATE
+    metadata = {"ocpp_event_id": event.event_id, "ocpp_event_type": event.event_type}
+    reading = reading_of(heard, charger_id=event.charger_id, tenant=event.tenant, metadata=metadata)
+    return heard, NO_STATUS if reading is None else reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What became of an entry: `outcome` for the metric, and the state after it where it changed any."""
+
+    outcome: str
+    key: ChargerKey | None = None
+    state: ChargePoint | None = None
+
+
+class Translation:
+    """`consumers.work.Work`. Needs nobody: whatever it takes has its outcome with the next `advance`."""
+
+    hindrance = None
+    busy = False
+
+    def __init__(
+        self, settings: Settings, *, load: Load, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.topic = settings.kafka_topic_ocpp
+        self._readings = settings.kafka_topic_metrics
+        self._dead_letters = settings.kafka_topic_dead_letters
+        self._state_topic = settings.kafka_topic_ocpp_state
+        self._load = load
+        self._now = now
+        self._fresh: list[Entry] = []
+        self._books: dict[Partition, Book] = {}
+        # What the window holds, until it is committed.
+        self._notes: dict[Entry, _Note] = {}
+
+    def take(self, entry: Entry) -> None:
+        self._fresh.append(entry)
+
+    def advance(self) -> None:
+        """Blocks while the state of a partition that is new here is read. Raises what `load` raises."""
+        self._take_over({entry.partition for entry in self._fresh} - self._books.keys())
+        fresh, self._fresh = self._fresh, []
+        for entry in fresh:
+            try:
+                self._notes[entry] = self._translate(entry)
+            except ServiceError as error:
+                self._bury(entry, error)
+            except Exception as error:
+                # No record, whatever is in it, may stop its partition.
+                log.exception("event %s could not be translated", entry.received.event_id)
+                self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"))
+
+    def complete(self, done: Round) -> None:
+        """The last state of each charge point that the round changes."""
+        changed: dict[tuple[Partition, ChargerKey], ChargePoint] = {}
+        for entry in done.entries:
+            note = self._notes[entry]
+            if note.key is not None and note.state is not None:
+                changed[entry.partition, note.key] = note.state
+        done.remembered = [
+            Outgoing(
+                self._state_topic,
+                state_key(partition.partition, *key),
+                state_value(partition.partition, *key, state),
+            )
+            for (partition, key), state in changed.items()
+        ]
+
+    def settle(self, done: Round) -> None:
+        for entry in done.entries:
+            metrics.OCPP_EVENTS.labels(outcome=self._notes.pop(entry).outcome).inc()
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """If they come back their state is read again."""
+        for partition in partitions:
+            self._books.pop(Partition(*partition), None)
+        self._fresh = [entry for entry in self._fresh if not entry.dropped]
+        self._notes = {entry: note for entry, note in self._notes.items() if not entry.dropped}
+
+    def _take_over(self, partitions: set[Partition]) -> None:
+        if not partitions:
+            return
+        found = self._load([partition.partition for partition in partitions])
+        for partition in partitions:
+            states = map(orjson.loads, found.get(partition.partition, ()))
+            self._books[partition] = {
+                (state["tenant_id"], state["charger_id"]): decode(state) for state in states
+            }
+
+    def _translate(self, entry: Entry) -> _Note:
+        event = read_event(entry.received.value, now=self._now())
+        book, key = self._books[entry.partition], (event.tenant, event.charger_id)
+        known = book.get(key, ChargePoint())
+        heard, found = translate(event, known)
+        if isinstance(found, str):
+            entry.outcomes = ()
+        else:
+            value = orjson.dumps(found)
+            entry.outcomes = (Outgoing(self._readings, event.charger_id.encode(), value),)
+        outcome = found if isinstance(found, str) else "reading"
+        if heard is known:
+            return _Note(outcome)
+        book[key] = heard
+        return _Note(outcome, key, heard)
+
+    def _bury(self, entry: Entry, error: ServiceError) -> None:
+        bury(entry, error, attempts=1, topic=self._dead_letters)
+        self._notes[entry] = _Note("dead_letter")

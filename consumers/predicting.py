@@ -1,0 +1,98 @@
+"""The scoring consumer's work: readings become predictions and alerts, or dead letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import metrics
+from consumers.alerts import Alerts, Judgement
+from consumers.offsets import Entry, Partition, Round
+from consumers.pulse import Pulse
+from consumers.records import prediction, read, scored
+from consumers.scoring import Result, Scoring
+from consumers.work import bury
+from errors import ServiceError
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Predicting:
+    """`consumers.work.Work`, done by workers at the other end of `scoring`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        scoring: Scoring,
+        alerts: Alerts,
+        pulse: Pulse,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.topic = settings.kafka_topic_metrics
+        self._predictions = settings.kafka_topic_predictions
+        self._dead_letters = settings.kafka_topic_dead_letters
+        self._scoring = scoring
+        self._alerts = alerts
+        self._judgement = Judgement()
+        self._pulse = pulse
+        self._now = now
+
+    @property
+    def hindrance(self) -> str | None:
+        return self._pulse.hindrance
+
+    @property
+    def busy(self) -> bool:
+        return self._scoring.busy
+
+    def take(self, entry: Entry) -> None:
+        try:
+            reading, tenant = read(entry.received, now=self._now())
+        except ServiceError as error:
+            self._bury(entry, error, attempts=1)
+        except Exception as error:
+            # No record, whatever is in it, may stop its partition.
+            log.exception("record %s could not be read", entry.received.event_id)
+            self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
+        else:
+            self._scoring.add(entry, reading, tenant)
+
+    def advance(self) -> None:
+        if self.hindrance is None:
+            self._scoring.send()
+        for result in self._scoring.collect():
+            self._conclude(result)
+
+    def complete(self, done: Round) -> None:
+        self._judgement = self._alerts.judge(done)
+        done.added, done.remembered = self._judgement.outgoing, self._judgement.remembered
+
+    def settle(self, done: Round) -> None:
+        self._alerts.settle(self._judgement)
+        predicted = sum(entry.scored is not None for entry in done.entries)
+        metrics.STREAM_RECORDS.labels(outcome="prediction").inc(predicted)
+        metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.entries) - predicted)
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        self._alerts.drop(partitions)
+
+    def _conclude(self, result: Result) -> None:
+        if result.entry.dropped:
+            return
+        if result.error is not None:
+            self._bury(result.entry, result.error, attempts=result.attempts)
+            return
+        try:
+            found = scored(result.entry.received, result.failure, result.anomaly)
+            result.entry.outcomes = (prediction(found, topic=self._predictions),)
+            result.entry.scored = found
+        except Exception as error:
+            log.exception("verdict on %s could not be read", result.entry.received.event_id)
+            problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")
+            self._bury(result.entry, problem, attempts=result.attempts + 1)
+
+    def _bury(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
+        bury(entry, error, attempts=attempts, topic=self._dead_letters)

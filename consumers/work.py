@@ -1,0 +1,48 @@
+"""What the loop in `consumers/stream.py` does with records is somebody's work; here is what it asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import metrics
+from consumers.offsets import Entry, Partition, Round
+from consumers.records import dead_letter
+from errors import ServiceError
+
+
+class Work(Protocol):
+    """Gives every record its outcomes. One for each life of the loop, called by its thread alone."""
+
+    @property
+    def topic(self) -> str:
+        """The input topic."""
+
+    @property
+    def hindrance(self) -> str | None:
+        """Why nothing can be done now, a sentence; then nothing is fetched. None when all is well."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an outcome may come at any moment, without a new record."""
+
+    def take(self, entry: Entry) -> None:
+        """A new record. Within a partition, in the order of their offsets."""
+
+    def advance(self) -> None:
+        """Give outcomes to entries that can have them now. May raise `KafkaUnavailable`."""
+
+    def complete(self, done: Round) -> None:
+        """Add to a round what is to be published with its outcomes; it is called again if the round fails."""
+
+    def settle(self, done: Round) -> None:
+        """The round is committed."""
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """Partitions went to other members; their entries are marked as dropped."""
+
+
+def bury(entry: Entry, error: ServiceError, *, attempts: int, topic: str) -> None:
+    """Make a dead letter of a record."""
+    entry.outcomes = (dead_letter(entry.received, error, attempts=attempts, topic=topic),)
+    metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()

@@ -1,0 +1,105 @@
+"""`python -m consumers replay` against a broker: all of it, a part of it, and stopped half way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+from kafka import KafkaConsumer
+from kafka.consumer.fetcher import ConsumerRecord
+
+from models.reading import parse_reading
+from settings import ROOT
+from tests.integration.stream_bench import INPUT
+from tests.processes import environment
+from tests.services import RunningServer, start_kafka
+
+SAMPLE = "stack/sample/sessions.csv.gz"
+COMMAND = [sys.executable, "-m", "consumers", "replay"]
+
+
+@pytest.fixture
+def kafka() -> Iterator[RunningServer]:
+    with start_kafka() as server:
+        yield server
+
+
+def run(kafka: RunningServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = environment("redis://127.0.0.1:1/0", KAFKA_BOOTSTRAP_SERVERS=kafka.url, KAFKA_TRANSACTIONS="off")
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def sent(kafka: RunningServer, *, until: int) -> list[ConsumerRecord]:
+    """What is on the input topic, at least `until` records."""
+    reader = KafkaConsumer(INPUT, bootstrap_servers=kafka.url, auto_offset_reset="earliest")
+    found: list[ConsumerRecord] = []
+    deadline = time.monotonic() + 30
+    try:
+        while len(found) < until and time.monotonic() < deadline:
+            for records in reader.poll(timeout_ms=200).values():
+                found.extend(records)
+    finally:
+        reader.close()
+    return found
+
+
+def test_the_sample_goes_out_as_readings_up_to_now(kafka: RunningServer) -> None:
+    before = datetime.now(UTC)
+    done = run(kafka, SAMPLE, "--speed", "max", "--limit", "3000")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Sent 3,000 of 3,000 readings to charger.metrics.\n"
+    records = sent(kafka, until=3000)
+    assert len(records) == 3000
+    now = datetime.now(UTC)
+    readings = [parse_reading(orjson.loads(record.value or b""), now=now) for record in records]
+    assert {record.key for record in records} == {reading.charger_id.encode() for reading in readings}
+    newest = max(reading.timestamp for reading in readings)
+    assert before < newest < now
+
+
+def test_a_simulated_fleet_is_replayed_as_it_is(kafka: RunningServer, tmp_path: Path) -> None:
+    subprocess.run(
+        [*COMMAND[:2], "models", "simulate", "--chargers", "3", "--days", "2", "--out", str(tmp_path)],
+        cwd=ROOT, check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    done = run(kafka, str(tmp_path), "--speed", "0", "--no-shift-to-now")
+    assert done.stdout == "Sent 12 of 12 readings to charger.metrics.\n", done.stderr
+    readings = [orjson.loads(record.value or b"") for record in sent(kafka, until=12)]
+    assert {reading["charger_id"] for reading in readings} == {"SIM-00000", "SIM-00001", "SIM-00002"}
+    assert {reading["timestamp"][:8] for reading in readings} == {"2025-01-"}
+
+
+def test_ctrl_c_says_how_many_were_sent(kafka: RunningServer) -> None:
+    """At one tenth of life's speed the sample's second reading is weeks away."""
+    env = environment("redis://127.0.0.1:1/0", KAFKA_BOOTSTRAP_SERVERS=kafka.url, KAFKA_TRANSACTIONS="off")
+    process = subprocess.Popen(
+        [*COMMAND, SAMPLE, "--speed", "0.1"], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert len(sent(kafka, until=1)) == 1
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert out == "Sent 1 of 31,998 readings to charger.metrics.\n"
+
+
+def test_without_kafka_it_says_so(tmp_path: Path) -> None:
+    env = environment("redis://127.0.0.1:1/0")
+    done = subprocess.run(
+        [*COMMAND, SAMPLE], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Kafka at 127.0.0.1:1: ")
+    assert "Traceback" not in done.stderr

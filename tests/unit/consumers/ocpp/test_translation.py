@@ -1,0 +1,140 @@
+"""The OCPP process's work: outcomes, the state that goes with them, and taking partitions over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import orjson
+import pytest
+
+from consumers.ocpp.charge_point import decode
+from consumers.ocpp.translation import Translation
+from consumers.offsets import Entry, Partition, Round
+from consumers.publisher import KafkaUnavailable
+from consumers.records import Received
+from settings import Settings
+from tests.unit.consumers.ocpp.events import NOW, Document, envelope, hear, power, status
+
+P0, P1 = Partition("ocpp.events", 0), Partition("ocpp.events", 1)
+
+
+class Bench:
+    """A translation whose state topic is a dictionary; `loads` are the partitions it has read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.stored: dict[bytes, bytes] = {}
+        self.loads: list[list[int]] = []
+        self.offsets = {P0: 0, P1: 0}
+        self.settings = settings
+        self.work = self.successor()
+
+    def successor(self) -> Translation:
+        return Translation(self.settings, load=self.load, now=lambda: NOW)
+
+    def load(self, numbers: list[int]) -> Mapping[int, Iterable[bytes]]:
+        self.loads.append(numbers)
+        found: dict[int, list[bytes]] = {}
+        for value in self.stored.values():
+            found.setdefault(orjson.loads(value)["partition"], []).append(value)
+        return found
+
+    def take(self, *values: Document | bytes, partition: Partition = P0) -> list[Entry]:
+        entries = []
+        for value in values:
+            raw = value if isinstance(value, bytes) else orjson.dumps(value)
+            entries.append(Entry(Received(*partition, self.offsets[partition], b"CP-1", raw)))
+            self.offsets[partition] += 1
+            self.work.take(entries[-1])
+        self.work.advance()
+        return entries
+
+    def commit(self, entries: list[Entry]) -> Round:
+        done = Round(entries)
+        self.work.complete(done)
+        for record in done.remembered:
+            assert record.key is not None
+            assert record.value is not None
+            self.stored[record.key] = record.value
+        self.work.settle(done)
+        return done
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("ML_SERVICE_API_KEY", "k" * 20)
+    monkeypatch.setenv("MODEL_DIR", "/")
+    monkeypatch.delenv("KAFKA_TOPIC_OCPP", raising=False)
+    return Bench(Settings.from_env(dotenv=None))
+
+
+def test_each_event_ends_as_a_reading_as_a_dead_letter_or_as_nothing(bench: Bench) -> None:
+    good, bad, broken, none = bench.take(
+        status(0, "Available"), status(1, "Burning"), b"{bad", envelope(2, "Heartbeat", {})
+    )
+    assert good.outcomes is not None
+    assert [(record.topic, record.key) for record in good.outcomes] == [("charger.metrics", b"CP-1")]
+    for entry, code in ((bad, b"invalid_event"), (broken, b"malformed_body")):
+        assert entry.outcomes is not None
+        (letter,) = entry.outcomes
+        headers = dict(letter.headers)
+        assert (letter.topic, letter.value) == ("charger.metrics.dlq", entry.received.value)
+        assert (headers["x-origin-topic"], headers["x-error-code"]) == (b"ocpp.events", code)
+    assert none.outcomes == ()
+
+
+def test_a_round_carries_the_last_state_of_what_it_changes(bench: Bench) -> None:
+    events = [status(0, "Available"), status(1, "Charging"), power(2, 7000)]
+    entries = bench.take(*events, status(0, "Available") | {"chargePointId": "CP-2"})
+    done = bench.commit(entries[:2])
+    assert [record.key for record in done.remembered] == [b"0|acme|CP-1"]
+    assert decode(orjson.loads(done.remembered[0].value or b"")) == hear(*events[:2])[0]
+    assert [record.key for record in bench.commit(entries[2:]).remembered] == [b"0|acme|CP-1", b"0|acme|CP-2"]
+
+
+def test_a_failed_round_is_completed_again_with_the_same_state(bench: Bench) -> None:
+    entries = bench.take(status(0, "Available"))
+    first, second = Round(entries), Round(entries)
+    bench.work.complete(first)
+    bench.work.complete(second)
+    assert first.remembered == second.remembered
+    assert first.remembered
+
+
+def test_a_successor_goes_on_from_what_was_committed(bench: Bench) -> None:
+    entries = bench.take(status(0, "Charging"), power(1, 7000))
+    bench.commit(entries[:1])
+    bench.work = bench.successor()
+    repeated, fresh = bench.take(status(0, "Charging"), power(1, 7000))
+    assert repeated.outcomes == ()
+    assert fresh.outcomes == entries[1].outcomes
+
+
+def test_state_is_read_once_for_each_partition_and_again_when_it_comes_back(bench: Bench) -> None:
+    bench.commit(bench.take(status(0, "Available")))
+    bench.take(status(1, "Charging"))
+    bench.take(status(0, "Available") | {"chargePointId": "CP-2"}, partition=P1)
+    assert bench.loads == [[0], [1]]
+    bench.work.drop([P0])
+    # What was known of the charge point here was not committed, so it is news to whoever reads the state.
+    (again,) = bench.take(status(1, "Charging"))
+    assert bench.loads == [[0], [1], [0]]
+    assert again.outcomes
+
+
+def test_a_dropped_entry_is_not_translated(bench: Bench) -> None:
+    entry = Entry(Received(*P0, 0, None, orjson.dumps(status(0, "Available"))))
+    bench.work.take(entry)
+    entry.dropped = True
+    bench.work.drop([P0])
+    bench.work.advance()
+    assert entry.outcomes is None
+    assert bench.loads == []
+
+
+def test_without_its_state_a_partition_is_not_touched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: list[int]) -> Mapping[int, Iterable[bytes]]:
+        raise KafkaUnavailable("away")
+
+    monkeypatch.setattr(bench.work, "_load", fail)
+    with pytest.raises(KafkaUnavailable):
+        bench.take(status(0, "Available"))
