@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, cast
 
 import httpx
@@ -56,7 +57,7 @@ ADDED: Final = ("row", "tenant_id", "timestamp", "cached", "degraded", "fingerpr
 
 def say(text: str) -> None:
     """For the report of a failed run, or of any with `-s`."""
-    print(text)  # noqa: T201
+    print(text)  # noqa: T201 - which run it was, if it fails
 
 
 class Service:
@@ -73,7 +74,7 @@ class Service:
         self.workers = [self._start_worker(number) for number in range(WORKERS)]
         self.web = Web(self._env)
         for worker in self.workers:
-            wait_until(lambda worker=worker: "ready" in worker.log(), what="a worker", log=worker.log)  # type: ignore[misc]
+            wait_until(partial(_is_ready, worker), what="a worker", log=worker.log)
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._supervisor = threading.Thread(target=self._supervise)
@@ -225,6 +226,10 @@ def test_every_row_of_a_job_is_scored_once_whoever_is_killed(service: Service) -
     compared = compare(service.web.client, job_id, fleet)
     say(f"{compared} rows equal to offline scoring within {TOLERANCE:g}")
     assert compared == ROWS
+
+
+def _is_ready(worker: Process) -> bool:
+    return "ready" in worker.log()
 
 
 def compare(client: httpx.Client, job_id: str, fleet: pa.Table) -> int:

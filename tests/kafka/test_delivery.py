@@ -149,7 +149,7 @@ def _reading(charger: str, number: int) -> bytes:
 
 def say(text: str) -> None:
     """For the report of a failed run, or of any with `-s`."""
-    print(text)  # noqa: T201
+    print(text)  # noqa: T201 - which run it was, if it fails
 
 
 def check(bench: StreamBench, sent: Sent) -> None:

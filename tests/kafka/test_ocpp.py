@@ -159,4 +159,5 @@ def test_each_event_ends_in_exactly_one_outcome_whoever_is_killed(bench: StreamB
     assert letters == Counter({name: count for name, (_, count, _) in wanted.items()}), f"seed {seed}"
     deaths = (bench.folder / "deaths").read_text().splitlines()
     assert len(deaths) == DEATHS_IN_TRANSACTION
-    print(f"seed {seed}: {len(turns)} events, {KILLS} kills, {len(deaths)} deaths in a transaction")  # noqa: T201
+    counts = f"{len(turns)} events, {KILLS} kills, {len(deaths)} deaths in a transaction"
+    print(f"seed {seed}: {counts}")  # noqa: T201 - which run it was, if it fails

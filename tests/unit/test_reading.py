@@ -146,7 +146,7 @@ MOMENTS = st.one_of(
     st.sampled_from([NOW + timedelta(seconds=step) for step in (299, 300, 301)]).map(datetime.isoformat),
     st.datetimes(
         datetime(1969, 12, 31),  # noqa: DTZ001 - hypothesis adds the zone
-        datetime(2026, 12, 31),  # noqa: DTZ001
+        datetime(2026, 12, 31),  # noqa: DTZ001 - the same
         timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes))),
     ).map(datetime.isoformat),
 )

@@ -63,7 +63,7 @@ VERDICTS: dict[str, dict[str, Any]] = {
         **SERVED,
     },
 }
-FAILED = {
+FAILED: dict[str, Any] = {
     "row": 2,
     "charger_id": None,
     "error": {
@@ -126,7 +126,7 @@ def test_flat_columns_have_dotted_names_and_lists_are_json() -> None:
         assert orjson.loads(good[name]) == expected[name]
         assert bad[name] is None
     assert bad["error.code"] == "invalid_reading"
-    assert orjson.loads(bad["error.errors"]) == FAILED["error"]["errors"]  # type: ignore[index]
+    assert orjson.loads(bad["error.errors"]) == FAILED["error"]["errors"]
     (everything,) = flat(table_of([orjson.dumps(scored("all"))], "all")).to_pylist()
     assert everything["failure.failure_probability"] == 0.806738
     assert everything["maintenance.rationale"] == "[]"

@@ -252,7 +252,7 @@ def test_events_that_give_no_reading_are_told_apart(event: Document, reason: str
         (status(0, "Available", errorCode=7), "/payload/errorCode"),
         (status_2(0, "Burning"), "/payload/connectorStatus"),
         (start(0, -1), "/payload/meterStart"),
-        (stop(0, "many"), "/payload/meterStop"),  # type: ignore[arg-type]
+        (stop(0, "many"), "/payload/meterStop"),  # type: ignore[arg-type]  # the wrong type is meant
         (transaction(0, "Begun"), "/payload"),
         (transaction(0, "Updated", state="Flying"), "/payload/transactionInfo/chargingState"),
         (version_2(0, "TransactionEvent", {"eventType": "Ended"}), "/payload"),
