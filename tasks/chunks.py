@@ -121,6 +121,7 @@ if done < total then return 1 end
 redis.call('HSET', KEYS[1], 'finished_at', now, 'status', failed >= total and 'FAILED' or 'SUCCEEDED')
 redis.call('UNLINK', KEYS[4], KEYS[5], KEYS[6])
 redis.call('SREM', KEYS[8], ARGV[6])
+redis.call('PUBLISH', KEYS[9], '')
 return 2
 """
 )
@@ -234,6 +235,7 @@ class Chunks:
             keys=[
                 *(keys.record, keys.results, keys.input, keys.sent, keys.held, keys.attempts, keys.errors),
                 OPEN_KEY,
+                keys.ended,
             ],
             args=[
                 *(chunk, pack(b"\n".join(results)), len(results), failed, self._retention_s, job_id),

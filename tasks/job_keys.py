@@ -56,5 +56,10 @@ class JobKeys:
         return f"ml:job:{self.job_id}:errors"
 
     @property
+    def ended(self) -> str:
+        """A channel, no key: something is said there once, when the job has ended."""
+        return f"ml:job:{self.job_id}:ended"
+
+    @property
     def all(self) -> tuple[str, ...]:
         return (self.record, self.input, self.results, self.sent, self.held, self.attempts, self.errors)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
@@ -39,6 +40,7 @@ if status == 'PENDING' or status == 'RUNNING' then
   redis.call('HSET', KEYS[1], 'status', 'CANCELLED', 'finished_at', ARGV[1])
   redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4])
   redis.call('SREM', KEYS[5], ARGV[2])
+  redis.call('PUBLISH', KEYS[6], '')
   return 1
 end
 return 0
@@ -195,14 +197,6 @@ class JobStore:
         }
         return Draft(self._redis, self._retention_s, fields)
 
-    def forget(self, job: Job) -> None:
-        """Remove a job that could not be enqueued."""
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.unlink(*JobKeys(job.job_id).all)
-        pipeline.srem(OPEN_KEY, job.job_id)
-        pipeline.zrem(index_key(job.tenant), job.job_id)
-        pipeline.execute()
-
     def get(self, job_id: str, tenant: str | None) -> Job:
         """Raises `UnknownJob`, also for another tenant's."""
         job = self.find(job_id)
@@ -233,8 +227,16 @@ class JobStore:
     def cancel(self, job: Job, now: float) -> bool:
         """Whether the job was still under way. A chunk that a worker has begun is not counted any more."""
         keys = JobKeys(job.job_id)
-        names = [keys.record, keys.input, keys.sent, keys.held, OPEN_KEY]
+        names = [keys.record, keys.input, keys.sent, keys.held, OPEN_KEY, keys.ended]
         return bool(self._cancel(keys=names, args=[now, job.job_id]))
+
+    @contextmanager
+    def end_of(self, job_id: str) -> Iterator[Callable[[float], object]]:
+        """What to call, with a number of seconds, to wait for the end of a job that is under way from here
+        on. It may return early, and the word of the end may be lost with a connection: look at the job."""
+        with self._redis.pubsub(ignore_subscribe_messages=True) as listener:  # type: ignore[no-untyped-call]  # untyped there
+            listener.subscribe(JobKeys(job_id).ended)
+            yield lambda seconds: listener.get_message(timeout=seconds)
 
     def scored_until(self, job: Job, start: int) -> int:
         """The first row from `start` on that has no result yet; `job.total` if all have."""

@@ -8,19 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
-import math
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
 from typing import IO, Any, Final
 
-import ijson
-import orjson
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from errors import FieldError, InvalidReading, MalformedBody
-from models.reading import ReadingSchema, decode_json
+from models.reading import ReadingSchema
 from tasks.jobs import Encoding
+from web import json_rows
 from web.http import Request
 from web.upload import IN_MEMORY_BYTES, Upload
 
@@ -58,41 +54,10 @@ def media_type_of(request: Request) -> str:
 
 def _json(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
     """`{"chargers": [reading, …]}`. Small ones are decoded at once, which words errors better."""
-    rows = _small_json(upload) if upload.size_bytes <= IN_MEMORY_BYTES else _large_json(upload.file)
+    small = upload.size_bytes <= IN_MEMORY_BYTES
+    rows = json_rows.whole(upload.file.read()) if small else json_rows.in_windows(upload.file)
     for some in _batched(rows, chunk_rows):
-        yield len(some), b"\n".join(map(_encoded, some))
-
-
-def _small_json(upload: Upload) -> list[Any]:
-    body = decode_json(upload.file.read())
-    if not isinstance(body, dict):
-        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
-    if "chargers" not in body:
-        raise InvalidReading([FieldError("/chargers", "Missing data for required field.", "required")])
-    if not isinstance(body["chargers"], list):
-        raise InvalidReading([FieldError("/chargers", "Must be a list of readings.", "type")])
-    return body["chargers"]
-
-
-def _large_json(file: IO[bytes]) -> Iterator[Any]:
-    try:
-        # Not `use_float`: one integer of twenty digits would then be the end of the whole file.
-        yield from ijson.items(file, "chargers.item", buf_size=READ_BYTES)
-    except ijson.JSONError as error:
-        raise MalformedBody(f"The body is not JSON: {str(error).splitlines()[0]}.") from None
-
-
-def _encoded(row: Any) -> bytes:
-    try:
-        return orjson.dumps(row, default=_as_float)
-    except TypeError:  # an integer that no machine has, for example: the worker will say so of this row
-        return json.dumps(row, default=_as_float).encode()
-
-
-def _as_float(number: Decimal) -> float | str:
-    """ijson's decimals as the floats they mean; one beyond them is left for the worker to refuse."""
-    value = float(number)
-    return value if math.isfinite(value) else str(number)
+        yield len(some), b"\n".join(map(json_rows.line, some))
 
 
 def _ndjson(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:

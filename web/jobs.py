@@ -37,11 +37,8 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="
 
 PREFER_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})\"?", re.IGNORECASE)
 MAX_WAIT_S: Final = 30.0
-# Small jobs end within milliseconds, large ones are in no hurry.
-FIRST_PAUSE_S: Final = 0.005
-LONGEST_PAUSE_S: Final = 0.1
-# A job is found ended a twentieth too late, on average.
-LONGER: Final = 1.1
+# Who waits is told of the end; this is for the case that the word is lost.
+LOOK_EVERY_S: Final = 1.0
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -123,12 +120,12 @@ def _answer(job: Job) -> Response:
     held = services()
     wait_s = _preferred_wait_s()
     if wait_s:
-        with held.waiting_threads:
-            deadline, pause_s = time.monotonic() + wait_s, FIRST_PAUSE_S
-            while not job.ended and time.monotonic() < deadline:
-                time.sleep(pause_s)
-                pause_s = min(pause_s * LONGER, LONGEST_PAUSE_S)
-                job = held.jobs.get(job.job_id, current_request().tenant)
+        deadline = time.monotonic() + wait_s
+        with held.waiting_threads, held.jobs.end_of(job.job_id) as wait:
+            job = held.jobs.get(job.job_id, job.tenant)
+            while not job.ended and (left_s := deadline - time.monotonic()) > 0:
+                wait(min(left_s, LOOK_EVERY_S))
+                job = held.jobs.get(job.job_id, job.tenant)
     location = url_for("jobs.JobResource", job_id=job.job_id)
     headers = {"Location": location}
     if wait_s:

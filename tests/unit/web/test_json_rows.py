@@ -1,0 +1,93 @@
+"""A document read in windows has the rows it has when read whole, wherever windows end."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import InvalidReading, MalformedBody
+from models.rows import Refused, from_ndjson
+from web import json_rows
+
+WINDOW_BYTES = 128
+
+# What looks like the end of a row, and is none.
+text = st.sampled_from(["", "a", "},{", '"},{"', "\\", "]}", "é", "\n"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(-1e9, 1e9) | text,
+    lambda some: st.lists(some, max_size=3) | st.dictionaries(text, some, max_size=3),
+    max_leaves=6,
+)
+rows = st.lists(st.dictionaries(text, values, max_size=4) | values, max_size=30)
+styles = st.sampled_from([(None, (",", ":")), (None, (", ", ": ")), (2, (",", ": ")), (1, (" ,", " : "))])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_windows() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_rows, "WINDOW_BYTES", WINDOW_BYTES)
+        yield
+
+
+def decoded(row: Any) -> Any:
+    return orjson.loads(json_rows.line(row))
+
+
+def read(document: bytes) -> list[Any]:
+    return list(map(decoded, json_rows.in_windows(io.BytesIO(document))))
+
+
+@given(
+    rows=rows, style=styles, others=st.dictionaries(st.sampled_from(["a", "b"]), values), first=st.booleans()
+)
+def test_windows_do_not_change_what_is_read(
+    rows: list[Any], style: tuple[int | None, tuple[str, str]], others: dict[str, Any], first: bool
+) -> None:
+    document = {"chargers": rows, **others} if first else {**others, "chargers": rows}
+    indent, separators = style
+    raw = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False).encode()
+    assert read(raw) == json_rows.whole(raw) == rows
+
+
+@given(rows=st.lists(st.dictionaries(text, values, max_size=4), min_size=10, max_size=20), data=st.data())
+def test_a_document_that_ends_early_is_refused_after_the_rows_before(rows: list[Any], data: Any) -> None:
+    raw = orjson.dumps({"chargers": rows})
+    cut = raw[: data.draw(st.integers(1, len(raw) - 1))]
+    found: list[Any] = []
+    with pytest.raises(MalformedBody):
+        found.extend(map(decoded, json_rows.in_windows(io.BytesIO(cut))))
+    assert found == rows[: len(found)]
+
+
+@pytest.mark.parametrize("tail", [b",]}", b"]", b"}", b"]}}", b"]} {", b"]},", b",", b"]]}"])
+def test_a_wrong_end_is_refused(tail: bytes) -> None:
+    raw = b'{"chargers":[' + b",".join([b'{"charger_id":"EVZ-1"}'] * 20) + tail
+    with pytest.raises(MalformedBody):
+        read(raw)
+
+
+@pytest.mark.parametrize("between", [b"", b" ", b",,", b":", b"x,"])
+def test_a_wrong_middle_is_refused(between: bytes) -> None:
+    row = b'{"charger_id":"EVZ-1"}'
+    raw = b'{"chargers":[' + b",".join([row] * 20) + between + b",".join([row] * 20) + b"]}"
+    with pytest.raises(MalformedBody):
+        read(raw)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400", "123456789012345678901234567890"])
+def test_a_number_that_is_none_reaches_the_worker_by_its_name(number: str) -> None:
+    row = b'{"charger_id":"EVZ-1","temperature":%b,"energy_delivered":null}' % number.encode()
+    raw = b'{"chargers":[' + b",".join([b'{"charger_id":"EVZ-0"}'] * 9 + [row]) + b"]}"
+    for found in (json_rows.whole(raw), list(json_rows.in_windows(io.BytesIO(raw)))):
+        assert [json_rows.line(each) for each in found[:-1]] == [b'{"charger_id":"EVZ-0"}'] * 9
+        (refused,) = from_ndjson(json_rows.line(found[-1]), now=datetime.now(UTC))
+        assert isinstance(refused, Refused)
+        assert isinstance(refused.error, InvalidReading)
+        assert "/temperature" in [each.pointer for each in refused.error.errors]
