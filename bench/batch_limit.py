@@ -33,9 +33,9 @@ import pyarrow.parquet as pq
 from bench.scoring import COSTS, VERSIONS
 from models import table as tables
 from models.codes import FAMILIES
-from models.columns import STATUSES, Columns, Floats, count_codes, to_millisecond
+from models.columns import Columns, Floats, count_codes, to_millisecond
 from models.features import compute
-from models.reading import Reading
+from models.reading import STATUSES, Reading
 from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
 from web.result_tables import SCHEMAS, table_of

@@ -11,7 +11,8 @@ from typing import Any, Final
 import orjson
 
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
-from models.reading import TENANT_ID_PATTERN, Reading, decode_json, parse_reading
+from models.parsing import decode_json, parse_reading
+from models.reading import TENANT_ID_PATTERN, Reading
 
 MAX_REASON_CHARS: Final = 1000
 # A dead letter that was replayed and failed again does not carry two of each.

@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from models.codes import FAMILIES, UNSAFE_TO_RESET, family
+from models.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.reading import Reading
 
 Action = Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
 

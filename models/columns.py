@@ -9,22 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from models.codes import FAMILIES, family
-
-if TYPE_CHECKING:
-    from models.reading import Reading
+from models.reading import STATUSES, Reading
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-# The contract's words (models/reading.py has the same tuple, with marshmallow, which this must not import).
-STATUSES: Final = ("AVAILABLE", "CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
 STATUS_INDEX: Final = {status: index for index, status in enumerate(STATUSES)}
 NO_STATUS: Final = -1
 
@@ -110,7 +106,7 @@ class Entries:
 
 
 # One history for each reading: entries of the same charger, in any order.
-Histories = Sequence[Sequence["Reading"] | Entries]
+Histories = Sequence[Sequence[Reading] | Entries]
 
 
 def from_readings(

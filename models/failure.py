@@ -20,12 +20,12 @@ from models.actions import Action, action, steps
 from models.calibration import Calibration, logit, sigmoid
 from models.columns import Floats, Ints
 from models.features import FeatureSpec, Frame
+from models.reading import Reading
 from models.reasons import Factor, Reasons
 from models.trees import Trees
 
 if TYPE_CHECKING:
     from models.onnx_session import Session
-    from models.reading import Reading
 
 HORIZON_DAYS: Final = (1.0, 7.0, 30.0)
 HORIZON_NAMES: Final = ("1d", "7d", "30d")

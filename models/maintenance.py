@@ -23,9 +23,9 @@ import numpy as np
 
 from models.columns import Floats
 from models.failure import HORIZON_DAYS, FailureVerdict, rfc3339
+from models.reading import Reading
 
 if TYPE_CHECKING:
-    from models.reading import Reading
     from settings import Costs
 
 Urgency = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from errors import InvalidReading, MalformedBody, ServiceError
-from models.reading import Reading, decode_json, parse_reading
+from models.parsing import decode_json, parse_reading
+from models.reading import Reading
 
 
 class Refused(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
 
@@ -18,14 +18,12 @@ from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
 from models.quiet_hours import quiet_hours
+from models.reading import KINDS, Kind, Reading
 from models.trees import Trees
 
 if TYPE_CHECKING:
-    from models.reading import Reading
     from settings import Costs
 
-Kind = Literal["failure", "maintenance", "anomaly"]
-KINDS: Final[tuple[Kind, ...]] = ("failure", "maintenance", "anomaly")
 Model = TypeVar("Model")
 GOLDEN_TOLERANCE: Final = 1e-5
 

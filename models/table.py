@@ -1,6 +1,6 @@
 """Readings from an Arrow table: what a column of a CSV or Parquet file says, judged a column at a time.
 
-The rules are those of `models/reading.py`. As with a single body, only what is plainly right is passed here;
+The rules are those of `models/schema.py`. As with a single body, only what is plainly right is passed here;
 every other row is judged by the schema, alone, which also words what is wrong with it. Empty and null are
 missing. In text columns (CSV) a number is written as in JSON, `error_codes` with semicolons between them or
 as a JSON list, `metadata` as a JSON object, and a `timestamp` of nine digits or more is epoch seconds.
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from marshmallow import ValidationError
 
 from errors import InvalidReading
+from models.parsing import parse_reading, real_codes
 from models.reading import (
     BOUNDS,
     CHARGER_ID_PATTERN,
@@ -30,14 +31,11 @@ from models.reading import (
     MAX_ERROR_CODE_CHARS,
     MAX_ERROR_CODES,
     NO_METADATA,
-    Moment,
     Reading,
-    ReadingSchema,
-    parse_reading,
-    real_codes,
     status_of,
 )
 from models.rows import Refused
+from models.schema import Moment, ReadingSchema
 
 FIELDS: Final = tuple(ReadingSchema().fields)
 REQUIRED: Final = tuple(name for name, field in ReadingSchema().fields.items() if field.required)

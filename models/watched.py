@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from models.anomaly import AnomalyModel
 from models.columns import Floats, Histories, from_readings
 from models.failure import FailureModel
 from models.features import Frame, compute
+from models.reading import Reading
 from models.scorer import Scorer, anomaly_model, failure_model
-
-if TYPE_CHECKING:
-    from models.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from errors import FieldError, InvalidReading
-from models.reading import Reading, decode_json, parse_reading
+from models.parsing import decode_json, parse_reading
+from models.reading import Reading
 from web.http import Request, current_request
 from web.services import services
 

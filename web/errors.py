@@ -14,7 +14,7 @@ from redis import RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized
 
 import errors
-from models.reading import field_errors
+from models.parsing import field_errors
 from web.http import Response, current_request
 
 log = logging.getLogger(__name__)

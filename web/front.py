@@ -15,7 +15,8 @@ from urllib.parse import quote, quote_from_bytes
 from a2wsgi import WSGIMiddleware
 
 from errors import ServiceError
-from models.reading import KINDS, Kind, Reading, decode_json
+from models.parsing import decode_json
+from models.reading import KINDS, Kind, Reading
 from settings import Settings
 from web import access, measured
 from web.app import create_app

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from errors import FieldError, InvalidReading, MalformedBody
-from models.reading import ReadingSchema
+from models.schema import ReadingSchema
 from tasks.jobs import Encoding
 from web import json_rows
 from web.http import Request

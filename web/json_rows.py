@@ -20,7 +20,7 @@ import ijson
 import orjson
 
 from errors import FieldError, InvalidReading, MalformedBody
-from models.reading import decode_json
+from models.parsing import decode_json
 
 WINDOW_BYTES: Final = 1 << 18
 # Rows hold few objects of their own: of so many opening braces one begins a row.

@@ -10,7 +10,8 @@ from marshmallow import ValidationError
 
 import metrics
 from errors import FieldError, InvalidReading
-from models.reading import FUTURE_TOLERANCE, field_errors
+from models.parsing import field_errors
+from models.reading import FUTURE_TOLERANCE
 from tasks.outcomes import live_quality
 from web import schemas
 from web.bodies import json_body

@@ -13,7 +13,8 @@ import orjson
 
 from models.columns import from_readings
 from models.features import compute
-from models.reading import Reading, decode_json, parse_reading
+from models.parsing import decode_json, parse_reading
+from models.reading import Reading
 from models.scorer import Scorer
 from settings import Costs
 

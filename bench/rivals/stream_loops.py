@@ -42,7 +42,7 @@ def limit(settings: Settings) -> None:
 
 def plain(settings: Settings) -> None:
     from bench.rivals.answer import Answerer
-    from models.reading import decode_json, parse_reading
+    from models.parsing import decode_json, parse_reading
 
     answerer = Answerer()
     servers = settings.kafka_bootstrap_servers

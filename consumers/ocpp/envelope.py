@@ -16,7 +16,9 @@ from typing import Any, Final, Literal
 from marshmallow import ValidationError
 
 from errors import MalformedBody, ServiceError
-from models.reading import CHARGER_ID_PATTERN, FUTURE_TOLERANCE, TENANT_ID_PATTERN, Moment, decode_json
+from models.parsing import decode_json
+from models.reading import CHARGER_ID_PATTERN, FUTURE_TOLERANCE, TENANT_ID_PATTERN
+from models.schema import Moment
 
 MAX_EVENT_ID_CHARS: Final = 256
 _MOMENT: Final = Moment(epoch=True)

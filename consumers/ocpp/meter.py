@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 from marshmallow import ValidationError
 
 from consumers.ocpp.envelope import InvalidEvent
-from models.reading import BOUNDS, Moment
+from models.reading import BOUNDS
+from models.schema import Moment
 
 REGISTER: Final = "Energy.Active.Import.Register"
 INTERVAL: Final = "Energy.Active.Import.Interval"

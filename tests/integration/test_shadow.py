@@ -16,8 +16,8 @@ from redis import Redis
 from errors import ScoringFailed
 from models import agreement
 from models.columns import Entries, Floats
+from models.parsing import parse_reading
 from models.past import Frame
-from models.reading import parse_reading
 from models.scorer import Scorer
 from models.watched import Watched
 from settings import ROOT, Costs, Settings

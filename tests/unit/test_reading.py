@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
-from models import reading as reading_module
-from models.reading import BOUNDS, OCPP_STATUSES, STATUSES, Reading, decode_json, parse_reading
+from models import parsing
+from models.parsing import decode_json, parse_reading
+from models.reading import BOUNDS, OCPP_STATUSES, STATUSES, Reading
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEAST = {"charger_id": "A", "connector_status": "CHARGING"}
@@ -171,9 +172,9 @@ READINGS = st.fixed_dictionaries(
 def test_the_short_way_for_plain_readings_passes_only_what_the_schema_passes_and_alike(
     raw: dict[str, Any],
 ) -> None:
-    short = reading_module._plainly_right(raw, NOW)
+    short = parsing._plainly_right(raw, NOW)
     if short is not None:
-        assert repr(short) == repr(reading_module._judged(raw, NOW, ""))
+        assert repr(short) == repr(parsing._judged(raw, NOW, ""))
 
 
 @pytest.mark.parametrize("end", ["Z", ".123Z", ".123456Z", "+00:00", ".123456+00:00", ".123+05:30", "-08:00"])
@@ -186,4 +187,4 @@ def test_plain_readings_take_the_short_way(end: str) -> None:
         "metadata": {},
     }
     plain |= {"timestamp": f"2026-10-01T00:00:00{end}", "last_maintenance": f"2026-05-02T09:00:00{end}"}
-    assert reading_module._plainly_right(plain, NOW) == reading_module._judged(plain, NOW, "")
+    assert parsing._plainly_right(plain, NOW) == parsing._judged(plain, NOW, "")

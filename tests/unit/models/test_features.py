@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.columns import STATUSES, Floats, from_readings
+from models.columns import Floats, from_readings
 from models.features import MAX_ENTRIES, FeatureSpec, compute
 from models.history import History, load
-from models.reading import Reading
+from models.reading import STATUSES, Reading
 from models.simulate import simulate
 
 

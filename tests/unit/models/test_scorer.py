@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from errors import UnknownModel
-from models.columns import STATUSES, Entries
-from models.reading import STATUSES as CONTRACT_STATUSES
-from models.reading import Reading
-from models.scorer import KINDS, Kind, Scorer
+from models.columns import Entries
+from models.reading import KINDS, STATUSES, Kind, Reading
+from models.scorer import Scorer
 from tests.unit.models.conftest import NOON
 
 Make = Callable[..., Reading]
@@ -47,10 +46,6 @@ def varied(reading: Make, n: int, seed: int = 1) -> list[Reading]:
 
 def p30(scorer: Scorer, reading: Reading) -> float:
     return float(scorer.score("failure", [reading])[0]["failure_probability"])
-
-
-def test_statuses_are_those_of_the_contract() -> None:
-    assert STATUSES == CONTRACT_STATUSES
 
 
 def test_a_thousand_varied_readings_get_many_probabilities(scorer: Scorer, reading: Make) -> None:

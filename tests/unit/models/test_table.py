@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
 from models import rows, table
-from models.reading import STATUSES, Reading, parse_reading
+from models.parsing import parse_reading
+from models.reading import STATUSES, Reading
 from models.rows import Refused
 
 NOW: Final = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

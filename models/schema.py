@@ -1,0 +1,171 @@
+"""The marshmallow schema of one reading: the judge of data from outside, and its description in OpenAPI."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from models.reading import (
+    BOUNDS,
+    CHARGER_ID_PATTERN,
+    EARLIEST,
+    MAX_ERROR_CODE_CHARS,
+    MAX_ERROR_CODES,
+    OCPP_STATUSES,
+    STATUSES,
+    status_of,
+)
+
+MAX_MOMENT_CHARS: Final = 64
+_HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
+
+
+class Number(fields.Float):
+    """A JSON number: no numeric string, no boolean, no NaN or infinity."""
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        low, high = BOUNDS[name]
+        super().__init__(
+            allow_none=True, load_default=None, validate=validate.Range(min=low, max=high), **kwargs
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.make_error("special", input=value)
+        # Bounds first: an integer of four hundred digits has no float.
+        for check in self.validators:
+            check(value)
+        return float(value)
+
+
+class Count(Number):
+    """A whole JSON number; 12.0 is whole."""
+
+    default_error_messages = {"whole": "Not a whole number."}  # noqa: RUF012 - marshmallow's own protocol
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        number = super()._deserialize(value, attr, data, **kwargs)
+        if number != int(number):
+            raise self.make_error("whole", input=value)
+        return int(number)
+
+
+class Moment(fields.Field[datetime]):
+    """An ISO 8601 string (no offset means UTC) or, with `epoch`, a number of seconds since 1970."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own protocol
+        "invalid": "Not an ISO 8601 date and time since 1970.",
+        "invalid_or_epoch": "Not an ISO 8601 date and time since 1970, nor a number of seconds since then.",
+    }
+
+    def __init__(self, *, epoch: bool = False, **kwargs: Any) -> None:
+        self.epoch = epoch
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            if isinstance(value, str):
+                # Python takes any character between date and time; ISO 8601 has T (RFC 3339 also a blank).
+                if len(value) > MAX_MOMENT_CHARS or (len(value) > len("2026-01-31") and not _HAS_T(value)):
+                    raise ValueError(value[:MAX_MOMENT_CHARS])
+                moment = datetime.fromisoformat(value.upper())  # RFC 3339 allows t and z
+                moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+                if moment < EARLIEST:
+                    raise ValueError(value)
+                return moment
+            if self.epoch and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+                return datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):
+            pass
+        raise self.make_error("invalid_or_epoch" if self.epoch else "invalid", input=value)
+
+
+class Status(fields.String):
+    """A connector status in the contract's words or in OCPP 1.6 or 2.0.1 spelling, in any case."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        status = status_of(super()._deserialize(value, attr, data, **kwargs))
+        if status is None:
+            raise ValidationError("Not a connector status: " + ", ".join(STATUSES) + ", or an OCPP spelling.")
+        return status
+
+
+class ReadingSchema(Schema):
+    """Marshmallow schema of one reading; loads to a plain dict that `parse_reading` makes a `Reading`."""
+
+    class Meta:
+        unknown = EXCLUDE  # a caller's new field is not this service's error
+
+    charger_id = fields.String(
+        required=True,
+        validate=validate.Regexp(
+            CHARGER_ID_PATTERN, error="Must be 1 to 128 characters of A-Z a-z 0-9 * _ = : + | @ . -"
+        ),
+        metadata={"description": "The charger's OCPP identifier.", "example": "EVZ-0042"},
+    )
+    connector_status = Status(
+        required=True,
+        metadata={
+            "description": "AVAILABLE, CHARGING, …; OCPP 1.6 and 2.0.1 spellings in any case are mapped.",
+            "example": "CHARGING",
+            "enum": [*STATUSES, *OCPP_STATUSES],
+        },
+    )
+    energy_delivered = Number(
+        "energy_delivered",
+        metadata={"description": "kWh, total of the current or last session.", "example": 18.4},
+    )
+    power = Number("power", metadata={"description": "kW, now.", "example": 47.5})
+    temperature = Number("temperature", metadata={"description": "°C, inside the charger.", "example": 41.0})
+    error_codes = fields.List(
+        fields.String(validate=validate.Length(max=MAX_ERROR_CODE_CHARS)),
+        allow_none=True,
+        load_default=None,
+        validate=validate.Length(max=MAX_ERROR_CODES),
+        metadata={
+            "description": "OCPP, MREC or vendor codes, as the charger reports them; NoError means none.",
+            "example": ["HighTemperature"],
+        },
+    )
+    uptime_hours = Number(
+        "uptime_hours", metadata={"description": "Hours since the charger last started.", "example": 412.0}
+    )
+    total_sessions = Count(
+        "total_sessions",
+        metadata={"description": "Sessions since installation.", "example": 5120, "type": "integer"},
+    )
+    last_maintenance = Moment(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "ISO 8601.",
+            "example": "2026-05-02T09:00:00Z",
+            "type": "string",
+            "format": "date-time",
+        },
+    )
+    timestamp = Moment(
+        epoch=True,
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "When the reading was taken: ISO 8601 or epoch seconds. Default: now. "
+            "More than 5 minutes ahead of the service's clock is an error.",
+            "example": "2026-11-20T08:30:00Z",
+            "type": ["string", "number"],
+            "format": "date-time",
+            "minimum": 0,
+        },
+    )
+    metadata = fields.Dict(
+        keys=fields.String(),
+        allow_none=True,
+        load_default=dict,
+        metadata={"description": "Carried, never scored, except the documented cost inputs."},
+    )
