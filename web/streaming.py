@@ -18,13 +18,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from redis import RedisError
+from werkzeug.exceptions import ClientDisconnected
 
 from tasks.waiting import Places
 from web.http import Response, current_request
 from web.services import services
 
 if TYPE_CHECKING:
-    from a2wsgi.asgi_typing import HTTPScope, Receive, Send, SendEvent
+    from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Send, SendEvent
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,12 @@ class StreamBroken(Exception):
 
 
 class Connection:
-    """The other end of one request. `send` and `close` are for the event loop, the rest for its thread."""
+    """The other end of one request. `receive`, `send` and `close` are for the event loop, the rest for its
+    thread."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
-        self.receive: Final = receive
+        self._receive = receive
+        self._body_ended = False
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._streams = False
@@ -70,6 +73,18 @@ class Connection:
         """Send nothing any more, not even the end."""
         self._over.set()
 
+    async def receive(self) -> ReceiveEvent:
+        """The next piece of the body. Raises werkzeug's `ClientDisconnected` if the client leaves before its
+        end: a2wsgi would take that for the end, and half a file for a file.
+        """
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            if not self._body_ended:
+                raise ClientDisconnected("The connection was lost before the end of the body.")
+        else:
+            self._body_ended = not event.get("more_body", False)
+        return event
+
     async def send(self, event: SendEvent) -> None:
         if not self._streams:
             await self._send(event)
@@ -89,7 +104,7 @@ class Connection:
         self._watcher = self._loop.create_task(self._until_gone())
 
     async def _until_gone(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
+        while (await self._receive())["type"] != "http.disconnect":
             pass
         self.cut()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from bench.fleet_file import fleet_table
 from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_file, results_of
 from tests.integration.test_bad_input import assert_problem
-from tests.processes import Web, environment
+from tests.processes import KEY, Web, environment
 from tests.readings import metrics
 from tests.services import RunningServer
 
@@ -211,3 +212,32 @@ def peak_kb(web: Web) -> int:
         peaks += [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
     assert peaks
     return sum(peaks)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_half_a_file_is_no_file(web: Web, framing: str) -> None:
+    """Of lines nobody can see that more were to come, but by the connection."""
+    tenant, key = f"half-{framing}", {"Idempotency-Key": f"half-{framing}"}
+    body = lines([metrics() for _ in range(2000)])
+    head = [
+        "POST /api/v1/predictions/batch HTTP/1.1",
+        "Host: here",
+        f"X-API-Key: {KEY}",
+        f"X-Tenant-ID: {tenant}",
+        f"Content-Type: {NDJSON}",
+        *(f"{name}: {value}" for name, value in key.items()),
+    ]
+    half = body[: body.index(b"\n", len(body) // 2)]
+    if framing == "length":
+        head.append(f"Content-Length: {len(body)}")
+    else:
+        head.append("Transfer-Encoding: chunked")
+        half = b"%x\r\n%b\r\n" % (len(half), half)
+    with socket.create_connection(("127.0.0.1", web.port)) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode() + half)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
+    whole = job_of(post_file(web.client, body, NDJSON, **key, **{"X-Tenant-ID": tenant}))
+    jobs = web.client.get("/api/v1/jobs", headers={"X-Tenant-ID": tenant}).json()["items"]
+    assert [(job["job_id"], job["total"]) for job in jobs] == [(whole, 2000)]
