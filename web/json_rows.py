@@ -1,38 +1,35 @@
 """The rows of `{"chargers": [reading, …]}`, a window of the file at a time.
 
-A decoder that finds one value after the other (ijson) takes 6 µs a row, one that decodes a whole text at once
-(orjson) takes 1 µs. So a window is cut where a row seems to end, and decoded at once. That cannot go wrong
-unseen: a cut inside of a string or of a nested object leaves text that is no list. What does not have the
-usual form goes to ijson from there on, and means the same.
+A window is cut where a row seems to end, and decoded at once (docs/adr/0009). That cannot go wrong unseen:
+a cut inside of a string or of a nested value leaves text that is no list, and another place is tried.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 import re
 from collections.abc import Iterator
-from decimal import Decimal
+from itertools import islice
 from typing import IO, Any, Final
 
-import ijson
 import orjson
 
 from errors import FieldError, InvalidReading, MalformedBody
 from models.parsing import decode_json
 
+FIELD: Final = "chargers"
 WINDOW_BYTES: Final = 1 << 18
-# Rows hold few objects of their own: of so many opening braces one begins a row.
-BRACES_TRIED: Final = 16
-# More white space between two rows is unusual.
+# A row, and what stands before or behind the list, may be so long.
+MAX_ROW_BYTES: Final = 1_000_000
+# Rows hold few objects of their own.
+CUTS_TRIED: Final = 8
+# White space between two rows is shorter.
 MARGIN_BYTES: Final = 256
 
-FIELD: Final = "chargers"
-_LIST: Final = b'{"chargers":['
-_OPENING: Final = re.compile(rb'\s*\{\s*"chargers"\s*:\s*\[\s*(?=\{)')
-_BETWEEN: Final = re.compile(rb"(?<=\})\s*,\s*\Z")
-_CLOSING: Final = re.compile(rb"(?<=\})\s*\]\s*\}\s*\Z")
+_OPENING: Final = re.compile(rb'"chargers"\s*:\s*\[')
+_COMMA: Final = re.compile(rb"\s*,\s*\Z")
+# Stands for "chargers" where a list is continued, so that a second one in the same document is seen.
+_REST: Final = "the rest of them"
 
 
 def whole(data: bytes) -> list[Any]:
@@ -49,68 +46,81 @@ def whole(data: bytes) -> list[Any]:
 
 
 def in_windows(file: IO[bytes]) -> Iterator[Any]:
-    """The rows of a document of any size. Raises `MalformedBody`, after the rows before the fault."""
-    window = file.read(WINDOW_BYTES)
-    opening = _OPENING.match(window)
-    if opening:
-        window = window[opening.end() :]
-    while opening:
-        more = file.read(WINDOW_BYTES)
-        end = _last_comma(window) if more else _CLOSING.search(window, max(0, len(window) - MARGIN_BYTES))
-        rows = end and _list(window[: end.start()])
-        if not end or not rows:
-            window += more
-            break
-        yield from rows
-        if not more:
-            return
-        window = window[end.end() :] + more
-    yield from _one_by_one((_LIST if opening else b"") + window, file)
+    """The rows of a document of any size. Raises `MalformedBody` and `InvalidReading`, after the rows before
+    the fault."""
+    window = file.read(MAX_ROW_BYTES)
+    at = _first_row(window)
+    window = window[at:]
+    while more := file.read(WINDOW_BYTES):
+        found = _rows_until_a_cut(window)
+        if found is not None:
+            rows, end = found
+            yield from rows
+            window, at = window[end:], at + end
+        elif len(window) > MAX_ROW_BYTES:
+            raise MalformedBody(
+                f"From byte {at} on the body is not JSON, or a row is longer than {MAX_ROW_BYTES} bytes."
+            )
+        window += more
+    yield from _last_rows(window, at)
 
 
-def _last_comma(window: bytes) -> re.Match[bytes] | None:
-    """Where, as far as can be seen from the end, one row ends and another begins."""
+def _first_row(window: bytes) -> int:
+    """Where the list begins. Members before it may have any names and values.
+
+    Raises `MalformedBody`, and `InvalidReading` for an object without one.
+    """
+    for opening in islice(_OPENING.finditer(window), CUTS_TRIED):
+        head = _decoded(window[: opening.end()] + b"]}")
+        if isinstance(head, dict) and head.get(FIELD) == []:
+            return opening.end()
+    if window.lstrip().startswith(b"{"):
+        detail = f'No "{FIELD}": [ … ] begins in the first {MAX_ROW_BYTES} bytes.'
+        raise InvalidReading([FieldError(f"/{FIELD}", detail, "required")])
+    raise MalformedBody("The body is not a JSON object.")
+
+
+def _rows_until_a_cut(window: bytes) -> tuple[list[Any], int] | None:
+    """The rows of the window but the last ones, and where those begin; None if that cannot be seen."""
     brace = len(window)
-    for _ in range(BRACES_TRIED):
+    for _ in range(CUTS_TRIED):
         brace = window.rfind(b"{", 0, brace)
+        comma = _COMMA.search(window, max(0, brace - MARGIN_BYTES), max(0, brace))
         if brace < 0:
             break
-        comma = _BETWEEN.search(window, max(0, brace - MARGIN_BYTES), brace)
-        if comma:
-            return comma
+        rows = _decoded(b"[%b]" % window[: comma.start()]) if comma else None
+        if rows:
+            return rows, brace
     return None
 
 
-def _list(rows: bytes) -> list[Any] | None:
+def _last_rows(window: bytes, at: int) -> list[Any]:
+    rest = _decoded(b'{"%b":[%b' % (_REST.encode(), window))
+    if not isinstance(rest, dict) or not isinstance(rest[_REST], list):
+        raise MalformedBody(f"From byte {at} on the body is not JSON.")
+    if FIELD in rest:
+        raise InvalidReading([FieldError(f"/{FIELD}", "There is more than one such list.", "duplicate")])
+    rows: list[Any] = rest[_REST]
+    return rows
+
+
+def _decoded(text: bytes) -> Any:
     try:
-        return list(decode_json(b"[%b]" % rows))
+        return decode_json(text)
     except MalformedBody:
         return None
-
-
-def _one_by_one(start: bytes, rest: IO[bytes]) -> Iterator[Any]:
-    pieces = itertools.chain([start], iter(lambda: rest.read(WINDOW_BYTES), b""))
-    try:
-        # Not `use_float`: one integer of twenty digits would then be the end of the whole file.
-        yield from ijson.items(ijson.from_iter(pieces), f"{FIELD}.item", buf_size=WINDOW_BYTES)
-    except ijson.JSONError as error:
-        first = str(error).splitlines()[0].rstrip(".")
-        raise MalformedBody(f"The body is not JSON: {first}.") from None
 
 
 def line(row: Any) -> bytes:
     """A row as the workers read it, JSON on one line."""
     try:
-        data = orjson.dumps(row, default=_as_float)
-    except TypeError:  # an integer that no machine has, for example: the worker will say so of this row
-        return json.dumps(row, default=_as_float).encode()
-    # orjson writes NaN as null, which would be another reading; the worker shall refuse it.
-    if b"null" in data and orjson.loads(data) != row:
-        return json.dumps(row, default=_as_float).encode()
-    return data
-
-
-def _as_float(number: Decimal) -> float | str:
-    """ijson's decimals as the floats they mean; one beyond them is left for the worker to refuse."""
-    value = float(number)
-    return value if math.isfinite(value) else str(number)
+        data = orjson.dumps(row)
+        # orjson writes NaN as null, which would be another reading; the worker shall refuse it.
+        if b"null" not in data or orjson.loads(data) == row:
+            return data
+    except TypeError:
+        pass  # an integer that no machine has, for example: the worker will say so of this row
+    try:
+        return json.dumps(row).encode()
+    except RecursionError:
+        return b'"nested too deeply"'

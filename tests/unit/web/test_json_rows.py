@@ -17,15 +17,20 @@ from models.rows import Refused, from_ndjson
 from web import json_rows
 
 WINDOW_BYTES = 128
+MAX_ROW_BYTES = 2000
+LONGEST = 400  # without the white space of any style
 
 # What looks like the end of a row, and is none.
 text = st.sampled_from(["", "a", "},{", '"},{"', "\\", "]}", "é", "\n"])
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(-1e9, 1e9) | text,
     lambda some: st.lists(some, max_size=3) | st.dictionaries(text, some, max_size=3),
-    max_leaves=6,
+    max_leaves=3,
 )
-rows = st.lists(st.dictionaries(text, values, max_size=4) | values, max_size=30)
+objects = st.dictionaries(text, values, max_size=3).filter(lambda row: len(json.dumps(row)) < LONGEST)
+rows = st.tuples(st.lists(objects, max_size=30), values, st.lists(objects, max_size=9)).map(
+    lambda parts: [*parts[0], parts[1], *parts[2]]
+)
 styles = st.sampled_from([(None, (",", ":")), (None, (", ", ": ")), (2, (",", ": ")), (1, (" ,", " : "))])
 
 
@@ -33,6 +38,7 @@ styles = st.sampled_from([(None, (",", ":")), (None, (", ", ": ")), (2, (",", ":
 def small_windows() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_rows, "WINDOW_BYTES", WINDOW_BYTES)
+        patch.setattr(json_rows, "MAX_ROW_BYTES", MAX_ROW_BYTES)
         yield
 
 
@@ -45,7 +51,7 @@ def read(document: bytes) -> list[Any]:
 
 
 @given(
-    rows=rows, style=styles, others=st.dictionaries(st.sampled_from(["a", "b"]), values), first=st.booleans()
+    rows=rows, style=styles, others=st.dictionaries(st.sampled_from(["a", "b"]), text), first=st.booleans()
 )
 def test_windows_do_not_change_what_is_read(
     rows: list[Any], style: tuple[int | None, tuple[str, str]], others: dict[str, Any], first: bool
@@ -56,10 +62,10 @@ def test_windows_do_not_change_what_is_read(
     assert read(raw) == json_rows.whole(raw) == rows
 
 
-@given(rows=st.lists(st.dictionaries(text, values, max_size=4), min_size=10, max_size=20), data=st.data())
+@given(rows=st.lists(objects, min_size=5, max_size=20), data=st.data())
 def test_a_document_that_ends_early_is_refused_after_the_rows_before(rows: list[Any], data: Any) -> None:
     raw = orjson.dumps({"chargers": rows})
-    cut = raw[: data.draw(st.integers(1, len(raw) - 1))]
+    cut = raw[: data.draw(st.integers(len(b'{"chargers":['), len(raw) - 1))]
     found: list[Any] = []
     with pytest.raises(MalformedBody):
         found.extend(map(decoded, json_rows.in_windows(io.BytesIO(cut))))
@@ -91,3 +97,24 @@ def test_a_number_that_is_none_reaches_the_worker_by_its_name(number: str) -> No
         assert isinstance(refused, Refused)
         assert isinstance(refused.error, InvalidReading)
         assert "/temperature" in [each.pointer for each in refused.error.errors]
+
+
+@pytest.mark.parametrize(
+    "value", [b"[" * 900 + b"]" * 900, b"1" * 5000, b"[" * 5000, b"1e99999999999999999999"]
+)
+def test_a_hostile_row_ends_in_a_refusal_of_it_or_of_the_body(value: bytes) -> None:
+    row = b'{"charger_id":"EVZ-1","temperature":%b}' % value
+    raw = b'{"chargers":[' + b",".join([b'{"charger_id":"EVZ-0"}'] * 9 + [row] * 2) + b"]}"
+    try:
+        lines = [json_rows.line(each) for each in json_rows.in_windows(io.BytesIO(raw))]
+    except MalformedBody:
+        return
+    assert len(lines) == 11
+    assert isinstance(from_ndjson(lines[-1], now=datetime.now(UTC))[0], Refused)
+
+
+def test_a_second_list_is_refused() -> None:
+    row = b'{"charger_id":"EVZ-1"}'
+    rows = b",".join([row] * 200)
+    with pytest.raises(InvalidReading, match="more than one"):
+        read(b'{"chargers":[%b],"chargers":[%b]}' % (rows, row))
