@@ -46,10 +46,11 @@ class IdempotencyKeys:
         claim = Claim(self, name, f"{job_id}:{asked}")
         if self._redis.set(name, claim.value, nx=True, ex=CLAIM_S):
             return claim
-        held_id, _, held_asked = cast(bytes, self._redis.get(name) or b":").decode().partition(":")
-        if held_asked != asked:
+        held = cast(bytes | None, self._redis.get(name))
+        held_id, _, held_asked = (held or b"").decode().partition(":")
+        if held and held_asked != asked:
             raise Conflict("This Idempotency-Key was used with another request.")
-        if not self._redis.exists(JobKeys(held_id).record):
+        if not held or not self._redis.exists(JobKeys(held_id).record):
             raise StillAccepted("The first request with this Idempotency-Key is still being accepted.")
         return held_id
 

@@ -133,9 +133,8 @@ class Draft:
         self._chunks += 1
         self.rows += rows
 
-    def seal(self, along: Callable[[Pipeline], object] = lambda pipeline: None) -> str:
-        """Make it a job: from now on it is never lost. Its id. What `along` queues happens with it or not at
-        all.
+    def seal(self, along: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
+        """Make it a job: from now on it is never lost. What `along` queues happens with it or not at all.
 
         Raises `BrokerUnavailable` where a crash has taken chunks with it: Redis writes to its disk once a
         second, and was back before we could notice.
@@ -143,22 +142,22 @@ class Draft:
         tenant = self._fields["tenant"] or None
         created_at = self._fields["created_at"]
         fields = self._fields | {"total": self.rows, "chunks": self._chunks}
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.watch(self._keys.input)  # type: ignore[no-untyped-call]  # untyped there
-        if pipeline.hlen(self._keys.input) != self._chunks:
-            raise BrokerUnavailable("Redis has lost a part of this batch.")
-        pipeline.multi()
-        pipeline.hset(self._keys.record, mapping=cast(dict[Any, Any], fields))
-        pipeline.sadd(OPEN_KEY, self.job_id)
-        pipeline.expire(self._keys.record, self._retention_s)
-        pipeline.expire(self._keys.input, self._retention_s)
-        pipeline.zadd(index_key(tenant), {self.job_id: created_at})
-        # A job may run for a while and is kept from its end on; the list forgets a little later.
-        pipeline.zremrangebyscore(index_key(tenant), "-inf", created_at - 2 * self._retention_s)
-        pipeline.expire(index_key(tenant), 2 * self._retention_s)
-        along(pipeline)
-        pipeline.execute()
-        return self.job_id
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.watch(self._keys.input)  # type: ignore[no-untyped-call]  # untyped there
+            if pipeline.hlen(self._keys.input) != self._chunks:
+                raise BrokerUnavailable("Redis has lost a part of this batch.")
+            pipeline.multi()
+            pipeline.hset(self._keys.record, mapping=cast(dict[Any, Any], fields))
+            pipeline.sadd(OPEN_KEY, self.job_id)
+            pipeline.expire(self._keys.record, self._retention_s)
+            pipeline.expire(self._keys.input, self._retention_s)
+            pipeline.zadd(index_key(tenant), {self.job_id: created_at})
+            # A job may run for a while and is kept from its end on; the list forgets a little later.
+            pipeline.zremrangebyscore(index_key(tenant), "-inf", created_at - 2 * self._retention_s)
+            pipeline.expire(index_key(tenant), 2 * self._retention_s)
+            along(pipeline)
+            pipeline.execute()
+        return _job(self.job_id, {name: str(value) for name, value in fields.items()}, [])
 
     def discard(self) -> None:
         self._redis.unlink(self._keys.input)
@@ -214,7 +213,9 @@ class JobStore:
             pipeline.lrange(JobKeys(job_id).errors, 0, -1)
         answers = pipeline.execute()
         return [
-            _job(job_id, record, errors) if record else None
+            _job(job_id, {name.decode(): value.decode() for name, value in record.items()}, errors)
+            if record
+            else None
             for job_id, record, errors in zip(job_ids, answers[::2], answers[1::2], strict=True)
         ]
 
@@ -276,8 +277,7 @@ class JobStore:
             start += len(lines)
 
 
-def _job(job_id: str, record: dict[bytes, bytes], errors: list[bytes]) -> Job:
-    held = {key.decode(): value.decode() for key, value in record.items()}
+def _job(job_id: str, held: dict[str, str], errors: list[bytes]) -> Job:
     return Job(
         job_id=job_id,
         tenant=held["tenant"] or None,

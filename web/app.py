@@ -13,6 +13,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from settings import Settings
 from web import (
     access,
+    batch,
     chargers,
     drift,
     errors,
@@ -57,7 +58,7 @@ def create_app(settings: Settings) -> Flask:
     api = _DocumentedApi(app, spec_kwargs={"info": {"description": _DESCRIPTION}, **_SECURITY})
     for blueprint in (
         predictions.blueprint,
-        jobs.submission,
+        batch.blueprint,
         jobs.blueprint,
         results.blueprint,
         job_events.blueprint,

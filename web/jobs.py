@@ -1,167 +1,23 @@
-"""`/api/v1/predictions/batch` and `/api/v1/jobs`."""
+"""`/api/v1/jobs`: batch jobs, listed, shown and cancelled."""
 
 from __future__ import annotations
 
-import logging
-import re
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import orjson
-from flask import request, url_for
 from flask.views import MethodView
 from flask_smorest import Blueprint
-from redis import RedisError
-from werkzeug.exceptions import RequestEntityTooLarge
 
 import metrics
-from errors import FieldError, InvalidReading, ServiceError
-from tasks.idempotency import Claim
 from tasks.job_listing import matching
-from tasks.jobs import Draft, Job
-from web import intake, schemas
-from web.documented import refuses, takes
+from web import schemas
+from web.documented import refuses
 from web.http import Response, current_request
 from web.paging import page
 from web.services import services
-from web.streaming import StreamBroken, stream
-from web.upload import received
 
-log = logging.getLogger(__name__)
-
-submission = Blueprint(
-    "batch", __name__, url_prefix="/api/v1/predictions", description="A whole fleet at once."
-)
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="Batch jobs.")
-
-PREFER_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})\"?", re.IGNORECASE)
-MAX_WAIT_S: Final = 30.0
-# Who waits is told of the end; this is for the case that the word is lost.
-LOOK_EVERY_S: Final = 1.0
-IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-
-
-@submission.route("/batch", methods=["POST"])
-@takes(submission, schemas.BatchRequestSchema)
-@submission.arguments(schemas.BatchQuerySchema, location="query")
-@submission.response(202, schemas.JobSchema)
-@submission.alt_response(
-    200, schema=schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
-)
-@refuses(submission, 400, 409, 413, 415, 422)
-@submission.doc(
-    parameters=[
-        {
-            "name": "Prefer",
-            "in": "header",
-            "required": False,
-            "description": "`wait=N`: answer with the results if the job ends within N s (RFC 7240).",
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "A repeated request with the same key and body returns the same job.",
-            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-        },
-    ]
-)
-def submit_batch(query: dict[str, Any]) -> Response:
-    """Score many readings as a job"""
-    held, tenant, key = services(), current_request().tenant, _idempotency_key()
-    media_type = intake.media_type_of(current_request())
-    store = media_type == "application/json" if query["store"] is None else query["store"]
-    with received(current_request(), held.settings.max_batch_bytes) as upload:
-        draft = held.jobs.draft(
-            kind=query["kind"],
-            tenant=tenant,
-            store=store,
-            encoding=intake.ENCODINGS[media_type],
-            chunk_rows=held.pace.chunk_rows(query["kind"]),
-            now=time.time(),
-        )
-        asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
-        claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
-        if isinstance(claim, str):
-            return _answer(held.jobs.get(claim, tenant))
-        try:
-            _fill(draft, intake.cut(upload, media_type, draft.chunk_rows), claim)
-        except Exception:
-            draft.discard()
-            if claim:
-                claim.give_back()
-            raise
-    draft.seal(along=claim.settle if claim else lambda pipeline: None)
-    metrics.JOBS.labels(status="accepted").inc()
-    try:
-        held.chunks.feed(draft.job_id)
-    except (ServiceError, RedisError) as error:
-        # It is accepted: the workers look after jobs that nobody has fed (tasks/recovery.py).
-        log.warning("job %s waits for a worker to find it: %s", draft.job_id, error)
-    return _answer(held.jobs.get(draft.job_id, tenant))
-
-
-def _fill(draft: Draft, chunks: Iterable[intake.Chunk], claim: Claim | None) -> None:
-    most_rows = services().settings.max_batch_rows
-    for rows, data in chunks:
-        if draft.rows + rows > most_rows:
-            raise RequestEntityTooLarge(f"The batch holds more than {most_rows} readings.")
-        draft.add(rows, data)
-        if claim:
-            claim.renew()
-    if not draft.rows:
-        raise InvalidReading([FieldError("/chargers", f"Must hold 1 to {most_rows} readings.", "range")])
-
-
-def _answer(job: Job) -> Response:
-    """200 with the results if the caller waits and the job ends in time, otherwise 202."""
-    held = services()
-    wait_s = _preferred_wait_s()
-    if wait_s:
-        deadline = time.monotonic() + wait_s
-        with held.waiting_threads, held.jobs.end_of(job.job_id) as wait:
-            job = held.jobs.get(job.job_id, job.tenant)
-            while not job.ended and (left_s := deadline - time.monotonic()) > 0:
-                wait(min(left_s, LOOK_EVERY_S))
-                job = held.jobs.get(job.job_id, job.tenant)
-    location = url_for("jobs.JobResource", job_id=job.job_id)
-    headers = {"Location": location}
-    if wait_s:
-        headers["Preference-Applied"] = f"wait={wait_s:g}"
-    if wait_s and job.ended:
-        body = _answered(job, held.jobs.lines(job, 0))
-        if job.total <= job.chunk_rows:
-            return Response([b"".join(body)], content_type="application/json", headers=headers)
-        return stream(lambda _connection: body, content_type="application/json", headers=headers)
-    return _json(job.document(time.time()), status=202, headers=headers)
-
-
-def _answered(job: Job, chunks: Iterable[list[bytes]]) -> Iterator[bytes]:
-    """The body of a 200, a chunk at a time: a large batch's answers are far more than what it sent."""
-    yield orjson.dumps({"job_id": job.job_id})[:-1] + b',"predictions":['
-    rows = 0
-    for lines in chunks:
-        yield (b"," if rows else b"") + b",".join(lines)
-        rows += len(lines)
-    if rows < job.total and job.status != "CANCELLED":
-        raise StreamBroken(f"{job.total - rows} rows of a job's results are gone")
-    rest = {"total": job.total, "timestamp": job.document(time.time())["finished_at"]}
-    yield b"]," + orjson.dumps(rest)[1:]
-
-
-def _preferred_wait_s() -> float:
-    found = PREFER_WAIT.search(request.headers.get("Prefer", ""))
-    return min(float(found.group(1)), MAX_WAIT_S) if found else 0.0
-
-
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
-        detail = "Must be 1 to 255 visible ASCII characters."
-        raise InvalidReading([FieldError("/headers/Idempotency-Key", detail, "pattern")])
-    return key
 
 
 @blueprint.route("")
@@ -203,5 +59,5 @@ class JobResource(MethodView):
         return _json(jobs.get(job_id, current_request().tenant).document(time.time()))
 
 
-def _json(document: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(document), status=status, content_type="application/json", headers=headers)
+def _json(document: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(document), content_type="application/json")

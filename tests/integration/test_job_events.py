@@ -83,6 +83,10 @@ def test_listeners_leave_threads_for_others_and_give_theirs_back(lonely: tuple[W
     refused.read()
     assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
     assert refused.headers["Retry-After"]
+    # A batch is accepted all the same, and said to be: only the waiting for it is not.
+    rows = {"chargers": [metrics()]}
+    batch = web.client.post("/api/v1/predictions/batch", json=rows, headers={"Prefer": "wait=5"})
+    assert (batch.status_code, "Preference-Applied" in batch.headers) == (202, False)
     assert web.client.get("/health").status_code == 200
     for answer in listeners:
         answer.close()  # they say nothing, and nothing is sent to them: the service has to notice
