@@ -93,7 +93,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
             failed=len(results.problems),
             errors=results.first_problems(),
         )
-        runtime.pace.note(job.kind, len(results.lines), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
     if counted is not Counted.NOT:
         metrics.JOB_ROWS.labels(result="failed").inc(len(results.problems))
         metrics.JOB_ROWS.labels(result="scored").inc(len(results.lines) - len(results.problems))
@@ -101,6 +101,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
         metrics.JOBS.labels(status="ended").inc()
     else:
         chunks.feed(job_id)
+    runtime.pace.note(job.kind, len(results.lines), seconds)
 
 
 def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt: int) -> Results:

@@ -11,6 +11,7 @@ stored and counted in one step, once, whoever brings them.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
@@ -58,6 +59,7 @@ while out < tonumber(ARGV[1]) and following < chunks do
   following, out = following + 1, out + 1
 end
 redis.call('HSET', KEYS[1], 'next', following)
+redis.call('EXPIRE', KEYS[2], ARGV[3])
 return taken
 """
 )
@@ -72,11 +74,13 @@ for _, chunk in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
   table.insert(lost, chunk)
 end
 for _, chunk in ipairs(lost) do redis.call('ZADD', KEYS[1], now + ARGV[1], chunk) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
 return lost
 """
 )
 
 # Start a chunk: count the attempt, and say which it is; 0 if it is done, not wanted, or in another's hands.
+# Who asks again with the same token has not heard the answer, and gets it.
 _BEGIN = (
     _NOW
     + """
@@ -84,11 +88,18 @@ local status = redis.call('HGET', KEYS[1], 'status')
 if status ~= 'PENDING' and status ~= 'RUNNING' then return 0 end
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
 local lease = redis.call('ZSCORE', KEYS[4], ARGV[1])
-if lease and tonumber(lease) > now and ARGV[3] == '0' then return 0 end
+local holder = ARGV[1] .. ':holder'
+if lease and tonumber(lease) > now and ARGV[3] == '0' then
+  if redis.call('HGET', KEYS[5], holder) ~= ARGV[4] then return 0 end
+  return tonumber(redis.call('HGET', KEYS[5], ARGV[1]))
+end
 if status == 'PENDING' then redis.call('HSET', KEYS[1], 'status', 'RUNNING', 'started_at', now) end
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[4], now + ARGV[2], ARGV[1])
-return redis.call('HINCRBY', KEYS[5], ARGV[1], 1)
+redis.call('HSET', KEYS[5], holder, ARGV[4])
+local attempt = redis.call('HINCRBY', KEYS[5], ARGV[1], 1)
+for i = 4, 5 do redis.call('EXPIRE', KEYS[i], ARGV[5]) end
+return attempt
 """
 )
 
@@ -155,13 +166,14 @@ class Chunks:
         """Send so many of a job's chunks that the workers have enough of it; how many. Also raises
         `BrokerUnavailable`: what has not been sent then is sent a minute later."""
         keys = JobKeys(job_id)
-        taken = self._take(keys=[keys.record, keys.sent, keys.held], args=[self._enough(), SENT_S])
+        args = [self._enough(), SENT_S, self._retention_s]
+        taken = self._take(keys=[keys.record, keys.sent, keys.held], args=args)
         return self._send(job_id, cast(list[int], taken))
 
     def send_lost(self, job_id: str) -> int:
         """Send those again whose worker or message is gone; how many. Raises like `feed`."""
         keys = JobKeys(job_id)
-        lost = self._lost(keys=[keys.sent, keys.held], args=[SENT_S])
+        lost = self._lost(keys=[keys.sent, keys.held], args=[SENT_S, self._retention_s])
         return self._send(job_id, [int(chunk) for chunk in cast(list[bytes], lost)])
 
     def _send(self, job_id: str, chunks: Sequence[int]) -> int:
@@ -181,9 +193,11 @@ class Chunks:
         """Ids of jobs that have not ended. Jobs that have expired are taken off the list on the way."""
         found = []
         for raw in cast(set[bytes], self._redis.smembers(OPEN_KEY)):
-            if self._redis.exists(JobKeys(raw.decode()).record):
-                found.append(raw.decode())
+            keys = JobKeys(raw.decode())
+            if self._redis.exists(keys.record):
+                found.append(keys.job_id)
             else:
+                self._redis.unlink(*keys.all)
                 self._redis.srem(OPEN_KEY, raw)
         return found
 
@@ -200,7 +214,7 @@ class Chunks:
             int,
             self._begin(
                 keys=[keys.record, keys.results, keys.sent, keys.held, keys.attempts],
-                args=[chunk, LEASE_S, int(redelivered)],
+                args=[chunk, LEASE_S, int(redelivered), uuid.uuid4().hex, self._retention_s],
             ),
         )
         self._in_hand = (job_id, chunk) if attempt else None

@@ -38,9 +38,9 @@ _CANCEL = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == 'PENDING' or status == 'RUNNING' then
   redis.call('HSET', KEYS[1], 'status', 'CANCELLED', 'finished_at', ARGV[1])
-  redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4])
-  redis.call('SREM', KEYS[5], ARGV[2])
-  redis.call('PUBLISH', KEYS[6], '')
+  redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+  redis.call('SREM', KEYS[6], ARGV[2])
+  redis.call('PUBLISH', KEYS[7], '')
   return 1
 end
 return 0
@@ -228,7 +228,7 @@ class JobStore:
     def cancel(self, job: Job, now: float) -> bool:
         """Whether the job was still under way. A chunk that a worker has begun is not counted any more."""
         keys = JobKeys(job.job_id)
-        names = [keys.record, keys.input, keys.sent, keys.held, OPEN_KEY, keys.ended]
+        names = [keys.record, keys.input, keys.sent, keys.held, keys.attempts, OPEN_KEY, keys.ended]
         return bool(self._cancel(keys=names, args=[now, job.job_id]))
 
     @contextmanager
@@ -239,42 +239,37 @@ class JobStore:
             listener.subscribe(JobKeys(job_id).ended)
             yield lambda seconds: listener.get_message(timeout=seconds)
 
-    def scored_until(self, job: Job, start: int) -> int:
-        """The first row from `start` on that has no result yet; `job.total` if all have."""
+    def scored(self, job: Job, start: int) -> list[range]:
+        """The rows from `start` on that have results. Of a job under way those up to the first gap; one that
+        was cancelled may have gaps for ever."""
         if job.done == job.total:
-            return job.total
-        results = JobKeys(job.job_id).results
+            return [range(start, job.total)] if start < job.total else []
+        found: list[range] = []
         chunks = range(start // job.chunk_rows, -(-job.total // job.chunk_rows))
         for first in range(0, len(chunks), LOOKED_UP_AT_ONCE):
             some = chunks[first : first + LOOKED_UP_AT_ONCE]
             pipeline = self._redis.pipeline(transaction=False)
             for chunk in some:
-                pipeline.hexists(results, str(chunk))
+                pipeline.hexists(JobKeys(job.job_id).results, str(chunk))
             for chunk, there in zip(some, pipeline.execute(), strict=True):
-                if not there:
-                    return max(start, chunk * job.chunk_rows)
-        return job.total
-
-    def results(self, job: Job, *, start: int, limit: int) -> list[bytes]:
-        """Results as JSON in input order from row `start`, at most `limit`, up to the first missing one."""
-        found: list[bytes] = []
-        for lines in self.lines(job, start):
-            found += lines[: limit - len(found)]
-            if len(found) >= limit:
-                break
+                rows = range(chunk * job.chunk_rows, min((chunk + 1) * job.chunk_rows, job.total))
+                if there:
+                    found.append(range(max(start, rows.start), rows.stop))
+                elif not job.ended:
+                    return found
         return found
 
     def lines(self, job: Job, start: int) -> Iterator[list[bytes]]:
-        """Results as JSON in input order from row `start`, a chunk at a time, up to the first missing one."""
+        """The results of `scored`, as JSON in input order, a chunk at a time."""
         keys = JobKeys(job.job_id)
         while start < job.total:
             chunk, skip = divmod(start, job.chunk_rows)
             packed = cast(bytes | None, self._redis.hget(keys.results, str(chunk)))
-            if packed is None:
+            if packed is not None:
+                yield unpack(packed).split(b"\n")[skip:]
+            elif not job.ended:
                 return
-            lines = unpack(packed).split(b"\n")[skip:]
-            yield lines
-            start += len(lines)
+            start = (chunk + 1) * job.chunk_rows
 
 
 def _job(job_id: str, held: dict[str, str], errors: list[bytes]) -> Job:

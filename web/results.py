@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final
 
+import orjson
 from flask_smorest import Blueprint
 from werkzeug.exceptions import NotAcceptable
 
@@ -48,7 +50,7 @@ _DESCRIBED: Final = {
             "name": "Accept",
             "in": "header",
             "required": False,
-            "description": "JSON pages, or a stream of all rows that are done without a gap.",
+            "description": "JSON pages, or a stream of all rows that are done.",
             "schema": {"type": "string", "enum": CONTENT_TYPES},
         }
     ],
@@ -93,6 +95,7 @@ _DESCRIBED: Final = {
 def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     """Results in input order, also of a job that still runs: up to the first row that is missing
 
+    A cancelled job's rows are those that were done, which may have gaps: each row says its number.
     A page of JSON holds at most 1,000 rows; its `next` is null at the end of the input, and the same cursor
     again where the next row is not scored yet. The other formats are streams from `cursor` on: of `limit`
     rows, or of all that are done; where more follow, `Link` says where to go on. What breaks off is never
@@ -115,8 +118,12 @@ def _wanted_type() -> str:
 
 def _page(job: Job, *, start: int, limit: int | None) -> Response:
     rows = schemas.PAGE if limit is None else min(limit, schemas.MAX_PAGE)
-    results = services().jobs.results(job, start=start, limit=rows)
-    end = start + len(results)
+    results: list[bytes] = []
+    for lines in services().jobs.lines(job, start):
+        results += lines[: rows - len(results)]
+        if len(results) == rows:
+            break
+    end = _row(results[-1]) + 1 if results else start
     more = end < job.total and not (job.ended and not results)
     answer = page(results, following=end if more else None, total=job.total)
     answer.vary.add("Accept")
@@ -128,14 +135,17 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response
     from web.result_files import WRITERS  # pyarrow: 40 MB, for those web processes that are asked for files
 
     held = services()
-    start = min(start, job.total)
-    there = held.jobs.scored_until(job, start)
-    end = there if limit is None else min(there, start + limit)
-    more = end < there or (there < job.total and not job.ended)
+    there = held.jobs.scored(job, start)
+    rows = sum(map(len, there))
+    following = there[-1].stop if there else min(start, job.total)
+    if limit is not None and limit < rows:
+        rows, following = limit, next(islice(chain.from_iterable(there), limit, None))
+    elif job.ended:
+        following = job.total
     how = FORMATS[wanted]
-    chunks = _chunks(held.jobs.lines(job, start), rows=end - start)
+    chunks = _chunks(held.jobs.lines(job, start), rows=rows)
     headers = {
-        **next_link(end if more else None),
+        **next_link(following if following < job.total else None),
         "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
         "Vary": "Accept",
     }
@@ -143,6 +153,11 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response
     return stream(
         lambda _connection: parts, content_type=how.content_type, headers=headers, within=held.downloads
     )
+
+
+def _row(line: bytes) -> int:
+    number: int = orjson.loads(line)["row"]
+    return number
 
 
 def _chunks(chunks: Chunks, *, rows: int) -> Chunks:

@@ -1,0 +1,104 @@
+"""Chunks of jobs at their edges, on a real Redis that no worker looks at."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from redis import Redis
+
+from tasks.chunks import Chunks
+from tasks.job_keys import JobKeys
+from tasks.jobs import Job, JobStore
+from tasks.sender import Sender
+from tests.processes import Web, settings_for
+from tests.readings import metrics
+from tests.services import RunningServer
+
+ROWS, CHUNK_ROWS = 5, 2
+
+
+@pytest.fixture
+def store(lonely: tuple[Web, RunningServer]) -> Iterator[Redis]:
+    with Redis.from_url(lonely[1].url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def chunks(lonely: tuple[Web, RunningServer], store: Redis) -> Chunks:
+    settings = settings_for(lonely[1].url)
+    return Chunks(settings, store, Sender(settings))
+
+
+@pytest.fixture
+def job(lonely: tuple[Web, RunningServer], store: Redis) -> Job:
+    draft = JobStore(settings_for(lonely[1].url), store).draft(
+        kind="failure",
+        tenant=None,
+        store=False,
+        encoding="ndjson",
+        chunk_rows=CHUNK_ROWS,
+        now=time.time(),
+    )
+    for first in range(0, ROWS, CHUNK_ROWS):
+        rows = min(CHUNK_ROWS, ROWS - first)
+        draft.add(rows, b"\n".join(orjson.dumps(metrics()) for _ in range(rows)))
+    return draft.seal()
+
+
+def finish(chunks: Chunks, job: Job, chunk: int) -> None:
+    numbers = range(chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, ROWS))
+    chunks.finish(
+        job.job_id, chunk, [orjson.dumps({"row": number}) for number in numbers], failed=0, errors=[]
+    )
+
+
+def test_a_cancelled_job_shows_all_that_is_done_also_behind_a_gap(
+    lonely: tuple[Web, RunningServer], chunks: Chunks, job: Job
+) -> None:
+    client, address = lonely[0].client, f"/api/v1/jobs/{job.job_id}/results"
+    for chunk in (0, 2):
+        finish(chunks, job, chunk)
+    running = client.get(address).json()
+    assert ([each["row"] for each in running["items"]], running["next"]) == ([0, 1], "2")
+    assert client.delete(f"/api/v1/jobs/{job.job_id}").json()["done"] == 3
+
+    page = client.get(address).json()
+    assert ([each["row"] for each in page["items"]], page["next"]) == ([0, 1, 4], None)
+    file = client.get(address, headers={"Accept": "application/x-ndjson"})
+    assert [json.loads(line)["row"] for line in file.text.splitlines()] == [0, 1, 4]
+    assert "Link" not in file.headers
+    for accept in ("application/json", "application/x-ndjson"):
+        first = client.get(f"{address}?limit=1&cursor=1", headers={"Accept": accept})
+        assert 'rel="next"' in first.headers["Link"]
+        rest = client.get(first.headers["Link"].split(">")[0].lstrip("<"), headers={"Accept": accept})
+        assert rest.text.count('"row"') == 1
+        assert "4" in rest.text
+
+
+def test_every_key_of_a_job_expires(chunks: Chunks, job: Job, store: Redis) -> None:
+    keys = JobKeys(job.job_id)
+    chunks.feed(job.job_id)
+    with chunks.begun(job.job_id, 0, redelivered=False) as attempt:
+        assert attempt == 1
+        left = {key: store.ttl(key) for key in keys.all if store.exists(key)}
+        assert {keys.record, keys.input, keys.sent, keys.held, keys.attempts} <= set(left)
+        assert min(left.values()) > 0
+        store.delete(keys.record)  # the job has expired in a worker's hands
+    assert chunks.open_jobs() == []
+    assert not store.exists(*keys.all)
+
+
+def test_who_has_not_heard_that_a_chunk_is_his_may_ask_again(
+    chunks: Chunks, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the client does by itself when the connection is lost before the answer."""
+    mine, other = uuid.uuid4(), uuid.uuid4()
+    for token, expected in ((mine, 1), (mine, 1), (other, 0)):
+        monkeypatch.setattr(uuid, "uuid4", lambda token=token: token)
+        with chunks.begun(job.job_id, 0, redelivered=False) as attempt:
+            assert attempt == expected
