@@ -7,7 +7,9 @@ caller who gives up after 5 s is better served by an error after a fraction of o
 from __future__ import annotations
 
 import sys
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 from redis import Redis, RedisError
 from redis.backoff import ConstantBackoff
@@ -25,16 +27,40 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
     """A client (it connects lazily) whose every command ends within about `timeout_s`, without retries.
 
     Raises nothing itself; commands raise `redis.RedisError`. A blocking command must block for less than
-    `timeout_s`. With `patience_s`, a command is repeated for about so long while the server is away, which
-    suits a worker of jobs: nobody waits for it, and its work would be done again.
+    `timeout_s`. With `patience_s`, a command is repeated for so long, and one attempt more, while the server
+    is away or mute, which suits a worker of jobs: nobody waits for it, and its work would be done again.
     """
     return Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
-        retry=Retry(ConstantBackoff(RETRY_EVERY_S), round(patience_s / RETRY_EVERY_S)),
+        retry=_Patient(patience_s) if patience_s else Retry(ConstantBackoff(0), 0),
     )
+
+
+class _Patient(Retry):
+    """Repeats for so many seconds by the clock: a mute server makes each attempt last its whole time-out."""
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__(ConstantBackoff(RETRY_EVERY_S), retries=-1)
+        self._patience_s = patience_s
+
+    def call_with_retry(
+        self,
+        do: Callable[[], Any],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> Any:
+        deadline = time.monotonic() + self._patience_s
+
+        def fail_for_good_at_last(error: Exception, failures: int) -> None:
+            fail(*((error, failures) if with_failure_count else (error,)))
+            if time.monotonic() >= deadline:
+                raise error
+
+        return super().call_with_retry(do, fail_for_good_at_last, is_retryable, with_failure_count=True)
 
 
 def refuse_eviction(settings: Settings) -> None:
