@@ -186,6 +186,49 @@ def test_json_of_more_than_a_megabyte_is_read_piece_by_piece(client: httpx.Clien
     assert_problem(post_file(client, b'{"other":"' + b"x" * 1_000_001 + b'"}', JSON), 422, "invalid_reading")
 
 
+def repeated(text: str, rows: int) -> bytes:
+    """A file that holds a text once, however many rows have it."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+    columns = {"charger_id": texts, "connector_status": pa.array(["CHARGING"] * rows)}
+    return parquet_of(pa.table(columns))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (PARQUET, repeated("x" * 200_000, 4096)),
+        (NDJSON, lines([{"charger_id": "EVZ-1", "metadata": "x" * 900_000}] * 100)),
+        (CSV, b"charger_id,connector_status\n" + b"x" * 1_000_001),
+        (CSV, b"charger_id,connector_status\n" + (b"x" * 900_000 + b",CHARGING\n") * 100),
+    ],
+    ids=["parquet", "ndjson", "csv line", "csv rows"],
+)
+def test_rows_that_are_too_large_are_413(client: httpx.Client, content_type: str, body: bytes) -> None:
+    assert_problem(post_file(client, body, content_type), 413, "too_large")
+
+
+def test_a_large_cell_is_its_rows_error(client: httpx.Client) -> None:
+    text = "charger_id,connector_status\nEVZ-1,CHARGING\n" + "x" * 200_000 + ",CHARGING\nEVZ-2,CHARGING\n"
+    assert ["error" in row for row in scored(client, text.encode(), CSV)] == [False, True, False]
+
+
+def test_texts_may_be_written_in_any_way_that_parquet_has(client: httpx.Client) -> None:
+    ids = ["EVZ-1", "EVZ-2", None, "EVZ-1"]
+    table = pa.table(
+        {
+            "charger_id": pa.array(ids).dictionary_encode(),
+            "connector_status": pa.array(["CHARGING"] * 4, pa.large_string()),
+            "error_codes": pa.array([["GroundFailure"], [], None, ["GroundFailure"]]),
+            "metadata": pa.array([[("a", "b")], None, None, None], pa.map_(pa.string(), pa.string())),
+            "unknown": pa.array([b"a"] * 4),
+        }
+    )
+    results = scored(client, parquet_of(table), PARQUET)
+    assert [row["charger_id"] for row in results] == ids
+    assert ["error" in row for row in results] == [False, False, True, False]
+    assert results[0]["horizons"] == results[3]["horizons"] != results[1]["horizons"]
+
+
 def test_the_web_process_holds_no_large_body(redis: RunningServer) -> None:
     env = environment(redis.url.replace("/0", "/9"))  # no worker there: the web process alone is looked at
     row = orjson.dumps(metrics(metadata={"note": "x" * LARGE_ROW_BYTES}))

@@ -1,0 +1,110 @@
+"""The rows of a Parquet file as Arrow streams, a chunk at a time.
+
+A text that many rows share lies in such a file once: ten kilobytes may mean a gigabyte. So texts are read as
+dictionaries, and counted before they are written out row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from errors import MalformedBody
+from web.row_checks import FIELDS, check_columns, check_size
+from web.upload import IN_MEMORY_BYTES, Upload
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+COMPRESSION_LIMIT: Final = 64
+READ_BYTES: Final = 1 << 20
+
+
+def chunks_of_parquet(upload: Upload, chunk_rows: int) -> Iterator[tuple[int, bytes]]:
+    """Chunks of `chunk_rows` rows (the last may have fewer) and their Arrow IPC streams.
+
+    Raises `MalformedBody`, `InvalidReading` for missing columns, and werkzeug's 413.
+    """
+    import pyarrow as pa  # 40 MB, for those web processes that are sent such files
+
+    try:
+        file = _opened(upload)
+        known = [name for name in file.schema_arrow.names if name in FIELDS]
+        plain = pa.schema([(name, _plain(file.schema_arrow.field(name).type)) for name in known])
+        held: list[pa.RecordBatch] = []
+        rows = 0
+        for batch in file.iter_batches(batch_size=chunk_rows, columns=known):
+            check_size(sum(map(_text_bytes, batch.columns)))
+            held += pa.Table.from_batches([batch]).cast(plain).to_batches()
+            rows += batch.num_rows
+            if rows >= chunk_rows:
+                table = pa.Table.from_batches(held)
+                yield chunk_rows, _ipc(table.slice(0, chunk_rows))
+                held = table.slice(chunk_rows).to_batches()
+                rows -= chunk_rows
+        if rows:
+            yield rows, _ipc(pa.Table.from_batches(held))
+    except (pa.ArrowException, OSError) as error:
+        raise MalformedBody(f"The body is not Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _opened(upload: Upload) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = pa.PythonFile(upload.file, mode="r")
+    file = pq.ParquetFile(source)
+    check_columns(file.schema_arrow.names)
+    groups = (file.metadata.row_group(number) for number in range(file.num_row_groups))
+    most_bytes = COMPRESSION_LIMIT * max(upload.size_bytes, IN_MEMORY_BYTES)
+    if sum(group.total_byte_size for group in groups) > most_bytes:
+        raise RequestEntityTooLarge(f"The file says it grows more than {COMPRESSION_LIMIT} times.")
+    leaves = [file.schema.column(number) for number in range(len(file.schema))]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and _is_text(leaf.path, file)]
+    return pq.ParquetFile(
+        source, metadata=file.metadata, read_dictionary=texts, pre_buffer=False, buffer_size=READ_BYTES
+    )
+
+
+def _is_text(path: str, file: pq.ParquetFile) -> bool:
+    """Whether the leaf is a column of texts, or of lists of texts."""
+    import pyarrow as pa
+
+    kind = _plain(file.schema_arrow.field(path.split(".")[0]).type)
+    kind = kind.value_type if pa.types.is_list(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type without dictionaries."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    return pa.list_(_plain(kind.value_type)) if pa.types.is_list(kind) else kind
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """How many bytes the texts of a column have when each stands in its own row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_list(column.type):
+        column = column.flatten()
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    size: int | None = pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py()
+    return size or 0
+
+
+def _ipc(table: pa.Table) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
