@@ -38,7 +38,6 @@ class MemoryFile:
     def __init__(self, path: Path | None, work: str) -> None:
         self._path = path
         held = _read(path) if path is not None else None
-        self.resumed = held is not None and held.work == work
         self.now = held if held is not None and held.work == work else Memory(work)
         self.change()
 

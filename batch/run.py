@@ -139,7 +139,8 @@ class Run:
     def _outcome(self, job: Job) -> Exit:
         where = self._wanted.out or "standard output"
         good, failed = job["total"] - job["failed"], job["failed"]
-        self._display.say(f"{good:,} rows scored, {failed:,} failed; results in {where}.")
+        rows = "row" if good == 1 else "rows"
+        self._display.say(f"{good:,} {rows} scored, {failed:,} failed; results in {where}.")
         for error in job.get("errors", [])[:ERRORS_SHOWN]:
             self._display.say(f"  row {error['row']}, {error['pointer'] or 'the row'}: {error['detail']}")
         if job["status"] == "FAILED":

@@ -169,3 +169,7 @@ class ReadingSchema(Schema):
         load_default=dict,
         metadata={"description": "Carried, never scored, except the documented cost inputs."},
     )
+
+
+FIELDS: Final = ReadingSchema().fields
+REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.required)

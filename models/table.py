@@ -35,10 +35,7 @@ from models.reading import (
     status_of,
 )
 from models.rows import Refused
-from models.schema import Moment, ReadingSchema
-
-FIELDS: Final = tuple(ReadingSchema().fields)
-REQUIRED: Final = tuple(name for name, field in ReadingSchema().fields.items() if field.required)
+from models.schema import FIELDS, REQUIRED, Moment
 
 Bools = npt.NDArray[np.bool_]
 # `Reading`'s fields between the third and `metadata`.

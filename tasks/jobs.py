@@ -30,6 +30,8 @@ STATUSES: Final = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 # How a chunk's rows are written: JSON, a line each; CSV with the header; an Arrow IPC stream.
 Encoding = Literal["ndjson", "csv", "arrow"]
+# Results, one JSON a row, a chunk at a time.
+Lines = Iterator[list[bytes]]
 # A draft that nobody adds to or seals (its web process died) is gone after this long.
 DRAFT_TTL_S: Final = 600
 LOOKED_UP_AT_ONCE: Final = 100
@@ -259,7 +261,7 @@ class JobStore:
                     return found
         return found
 
-    def lines(self, job: Job, start: int) -> Iterator[list[bytes]]:
+    def lines(self, job: Job, start: int) -> Lines:
         """The results of `scored`, as JSON in input order, a chunk at a time."""
         keys = JobKeys(job.job_id)
         while start < job.total:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from errors import MalformedBody
-from web.row_checks import FIELDS, check_columns, check_size
+from models.schema import FIELDS
+from web.row_checks import check_columns, check_size
 from web.upload import IN_MEMORY_BYTES, Upload
 
 if TYPE_CHECKING:

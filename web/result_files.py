@@ -10,22 +10,20 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from tasks.jobs import JobKind
+from tasks.jobs import JobKind, Lines
 from web.result_tables import SCHEMAS, flat, table_of
 
-# The lines of each chunk, in order.
-Chunks = Iterator[list[bytes]]
 # Rows written at a time: what lies between a chunk and its client is small beside the chunk.
 SOME_ROWS: Final = 512
 
 
-def as_ndjson(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
+def as_ndjson(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
     for lines in chunks:
         for some in _some(lines):
             yield b"\n".join([*some, b""])
 
 
-def as_csv(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
+def as_csv(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
     """RFC 4180, with the names of the columns also where there is no row."""
     header = flat(SCHEMAS[kind].empty_table())
     yield _csv(header, with_names=True)
@@ -34,7 +32,7 @@ def as_csv(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
             yield _csv(flat(table_of(some, kind)), with_names=False)
 
 
-def as_parquet(chunks: Chunks, kind: JobKind) -> Iterator[bytes]:
+def as_parquet(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
     """A row group for each chunk."""
     written = _Written()
     with parquet.ParquetWriter(written, SCHEMAS[kind], compression="zstd") as writer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
@@ -126,12 +125,7 @@ _WRITTEN: Final[dict[JobKind, pa.Schema]] = {
 
 def table_of(lines: Sequence[bytes], kind: JobKind) -> pa.Table:
     """The rows of these JSON lines, in order, with the columns of `SCHEMAS[kind]`."""
-    try:
-        table = _read(lines, kind)
-    except pa.ArrowInvalid:
-        # A row that failed may have anything as its charger's id.
-        table = _read([_with_text_id(line) for line in lines], kind)
-    return table.cast(SCHEMAS[kind])
+    return _read(lines, kind).cast(SCHEMAS[kind])
 
 
 def flat(table: pa.Table) -> pa.Table:
@@ -176,14 +170,6 @@ def _read(lines: Sequence[bytes], kind: JobKind) -> pa.Table:
             explicit_schema=_WRITTEN[kind], unexpected_field_behavior="ignore"
         ),
     )
-
-
-def _with_text_id(line: bytes) -> bytes:
-    row = orjson.loads(line)
-    given = row["charger_id"]
-    if given is not None and not isinstance(given, str):
-        row["charger_id"] = orjson.dumps(given).decode()
-    return orjson.dumps(row)
 
 
 def _rfc3339(moments: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -12,7 +12,7 @@ import orjson
 from flask_smorest import Blueprint
 from werkzeug.exceptions import NotAcceptable
 
-from tasks.jobs import Job
+from tasks.jobs import Job, Lines
 from web import schemas
 from web.documented import refuses
 from web.http import Response, current_request
@@ -21,9 +21,6 @@ from web.services import services
 from web.streaming import StreamBroken, stream
 
 blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs", description="What came of a job.")
-
-# The lines of each chunk, in order.
-Chunks = Iterator[list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +157,7 @@ def _row(line: bytes) -> int:
     return number
 
 
-def _chunks(chunks: Chunks, *, rows: int) -> Chunks:
+def _chunks(chunks: Lines, *, rows: int) -> Lines:
     """The first `rows` lines of these. Raises `StreamBroken` where there are fewer: they have expired."""
     while rows:
         lines = next(chunks, [])[:rows]

@@ -8,13 +8,11 @@ from typing import Final
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from errors import FieldError, InvalidReading
-from models.schema import ReadingSchema
+from models.schema import FIELDS, REQUIRED
 
 # What one worker is given at once; rows of ordinary readings fill a thirtieth of it.
 MAX_CHUNK_BYTES: Final = 32_000_000
 MAX_LINE_BYTES: Final = 1_000_000
-FIELDS: Final = ReadingSchema().fields
-REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.required)
 
 
 def check_columns(names: Sequence[str]) -> None:

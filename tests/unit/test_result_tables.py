@@ -133,13 +133,6 @@ def test_flat_columns_have_dotted_names_and_lists_are_json() -> None:
     assert everything["anomaly.deviation.codes"] == 5.52
 
 
-@pytest.mark.parametrize("given", [5, {"a": [1]}, True, ["x"]])
-def test_a_failed_row_may_have_anything_as_its_charger_id(given: Any) -> None:
-    rows = [scored("anomaly"), FAILED | {"charger_id": given}]
-    table = table_of([orjson.dumps(row) for row in rows], "anomaly")
-    assert table["charger_id"].to_pylist() == ["EVZ-1", orjson.dumps(given).decode()]
-
-
 def test_what_a_newer_worker_adds_is_left_out() -> None:
     row = scored("failure") | {"news": {"of": 1}, "horizons": {"1d": 0.1, "7d": 0.2, "30d": 0.3, "90d": 0.4}}
     (read,) = table_of([orjson.dumps(row)], "failure").to_pylist()
