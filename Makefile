@@ -15,7 +15,7 @@ LONG_FORMS := tests/integration/test_jobs_under_fire.py \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak bench evaluate check format lock clean installed installed-dev
+.PHONY: help run demo test test-client-python soak bench evaluate check format lock clean installed installed-dev
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -30,6 +30,9 @@ demo: installed ## show the running service at work on real charging sessions
 
 test: installed-dev ## run all tests (TESTS=tests/unit for some)
 	@$(PY) -m pytest $(TESTS)
+
+test-client-python: installed-dev ## test the Python client against the service, and build and install its package
+	@$(PY) -m pytest clients/python/tests
 
 soak: installed-dev ## run the long forms of the tests that kill processes (a quarter of an hour; SEED=7 repeats a run)
 	@SOAK=1 $(PY) -m pytest -s $(LONG_FORMS)

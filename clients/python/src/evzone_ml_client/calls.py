@@ -1,0 +1,222 @@
+"""Each call of the service: what is asked, and how the answer is read. `MLClient` says what they mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from evzone_ml_client.errors import JobNotFinished
+from evzone_ml_client.exchange import Answer, Request
+from evzone_ml_client.schemas import (
+    AnomalyVerdict,
+    BatchResult,
+    FailurePrediction,
+    Health,
+    Job,
+    MaintenanceSchedule,
+    Models,
+    OutcomeAccepted,
+    Page,
+    Reading,
+)
+from evzone_ml_client.settings import Settings
+
+T = TypeVar("T")
+Kind: TypeAlias = Literal["failure", "maintenance", "anomaly", "all"]
+OutcomeKind: TypeAlias = Literal["failed", "repaired", "false_alarm"]
+
+JSON: Final = "application/json"
+MEDIA_TYPES: Final = {
+    ".json": JSON,
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
+}
+# As many as a page may have.
+PAGE_ROWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """One call. `read` makes the result from a 2xx; what it cannot read is a `ValueError` or `LookupError`.
+
+    `timeout_s` None: the client's. `guarded`: goes by the circuit and is tried again. `about` is the charger
+    whose failure prediction the result is, or None where the service has none. `absent` is the problem that
+    means None.
+    """
+
+    name: str
+    request: Request
+    read: Callable[[Answer], T]
+    timeout_s: float | None = None
+    guarded: bool = True
+    about: str | None = None
+    absent: str | None = None
+
+
+def health_check() -> Call[Health]:
+    return Call(name="health_check", request=_get("/health"), read=_json, guarded=False)
+
+
+def predict_failure(reading: Reading) -> Call[FailurePrediction]:
+    request = _prediction("failure", reading)
+    return Call(name="predict_failure", request=request, read=_json, about=reading["charger_id"])
+
+
+def predict_maintenance(reading: Reading) -> Call[MaintenanceSchedule]:
+    return Call(name="predict_maintenance", request=_prediction("maintenance", reading), read=_json)
+
+
+def detect_anomaly(reading: Reading) -> Call[AnomalyVerdict]:
+    return Call(name="detect_anomaly", request=_prediction("anomaly", reading), read=_json)
+
+
+def get_cached_prediction(charger_id: str) -> Call[FailurePrediction | None]:
+    return Call(
+        name="get_cached_prediction",
+        request=_get(_path("predictions", charger_id)),
+        read=_json,
+        about=charger_id,
+        absent="unknown_charger",
+    )
+
+
+def invalidate_cache(charger_id: str) -> Call[None]:
+    request = Request(method="DELETE", path=_path("predictions", charger_id))
+    return Call(name="invalidate_cache", request=request, read=lambda _answer: None, about=charger_id)
+
+
+def batch_predictions(
+    readings: Iterable[Reading], *, kind: Kind, store: bool | None, wait_s: int | None, settings: Settings
+) -> Call[BatchResult]:
+    """A wait that is not said fits within the time-out."""
+    timeout_s = settings.timeout_s + (wait_s or 0)
+    wait_s = max(1, int(timeout_s) - 1) if wait_s is None else wait_s
+    headers = {"Content-Type": JSON, "Idempotency-Key": uuid4().hex, "Prefer": f"wait={wait_s}"}
+    request = _batch(_readings(readings), headers, kind, store)
+    return Call(name="batch_predictions", request=request, read=_batch_result, timeout_s=timeout_s)
+
+
+def submit_batch(
+    batch: Iterable[Reading] | PathLike[str],
+    *,
+    kind: Kind,
+    store: bool | None,
+    idempotency_key: str | None,
+    timeout_s: float | None,
+    settings: Settings,
+) -> Call[Job]:
+    headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+    content: bytes | Path
+    if isinstance(batch, PathLike):
+        content = Path(batch)
+        headers |= file_headers(content) | {"Content-Length": str(content.stat().st_size)}
+        timeout_s = timeout_s or settings.upload_timeout_s
+    else:
+        content = _readings(batch)
+        headers["Content-Type"] = JSON
+    request = _batch(content, headers, kind, store)
+    return Call(name="submit_batch", request=request, read=_json, timeout_s=timeout_s)
+
+
+def get_job(job_id: str) -> Call[Job]:
+    return Call(name="get_job", request=_get(_path("jobs", job_id)), read=_json)
+
+
+def cancel_job(job_id: str) -> Call[Job]:
+    return Call(name="cancel_job", request=Request(method="DELETE", path=_path("jobs", job_id)), read=_json)
+
+
+def job_results(job_id: str, cursor: str) -> Call[Page]:
+    params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
+    return Call(name="job_results", request=_get(_path("jobs", job_id, "results"), params), read=_json)
+
+
+def job_events(job_id: str, last_event_id: str) -> Call[httpx.Response | None]:
+    """An open stream of events, for the caller to read and close; None where there are no more."""
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    if last_event_id:
+        headers["Last-Event-ID"] = last_event_id
+    path = _path("jobs", job_id, "events")
+    request = Request(method="GET", path=path, headers=headers, streamed=True)
+    return Call(name="stream_job", request=request, read=lambda answer: answer.stream)
+
+
+def fleet(cursor: str) -> Call[Page]:
+    params = {"sort": "risk", "cursor": cursor, "limit": str(PAGE_ROWS)}
+    return Call(name="fleet", request=_get(_path("chargers"), params), read=_json)
+
+
+def list_models() -> Call[Models]:
+    return Call(name="list_models", request=_get(_path("models")), read=_json)
+
+
+def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> Call[OutcomeAccepted]:
+    """The service keeps the same outcome once, so that it may be sent again."""
+    if occurred_at.tzinfo is None:
+        raise ValueError("occurred_at must say its time zone")
+    body = {"charger_id": charger_id, "outcome": outcome, "occurred_at": occurred_at.isoformat()}
+    return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_json)
+
+
+def file_headers(file: Path) -> dict[str, str]:
+    """How a file is sent, by its name. Raises `ValueError` for one that the service does not read."""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    encoding = {"Content-Encoding": "gzip"} if suffixes[-1:] == [".gz"] else {}
+    if encoding:
+        suffixes.pop()
+    if not suffixes or suffixes[-1] not in MEDIA_TYPES:
+        raise ValueError(f"{file.name}: must end in one of {', '.join(MEDIA_TYPES)}, each also with .gz")
+    return {"Content-Type": MEDIA_TYPES[suffixes[-1]], **encoding}
+
+
+def _get(path: str, params: dict[str, str] | None = None) -> Request:
+    return Request(method="GET", path=path, params=params or {})
+
+
+def _post(path: str, body: object) -> Request:
+    return Request(method="POST", path=path, headers={"Content-Type": JSON}, content=_encoded(body))
+
+
+def _prediction(kind: str, reading: Reading) -> Request:
+    return _post(_path("predictions", kind), {"charger_id": reading["charger_id"], "metrics": reading})
+
+
+def _path(*parts: str) -> str:
+    return "/".join(["/api/v1", *(quote(part, safe="") for part in parts)])
+
+
+def _batch(content: bytes | Path, headers: dict[str, str], kind: Kind, store: bool | None) -> Request:
+    params = {"kind": kind} | ({} if store is None else {"store": str(store).lower()})
+    path = _path("predictions", "batch")
+    return Request(method="POST", path=path, params=params, headers=headers, content=content)
+
+
+def _readings(readings: Iterable[Reading]) -> bytes:
+    return _encoded({"chargers": list(readings)})
+
+
+def _encoded(body: object) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _json(answer: Answer) -> Any:
+    return json.loads(answer.body)
+
+
+def _batch_result(answer: Answer) -> BatchResult:
+    document = json.loads(answer.body)
+    if answer.status == httpx.codes.ACCEPTED:
+        raise JobNotFinished(document)
+    result: BatchResult = document
+    return result

@@ -1,0 +1,54 @@
+"""What lies between the policy of a call and the network: a request to make, and the answer to it.
+
+The policy (`policy.py`) is a generator that yields exchanges and is sent answers, or thrown what went wrong.
+It neither waits nor sends, so that one policy serves `MLClient` and `AsyncMLClient`, which do both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request, as often as it is made. A `Path` as `content` is sent piece by piece.
+
+    `streamed`: a body of 200 is not read, but left to the caller in `Answer.stream`.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | Path | None = None
+    streamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Wait `pause_s`, then make `request`, and have the answer within `timeout_s` or raise.
+
+    What may be raised: `httpx.TransportError`, `TimeoutError`.
+    """
+
+    request: Request
+    pause_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: httpx.Headers
+    body: bytes = b""
+    stream: httpx.Response | None = None
+
+
+Flow: TypeAlias = Generator[Exchange, Answer, T]

@@ -1,0 +1,130 @@
+"""What is done for one call, whoever waits and sends: circuit, time-out, retries, and the last prediction."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+
+from evzone_ml_client.breaker import Circuit
+from evzone_ml_client.calls import Call
+from evzone_ml_client.errors import NotFound, Reason, RequestRejected, ServiceUnavailable
+from evzone_ml_client.exchange import Answer, Exchange, Flow
+from evzone_ml_client.retries import attempts, retry_after_s
+from evzone_ml_client.schemas import FailurePrediction, Problem
+from evzone_ml_client.settings import Settings
+from evzone_ml_client.stale import LastPredictions
+
+T = TypeVar("T")
+
+
+class Policy:
+    """Shared by all calls of one client."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.circuit = Circuit(
+            urlsplit(settings.url).netloc,
+            failures=settings.breaker_failures,
+            open_s=settings.breaker_open_s,
+        )
+        self.last = LastPredictions(settings.stale_entries, settings.stale_ttl_s)
+
+    def flow(self, call: Call[T]) -> Flow[T]:
+        """The exchanges of a call, and at last its result.
+
+        Raises `RequestRejected` and `ServiceUnavailable`, and what `call.read` raises on purpose.
+        """
+        try:
+            result = yield from self._answered(call)
+        except ServiceUnavailable as error:
+            if call.about is not None:
+                error.stale = self.last.get(call.about)
+            raise
+        if call.about is not None:
+            self.last.keep(call.about, cast(FailurePrediction | None, result))
+        return result
+
+    def _answered(self, call: Call[T]) -> Flow[T]:
+        if not self.settings.enabled:
+            raise ServiceUnavailable("disabled", "by setting")
+        try:
+            return (yield from self._guarded(call) if call.guarded else self._attempts(call, most=1))
+        except NotFound as error:
+            if error.code != call.absent:
+                raise
+            return cast(T, None)
+
+    def _guarded(self, call: Call[T]) -> Flow[T]:
+        with self.circuit:
+            return (yield from self._attempts(call, most=self.settings.attempts))
+
+    def _attempts(self, call: Call[T], *, most: int) -> Flow[T]:
+        timeout_s = self.settings.timeout_s if call.timeout_s is None else call.timeout_s
+        deadline = time.monotonic() + timeout_s
+        request_id = uuid4().hex
+        request = replace(call.request, headers={**call.request.headers, "X-Request-ID": request_id})
+        for attempt in attempts(call.name, most=most, timeout_s=timeout_s):
+            with attempt:
+                pause_s = attempt.retry_state.upcoming_sleep
+                left_s = deadline - time.monotonic() - pause_s
+                return (yield from _attempt(call, Exchange(request, pause_s, left_s), request_id))
+        raise AssertionError("tenacity ends by an error or a result")
+
+
+def _attempt(call: Call[T], exchange: Exchange, request_id: str) -> Flow[T]:
+    try:
+        answer = yield exchange
+    except (TimeoutError, httpx.TimeoutException):
+        detail = "no answer within the time-out"
+        raise ServiceUnavailable("timeout", detail, request_id=request_id) from None
+    except httpx.TransportError as error:
+        detail = str(error) or type(error).__name__
+        raise ServiceUnavailable("unreachable", detail, request_id=request_id) from error
+    _check(answer, request_id)
+    try:
+        return call.read(answer)
+    except (ValueError, LookupError) as error:
+        raise ServiceUnavailable("not_understood", str(error), request_id=request_id) from error
+
+
+def _check(answer: Answer, request_id: str) -> None:
+    """Raise what an answer other than 2xx means."""
+    status = answer.status
+    if 200 <= status < 300:
+        return
+    problem = _problem(answer)
+    if problem is not None:
+        request_id = problem["request_id"] or request_id
+    if 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS:
+        kind = NotFound if status == httpx.codes.NOT_FOUND else RequestRejected
+        raise kind(status, problem, request_id)
+    reason: Reason = "server_error" if status >= 500 else "not_understood"
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        reason = "overloaded"
+    detail = f"{status} {problem['code']}: {problem['detail']}" if problem else f"{status}"
+    raise ServiceUnavailable(
+        reason,
+        detail,
+        request_id=request_id,
+        status=status,
+        retry_after_s=retry_after_s(answer.headers.get("Retry-After")),
+    )
+
+
+def _problem(answer: Answer) -> Problem | None:
+    """The problem document of an answer; None where something else came, from a gateway for example."""
+    if not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return None
+    try:
+        document: Any = json.loads(answer.body)
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or not {"code", "detail", "request_id"} <= document.keys():
+        return None
+    return cast(Problem, document)

@@ -1,0 +1,84 @@
+"""When the same request is made again, and after how long."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from tenacity import RetryCallState, Retrying
+from tenacity.retry import retry_if_exception
+from tenacity.stop import stop_after_attempt, stop_before_delay
+from tenacity.wait import wait_base, wait_random_exponential
+
+from evzone_ml_client.errors import RequestRejected, ServiceUnavailable
+
+# The pause before the n-th repetition is anything from 0 to 0.1, 0.2, 0.4, … seconds, on top of what the
+# service asks for: those who have failed together do not come back together.
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 2.0
+# The first of two requests with one Idempotency-Key is still being received.
+STILL_ACCEPTED: Final = "still_accepted"
+
+log = logging.getLogger("evzone_ml_client")
+
+
+def attempts(name: str, *, most: int, timeout_s: float) -> Retrying:
+    """Attempts of the call `name`, `most` at most, none of which begins later than `timeout_s`.
+
+    An attempt that would begin after the time-out is not waited for: the last error is raised at once.
+    They do not sleep themselves: `upcoming_sleep` of an attempt's state is what is to be waited before it.
+    """
+    return Retrying(
+        stop=stop_after_attempt(most) | stop_before_delay(timeout_s),
+        wait=_asked_for() + wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+        retry=retry_if_exception(may_succeed_later),
+        sleep=lambda _pause_s: None,
+        before_sleep=_say,
+        reraise=True,
+        name=name,
+    )
+
+
+def may_succeed_later(error: BaseException) -> bool:
+    if isinstance(error, RequestRejected):
+        return error.code == STILL_ACCEPTED
+    return isinstance(error, ServiceUnavailable)
+
+
+def retry_after_s(value: str | None, *, now: datetime | None = None) -> float | None:
+    """Seconds that a `Retry-After` asks for, whether it names them or a date (RFC 9110). None: nothing."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
+
+class _asked_for(wait_base):  # noqa: N801 - tenacity's strategies are named so
+    """What the service asks for by `Retry-After`."""
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        return getattr(_error(retry_state), "retry_after_s", None) or 0.0
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()
+
+
+def _say(state: RetryCallState) -> None:
+    log.info(
+        "%s: attempt %d failed (%s), again in %.2f s",
+        state.retry_object,
+        state.attempt_number,
+        _error(state),
+        state.upcoming_sleep,
+    )

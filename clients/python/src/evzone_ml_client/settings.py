@@ -1,0 +1,133 @@
+"""What a client is told: address, key, time-out, retries, breaker. Checked when it is made."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from evzone_ml_client.errors import InvalidSettings
+
+# The header's value: what HTTP takes without quoting. A comma separates keys on the service's side.
+API_KEY: Final = re.compile(r"[!-+\--~]+")
+TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TRUE: Final = frozenset({"1", "true", "yes", "on"})
+FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one client. Raises `InvalidSettings`, with a line for each that is wrong.
+
+    `timeout_s` is for a whole call, its retries included; `upload_timeout_s` for one that sends a file.
+    `attempts` are made at most, the first included. The circuit opens after `breaker_failures` failed calls
+    in a row, and lets one through again after `breaker_open_s`. Of `stale_entries` chargers the last failure
+    prediction is kept for `stale_ttl_s`; 0 entries keep none.
+    """
+
+    url: str = "http://localhost:8000"
+    api_key: str = field(default="", repr=False)
+    enabled: bool = True
+    tenant: str | None = None
+    timeout_s: float = 5.0
+    upload_timeout_s: float = 300.0
+    attempts: int = 4
+    breaker_failures: int = 5
+    breaker_open_s: float = 60.0
+    stale_entries: int = 10_000
+    stale_ttl_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        problems = [*_address_problems(self.url), *self._identity_problems(), *self._number_problems()]
+        if problems:
+            raise InvalidSettings(problems)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **others: Any) -> Self:
+        """By `ML_SERVICE_URL`, `ML_SERVICE_API_KEY`, `ML_SERVICE_ENABLED` and `ML_SERVICE_TIMEOUT` (ms).
+
+        An empty variable counts as none. `others` are settings by their names here, and win.
+        """
+        environ = os.environ if environ is None else environ
+        read: dict[str, Any] = {}
+        problems = []
+        for variable, (name, parse) in _VARIABLES.items():
+            text = environ.get(variable, "").strip()
+            if not text or name in others:
+                continue
+            try:
+                read[name] = parse(text)
+            except ValueError as error:
+                problems.append(f"{variable}: {error}")
+        if problems:
+            raise InvalidSettings(problems)
+        return cls(**{**read, **others})
+
+    def _identity_problems(self) -> list[str]:
+        problems = []
+        if self.enabled and not self.api_key:
+            problems.append("api_key (ML_SERVICE_API_KEY): is missing")
+        elif self.api_key and not API_KEY.fullmatch(self.api_key):
+            problems.append("api_key (ML_SERVICE_API_KEY): must be one key, of visible ASCII without commas")
+        if self.tenant is not None and not TENANT.fullmatch(self.tenant):
+            problems.append("tenant: must be 1 to 64 characters of A-Z a-z 0-9 _ -")
+        return problems
+
+    def _number_problems(self) -> list[str]:
+        seconds = {
+            "timeout_s (ML_SERVICE_TIMEOUT, in ms)": self.timeout_s,
+            "upload_timeout_s": self.upload_timeout_s,
+            "breaker_open_s": self.breaker_open_s,
+            "stale_ttl_s": self.stale_ttl_s,
+        }
+        problems = [
+            f"{name}: must be more than 0 seconds, not {value:g}"
+            for name, value in seconds.items()
+            if not (value > 0 and math.isfinite(value))
+        ]
+        for name, value, least in (
+            ("attempts", self.attempts, 1),
+            ("breaker_failures", self.breaker_failures, 1),
+            ("stale_entries", self.stale_entries, 0),
+        ):
+            if value < least:
+                problems.append(f"{name}: must be at least {least}, not {value}")
+        return problems
+
+
+def _address_problems(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is none
+    except ValueError as error:
+        return [f"url (ML_SERVICE_URL): {error}"]
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ["url (ML_SERVICE_URL): must be like http://ml.example.com:8000"]
+    if parts.username is not None or parts.query or parts.fragment:
+        return ["url (ML_SERVICE_URL): must have no user, query or fragment"]
+    return []
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in TRUE | FALSE:
+        return text.lower() in TRUE
+    raise ValueError(f"must be true or false, not {text!r}")
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        return float(text) / 1000
+    except ValueError:
+        raise ValueError(f"must be a number of milliseconds, not {text!r}") from None
+
+
+_VARIABLES: Final[Mapping[str, tuple[str, Any]]] = {
+    "ML_SERVICE_URL": ("url", str),
+    "ML_SERVICE_API_KEY": ("api_key", str),
+    "ML_SERVICE_ENABLED": ("enabled", _switch),
+    "ML_SERVICE_TIMEOUT": ("timeout_s", _milliseconds),
+}

@@ -1,0 +1,231 @@
+"""`MLClient`: every call blocks until it is answered or given up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, nullcontext
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import httpx
+from httpx_sse import EventSource
+
+from evzone_ml_client import calls
+from evzone_ml_client.breaker import CircuitState
+from evzone_ml_client.calls import Call, Kind, OutcomeKind
+from evzone_ml_client.events import SILENT_S, JobEvent, Progress
+from evzone_ml_client.exchange import Answer, Exchange
+from evzone_ml_client.policy import Policy
+from evzone_ml_client.schemas import (
+    AnomalyVerdict,
+    BatchResult,
+    FailurePrediction,
+    Health,
+    Job,
+    MaintenanceSchedule,
+    Models,
+    OutcomeAccepted,
+    Reading,
+)
+from evzone_ml_client.settings import Settings
+from evzone_ml_client.transport import client_options, read_timeout, request_options
+
+T = TypeVar("T")
+
+
+class MLClient:
+    """The service, for code that may block. One client serves any number of threads.
+
+    Every call raises `RequestRejected` where the service refuses the request, and `ServiceUnavailable` where
+    it cannot be had within the time-out; retries and circuit as the settings say.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._policy = Policy(settings)
+        self._http = httpx.Client(**client_options(settings))
+
+    @classmethod
+    def from_env(cls, **others: Any) -> Self:
+        """By `ML_SERVICE_URL`, `ML_SERVICE_API_KEY`, …, and `others`: see `Settings.from_env`."""
+        return cls(Settings.from_env(**others))
+
+    @property
+    def settings(self) -> Settings:
+        return self._policy.settings
+
+    @property
+    def circuit(self) -> CircuitState:
+        """`closed` is good, `open`: calls fail at once, `half_open`: one is under way to find out."""
+        return self._policy.circuit.state
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def health_check(self) -> Health:
+        """What the service says of itself. One attempt, whatever the circuit's state."""
+        return self._run(calls.health_check())
+
+    def predict_failure(self, reading: Reading) -> FailurePrediction:
+        """Whether the charger will fail, when, why, and what to do."""
+        return self._run(calls.predict_failure(reading))
+
+    def predict_maintenance(self, reading: Reading) -> MaintenanceSchedule:
+        """When a visit is cheapest, and what it saves."""
+        return self._run(calls.predict_maintenance(reading))
+
+    def detect_anomaly(self, reading: Reading) -> AnomalyVerdict:
+        """Whether the reading is unlike those of the fleet."""
+        return self._run(calls.detect_anomaly(reading))
+
+    def get_cached_prediction(self, charger_id: str) -> FailurePrediction | None:
+        """The newest failure prediction that the service holds, or None."""
+        return self._run(calls.get_cached_prediction(charger_id))
+
+    def invalidate_cache(self, charger_id: str) -> None:
+        """Have the service forget the cached predictions of a charger, and this client its last one."""
+        return self._run(calls.invalidate_cache(charger_id))
+
+    def batch_predictions(
+        self,
+        readings: Iterable[Reading],
+        *,
+        kind: Kind = "failure",
+        store: bool | None = None,
+        wait_s: int | None = None,
+    ) -> BatchResult:
+        """Score some readings and wait for the results, `wait_s` on top of the time-out, or within it.
+
+        Raises `JobNotFinished` where that is too short; its job goes on.
+        """
+        return self._run(
+            calls.batch_predictions(readings, kind=kind, store=store, wait_s=wait_s, settings=self.settings)
+        )
+
+    def submit_batch(
+        self,
+        batch: Iterable[Reading] | PathLike[str],
+        *,
+        kind: Kind = "failure",
+        store: bool | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Job:
+        """Have readings, or a file of them, scored as a job.
+
+        A `Path` to `.csv`, `.ndjson`, `.json` or `.parquet`, each also with `.gz`, is sent as it is, piece by
+        piece, within `upload_timeout_s`. The same `idempotency_key` is the same job; each submission has one
+        of its own, so that a retry never doubles it. `store`: keep the verdicts in cache and fleet (default:
+        not those of files).
+        """
+        return self._run(
+            calls.submit_batch(
+                batch,
+                kind=kind,
+                store=store,
+                idempotency_key=idempotency_key,
+                timeout_s=timeout_s,
+                settings=self.settings,
+            )
+        )
+
+    def get_job(self, job_id: str) -> Job:
+        """Where a job stands. Raises `NotFound`."""
+        return self._run(calls.get_job(job_id))
+
+    def cancel_job(self, job_id: str) -> Job:
+        """Cancel a job; what is done stays readable. Raises `NotFound`."""
+        return self._run(calls.cancel_job(job_id))
+
+    def stream_job(self, job_id: str) -> Iterator[JobEvent]:
+        """A job's progress as it comes, up to `done`; connects again when cut off. Raises `NotFound`."""
+        progress = Progress(job_id)
+        while not progress.over:
+            response = self._run(progress.connect())
+            if response is None:
+                return
+            try:
+                for event in EventSource(response).iter_sse():
+                    told = progress.take(event)
+                    if told is not None:
+                        yield told
+            except httpx.TransportError:
+                pass  # cut, as happens to long streams
+            finally:
+                response.close()
+            if not progress.over:
+                time.sleep(progress.pause_s)
+
+    def job_results(self, job_id: str, *, start: int = 0) -> Iterator[dict[str, Any]]:
+        """The rows of a job in input order, from row `start` up to the first that is not scored yet.
+
+        A row that failed has `charger_id`, `row` and `error`. Raises `NotFound`.
+        """
+        cursor, following = "", str(start)
+        while following != cursor:
+            cursor = following
+            page = self._run(calls.job_results(job_id, cursor))
+            yield from page["items"]
+            following = page["next"] or cursor
+
+    def fleet(self) -> Iterator[dict[str, Any]]:
+        """The newest verdict of each charger, highest failure probability first."""
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = self._run(calls.fleet(cursor))
+            yield from page["items"]
+            cursor = page["next"]
+
+    def list_models(self) -> Models:
+        """The models that the service's workers hold now."""
+        return self._run(calls.list_models())
+
+    def post_outcome(self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> OutcomeAccepted:
+        """Report what really happened. `occurred_at` has a time zone."""
+        return self._run(calls.post_outcome(charger_id, outcome, occurred_at))
+
+    def _run(self, call: Call[T]) -> T:
+        flow = self._policy.flow(call)
+        try:
+            exchange = next(flow)
+            while True:
+                try:
+                    answer = self._exchanged(exchange)
+                except BaseException as error:
+                    exchange = flow.throw(error)
+                else:
+                    exchange = flow.send(answer)
+        except StopIteration as end:
+            return cast(T, end.value)
+
+    def _exchanged(self, exchange: Exchange) -> Answer:
+        """Looks at the clock between the pieces of an answer: httpx's time-outs are for each of them."""
+        time.sleep(exchange.pause_s)
+        until = time.monotonic() + exchange.timeout_s
+        request, content = exchange.request, exchange.request.content
+        with content.open("rb") if isinstance(content, Path) else nullcontext(content) as opened:
+            asked = self._http.build_request(**request_options(request, exchange.timeout_s), content=opened)
+            response = self._http.send(asked, stream=True)
+        if request.streamed and response.status_code == httpx.codes.OK:
+            read_timeout(response, SILENT_S)
+            return Answer(response.status_code, response.headers, stream=response)
+        with closing(response):
+            body = bytearray()
+            read_timeout(response, until - time.monotonic())
+            for piece in response.iter_bytes():
+                body += piece
+                if time.monotonic() > until:
+                    raise TimeoutError
+            return Answer(response.status_code, response.headers, bytes(body))

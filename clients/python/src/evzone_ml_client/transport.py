@@ -1,0 +1,51 @@
+"""What `MLClient` and `AsyncMLClient` hand to httpx."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+import httpx
+
+from evzone_ml_client.exchange import Request
+from evzone_ml_client.settings import Settings
+from evzone_ml_client.version import __version__
+
+READ_BYTES: Final = 262_144
+# 0 would mean to sockets not to wait at all, which they report as another error.
+LEAST_TIMEOUT_S: Final = 0.001
+
+
+class ApiKey(httpx.Auth):
+    """The key goes into a request on its way out, so that no client's headers show it."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["X-API-Key"] = self._key
+        yield request
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Arguments of `httpx.Client` and `httpx.AsyncClient`."""
+    headers = {"User-Agent": f"evzone-ml-client/{__version__}", "Accept": "application/json"}
+    if settings.tenant is not None:
+        headers["X-Tenant-ID"] = settings.tenant
+    return {"base_url": settings.url, "headers": headers, "auth": ApiKey(settings.api_key)}
+
+
+def request_options(request: Request, timeout_s: float) -> dict[str, Any]:
+    """Arguments of `build_request`, but for the content."""
+    return {
+        "method": request.method,
+        "url": request.path,
+        "params": request.params,
+        "headers": request.headers,
+        "timeout": max(timeout_s, LEAST_TIMEOUT_S),
+    }
+
+
+def read_timeout(response: httpx.Response, timeout_s: float) -> None:
+    """From now on no piece of the body may take longer. httpcore looks here when it begins to read one."""
+    response.request.extensions["timeout"]["read"] = max(timeout_s, LEAST_TIMEOUT_S)

@@ -1,0 +1,50 @@
+"""The running service of the integration tests, a proxy before it that fails as told, and both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from driven import AsyncDriven, Connect
+from proxy import Proxy
+
+from evzone_ml_client import AsyncMLClient, MLClient, Settings
+from tests.integration.conftest import redis, web
+from tests.processes import KEY, Web, environment
+from tests.services import start_redis
+
+__all__ = ["redis", "web"]
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """Makes a client of one of the two kinds; tests see both as `MLClient`."""
+    with ExitStack() as opened:
+
+        def connected(url: str, **others: Any) -> MLClient:
+            settings = Settings(url=url, **{"api_key": KEY, **others})
+            if request.param == "sync":
+                return opened.enter_context(MLClient(settings))
+            return opened.enter_context(AsyncDriven(AsyncMLClient(settings))).client
+
+        yield connected
+
+
+@pytest.fixture
+def ml(connect: Connect, web: Web) -> MLClient:
+    return connect(web.url)
+
+
+@pytest.fixture
+def proxy(web: Web) -> Iterator[Proxy]:
+    with Proxy(web.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def unserved() -> Iterator[Web]:
+    """A service without a worker: predictions end with 504, jobs stand still."""
+    with start_redis() as redis, Web(environment(redis.url, ML_SYNC_TIMEOUT="0.2")) as web:
+        yield web

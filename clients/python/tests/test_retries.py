@@ -1,0 +1,101 @@
+"""Which answers are asked for again, when, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+from driven import Connect, reading
+from proxy import Proxy
+
+from evzone_ml_client import RequestRejected, ServiceUnavailable
+from tests.processes import Web
+
+
+def gateway(status: str, *headers: str, body: str = "Not now") -> bytes:
+    """What a gateway in front of the service answers by itself."""
+    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers])
+    return f"{head}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        gateway("429 Too Many Requests", "Retry-After: 0"),
+        gateway("500 Internal Server Error"),
+        gateway("502 Bad Gateway"),
+        gateway("503 Service Unavailable", "Retry-After: 0"),
+        gateway("504 Gateway Timeout"),
+        gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>"),
+        b"",
+    ],
+    ids=lambda answer: answer[9:12].decode() or "nothing",
+)
+def test_what_may_pass_is_tried_again(connect: Connect, proxy: Proxy, passing: bytes) -> None:
+    ml = connect(proxy.url)
+    proxy.answer(passing, passing, passing)
+    ml.predict_failure(reading())
+    assert proxy.connections == 4
+    proxy.answer(passing, passing, passing, passing)
+    with pytest.raises(ServiceUnavailable):
+        ml.predict_failure(reading())
+    assert proxy.connections == 8
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found"])
+def test_what_is_refused_is_not_tried_again_and_says_nothing_against_the_service(
+    connect: Connect, proxy: Proxy, status: str
+) -> None:
+    ml = connect(proxy.url)
+    proxy.answer(*[gateway(status)] * 6)
+    for _ in range(6):
+        with pytest.raises(RequestRejected) as raised:
+            ml.predict_failure(reading())
+        assert raised.value.status == int(status[:3])
+        assert raised.value.problem is None
+        assert raised.value.errors == []
+    assert (proxy.connections, ml.circuit) == (6, "closed")
+    ml.predict_failure(reading())
+
+
+def test_a_404_of_something_else_is_not_an_empty_cache(connect: Connect, proxy: Proxy) -> None:
+    ml = connect(proxy.url)
+    proxy.answer(gateway("404 Not Found"))
+    with pytest.raises(RequestRejected):
+        ml.get_cached_prediction("EVZ-1")
+
+
+def test_shed_load_does_not_open_the_circuit(connect: Connect, proxy: Proxy) -> None:
+    ml = connect(proxy.url, attempts=1)
+    proxy.answer(*[gateway("429 Too Many Requests", "Retry-After: 7")] * 6)
+    for _ in range(6):
+        with pytest.raises(ServiceUnavailable) as raised:
+            ml.predict_failure(reading())
+        assert (raised.value.reason, raised.value.retry_after_s) == ("overloaded", 7)
+        assert raised.value.status == 429
+    assert ml.circuit == "closed"
+
+
+def test_a_wait_that_would_outlast_the_time_out_is_not_begun(connect: Connect, proxy: Proxy) -> None:
+    ml = connect(proxy.url, timeout_s=60)  # the test would be killed while it waited
+    proxy.answer(gateway("503 Service Unavailable", "Retry-After: 120"))
+    with pytest.raises(ServiceUnavailable) as raised:
+        ml.predict_failure(reading())
+    assert (raised.value.reason, raised.value.retry_after_s) == ("server_error", 120)
+    assert proxy.connections == 1
+
+
+def test_a_wait_that_is_asked_for_is_kept(connect: Connect, proxy: Proxy) -> None:
+    ml = connect(proxy.url)
+    proxy.answer(gateway("503 Service Unavailable", "Retry-After: 1"), gateway("503 Service Unavailable"))
+    ml.predict_failure(reading())
+    first, second, third = proxy.connected_at
+    assert second - first >= 1
+    assert third > second
+
+
+def test_the_services_own_504_says_when_to_come_back(connect: Connect, unserved: Web) -> None:
+    ml = connect(unserved.url, timeout_s=1)
+    with pytest.raises(ServiceUnavailable) as raised:
+        ml.predict_failure(reading())
+    error = raised.value
+    assert (error.reason, error.status, error.retry_after_s) == ("server_error", 504, 1)
+    assert "prediction_timeout" in str(error)
