@@ -192,6 +192,17 @@ def test_a_key_without_the_role_is_refused(connect: Connect, web: Web) -> None:
     assert raised.value.status == 403
 
 
+def test_a_large_file_is_refused_before_it_is_sent(connect: Connect, web: Web, tmp_path: Path) -> None:
+    ml = connect(web.url, api_key=READ_KEY)
+    file = tmp_path / "fleet.csv"
+    with file.open("w") as opened:
+        opened.writelines(["charger_id,connector_status\n", *["EVZ-1,CHARGING\n"] * 2_000_000])
+    for batch in (file, [reading("EVZ-1")] * 50_000):
+        with pytest.raises(RequestRejected) as raised:
+            ml.submit_batch(batch)
+        assert raised.value.status == 403
+
+
 def test_tenants_do_not_see_each_other(connect: Connect, web: Web) -> None:
     charger_id = readings.new_charger_id()
     assert connect(web.url, tenant="acme").predict_failure(reading(charger_id))["tenant_id"] == "acme"

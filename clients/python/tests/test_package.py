@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,16 @@ def test_the_wheel_is_installed_alone_and_calls_the_service(web: Web, tmp_path: 
     assert len(set(said["versions"])) == 1
     assert said["typed"]
     assert said["installed"].startswith(str(tmp_path))
+
+
+def test_the_readme_begins_with_a_program_that_runs(web: Web, tmp_path: Path) -> None:
+    examples = re.findall(r"```python\n(.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL)
+    program = tmp_path / "example.py"
+    program.write_text(f"{examples[0]}\nprint(prediction['charger_id'])")
+    environ = {
+        "PYTHONPATH": str(PACKAGE / "src"),
+        "ML_SERVICE_URL": web.url,
+        "ML_SERVICE_API_KEY": KEY,
+    }
+    ran = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environ, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("EVZ-0042\n", "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from driven import Connect, reading
 from proxy import Proxy
@@ -25,6 +27,7 @@ def gateway(status: str, *headers: str, body: str = "Not now") -> bytes:
         gateway("503 Service Unavailable", "Retry-After: 0"),
         gateway("504 Gateway Timeout"),
         gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>"),
+        gateway("302 Found", "Location: /maintenance"),
         b"",
     ],
     ids=lambda answer: answer[9:12].decode() or "nothing",
@@ -54,6 +57,26 @@ def test_what_is_refused_is_not_tried_again_and_says_nothing_against_the_service
         assert raised.value.errors == []
     assert (proxy.connections, ml.circuit) == (6, "closed")
     ml.predict_failure(reading())
+
+
+def test_a_batch_that_is_still_being_accepted_is_asked_for_again(connect: Connect, proxy: Proxy) -> None:
+    ml = connect(proxy.url)
+    problem = {"code": "still_accepted", "detail": "Wait.", "request_id": "r-1"}
+    head = ("Content-Type: application/problem+json", "Retry-After: 0")
+    proxy.answer(gateway("409 Conflict", *head, body=json.dumps(problem)))
+    assert ml.submit_batch([reading()])["total"] == 1
+    assert proxy.connections == 2
+
+
+def test_a_page_instead_of_events_is_not_taken_for_them(connect: Connect, proxy: Proxy) -> None:
+    ml = connect(proxy.url)
+    job = ml.submit_batch([reading()])
+    page = gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>")
+    proxy.answer(page)
+    assert list(ml.stream_job(job["job_id"]))[-1].name == "done"
+    proxy.answer(*[page] * 4)
+    with pytest.raises(ServiceUnavailable, match="not_understood: no stream of events"):
+        list(ml.stream_job(job["job_id"]))
 
 
 def test_a_404_of_something_else_is_not_an_empty_cache(connect: Connect, proxy: Proxy) -> None:

@@ -1,20 +1,21 @@
-"""`AsyncMLClient`: the calls of `MLClient`, awaited. On asyncio and trio."""
+"""`AsyncMLClient`: the calls of `MLClient`, awaited."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from datetime import datetime
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import anyio
 import httpx
+from anyio import to_thread
 from httpx_sse import EventSource
 
 from evzone_ml_client import calls
+from evzone_ml_client.blocking import BlockingTransport
 from evzone_ml_client.breaker import CircuitState
 from evzone_ml_client.calls import Call, Kind, OutcomeKind
 from evzone_ml_client.events import SILENT_S, JobEvent, Progress
@@ -32,7 +33,7 @@ from evzone_ml_client.schemas import (
     Reading,
 )
 from evzone_ml_client.settings import Settings
-from evzone_ml_client.transport import READ_BYTES, client_options, read_timeout, request_options
+from evzone_ml_client.transport import client_options, is_stream, read_timeout, request_options
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class AsyncMLClient:
     def __init__(self, settings: Settings) -> None:
         self._policy = Policy(settings)
         self._http = httpx.AsyncClient(**client_options(settings))
+        self._uploads = BlockingTransport(settings)
 
     @classmethod
     def from_env(cls, **others: Any) -> Self:
@@ -61,6 +63,7 @@ class AsyncMLClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self._uploads.close()
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -127,7 +130,7 @@ class AsyncMLClient:
     async def cancel_job(self, job_id: str) -> Job:
         return await self._run(calls.cancel_job(job_id))
 
-    async def stream_job(self, job_id: str) -> AsyncIterator[JobEvent]:
+    async def stream_job(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
         progress = Progress(job_id)
         while not progress.over:
             response = await self._run(progress.connect())
@@ -145,7 +148,7 @@ class AsyncMLClient:
             if not progress.over:
                 await anyio.sleep(progress.pause_s)
 
-    async def job_results(self, job_id: str, *, start: int = 0) -> AsyncIterator[dict[str, Any]]:
+    async def job_results(self, job_id: str, *, start: int = 0) -> AsyncGenerator[dict[str, Any], None]:
         cursor, following = "", str(start)
         while following != cursor:
             cursor = following
@@ -154,7 +157,7 @@ class AsyncMLClient:
                 yield row
             following = page["next"] or cursor
 
-    async def fleet(self) -> AsyncIterator[dict[str, Any]]:
+    async def fleet(self) -> AsyncGenerator[dict[str, Any], None]:
         cursor: str | None = "0"
         while cursor is not None:
             page = await self._run(calls.fleet(cursor))
@@ -185,23 +188,20 @@ class AsyncMLClient:
             return cast(T, end.value)
 
     async def _exchanged(self, exchange: Exchange) -> Answer:
+        request = exchange.request
+        if request.large:
+            # Refused before its body is sent, a request is answered and the connection reset: asyncio then
+            # drops the answer with it. Threads read it.
+            return await to_thread.run_sync(self._uploads.exchanged, exchange, abandon_on_cancel=True)
         await anyio.sleep(exchange.pause_s)
-        request, content = exchange.request, exchange.request.content
         asked = self._http.build_request(
-            **request_options(request, exchange.timeout_s),
-            content=_pieces(content) if isinstance(content, Path) else content,
+            **request_options(request, exchange.timeout_s), content=cast(bytes | None, request.content)
         )
         with anyio.fail_after(exchange.timeout_s):
             response = await self._http.send(asked, stream=True)
-            if request.streamed and response.status_code == httpx.codes.OK:
+            if is_stream(response, request.streamed):
                 read_timeout(response, SILENT_S)
                 return Answer(response.status_code, response.headers, stream=response)
             async with aclosing(response):
                 body = await response.aread()
                 return Answer(response.status_code, response.headers, body)
-
-
-async def _pieces(file: Path) -> AsyncIterator[bytes]:
-    async with await anyio.open_file(file, "rb") as opened:
-        while piece := await opened.read(READ_BYTES):
-            yield piece

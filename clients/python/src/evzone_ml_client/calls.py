@@ -35,6 +35,7 @@ Kind: TypeAlias = Literal["failure", "maintenance", "anomaly", "all"]
 OutcomeKind: TypeAlias = Literal["failed", "repaired", "false_alarm"]
 
 JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
 MEDIA_TYPES: Final = {
     ".json": JSON,
     ".ndjson": "application/x-ndjson",
@@ -144,12 +145,12 @@ def job_results(job_id: str, cursor: str) -> Call[Page]:
 
 def job_events(job_id: str, last_event_id: str) -> Call[httpx.Response | None]:
     """An open stream of events, for the caller to read and close; None where there are no more."""
-    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    headers = {"Accept": EVENTS, "Cache-Control": "no-store"}
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
     path = _path("jobs", job_id, "events")
-    request = Request(method="GET", path=path, headers=headers, streamed=True)
-    return Call(name="stream_job", request=request, read=lambda answer: answer.stream)
+    request = Request(method="GET", path=path, headers=headers, streamed=EVENTS)
+    return Call(name="stream_job", request=request, read=_stream)
 
 
 def fleet(cursor: str) -> Call[Page]:
@@ -212,6 +213,12 @@ def _encoded(body: object) -> bytes:
 
 def _json(answer: Answer) -> Any:
     return json.loads(answer.body)
+
+
+def _stream(answer: Answer) -> httpx.Response | None:
+    if answer.stream is None and answer.status != httpx.codes.NO_CONTENT:
+        raise ValueError("no stream of events")
+    return answer.stream
 
 
 def _batch_result(answer: Answer) -> BatchResult:

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import httpx
 
 T = TypeVar("T")
+SENT_AT_ONCE_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request, as often as it is made. A `Path` as `content` is sent piece by piece.
 
-    `streamed`: a body of 200 is not read, but left to the caller in `Answer.stream`.
+    `streamed` is the media type of a body that is not read, but left to the caller in `Answer.stream`.
     """
 
     method: str
@@ -28,7 +29,12 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | Path | None = None
-    streamed: bool = False
+    streamed: str | None = None
+
+    @property
+    def large(self) -> bool:
+        """Whether an answer may come before all of it is sent: sockets take less at once for sure."""
+        return isinstance(self.content, Path) or len(self.content or b"") > SENT_AT_ONCE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,10 @@ def _check(answer: Answer, request_id: str) -> None:
     problem = _problem(answer)
     if problem is not None:
         request_id = problem["request_id"] or request_id
+    wait_s = retry_after_s(answer.headers.get("Retry-After"))
     if 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS:
         kind = NotFound if status == httpx.codes.NOT_FOUND else RequestRejected
-        raise kind(status, problem, request_id)
+        raise kind(status, problem, request_id, wait_s)
     reason: Reason = "server_error" if status >= 500 else "not_understood"
     if status == httpx.codes.TOO_MANY_REQUESTS:
         reason = "overloaded"
@@ -113,7 +114,7 @@ def _check(answer: Answer, request_id: str) -> None:
         detail,
         request_id=request_id,
         status=status,
-        retry_after_s=retry_after_s(answer.headers.get("Retry-After")),
+        retry_after_s=wait_s,
     )
 
 

@@ -67,7 +67,10 @@ class _asked_for(wait_base):  # noqa: N801 - tenacity's strategies are named so
     """What the service asks for by `Retry-After`."""
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        return getattr(_error(retry_state), "retry_after_s", None) or 0.0
+        error = _error(retry_state)
+        if isinstance(error, RequestRejected | ServiceUnavailable):
+            return error.retry_after_s or 0.0
+        return 0.0
 
 
 def _error(state: RetryCallState) -> BaseException | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, nullcontext
+from collections.abc import Generator, Iterable
 from datetime import datetime
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -15,10 +13,10 @@ import httpx
 from httpx_sse import EventSource
 
 from evzone_ml_client import calls
+from evzone_ml_client.blocking import BlockingTransport
 from evzone_ml_client.breaker import CircuitState
 from evzone_ml_client.calls import Call, Kind, OutcomeKind
-from evzone_ml_client.events import SILENT_S, JobEvent, Progress
-from evzone_ml_client.exchange import Answer, Exchange
+from evzone_ml_client.events import JobEvent, Progress
 from evzone_ml_client.policy import Policy
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
@@ -32,7 +30,6 @@ from evzone_ml_client.schemas import (
     Reading,
 )
 from evzone_ml_client.settings import Settings
-from evzone_ml_client.transport import client_options, read_timeout, request_options
 
 T = TypeVar("T")
 
@@ -46,7 +43,7 @@ class MLClient:
 
     def __init__(self, settings: Settings) -> None:
         self._policy = Policy(settings)
-        self._http = httpx.Client(**client_options(settings))
+        self._transport = BlockingTransport(settings)
 
     @classmethod
     def from_env(cls, **others: Any) -> Self:
@@ -64,7 +61,7 @@ class MLClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +146,7 @@ class MLClient:
         """Cancel a job; what is done stays readable. Raises `NotFound`."""
         return self._run(calls.cancel_job(job_id))
 
-    def stream_job(self, job_id: str) -> Iterator[JobEvent]:
+    def stream_job(self, job_id: str) -> Generator[JobEvent, None, None]:
         """A job's progress as it comes, up to `done`; connects again when cut off. Raises `NotFound`."""
         progress = Progress(job_id)
         while not progress.over:
@@ -168,7 +165,7 @@ class MLClient:
             if not progress.over:
                 time.sleep(progress.pause_s)
 
-    def job_results(self, job_id: str, *, start: int = 0) -> Iterator[dict[str, Any]]:
+    def job_results(self, job_id: str, *, start: int = 0) -> Generator[dict[str, Any], None, None]:
         """The rows of a job in input order, from row `start` up to the first that is not scored yet.
 
         A row that failed has `charger_id`, `row` and `error`. Raises `NotFound`.
@@ -180,7 +177,7 @@ class MLClient:
             yield from page["items"]
             following = page["next"] or cursor
 
-    def fleet(self) -> Iterator[dict[str, Any]]:
+    def fleet(self) -> Generator[dict[str, Any], None, None]:
         """The newest verdict of each charger, highest failure probability first."""
         cursor: str | None = "0"
         while cursor is not None:
@@ -202,30 +199,10 @@ class MLClient:
             exchange = next(flow)
             while True:
                 try:
-                    answer = self._exchanged(exchange)
+                    answer = self._transport.exchanged(exchange)
                 except BaseException as error:
                     exchange = flow.throw(error)
                 else:
                     exchange = flow.send(answer)
         except StopIteration as end:
             return cast(T, end.value)
-
-    def _exchanged(self, exchange: Exchange) -> Answer:
-        """Looks at the clock between the pieces of an answer: httpx's time-outs are for each of them."""
-        time.sleep(exchange.pause_s)
-        until = time.monotonic() + exchange.timeout_s
-        request, content = exchange.request, exchange.request.content
-        with content.open("rb") if isinstance(content, Path) else nullcontext(content) as opened:
-            asked = self._http.build_request(**request_options(request, exchange.timeout_s), content=opened)
-            response = self._http.send(asked, stream=True)
-        if request.streamed and response.status_code == httpx.codes.OK:
-            read_timeout(response, SILENT_S)
-            return Answer(response.status_code, response.headers, stream=response)
-        with closing(response):
-            body = bytearray()
-            read_timeout(response, until - time.monotonic())
-            for piece in response.iter_bytes():
-                body += piece
-                if time.monotonic() > until:
-                    raise TimeoutError
-            return Answer(response.status_code, response.headers, bytes(body))

@@ -11,7 +11,6 @@ from evzone_ml_client.exchange import Request
 from evzone_ml_client.settings import Settings
 from evzone_ml_client.version import __version__
 
-READ_BYTES: Final = 262_144
 # 0 would mean to sockets not to wait at all, which they report as another error.
 LEAST_TIMEOUT_S: Final = 0.001
 
@@ -44,6 +43,12 @@ def request_options(request: Request, timeout_s: float) -> dict[str, Any]:
         "headers": request.headers,
         "timeout": max(timeout_s, LEAST_TIMEOUT_S),
     }
+
+
+def is_stream(response: httpx.Response, media_type: str | None) -> bool:
+    """Whether a body of this type has come, to be left unread."""
+    given = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return response.status_code == httpx.codes.OK and given == media_type
 
 
 def read_timeout(response: httpx.Response, timeout_s: float) -> None:

@@ -1,14 +1,15 @@
-"""Calls of one `AsyncMLClient` at the same time, and calls that are given up."""
+"""Calls of one client at the same time, and calls that are given up."""
 
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from driven import circuit, reading
 from proxy import Proxy
 
-from evzone_ml_client import AsyncMLClient, ServiceUnavailable, Settings
+from evzone_ml_client import AsyncMLClient, MLClient, ServiceUnavailable, Settings
 from tests.processes import KEY
 
 
@@ -78,7 +79,7 @@ def test_another_call_is_let_through_when_the_first_is_given_up(proxy: Proxy) ->
     asyncio.run(scenario())
 
 
-def test_one_client_serves_many_callers(proxy: Proxy) -> None:
+def test_one_client_serves_many_tasks(proxy: Proxy) -> None:
     async def scenario() -> None:
         async with AsyncMLClient(settings(proxy)) as ml:
             asked = [reading() for _ in range(50)]
@@ -86,3 +87,10 @@ def test_one_client_serves_many_callers(proxy: Proxy) -> None:
             assert [answer["charger_id"] for answer in answers] == [each["charger_id"] for each in asked]
 
     asyncio.run(scenario())
+
+
+def test_one_client_serves_many_threads(proxy: Proxy) -> None:
+    asked = [reading() for _ in range(50)]
+    with MLClient(settings(proxy)) as ml, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ml.predict_failure, asked))
+    assert [answer["charger_id"] for answer in answers] == [each["charger_id"] for each in asked]

@@ -1,0 +1,44 @@
+"""One exchange over a socket that blocks."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+import httpx
+
+from evzone_ml_client.events import SILENT_S
+from evzone_ml_client.exchange import Answer, Exchange
+from evzone_ml_client.settings import Settings
+from evzone_ml_client.transport import client_options, is_stream, read_timeout, request_options
+
+
+class BlockingTransport:
+    """Serves any number of threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._http = httpx.Client(**client_options(settings))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def exchanged(self, exchange: Exchange) -> Answer:
+        """Looks at the clock between the pieces of an answer: httpx's time-outs are for each of them."""
+        time.sleep(exchange.pause_s)
+        until = time.monotonic() + exchange.timeout_s
+        request, content = exchange.request, exchange.request.content
+        with content.open("rb") if isinstance(content, Path) else nullcontext(content) as opened:
+            asked = self._http.build_request(**request_options(request, exchange.timeout_s), content=opened)
+            response = self._http.send(asked, stream=True)
+        if is_stream(response, request.streamed):
+            read_timeout(response, SILENT_S)
+            return Answer(response.status_code, response.headers, stream=response)
+        with closing(response):
+            body = bytearray()
+            read_timeout(response, until - time.monotonic())
+            for piece in response.iter_bytes():
+                body += piece
+                if time.monotonic() > until:
+                    raise TimeoutError
+            return Answer(response.status_code, response.headers, bytes(body))
