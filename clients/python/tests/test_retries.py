@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 from driven import Connect, reading
@@ -27,20 +28,30 @@ def gateway(status: str, *headers: str, body: str = "Not now") -> bytes:
         gateway("503 Service Unavailable", "Retry-After: 0"),
         gateway("504 Gateway Timeout"),
         gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>"),
+        gateway("200 OK", "Content-Type: application/json", body='{"status": "ok"}'),
         gateway("302 Found", "Location: /maintenance"),
         b"",
     ],
-    ids=lambda answer: answer[9:12].decode() or "nothing",
+    ids=["429", "500", "502", "503", "504", "a page", "another document", "302", "nothing"],
 )
 def test_what_may_pass_is_tried_again(connect: Connect, proxy: Proxy, passing: bytes) -> None:
     ml = connect(proxy.url)
-    proxy.answer(passing, passing, passing)
+    proxy.answer(passing)
     ml.predict_failure(reading())
-    assert proxy.connections == 4
-    proxy.answer(passing, passing, passing, passing)
-    with pytest.raises(ServiceUnavailable):
+    assert proxy.connections == 2
+
+
+def test_what_does_not_pass_is_given_up(
+    connect: Connect, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "evzone_ml_client")
+    ml = connect(proxy.url, attempts=3)
+    proxy.answer(*[gateway("502 Bad Gateway")] * 3)
+    with pytest.raises(ServiceUnavailable, match="server_error: 502"):
         ml.predict_failure(reading())
-    assert proxy.connections == 8
+    assert proxy.connections == 3
+    told = [record.getMessage().partition(" failed")[0] for record in caplog.records]
+    assert told == ["predict_failure: attempt 1", "predict_failure: attempt 2"]
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found"])

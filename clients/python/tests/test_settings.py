@@ -43,6 +43,10 @@ def test_what_the_environment_does_not_say_has_a_default() -> None:
         ({"ML_SERVICE_URL": "http://ml:80000"}, "url (ML_SERVICE_URL): Port out of range"),
         ({"ML_SERVICE_API_KEY": ""}, "api_key (ML_SERVICE_API_KEY): is missing"),
         ({"ML_SERVICE_API_KEY": "two,keys"}, "api_key (ML_SERVICE_API_KEY): must be one key"),
+        (
+            {"ML_SERVICE_API_KEY": "key:predict"},
+            "api_key (ML_SERVICE_API_KEY): must be one key, without a role",
+        ),
         ({"ML_SERVICE_ENABLED": "maybe"}, "ML_SERVICE_ENABLED: must be true or false, not 'maybe'"),
         ({"ML_SERVICE_TIMEOUT": "5s"}, "ML_SERVICE_TIMEOUT: must be a number of milliseconds, not '5s'"),
         ({"ML_SERVICE_TIMEOUT": "0"}, "timeout_s (ML_SERVICE_TIMEOUT, in ms): must be more than 0"),

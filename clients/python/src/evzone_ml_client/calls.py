@@ -49,7 +49,7 @@ PAGE_ROWS: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T]):
-    """One call. `read` makes the result from a 2xx; what it cannot read is a `ValueError` or `LookupError`.
+    """One call. `read` makes the result from a 2xx; what it cannot read is a `ValueError`.
 
     `timeout_s` None: the client's. `guarded`: goes by the circuit and is tried again. `about` is the charger
     whose failure prediction the result is, or None where the service has none. `absent` is the problem that
@@ -66,27 +66,29 @@ class Call(Generic[T]):
 
 
 def health_check() -> Call[Health]:
-    return Call(name="health_check", request=_get("/health"), read=_json, guarded=False)
+    return Call(name="health_check", request=_get("/health"), read=_document("checks"), guarded=False)
 
 
 def predict_failure(reading: Reading) -> Call[FailurePrediction]:
     request = _prediction("failure", reading)
-    return Call(name="predict_failure", request=request, read=_json, about=reading["charger_id"])
+    return Call(name="predict_failure", request=request, read=_PREDICTION, about=reading["charger_id"])
 
 
 def predict_maintenance(reading: Reading) -> Call[MaintenanceSchedule]:
-    return Call(name="predict_maintenance", request=_prediction("maintenance", reading), read=_json)
+    return Call(
+        name="predict_maintenance", request=_prediction("maintenance", reading), read=_document("urgency")
+    )
 
 
 def detect_anomaly(reading: Reading) -> Call[AnomalyVerdict]:
-    return Call(name="detect_anomaly", request=_prediction("anomaly", reading), read=_json)
+    return Call(name="detect_anomaly", request=_prediction("anomaly", reading), read=_document("is_anomaly"))
 
 
 def get_cached_prediction(charger_id: str) -> Call[FailurePrediction | None]:
     return Call(
         name="get_cached_prediction",
         request=_get(_path("predictions", charger_id)),
-        read=_json,
+        read=_PREDICTION,
         about=charger_id,
         absent="unknown_charger",
     )
@@ -127,20 +129,20 @@ def submit_batch(
         content = _readings(batch)
         headers["Content-Type"] = JSON
     request = _batch(content, headers, kind, store)
-    return Call(name="submit_batch", request=request, read=_json, timeout_s=timeout_s)
+    return Call(name="submit_batch", request=request, read=_JOB, timeout_s=timeout_s)
 
 
 def get_job(job_id: str) -> Call[Job]:
-    return Call(name="get_job", request=_get(_path("jobs", job_id)), read=_json)
+    return Call(name="get_job", request=_get(_path("jobs", job_id)), read=_JOB)
 
 
 def cancel_job(job_id: str) -> Call[Job]:
-    return Call(name="cancel_job", request=Request(method="DELETE", path=_path("jobs", job_id)), read=_json)
+    return Call(name="cancel_job", request=Request(method="DELETE", path=_path("jobs", job_id)), read=_JOB)
 
 
 def job_results(job_id: str, cursor: str) -> Call[Page]:
     params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
-    return Call(name="job_results", request=_get(_path("jobs", job_id, "results"), params), read=_json)
+    return Call(name="job_results", request=_get(_path("jobs", job_id, "results"), params), read=_PAGE)
 
 
 def job_events(job_id: str, last_event_id: str) -> Call[httpx.Response | None]:
@@ -155,11 +157,11 @@ def job_events(job_id: str, last_event_id: str) -> Call[httpx.Response | None]:
 
 def fleet(cursor: str) -> Call[Page]:
     params = {"sort": "risk", "cursor": cursor, "limit": str(PAGE_ROWS)}
-    return Call(name="fleet", request=_get(_path("chargers"), params), read=_json)
+    return Call(name="fleet", request=_get(_path("chargers"), params), read=_PAGE)
 
 
 def list_models() -> Call[Models]:
-    return Call(name="list_models", request=_get(_path("models")), read=_json)
+    return Call(name="list_models", request=_get(_path("models")), read=_document("models"))
 
 
 def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> Call[OutcomeAccepted]:
@@ -167,7 +169,7 @@ def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -
     if occurred_at.tzinfo is None:
         raise ValueError("occurred_at must say its time zone")
     body = {"charger_id": charger_id, "outcome": outcome, "occurred_at": occurred_at.isoformat()}
-    return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_json)
+    return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_document("called"))
 
 
 def file_headers(file: Path) -> dict[str, str]:
@@ -211,8 +213,22 @@ def _encoded(body: object) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _json(answer: Answer) -> Any:
-    return json.loads(answer.body)
+def _document(*fields: str) -> Callable[[Answer], Any]:
+    """Reads a JSON object, which has these fields if it is the service's."""
+
+    def read(answer: Answer) -> Any:
+        document = json.loads(answer.body)
+        if not isinstance(document, dict) or not document.keys() >= set(fields):
+            raise ValueError(f"a JSON document without {', '.join(fields)}")
+        return document
+
+    return read
+
+
+_PREDICTION: Final = _document("failure_probability", "reading_timestamp")
+_JOB: Final = _document("job_id", "status", "total", "done")
+_PAGE: Final = _document("items", "next")
+_BATCH_RESULT: Final = _document("job_id", "predictions")
 
 
 def _stream(answer: Answer) -> httpx.Response | None:
@@ -222,8 +238,7 @@ def _stream(answer: Answer) -> httpx.Response | None:
 
 
 def _batch_result(answer: Answer) -> BatchResult:
-    document = json.loads(answer.body)
     if answer.status == httpx.codes.ACCEPTED:
-        raise JobNotFinished(document)
-    result: BatchResult = document
+        raise JobNotFinished(_JOB(answer))
+    result: BatchResult = _BATCH_RESULT(answer)
     return result

@@ -89,7 +89,7 @@ def _attempt(call: Call[T], exchange: Exchange, request_id: str) -> Flow[T]:
     _check(answer, request_id)
     try:
         return call.read(answer)
-    except (ValueError, LookupError) as error:
+    except ValueError as error:
         raise ServiceUnavailable("not_understood", str(error), request_id=request_id) from error
 
 
@@ -109,13 +109,7 @@ def _check(answer: Answer, request_id: str) -> None:
     if status == httpx.codes.TOO_MANY_REQUESTS:
         reason = "overloaded"
     detail = f"{status} {problem['code']}: {problem['detail']}" if problem else f"{status}"
-    raise ServiceUnavailable(
-        reason,
-        detail,
-        request_id=request_id,
-        status=status,
-        retry_after_s=wait_s,
-    )
+    raise ServiceUnavailable(reason, detail, request_id=request_id, status=status, retry_after_s=wait_s)
 
 
 def _problem(answer: Answer) -> Problem | None:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from evzone_ml_client.errors import InvalidSettings
 
-# The header's value: what HTTP takes without quoting. A comma separates keys on the service's side.
-API_KEY: Final = re.compile(r"[!-+\--~]+")
+# On the service's side commas separate keys, and colons their roles.
+API_KEY: Final = re.compile(r"[!-+\--9;-~]+")
 TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -72,7 +72,7 @@ class Settings:
         if self.enabled and not self.api_key:
             problems.append("api_key (ML_SERVICE_API_KEY): is missing")
         elif self.api_key and not API_KEY.fullmatch(self.api_key):
-            problems.append("api_key (ML_SERVICE_API_KEY): must be one key, of visible ASCII without commas")
+            problems.append("api_key (ML_SERVICE_API_KEY): must be one key, without a role, of visible ASCII")
         if self.tenant is not None and not TENANT.fullmatch(self.tenant):
             problems.append("tenant: must be 1 to 64 characters of A-Z a-z 0-9 _ -")
         return problems
