@@ -14,7 +14,7 @@ from tests.processes import KEY
 
 
 def settings(proxy: Proxy) -> Settings:
-    return Settings(url=proxy.url, api_key=KEY, timeout_s=30, breaker_failures=2, breaker_open_s=0.2)
+    return Settings(url=proxy.url, api_key=KEY, timeout_s=30, breaker_failures=2, breaker_open_s=0.5)
 
 
 async def given_up(ml: AsyncMLClient) -> None:

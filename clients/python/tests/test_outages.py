@@ -17,7 +17,7 @@ from tests.processes import Web
 
 Outage = Callable[[Proxy], None]
 
-BREAKER_OPEN_S = 0.5
+BREAKER_OPEN_S = 1.0
 OUTAGES: dict[str, tuple[Outage, str]] = {
     "refused": (Proxy.refuse, "unreachable"),
     "mute": (Proxy.hang, "timeout"),
@@ -29,7 +29,7 @@ OUTAGES: dict[str, tuple[Outage, str]] = {
 
 @pytest.fixture
 def impatient(connect: Connect, proxy: Proxy) -> MLClient:
-    return connect(proxy.url, timeout_s=0.6, attempts=2, breaker_open_s=BREAKER_OPEN_S)
+    return connect(proxy.url, timeout_s=1.0, attempts=2, breaker_open_s=BREAKER_OPEN_S)
 
 
 def unavailable(ml: MLClient, charger_id: str | None = None) -> ServiceUnavailable:
@@ -52,14 +52,22 @@ def test_an_outage_gives_the_last_prediction_marked_stale_until_the_service_is_b
     assert error.stale is not None
     assert error.stale.prediction == prediction
     assert error.stale.age_s > 0
-    with pytest.raises(ServiceUnavailable) as raised:
-        ml.get_cached_prediction(charger_id)
-    assert raised.value.stale is not None
-    assert unavailable(ml).stale is None  # of another charger nothing is known
 
     proxy.recover()
     again = ml.predict_failure(reading(charger_id))
     assert again["fingerprint"] == prediction["fingerprint"]
+
+
+def test_the_last_prediction_is_that_of_the_charger_asked_about(impatient: MLClient, proxy: Proxy) -> None:
+    ml, charger_id = impatient, readings.new_charger_id()
+    prediction = ml.predict_failure(reading(charger_id))
+    ml.predict_failure(reading())
+    proxy.refuse()
+    assert unavailable(ml).stale is None
+    with pytest.raises(ServiceUnavailable) as raised:
+        ml.get_cached_prediction(charger_id)
+    assert raised.value.stale is not None
+    assert raised.value.stale.prediction == prediction
 
 
 def test_what_is_invalidated_is_not_given_as_stale(impatient: MLClient, proxy: Proxy) -> None:

@@ -127,7 +127,7 @@ def test_a_wait_that_is_asked_for_is_kept(connect: Connect, proxy: Proxy) -> Non
 
 
 def test_the_services_own_504_says_when_to_come_back(connect: Connect, unserved: Web) -> None:
-    ml = connect(unserved.url, timeout_s=1)
+    ml = connect(unserved.url, attempts=1)
     with pytest.raises(ServiceUnavailable) as raised:
         ml.predict_failure(reading())
     error = raised.value

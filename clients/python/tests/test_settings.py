@@ -70,7 +70,7 @@ def test_the_key_is_told_to_the_service_alone(
     connect: Connect, proxy: Proxy, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    ml = connect(proxy.url, api_key=KEY, timeout_s=1)
+    ml = connect(proxy.url, api_key=KEY, timeout_s=2)
     seen = [repr(ml), repr(ml.settings), str(vars(ml))]
     for outage in (proxy.recover, proxy.refuse, proxy.hang):
         outage()
