@@ -35,9 +35,8 @@ def attempts(name: str, *, most: int, timeout_s: float) -> Retrying:
         wait=_asked_for() + wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
         retry=retry_if_exception(may_succeed_later),
         sleep=lambda _pause_s: None,
-        before_sleep=_say,
+        before_sleep=lambda state: _say(name, state),
         reraise=True,
-        name=name,
     )
 
 
@@ -77,10 +76,10 @@ def _error(state: RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
 
 
-def _say(state: RetryCallState) -> None:
+def _say(name: str, state: RetryCallState) -> None:
     log.info(
         "%s: attempt %d failed (%s), again in %.2f s",
-        state.retry_object,
+        name,
         state.attempt_number,
         _error(state),
         state.upcoming_sleep,
