@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
+from evzone_ml_client import (
+    InvalidSettings,
+    JobNotFinished,
+    MLClientError,
+    NotFound,
+    RequestRejected,
+    ServiceUnavailable,
+)
 from evzone_ml_client.retries import retry_after_s
-from evzone_ml_client.schemas import FailurePrediction
+from evzone_ml_client.schemas import FailurePrediction, Job, Problem
 from evzone_ml_client.stale import LastPredictions
 
+PROBLEM = cast(Problem, {"code": "invalid_reading", "detail": "Wrong.", "request_id": "r-1", "errors": []})
+JOB = cast(Job, {"job_id": "j-1", "status": "RUNNING", "done": 1, "total": 2})
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 
 
@@ -32,6 +43,22 @@ NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     assert retry_after_s(value, now=NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidSettings(["url: is wrong"]),
+        RequestRejected(422, PROBLEM, "r-1"),
+        NotFound(404, None, "r-2"),
+        ServiceUnavailable("server_error", "503", status=503, retry_after_s=2.0),
+        JobNotFinished(JOB),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_can_be_sent_to_another_process(error: MLClientError) -> None:
+    sent = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own
+    assert (type(sent), str(sent), vars(sent)) == (type(error), str(error), vars(error))
 
 
 def prediction(charger_id: str, taken: str) -> FailurePrediction:

@@ -10,7 +10,7 @@ MLClientError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from evzone_ml_client.schemas import FieldProblem, Job, Problem
@@ -28,7 +28,17 @@ Reason = Literal[
 
 
 class MLClientError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. They can be pickled, as Celery and multiprocessing do."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[MLClientError], args: tuple[Any, ...]) -> MLClientError:
+    """An error without what its `__init__` asks for; pickle fills in the rest."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class InvalidSettings(MLClientError, ValueError):

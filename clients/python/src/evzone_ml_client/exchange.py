@@ -33,7 +33,7 @@ class Request:
 
     @property
     def large(self) -> bool:
-        """Whether an answer may come before all of it is sent: sockets take less at once for sure."""
+        """Whether it may be answered before all of it is sent. What is smaller, sockets take at once."""
         return isinstance(self.content, Path) or len(self.content or b"") > SENT_AT_ONCE_BYTES
 
 
