@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from evzone_ml_client import (
     RequestRejected,
     ServiceUnavailable,
 )
+from evzone_ml_client.breaker import Circuit
 from evzone_ml_client.retries import retry_after_s
 from evzone_ml_client.schemas import FailurePrediction, Job, Problem
 from evzone_ml_client.stale import LastPredictions
@@ -59,6 +61,14 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 def test_errors_can_be_sent_to_another_process(error: MLClientError) -> None:
     sent = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own
     assert (type(sent), str(sent), vars(sent)) == (type(error), str(error), vars(error))
+
+
+def test_a_call_that_takes_long_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    circuit = Circuit("ml", failures=1, open_s=60)
+    began = time.monotonic()
+    with circuit:
+        monkeypatch.setattr(time, "monotonic", lambda: began + 3600)
+    assert circuit.state == "closed"
 
 
 def prediction(charger_id: str, taken: str) -> FailurePrediction:

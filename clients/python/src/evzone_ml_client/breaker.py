@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Final, Literal, TypeAlias, cast
 
 from interlock import CircuitBreaker, CircuitOpenError, Config, CoreEventListener, State
@@ -30,6 +31,7 @@ class Circuit:
             window_size=failures,
             minimum_number_of_calls=failures,
             failure_rate_threshold=1.0,
+            slow_call_duration_threshold=math.inf,  # a large file takes its time
             permitted_calls_in_half_open=1,
             wait_duration_in_open=open_s,
         )
