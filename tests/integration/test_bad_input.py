@@ -101,7 +101,9 @@ def test_a_body_that_is_too_large_is_413(client: httpx.Client) -> None:
 
 def test_a_chunked_body_that_is_too_large_is_413(client: httpx.Client) -> None:
     chunks = (b"[" + b" " * 65_536 for _ in range(32))
-    assert_problem(client.post(FAILURE, content=chunks, headers=JSON), 413, "too_large")
+    answer = client.post(FAILURE, content=chunks, headers=JSON)
+    assert_problem(answer, 413, "too_large")
+    assert answer.headers["Connection"] == "close"  # the rest of the body is still in it
 
 
 def test_another_content_type_is_415(client: httpx.Client) -> None:
