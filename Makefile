@@ -6,9 +6,10 @@ PY := .venv/bin/python
 UV_VERSION := 0.13.9
 LOCK := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
-# Both have a short form, which `make test` runs.
+# All have a short form, which `make test` runs.
 LONG_FORMS := tests/integration/test_jobs_under_fire.py \
-	tests/kafka/test_delivery.py::test_each_reading_ends_in_exactly_one_outcome_whoever_is_killed
+	tests/kafka/test_delivery.py::test_each_reading_ends_in_exactly_one_outcome_whoever_is_killed \
+	tests/kafka/test_rolling_restart.py tests/kafka/test_ocpp.py
 
 # Packages are compiled when first used (see stack/install.py). Where Python is told to keep nothing of that,
 # every start of every process would compile them anew, and take seconds longer.

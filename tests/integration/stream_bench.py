@@ -188,13 +188,13 @@ class StreamBench:
             time.sleep(0.1)
         return found
 
-    def committed(self) -> int:
+    def committed(self, topic: str = INPUT, group_id: str = "evzone-ml") -> int:
         """The sum of the group's committed offsets."""
         group = KafkaConsumer(
-            bootstrap_servers=self.kafka_server.url, group_id="evzone-ml", enable_auto_commit=False
+            bootstrap_servers=self.kafka_server.url, group_id=group_id, enable_auto_commit=False
         )
         try:
-            partitions = [TopicPartition(INPUT, number) for number in range(6)]
+            partitions = [TopicPartition(topic, number) for number in range(6)]
             return sum(group.committed(tp, timeout_ms=5000) or 0 for tp in partitions)
         finally:
             group.close(timeout_ms=1000)

@@ -1,36 +1,36 @@
-"""Each OCPP event ends in exactly one outcome, whoever dies: on Apache Kafka, with real processes."""
+"""Each OCPP event ends in exactly one outcome, whoever dies: on Apache Kafka, with real processes.
+
+`SOAK=1` makes it the long form: 33,100 events, at least thirty kills and ten more between begin and commit.
+"""
 
 from __future__ import annotations
 
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from consumers.ocpp.charge_point import ChargePoint
 from consumers.ocpp.envelope import read_event
 from consumers.ocpp.translation import translate
 from errors import ServiceError
-from tests.integration.stream_bench import DEAD_LETTERS, INPUT, Process, StreamBench, stream_bench
-from tests.kafka import broker
-from tests.services import start_redis
+from tests.integration.stream_bench import DEAD_LETTERS, INPUT, StreamBench
+from tests.kafka.members import SEED, SOAK, Doom, Members, always_revived, bench_on_apache_kafka, say
+from tests.kafka.outcomes import read_all, wait_until_committed
 from tests.unit.consumers.ocpp import events as ocpp
 
 EVENTS: Final = "ocpp.events"
-CHARGE_POINTS: Final = 30
-SESSIONS: Final = 12
-KILLS: Final = 6
-DEATHS_IN_TRANSACTION: Final = 2
+CHARGE_POINTS: Final = 100 if SOAK else 30
+SESSIONS: Final = 40 if SOAK else 12
+KILLS: Final = 30 if SOAK else 6
+DEATHS_IN_TRANSACTION: Final = 10 if SOAK else 2
 RATE_PER_S: Final = 150.0
 POISON: Final = (b"{bad", b"[]", orjson.dumps(ocpp.status(0, "Burning")), orjson.dumps({"eventId": "x"}))
-READER: Final = {"auto_offset_reset": "earliest", "isolation_level": "read_committed"}
 
 
 def life(charge_point: str, chance: random.Random) -> list[bytes]:
@@ -76,61 +76,29 @@ def expected(records: list[bytes]) -> tuple[list[dict[str, Any]], int, Counter[s
     return readings, letters, reasons
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[StreamBench]:
-    broker.require()
-    with (
-        start_redis() as redis,
-        broker.ApacheKafka() as kafka,
-        stream_bench(
-            redis, kafka, tmp_path,
-            KAFKA_TRANSACTIONS="on", KAFKA_MAX_POLL_RECORDS="50", KAFKA_SESSION_TIMEOUT="6",
-        ) as bench,
-    ):  # fmt: skip
-        yield bench
-
-
-def start_member(bench: StreamBench) -> Process:
-    deaths = str(bench.folder / "deaths")
-    return bench.start(
-        "ocpp", ["-m", "tests.kafka.doomed", "0.04", str(DEATHS_IN_TRANSACTION), deaths, "ocpp"]
-    )
-
-
-def committed(bench: StreamBench) -> int:
-    group = KafkaConsumer(
-        bootstrap_servers=bench.kafka_server.url, group_id="evzone-ml-ocpp", enable_auto_commit=False
-    )
-    try:
-        partitions = [TopicPartition(EVENTS, number) for number in range(6)]
-        return sum(group.committed(tp, timeout_ms=5000) or 0 for tp in partitions)
-    finally:
-        group.close(timeout_ms=1000)
-
-
-def read_all(bench: StreamBench, topic: str) -> list[Any]:
-    """Every committed record; past the last one too, for a second outcome would come late."""
-    reader = KafkaConsumer(topic, bootstrap_servers=bench.kafka_server.url, **READER)
-    found: list[Any] = []
-    quiet_since = time.monotonic()
-    try:
-        while time.monotonic() - quiet_since < 3:
-            for records in reader.poll(timeout_ms=300).values():
-                quiet_since = time.monotonic()
-                found.extend(records)
-    finally:
-        reader.close()
-    return found
-
-
-@pytest.mark.timeout(300)
-def test_each_event_ends_in_exactly_one_outcome_whoever_is_killed(bench: StreamBench) -> None:
-    seed = random.randrange(1, 10**6)
-    chance = random.Random(seed)
+@pytest.mark.timeout(3600 if SOAK else 300)
+def test_each_event_ends_in_exactly_one_outcome_whoever_is_killed(tmp_path: Path) -> None:
+    say(f"seed {SEED}")
+    chance = random.Random(SEED)
     lives = {f"CP-{n}": life(f"CP-{n}", chance) for n in range(CHARGE_POINTS)}
-    members = [start_member(bench) for _ in range(2)]
-    bench.wait_for_state("running", timeout_s=60)
+    with bench_on_apache_kafka(tmp_path, max_poll_records=50) as bench:
+        doom = Doom(bench, probability=0.04, most=DEATHS_IN_TRANSACTION, role="ocpp")
+        members = Members(2, doom.start)
+        bench.wait_for_state("running", timeout_s=60)
+        with always_revived(members):
+            events = send(bench, lives, members, chance)
+            wait_until_committed(
+                bench, events, timeout_s=600 if SOAK else 120, topic=EVENTS, group_id="evzone-ml-ocpp"
+            )
+        # Every offset is passed; now what stands for it.
+        check(bench, lives)
+        say(f"{events} events, {members.kills} kills, {doom.deaths} more between begin and commit")
+        assert members.kills == KILLS
+        assert doom.deaths == DEATHS_IN_TRANSACTION
 
+
+def send(bench: StreamBench, lives: dict[str, list[bytes]], members: Members, chance: random.Random) -> int:
+    """All lives, mixed, each in its order, while members are killed; how many events there were."""
     waiting = {name: iter(records) for name, records in lives.items()}
     turns = [name for name, records in lives.items() for _ in records]
     chance.shuffle(turns)
@@ -138,26 +106,20 @@ def test_each_event_ends_in_exactly_one_outcome_whoever_is_killed(bench: StreamB
     for turn, name in enumerate(turns):
         bench.producer.send(EVENTS, next(waiting[name]), key=name.encode())
         if turn in kill_at:
-            chance.choice(members).kill()
-        members = [m if m.popen.poll() is None else start_member(bench) for m in members]
+            members.kill(chance)
         time.sleep(1 / RATE_PER_S)
     bench.producer.flush(30)
-    deadline = time.monotonic() + 120
-    while (done := committed(bench)) < len(turns):
-        assert time.monotonic() < deadline, f"seed {seed}: {done} of {len(turns)} committed\n{bench.logs()}"
-        members = [m if m.popen.poll() is None else start_member(bench) for m in members]
-        time.sleep(1)
-    # Every offset is passed; now what stands for it.
+    return len(turns)
+
+
+def check(bench: StreamBench, lives: dict[str, list[bytes]]) -> None:
+    """Readings in order, and dead letters, are what the pure core makes of the same events."""
     wanted = {name: expected(records) for name, records in lives.items()}
     assert all(reasons["repeated"] and reasons["other_type"] for _, _, reasons in wanted.values())
     found: dict[str, list[Any]] = {name: [] for name in lives}
     for record in read_all(bench, INPUT):
         found[(record.key or b"").decode()].append(orjson.loads(record.value or b""))
     for name, (readings, _, _) in wanted.items():
-        assert found[name] == readings, f"seed {seed}: readings of {name}"
+        assert found[name] == readings, f"readings of {name}"
     letters = Counter((record.key or b"").decode() for record in read_all(bench, DEAD_LETTERS))
-    assert letters == Counter({name: count for name, (_, count, _) in wanted.items()}), f"seed {seed}"
-    deaths = (bench.folder / "deaths").read_text().splitlines()
-    assert len(deaths) == DEATHS_IN_TRANSACTION
-    counts = f"{len(turns)} events, {KILLS} kills, {len(deaths)} deaths in a transaction"
-    print(f"seed {seed}: {counts}")  # noqa: T201 - which run it was, if it fails
+    assert letters == Counter({name: count for name, (_, count, _) in wanted.items()})

@@ -1,0 +1,125 @@
+"""A new release in service: consumers and workers are restarted one after another, and no reading notices.
+
+`SOAK=1` makes it the long form: 100,000 readings, and rounds of restarts for as long as they flow.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.integration.stream_bench import Process, StreamBench
+from tests.kafka.members import SEED, SOAK, Members, bench_on_apache_kafka, say
+from tests.kafka.outcomes import Sent, check, produce, wait_until_committed
+
+READINGS: Final = 100_000 if SOAK else 4_000
+CHARGERS: Final = 500 if SOAK else 60
+CONSUMERS: Final = 3
+WORKERS: Final = 2
+ALL_PARTITIONS: Final = list(range(6))
+# What the contract gives a consumer to end in.
+MOST_LEAVING_S: Final = 20.0
+RATE_PER_S: Final = 400.0 if SOAK else 150.0
+# What a consumer says of its partitions when it gets some, or has to give some up.
+CHANGE: Final = re.compile(r"partitions ([0-9, ]+) (assigned|revoked)")
+
+
+def changes(consumer: Process) -> list[tuple[str, set[int]]]:
+    return [
+        (verb, {int(number) for number in numbers.split(",")})
+        for numbers, verb in CHANGE.findall(consumer.log())
+    ]
+
+
+def owned(consumer: Process) -> set[int]:
+    found: set[int] = set()
+    for verb, numbers in changes(consumer):
+        found = found | numbers if verb == "assigned" else found - numbers
+    return found
+
+
+def given_up(consumer: Process, since: int) -> set[int]:
+    """What it had to give up, leaving out its first `since` changes."""
+    return set[int]().union(*(numbers for verb, numbers in changes(consumer)[since:] if verb == "revoked"))
+
+
+def shared(consumers: list[Process]) -> bool:
+    """Whether each has some partitions, and together they have each partition once."""
+    shares = [owned(consumer) for consumer in consumers]
+    return all(shares) and sorted(number for share in shares for number in share) == ALL_PARTITIONS
+
+
+def wait_until(condition: Callable[[], bool], bench: StreamBench) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, bench.logs()
+        time.sleep(0.1)
+
+
+def restart_consumer(bench: StreamBench, consumers: Members, number: int) -> float:
+    """One leaves, its successor joins; how long the leaving took, seconds.
+
+    The others are not stopped by it: they give up nothing to the one that leaves, and to the one that joins
+    no more than it gets.
+    """
+    staying = [process for other, process in enumerate(consumers.processes) if other != number]
+    since = [len(changes(process)) for process in staying]
+    took_s = consumers.stop(number)
+    wait_until(lambda: shared(staying), bench)
+    assert [given_up(*each) for each in zip(staying, since, strict=True)] == [set(), set()], bench.logs()
+    had = [owned(process) for process in staying]
+    consumers.revive()
+    wait_until(lambda: shared(consumers.processes), bench)
+    lost = [given_up(*each) for each in zip(staying, since, strict=True)]
+    assert set.union(*lost) == owned(consumers.processes[number]), bench.logs()
+    assert all(less < all_of_it for less, all_of_it in zip(lost, had, strict=True)), bench.logs()
+    return took_s
+
+
+def restart_worker(bench: StreamBench, workers: Members, number: int) -> None:
+    workers.stop(number)
+    workers.revive()
+    wait_until(lambda: " ready." in workers.processes[number].log(), bench)
+
+
+def flow(bench: StreamBench, sent: Sent, over: threading.Event) -> None:
+    """Readings until it is over, and `READINGS` at least."""
+    chance = random.Random(SEED)
+    while not over.is_set() or len(sent.all) < READINGS:
+        produce(bench, sent, count=1_000, rate=RATE_PER_S, chargers=CHARGERS, chance=chance)
+
+
+@pytest.mark.timeout(3600 if SOAK else 300)
+def test_a_rolling_restart_is_not_noticed(tmp_path: Path) -> None:
+    say(f"seed {SEED}")
+    with bench_on_apache_kafka(tmp_path, max_poll_records=200) as bench:
+        sent = Sent()
+        consumers = Members(CONSUMERS, lambda _: bench.start_consumer())
+        workers = Members(WORKERS, lambda number: bench.start_worker(f"stream{number}@test"))
+        wait_until(lambda: shared(consumers.processes), bench)
+        all_restarted = threading.Event()
+        source = threading.Thread(target=flow, args=(bench, sent, all_restarted), daemon=True)
+        source.start()
+        rounds, leaving_s = 0, list[float]()
+        while rounds == 0 or (SOAK and len(sent.all) < READINGS):
+            for number in range(CONSUMERS):
+                leaving_s.append(restart_consumer(bench, consumers, number))
+            for number in range(WORKERS):
+                restart_worker(bench, workers, number)
+            rounds += 1
+        all_restarted.set()
+        source.join()
+        wait_until_committed(bench, len(sent.all), timeout_s=600 if SOAK else 120)
+        say(
+            f"{rounds * CONSUMERS} restarts of consumers, {rounds * WORKERS} of workers; "
+            f"the slowest consumer ended within {max(leaving_s):.1f} s"
+        )
+        assert max(leaving_s) < MOST_LEAVING_S
+        check(bench, sent)
