@@ -152,14 +152,17 @@ class Alerts:
 
     def _judge_one(self, judgement: Judgement, entry: Entry, opinion: _Opinion) -> None:
         changes = judgement.changes.setdefault(entry.partition, {})
-        body, event_id = opinion.body, entry.received.event_id
+        body, received = opinion.body, entry.received
         key = AlertKey(opinion.kind, body.get("tenant_id"), body["charger_id"])
         alert = changes[key] if key in changes else self._books[entry.partition].get(key)
         moment = body.get("reading_timestamp") or body.get("timestamp") or ""
         if alert is None:
             if opinion.alarming:
-                changes[key] = alert = OpenAlert(_alert_id(key, event_id), moment, event_id)
-                judgement.outgoing.append(self._alert_record(key, alert, body, closed_at=None))
+                opened_by = received.event_id
+                changes[key] = alert = OpenAlert(_alert_id(key, opened_by), moment, opened_by)
+                judgement.outgoing.append(
+                    self._alert_record(key, alert, body | received.origin, closed_at=None)
+                )
         elif not opinion.calm:
             if alert.calm:
                 changes[key] = replace(alert, calm=0)
@@ -167,7 +170,9 @@ class Alerts:
             changes[key] = replace(alert, calm=alert.calm + 1)
         else:
             changes[key] = None
-            judgement.outgoing.append(self._alert_record(key, alert, body, closed_at=moment))
+            judgement.outgoing.append(
+                self._alert_record(key, alert, body | received.origin, closed_at=moment)
+            )
 
     def _alert_record(
         self, key: AlertKey, alert: OpenAlert, body: dict[str, Any], *, closed_at: str | None

@@ -29,10 +29,10 @@ class Entry:
     outcomes: tuple[Outgoing, ...] | None = None
     scored: Scored | None = None
     dropped: bool = False
+    partition: Partition = field(init=False)
 
-    @property
-    def partition(self) -> Partition:
-        return Partition(self.received.topic, self.received.partition)
+    def __post_init__(self) -> None:
+        self.partition = Partition(self.received.topic, self.received.partition)
 
 
 @dataclass(slots=True)

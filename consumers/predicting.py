@@ -61,10 +61,11 @@ class Predicting:
             self._scoring.add(entry, reading, tenant)
 
     def advance(self) -> None:
-        if self.hindrance is None:
-            self._scoring.send()
         for result in self._scoring.collect():
             self._conclude(result)
+        if self.hindrance is None:
+            # Before what has come is published, so that workers are not idle meanwhile.
+            self._scoring.send()
 
     def complete(self, done: Round) -> None:
         self._judgement = self._alerts.judge(done)
@@ -86,9 +87,10 @@ class Predicting:
             self._bury(result.entry, result.error, attempts=result.attempts)
             return
         try:
-            found = scored(result.entry.received, result.failure, result.anomaly)
-            result.entry.outcomes = (prediction(found, topic=self._predictions),)
-            result.entry.scored = found
+            found = scored(result.failure, result.anomaly)
+            charger_id: str = found.prediction["charger_id"]
+            record = prediction(result.entry.received, result.failure, charger_id, topic=self._predictions)
+            result.entry.outcomes, result.entry.scored = (record,), found
         except Exception as error:
             log.exception("verdict on %s could not be read", result.entry.received.event_id)
             problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from consumers.offsets import Entry
 from errors import PredictionTimeout, ScoringFailed, ServiceError
@@ -23,10 +23,15 @@ from tasks.stream import TaskLost
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 3
-# Readings that travel in one task: few enough that several workers share what one poll brings.
-GROUP: Final = 100
+# Readings that travel in one task at most: all that one poll brings, for a task and its transaction cost
+# something of their own (docs/adr/0010).
+GROUP: Final = 500
+# Fewer readings wait for the tasks under way, but for none that takes longer: its worker may be gone.
+PATIENCE_S: Final = 0.5
 # Tasks under way at once, so that no worker waits for this process.
 MAX_FLIGHTS: Final = 8
+# What is asked about each reading.
+KINDS_ASKED: Final[tuple[Kind, ...]] = ("failure", "anomaly")
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 
@@ -34,7 +39,7 @@ LONGEST_PAUSE_S: Final = 5.0
 class Door(Protocol):
     """What `tasks/stream.py` offers; tests have one of their own."""
 
-    def ask(self, kind: Kind, reading: Reading, tenant: str | None) -> Ask: ...
+    def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]: ...
 
     def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]: ...
 
@@ -52,8 +57,7 @@ class Candidate:
     not_before: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of a reading: its verdicts (that on anomaly may be missing), or the error it ends in."""
 
     entry: Entry
@@ -67,6 +71,7 @@ class Result:
 class _Flight:
     candidates: list[Candidate]
     future: Future[list[Answer]]
+    sent_at: float
 
 
 class Scoring:
@@ -95,11 +100,11 @@ class Scoring:
             if not group:
                 return
             asks = [
-                self._door.ask(kind, candidate.reading, candidate.tenant)
+                ask
                 for candidate in group
-                for kind in (KIND_FAILURE, KIND_ANOMALY)
+                for ask in self._door.ask(KINDS_ASKED, candidate.reading, candidate.tenant)
             ]
-            flight = _Flight(group, self._door.submit(asks))
+            flight = _Flight(group, self._door.submit(asks), self._clock())
             self._flights.append(flight)
             if flight.future.done():
                 return  # it could not be sent; the next ones would meet the same
@@ -123,6 +128,10 @@ class Scoring:
                 return [candidate]
             self._again.append(candidate)
         group: list[Candidate] = []
+        if len(self._fresh) < GROUP and any(now - flight.sent_at < PATIENCE_S for flight in self._flights):
+            # They travel with those that come meanwhile. So tasks are as large as the rate of readings makes
+            # them, and a reading that comes alone goes at once.
+            return group
         while self._fresh and len(group) < GROUP and self._fresh[0].not_before <= now:
             candidate = self._fresh.popleft()
             if not candidate.entry.dropped:
@@ -178,7 +187,3 @@ class Scoring:
             candidate.pauses += 1
             candidate.not_before = self._clock() + pause_s
             (self._again if candidate.attempts else self._fresh).appendleft(candidate)
-
-
-KIND_FAILURE: Final[Kind] = "failure"
-KIND_ANOMALY: Final[Kind] = "anomaly"

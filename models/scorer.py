@@ -12,8 +12,9 @@ from errors import ModelRefused, ScoringFailed, ServiceError, UnknownModel
 from models import maintenance, registry
 from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
+from models.batch import Batch
 from models.calibration import Calibration
-from models.columns import Columns, Floats, Histories, from_readings
+from models.columns import Columns, Floats, Histories
 from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
@@ -72,43 +73,43 @@ class Scorer:
         readings: Sequence[Reading],
         histories: Histories | None = None,
     ) -> list[dict[str, Any]]:
+        """`verdicts` on a batch of which nothing else is asked."""
+        return self.verdicts(kind, Batch(readings, histories))
+
+    def verdicts(self, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
         """One verdict for each reading, in order.
 
-        `histories[i]` are older readings of the same charger, in any order; what is not older than
-        `readings[i]` is left out. The result depends on nothing but versions, costs, readings and
-        histories. Raises `ScoringFailed`, and `UnknownModel` for a kind there is none of.
+        The result depends on nothing but versions, costs, readings and histories. Raises `ScoringFailed`,
+        and `UnknownModel` for a kind there is none of.
         """
         if kind not in KINDS:
             raise UnknownModel(f"{kind}: no such model, there are {', '.join(KINDS)}")
-        if not readings:
+        if not batch.readings:
             return []
-        if histories is not None and len(histories) != len(readings):
-            raise ScoringFailed(f"{len(readings)} readings came with {len(histories)} histories")
         try:
-            verdicts = self._score(kind, readings, histories)
+            verdicts = self._verdicts(kind, batch)
         except ServiceError:
             raise
         except Exception as error:  # one exit for whatever numpy makes of a value nobody foresaw
             raise ScoringFailed(f"{kind}: {type(error).__name__}: {error}") from error
-        if len(verdicts) != len(readings):
-            raise ScoringFailed(f"{len(readings)} readings went in and {len(verdicts)} verdicts came out")
+        if len(verdicts) != len(batch.readings):
+            raise ScoringFailed(
+                f"{len(batch.readings)} readings went in and {len(verdicts)} verdicts came out"
+            )
         return verdicts
 
-    def _score(
-        self, kind: Kind, readings: Sequence[Reading], histories: Histories | None
-    ) -> list[dict[str, Any]]:
-        model = self._anomaly if kind == "anomaly" else self._failure
-        columns, rows = from_readings(readings, histories, model.spec.code_columns)
-        frame = compute(columns, model.spec, rows)
+    def _verdicts(self, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
+        readings = batch.readings
         if kind == "anomaly":
+            frame = batch.frame(self._anomaly.spec)
             return cast(list[dict[str, Any]], self._anomaly.score(readings, frame))
-        failures = self._failure.score(readings, frame)
+        failures = self._failure.score(readings, batch.frame(self._failure.spec))
         if kind == "failure":
             return cast(list[dict[str, Any]], failures)
         schedules = maintenance.schedules(
             readings,
             failures,
-            quiet_hours(columns, rows),
+            quiet_hours(*batch.columns(self._failure.spec)),
             costs=self._costs,
             base_30d=self._base_30d,
         )

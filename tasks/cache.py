@@ -32,10 +32,20 @@ VERSIONS_KEY: Final = "ml:models:versions"
 BREAK_S: Final = 1.0
 
 # Newest reading wins; what another client left there without a fingerprint, or of another type, is replaced.
-# Times are RFC 3339 in UTC with three decimals: as strings they compare like times.
+# Times are RFC 3339 in UTC with three decimals: as strings they compare like times. Only what has a later one
+# somewhere is decoded, which takes Redis longer than all the rest.
 _PUT = """
+local function tells_of_later(held, at)
+  local _, found = string.find(held, '"reading_timestamp"', 1, true)
+  while found do
+    local its = string.match(held, '^%s*:%s*"([^"]*)"', found + 1)
+    if its and its > at then return true end
+    _, found = string.find(held, '"reading_timestamp"', found, true)
+  end
+  return false
+end
 local function newer(held, at)
-  if type(held) ~= 'string' then return false end
+  if type(held) ~= 'string' or not tells_of_later(held, at) then return false end
   local read, verdict = pcall(cjson.decode, held)
   if not read or type(verdict) ~= 'table' or type(verdict.fingerprint) ~= 'string' then return false end
   local its = verdict.reading_timestamp

@@ -24,7 +24,7 @@ from tasks.jobs import Encoding, Job
 from tasks.messages import check_version
 from tasks.names import TaskNames
 from tasks.runtime import Runtime
-from tasks.scoring import score_kind, stamp
+from tasks.scoring import score_kinds, stamp
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _score(
     runtime: Runtime, job: Job, readings: Sequence[Row], past: Sequence[Entries], results: Results
 ) -> None:
     scoring = [reading for _, reading in readings]
-    scored = [score_kind(runtime, kind, scoring, past, door="batch") for kind in job.kinds]
+    scored = score_kinds(runtime, job.kinds, scoring, past, door="batch")
     common = stamp(job.tenant)
     stored: list[tuple[Kind, dict[str, Any], bytes]] = []
     for (number, reading), *verdicts in zip(readings, *scored, strict=True):

@@ -8,9 +8,9 @@ by the worker and never decoded on its way.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,8 +21,7 @@ from tasks.names import SCHEMA_VERSION
 TASK_LOST: Final = "task_lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One reading to score. `expires_at` (epoch seconds): later than that nobody waits for it."""
 
     kind: Kind
@@ -32,8 +31,7 @@ class Ask:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of one reading: a verdict's JSON, or a code of the error tree and a sentence."""
 
     body: bytes = b""
@@ -67,11 +65,11 @@ class ScoreMessage:
                 {
                     "kind": ask.kind,
                     "tenant": ask.tenant,
-                    "reading": ask.reading.to_wire(),
+                    "reading": wire,
                     "fingerprint": ask.fingerprint,
                     "expires_at": ask.expires_at,
                 }
-                for ask in self.asks
+                for ask, wire in zip(self.asks, _wires(self.asks), strict=True)
             ],
         }
 
@@ -89,13 +87,32 @@ class ScoreMessage:
                 Ask(
                     kind=ask["kind"],
                     tenant=ask["tenant"],
-                    reading=Reading.from_wire(ask["reading"]),
+                    reading=reading,
                     fingerprint=ask["fingerprint"],
                     expires_at=ask["expires_at"],
                 )
-                for ask in raw["asks"]
+                for ask, reading in zip(raw["asks"], _readings(raw["asks"]), strict=True)
             ],
         )
+
+
+def _wires(asks: Iterable[Ask]) -> Iterator[dict[str, Any]]:
+    """Each ask's reading as JSON values. Several asks about one reading stand side by side."""
+    reading, wire = None, dict[str, Any]()
+    for ask in asks:
+        if ask.reading is not reading:
+            reading, wire = ask.reading, ask.reading.to_wire()
+        yield wire
+
+
+def _readings(asks: Iterable[dict[str, Any]]) -> Iterator[Reading]:
+    """The inverse: asks about one reading, side by side, get the same object."""
+    wire, reading = None, None
+    for ask in asks:
+        if reading is None or ask["reading"] != wire:
+            wire = ask["reading"]
+            reading = Reading.from_wire(wire)
+        yield reading
 
 
 def check_version(raw: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from tasks.app import app, current
 from tasks.messages import Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
 from tasks.runtime import Runtime
-from tasks.scoring import score_kind, stamp
+from tasks.scoring import score_kinds, stamp
 
 # A reply that nobody fetches (its asker died) is gone after this long.
 REPLY_TTL_S: Final = 30
@@ -33,16 +33,21 @@ def score(raw: dict[str, Any]) -> None:
     message = ScoreMessage.decode(raw)
     queue = Queues.STREAM if message.door == "kafka" else Queues.SINGLE
     metrics.QUEUE_SECONDS.labels(queue=queue).observe(max(0.0, time.time() - message.sent_at))
-    readings = [ask.reading for ask in message.asks]
-    past = runtime.history.of(readings, [ask.tenant for ask in message.asks], among_themselves=True)
-    answers, stored = answer_all(runtime, message, past)
+    subjects = subjects_of(message.asks)
+    past = runtime.history.of(
+        [message.asks[places[0]].reading for places in subjects],
+        [message.asks[places[0]].tenant for places in subjects],
+        among_themselves=True,
+    )
+    answers, stored = answer_all(runtime, message, subjects, past)
     pipeline = runtime.redis.pipeline(transaction=False)
     if message.store:
         # Before the reply, so that a caller who has an answer finds it in the cache.
         runtime.cache.put_all(
             [(ask.kind, ask.tenant, verdict, body) for ask, verdict, body in stored], along=pipeline
         )
-        runtime.history.add(pipeline, [(ask.tenant, ask.reading) for ask, _, _ in stored])
+        readings = {(ask.tenant, id(ask.reading)): (ask.tenant, ask.reading) for ask, _, _ in stored}
+        runtime.history.add(pipeline, list(readings.values()))
         predictions = [(ask.tenant, verdict, body) for ask, verdict, body in stored if ask.kind == "failure"]
         runtime.fleet.put(pipeline, predictions)
     pipeline.rpush(message.reply_to, encode_reply(message.batch_id, answers))
@@ -50,37 +55,53 @@ def score(raw: dict[str, Any]) -> None:
     pipeline.execute()
 
 
+def subjects_of(asks: Sequence[Ask]) -> list[list[int]]:
+    """For each reading the places of the asks about it, which `ScoreMessage.decode` lets share it."""
+    found: list[list[int]] = []
+    for place, ask in enumerate(asks):
+        before = asks[place - 1]
+        if found and before.reading is ask.reading and before.tenant == ask.tenant:
+            found[-1].append(place)
+        else:
+            found.append([place])
+    return found
+
+
 def answer_all(
-    runtime: Runtime, message: ScoreMessage, past: Sequence[Entries]
+    runtime: Runtime, message: ScoreMessage, subjects: Sequence[Sequence[int]], past: Sequence[Entries]
 ) -> tuple[list[Answer], list[tuple[Ask, dict[str, Any], bytes]]]:
-    """An answer for each reading, in order, and what is worth storing of them."""
+    """An answer for each ask, in order, and what is worth storing of them. `past` is that of each subject."""
+    asks = message.asks
     answers: dict[int, Answer] = {}
     stored: list[tuple[Ask, dict[str, Any], bytes]] = []
     now = time.time()
-    by_kind: dict[Kind, list[int]] = {}
-    for index, ask in enumerate(message.asks):
-        if ask.expires_at < now:
-            answers[index] = _failure(PredictionTimeout("The caller has stopped waiting."))
-        else:
-            by_kind.setdefault(ask.kind, []).append(index)
-    for kind, indexes in by_kind.items():
-        asks = [message.asks[index] for index in indexes]
-        verdicts = score_kind(
+    # Readings of which the same is asked, with the places of those asks and their past.
+    by_kinds: dict[tuple[Kind, ...], list[tuple[list[int], Entries]]] = {}
+    for places, entries in zip(subjects, past, strict=True):
+        waiting = [place for place in places if asks[place].expires_at >= now]
+        if waiting:
+            kinds = tuple(asks[place].kind for place in waiting)
+            by_kinds.setdefault(kinds, []).append((waiting, entries))
+    for kinds, some in by_kinds.items():
+        scored = score_kinds(
             runtime,
-            kind,
-            [ask.reading for ask in asks],
-            [past[index] for index in indexes],
+            kinds,
+            [asks[places[0]].reading for places, _ in some],
+            [entries for _, entries in some],
             door=message.door,
         )
-        for index, ask, verdict in zip(indexes, asks, verdicts, strict=True):
-            if isinstance(verdict, ServiceError):
-                answers[index] = _failure(verdict)
-                continue
-            dressed = verdict | stamp(ask.tenant) | {"fingerprint": ask.fingerprint}
-            body = orjson.dumps(dressed)
-            answers[index] = Answer(body=body)
-            stored.append((ask, dressed, body))
-    return [answers[index] for index in range(len(message.asks))], stored
+        for (places, _), *verdicts in zip(some, *scored, strict=True):
+            stamped = stamp(asks[places[0]].tenant) | {"fingerprint": asks[places[0]].fingerprint}
+            for place, verdict in zip(places, verdicts, strict=True):
+                if isinstance(verdict, ServiceError):
+                    answers[place] = _failure(verdict)
+                    continue
+                dressed = verdict | stamped
+                body = orjson.dumps(dressed)
+                answers[place] = Answer(body=body)
+                stored.append((asks[place], dressed, body))
+    late = _failure(PredictionTimeout("The caller has stopped waiting."))
+    return [answers.get(place, late) for place in range(len(asks))], stored
 
 
 def _failure(error: ServiceError) -> Answer:

@@ -10,6 +10,7 @@ from typing import Any
 
 import metrics
 from errors import ScoringFailed, ServiceError
+from models.batch import Batch
 from models.columns import Entries
 from models.reading import Kind, Reading
 from models.scorer import Scorer
@@ -18,31 +19,44 @@ from tasks.runtime import Runtime
 log = logging.getLogger(__name__)
 
 
-def score_kind(
-    runtime: Runtime, kind: Kind, readings: Sequence[Reading], past: Sequence[Entries], *, door: str
-) -> list[dict[str, Any] | ServiceError]:
-    """One frame, one prediction. If that fails each reading is scored alone: one bad never sinks the rest."""
-    started = time.perf_counter()
+def score_kinds(
+    runtime: Runtime,
+    kinds: Sequence[Kind],
+    readings: Sequence[Reading],
+    past: Sequence[Entries],
+    *,
+    door: str,
+) -> list[list[dict[str, Any] | ServiceError]]:
+    """For each kind one verdict a reading, all of the same versions, from one frame where models share it.
+
+    If a kind cannot be scored together each reading is scored alone: one bad never sinks the rest.
+    """
     try:
         scorer = runtime.scorer
     except ServiceError as error:
-        metrics.PREDICTION_ERRORS.labels(code=error.code).inc(len(readings))
-        return [error] * len(readings)
-    results: list[dict[str, Any] | ServiceError]
-    try:
-        results = list(scorer.score(kind, readings, past))
-    except Exception:
-        log.exception("scoring %d readings together failed; scoring each alone", len(readings))
-        results = [
-            _score_one(scorer, kind, reading, older) for reading, older in zip(readings, past, strict=True)
-        ]
-    metrics.SCORE_SECONDS.labels(kind=kind).observe(time.perf_counter() - started)
-    failed = sum(isinstance(result, ServiceError) for result in results)
-    metrics.PREDICTIONS.labels(kind=kind, door=door).inc(len(results) - failed)
-    if failed:
-        metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)
-    runtime.observer.see(kind, readings, past)
-    return results
+        metrics.PREDICTION_ERRORS.labels(code=error.code).inc(len(kinds) * len(readings))
+        return [[error] * len(readings) for _ in kinds]
+    batch = Batch(readings, past)
+    scored = []
+    for kind in kinds:
+        started = time.perf_counter()
+        results: list[dict[str, Any] | ServiceError]
+        try:
+            results = list(scorer.verdicts(kind, batch))
+        except Exception:
+            log.exception("scoring %d readings together failed; scoring each alone", len(readings))
+            results = [
+                _score_one(scorer, kind, reading, older)
+                for reading, older in zip(readings, past, strict=True)
+            ]
+        metrics.SCORE_SECONDS.labels(kind=kind).observe(time.perf_counter() - started)
+        failed = sum(isinstance(result, ServiceError) for result in results)
+        metrics.PREDICTIONS.labels(kind=kind, door=door).inc(len(results) - failed)
+        if failed:
+            metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)
+        runtime.observer.see(kind, readings, past)
+        scored.append(results)
+    return scored
 
 
 def _score_one(scorer: Scorer, kind: Kind, reading: Reading, older: Entries) -> dict[str, Any] | ServiceError:

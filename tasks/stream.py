@@ -77,9 +77,10 @@ class StreamDoor:
         self._inbox.stop()
         self._redis.close()
 
-    def ask(self, kind: Kind, reading: Reading, tenant: str | None) -> Ask:
-        """What `submit` takes. Workers leave it alone once this door has certainly given it up."""
-        return Ask(kind, tenant, reading, reading.fingerprint(), time.time() + self._expires_s)
+    def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]:
+        """One for each kind, for `submit`. Workers leave them alone once this door has surely given up."""
+        fingerprint, expires_at = reading.fingerprint(), time.time() + self._expires_s
+        return [Ask(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
 
     def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]:
         """Send `asks` as one task; the answers come in their order. Blocks 1.5 s at most, raises nothing.

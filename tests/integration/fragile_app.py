@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from celery.signals import worker_process_init
 
-from models.reading import Kind, Reading
+from models.batch import Batch
+from models.reading import Kind
 from models.scorer import Scorer
 from tasks.app import app
 
@@ -18,20 +18,18 @@ HANG_S = 60
 
 __all__ = ["app"]
 
-_score = Scorer.score
+_verdicts = Scorer.verdicts
 
 
-def _fragile(
-    self: Scorer, kind: Kind, readings: Sequence[Reading], *args: Any, **kwargs: Any
-) -> list[dict[str, Any]]:
-    faults = {reading.metadata.get("fault") for reading in readings}
+def _fragile(self: Scorer, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
+    faults = {reading.metadata.get("fault") for reading in batch.readings}
     if "kills" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
     if "hangs" in faults:
         time.sleep(HANG_S)
-    return _score(self, kind, readings, *args, **kwargs)
+    return _verdicts(self, kind, batch)
 
 
 @worker_process_init.connect
 def _break(**_: Any) -> None:
-    Scorer.score = _fragile  # type: ignore[method-assign]
+    Scorer.verdicts = _fragile  # type: ignore[method-assign]

@@ -61,7 +61,7 @@ def door(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Str
 
 
 def submit(door: StreamDoor) -> Future[list[Answer]]:
-    return door.submit([door.ask("failure", READING, "acme"), door.ask("anomaly", READING, "acme")])
+    return door.submit(door.ask(("failure", "anomaly"), READING, "acme"))
 
 
 def take(redis: Redis) -> ScoreMessage:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
-from models.reading import Kind, Reading
+from models.batch import Batch
+from models.reading import Kind
 from models.scorer import Scorer
 from tasks.app import app
 
 __all__ = ["app"]
 
-_score = Scorer.score
+_verdicts = Scorer.verdicts
 
 
-def _die_of_some(self: Scorer, kind: Kind, readings: Sequence[Reading], *rest: Any) -> list[dict[str, Any]]:
-    if any(reading.metadata.get("deadly") for reading in readings):
+def _die_of_some(self: Scorer, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
+    if any(reading.metadata.get("deadly") for reading in batch.readings):
         os._exit(1)
-    return _score(self, kind, readings, *rest)
+    return _verdicts(self, kind, batch)
 
 
-Scorer.score = _die_of_some  # type: ignore[method-assign, assignment]
+Scorer.verdicts = _die_of_some  # type: ignore[method-assign]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
@@ -48,8 +48,8 @@ class FakeDoor:
         self.tasks: list[tuple[list[Ask], Future[list[Answer]]]] = []
         self.sent = 0
 
-    def ask(self, kind: Kind, reading: Reading, tenant: str | None) -> Ask:
-        return Ask(kind, tenant, reading, "f", 0.0)
+    def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]:
+        return [Ask(kind, tenant, reading, "f", 0.0) for kind in kinds]
 
     def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]:
         future: Future[list[Answer]] = Future()

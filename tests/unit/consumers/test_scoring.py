@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from consumers.offsets import Entry
 from consumers.records import Received
-from consumers.scoring import GROUP, MAX_ATTEMPTS, MAX_FLIGHTS, Result, Scoring
+from consumers.scoring import GROUP, MAX_ATTEMPTS, MAX_FLIGHTS, PATIENCE_S, Result, Scoring
 from errors import PredictionTimeout
 from tasks.messages import Answer, Ask
 from tasks.stream import TaskLost
@@ -53,15 +53,41 @@ def crashes_on(name: str) -> FakeDoor:
 
 def test_readings_travel_in_groups_with_both_questions() -> None:
     bench = Bench()
-    bench.add(*(f"c{n}" for n in range(GROUP + 1)))
+    bench.add(*(f"c{n}" for n in range(2 * GROUP)))
     bench.scoring.send()
-    assert [len(asks) for asks, _ in bench.door.tasks] == [2 * GROUP, 2]
-    assert [ask.kind for ask in bench.door.tasks[1][0]] == ["failure", "anomaly"]
+    assert [len(asks) for asks, _ in bench.door.tasks] == [2 * GROUP, 2 * GROUP]
+    assert [ask.kind for ask in bench.door.tasks[1][0][:4]] == ["failure", "anomaly"] * 2
     assert bench.scoring.busy
     bench.door.work()
     bench.take()
-    assert len(bench.results) == GROUP + 1
+    assert len(bench.results) == 2 * GROUP
     assert not bench.scoring.busy
+
+
+def test_few_readings_wait_for_the_task_under_way_and_then_travel_together() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.scoring.send()
+    bench.add("b")
+    bench.scoring.send()
+    bench.add("c")
+    bench.scoring.send()
+    assert len(bench.door.tasks) == 1
+    bench.door.work()
+    bench.take()
+    bench.scoring.send()
+    ((asks, _),) = bench.door.tasks
+    assert [ask.reading.charger_id for ask in asks[::2]] == ["b", "c"]
+
+
+def test_nobody_waits_for_a_worker_that_does_not_answer() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.scoring.send()
+    bench.add("b")
+    bench.clock.now += PATIENCE_S
+    bench.scoring.send()
+    assert len(bench.door.tasks) == 2
 
 
 def test_tasks_under_way_are_bounded() -> None:
