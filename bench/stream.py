@@ -192,11 +192,13 @@ def _shown(latency: Found) -> str:
 
 
 def _reading(charger_id: str) -> Found:
+    """Of a fleet in good order: power where something charges. Elsewhere it would be an anomaly each time."""
+    status = random.choice(("AVAILABLE", "CHARGING", "OCCUPIED"))
     return {
         "charger_id": charger_id,
-        "connector_status": random.choice(("AVAILABLE", "CHARGING", "OCCUPIED")),
+        "connector_status": status,
         "energy_delivered": round(random.random() * 60, 2),
-        "power": round(random.random() * 50, 1),
+        "power": round(1 + random.random() * 49, 1) if status == "CHARGING" else 0.0,
         "temperature": round(20 + random.random() * 30, 1),
         "error_codes": [],
         "uptime_hours": round(random.random() * 900, 1),

@@ -9,6 +9,7 @@ import logging
 import os
 from typing import Any, Final
 
+import billiard.pool
 import kombu.serialization
 import kombu.utils.json
 import orjson
@@ -35,6 +36,9 @@ from tasks.runtime import Runtime
 log = logging.getLogger(__name__)
 
 settings = load_or_exit()
+# A process that ends waits for its parent to read its last result. One that stops may read no more: Billiard
+# gives that thirty seconds, longer than a worker has for its end. Tenths of a second.
+LAST_RESULT_READ_WITHIN: Final = 50
 # Where processors are scarce, a single request goes before a fleet.
 BATCH_NICENESS: Final = 10
 
@@ -73,6 +77,7 @@ def _remember_name(sender: str, instance: Any, **_: Any) -> None:
 def _start(**_: Any) -> None:
     """In each child, after the fork: models are loaded and warmed before the first task."""
     global _runtime
+    billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_RESULT_READ_WITHIN
     _runtime = Runtime(settings, _name, _queues)
     garbage.seldom()
     if _queues == [Queues.BATCH]:

@@ -53,13 +53,13 @@ def produce(
 ) -> None:
     """`count` records at about `rate` a second, one in a hundred of them poison; added to `sent`."""
     futures = []
-    started = time.monotonic()
-    for n in range(count):
+    started, first = time.monotonic(), len(sent.all)
+    for n in range(first, first + count):
         poison = n % 100 == 7
         charger = f"C-{chance.randrange(chargers)}"
         value = POISON[(n // 100) % len(POISON)] if poison else _reading(charger, n)
         futures.append((poison, bench.producer.send(INPUT, value, key=charger.encode())))
-        ahead_s = n / rate - (time.monotonic() - started)
+        ahead_s = (n - first) / rate - (time.monotonic() - started)
         if ahead_s > 0.05:
             time.sleep(ahead_s)
     bench.producer.flush(120)

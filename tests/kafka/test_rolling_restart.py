@@ -9,7 +9,8 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +20,12 @@ from tests.integration.stream_bench import Process, StreamBench
 from tests.kafka.members import SEED, SOAK, Members, bench_on_apache_kafka, say
 from tests.kafka.outcomes import Sent, check, produce, wait_until_committed
 
-READINGS: Final = 100_000 if SOAK else 4_000
+READINGS: Final = 100_000 if SOAK else 0  # one round of restarts is enough
 CHARGERS: Final = 500 if SOAK else 60
 CONSUMERS: Final = 3
 WORKERS: Final = 2
 ALL_PARTITIONS: Final = list(range(6))
-# What the contract gives a consumer to end in.
+# What a consumer and a worker have for a graceful end.
 MOST_LEAVING_S: Final = 20.0
 RATE_PER_S: Final = 400.0 if SOAK else 150.0
 # What a consumer says of its partitions when it gets some, or has to give some up.
@@ -83,17 +84,31 @@ def restart_consumer(bench: StreamBench, consumers: Members, number: int) -> flo
     return took_s
 
 
-def restart_worker(bench: StreamBench, workers: Members, number: int) -> None:
-    workers.stop(number)
+def restart_worker(bench: StreamBench, workers: Members, number: int) -> float:
+    """One ends, then its successor begins; how long the ending took, seconds."""
+    took_s = workers.stop(number)
     workers.revive()
     wait_until(lambda: " ready." in workers.processes[number].log(), bench)
+    return took_s
 
 
-def flow(bench: StreamBench, sent: Sent, over: threading.Event) -> None:
-    """Readings until it is over, and `READINGS` at least."""
-    chance = random.Random(SEED)
-    while not over.is_set() or len(sent.all) < READINGS:
-        produce(bench, sent, count=1_000, rate=RATE_PER_S, chargers=CHARGERS, chance=chance)
+@contextmanager
+def readings_flow(bench: StreamBench, sent: Sent) -> Iterator[None]:
+    """Readings all the while, from a thread of its own; all of them are sent when it is over."""
+    over = threading.Event()
+
+    def flow() -> None:
+        chance = random.Random(SEED)
+        while not over.is_set():
+            produce(bench, sent, count=500, rate=RATE_PER_S, chargers=CHARGERS, chance=chance)
+
+    source = threading.Thread(target=flow)
+    source.start()
+    try:
+        yield
+    finally:
+        over.set()
+        source.join()
 
 
 @pytest.mark.timeout(3600 if SOAK else 300)
@@ -104,22 +119,15 @@ def test_a_rolling_restart_is_not_noticed(tmp_path: Path) -> None:
         consumers = Members(CONSUMERS, lambda _: bench.start_consumer())
         workers = Members(WORKERS, lambda number: bench.start_worker(f"stream{number}@test"))
         wait_until(lambda: shared(consumers.processes), bench)
-        all_restarted = threading.Event()
-        source = threading.Thread(target=flow, args=(bench, sent, all_restarted), daemon=True)
-        source.start()
-        rounds, leaving_s = 0, list[float]()
-        while rounds == 0 or (SOAK and len(sent.all) < READINGS):
-            for number in range(CONSUMERS):
-                leaving_s.append(restart_consumer(bench, consumers, number))
-            for number in range(WORKERS):
-                restart_worker(bench, workers, number)
-            rounds += 1
-        all_restarted.set()
-        source.join()
+        consumers_s, workers_s = list[float](), list[float]()
+        with readings_flow(bench, sent):
+            while not workers_s or len(sent.all) < READINGS:
+                consumers_s += [restart_consumer(bench, consumers, number) for number in range(CONSUMERS)]
+                workers_s += [restart_worker(bench, workers, number) for number in range(WORKERS)]
         wait_until_committed(bench, len(sent.all), timeout_s=600 if SOAK else 120)
         say(
-            f"{rounds * CONSUMERS} restarts of consumers, {rounds * WORKERS} of workers; "
-            f"the slowest consumer ended within {max(leaving_s):.1f} s"
+            f"{len(consumers_s)} restarts of consumers, which ended within {max(consumers_s):.1f} s, "
+            f"{len(workers_s)} of workers, which ended within {max(workers_s):.1f} s"
         )
-        assert max(leaving_s) < MOST_LEAVING_S
+        assert max(consumers_s + workers_s) < MOST_LEAVING_S
         check(bench, sent)
