@@ -35,7 +35,7 @@ test: installed-dev ## run all tests (TESTS=tests/unit for some)
 test-client-python: installed-dev ## test the Python client against the service, and build and install its package
 	@$(PY) -m pytest clients/python/tests
 
-soak: installed-dev ## run the long forms of the tests that kill processes (a quarter of an hour; SEED=7 repeats a run)
+soak: installed-dev ## run the long forms of the tests that kill processes (half an hour; SEED=7 repeats a run)
 	@SOAK=1 $(PY) -m pytest -s $(LONG_FORMS)
 
 check: installed-dev ## format, lint, types, tests: what must pass before a commit
