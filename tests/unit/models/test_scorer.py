@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from errors import UnknownModel
+from models.batch import Batch
 from models.columns import Entries
 from models.reading import KINDS, STATUSES, Kind, Reading
 from models.scorer import Scorer
@@ -234,3 +235,11 @@ def test_serving_imports_no_training_library() -> None:
     code = f"import sys, models.scorer; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_batch_asked_for_all_kinds_says_of_each_what_it_says_alone(scorer: Scorer, reading: Make) -> None:
+    readings = varied(reading, 20)
+    histories = [[one._replace(timestamp=NOON - timedelta(days=day)) for day in (1, 3)] for one in readings]
+    batch = Batch(readings, histories)
+    for kind in KINDS:
+        assert scorer.verdicts(kind, batch) == scorer.score(kind, readings, histories)

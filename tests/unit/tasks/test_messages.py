@@ -21,6 +21,19 @@ def test_a_message_survives_json() -> None:
     assert ScoreMessage.decode(orjson.loads(orjson.dumps(MESSAGE.encode()))) == MESSAGE
 
 
+def test_asks_about_one_reading_share_it_after_the_journey_too() -> None:
+    other = READING._replace(charger_id="B")
+    asks = [
+        Ask("failure", "t", READING, "f", 1.0),
+        Ask("anomaly", "t", READING, "f", 1.0),
+        Ask("failure", "t", other, "g", 1.0),
+    ]
+    message = ScoreMessage("b1", "ml:reply:x", asks, door="kafka", sent_at=1.0)
+    first, second, third = ScoreMessage.decode(orjson.loads(orjson.dumps(message.encode()))).asks
+    assert first.reading is second.reading
+    assert third.reading == other
+
+
 def test_a_newer_field_is_ignored_and_a_newer_schema_refused() -> None:
     assert ScoreMessage.decode(MESSAGE.encode() | {"colour": "red"}) == MESSAGE
     with pytest.raises(ValueError, match="newer"):
