@@ -9,9 +9,8 @@ from kombu import Exchange, Queue
 from settings import Settings
 from tasks.names import Queues, TaskNames
 
-# A chunk may run this long before Celery asks it to stop, and this long before its process is killed.
-CHUNK_SOFT_LIMIT_S: Final = 60
-CHUNK_HARD_LIMIT_S: Final = 90
+# A chunk is a quarter of a second's work; who is at it this long is killed.
+CHUNK_HARD_LIMIT_S: Final = 60
 # Stream tasks only: those of single predictions bring a limit of their own, within their caller's deadline.
 SCORE_HARD_LIMIT_S: Final = 15
 VERIFY_SOFT_LIMIT_S: Final = 10
@@ -52,11 +51,11 @@ def worker_config(settings: Settings) -> dict[str, Any]:
     return _common(settings) | {
         "imports": ("tasks.score", "tasks.chunk", "tasks.verify", "tasks.lost"),
         "task_annotations": {
-            # No soft limit: it would count in place of the hard one that a message brings, and what hangs in
-            # native code does not hear of it.
+            # No soft limits: one would count in place of the hard one that a message brings, what hangs in
+            # native code does not hear of it, and what does would take it for the fault of a reading.
             TaskNames.SCORE: {"time_limit": SCORE_HARD_LIMIT_S},
             TaskNames.VERIFY: {"soft_time_limit": VERIFY_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
-            TaskNames.SCORE_CHUNK: {"soft_time_limit": CHUNK_SOFT_LIMIT_S, "time_limit": CHUNK_HARD_LIMIT_S},
+            TaskNames.SCORE_CHUNK: {"time_limit": CHUNK_HARD_LIMIT_S},
         },
         # A worker without Redis waits for it, for as long as it takes.
         "broker_connection_max_retries": None,

@@ -98,6 +98,14 @@ class ScoringFailed(ServiceError):
     code = "scoring_failed"
 
 
+class ModelsUnavailable(ServiceError):
+    """Raised by a worker that holds no models: it says nothing about the reading, which another may score."""
+
+    code = "models_unavailable"
+    retryable = True
+    retry_after_s = 5
+
+
 class QueueFull(ServiceError):
     """Raised when more is waiting than may wait; nothing was accepted."""
 

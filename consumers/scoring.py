@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from consumers.offsets import Entry
-from errors import PredictionTimeout, ScoringFailed, ServiceError
+from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from models.reading import Kind, Reading
 from tasks.messages import Answer, Ask
 from tasks.stream import TaskLost
@@ -55,6 +55,10 @@ class Candidate:
     alone: int = 0
     pauses: int = 0
     not_before: float = 0.0
+
+
+# Nobody came to the reading, or one who has no models.
+NOT_ITS_FAULT: Final = frozenset({PredictionTimeout.code, ModelsUnavailable.code})
 
 
 class Result(NamedTuple):
@@ -164,7 +168,7 @@ class Scoring:
             # A prediction without an anomaly verdict is worth more than none at all.
             verdict = anomaly.body if anomaly.error_code is None else None
             yield Result(candidate.entry, failure.body, verdict)
-        elif failure.error_code == PredictionTimeout.code:
+        elif failure.error_code in NOT_ITS_FAULT:
             self._put_back([candidate])
         else:
             # Whatever was wrong with it, it was not its neighbours: workers score each one by itself.

@@ -80,6 +80,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
     chunks = runtime.chunks
     job_id, chunk = str(raw["job_id"]), int(raw["chunk"])
     redelivered = bool((score_chunk.request.delivery_info or {}).get("redelivered"))
+    runtime.scorer  # noqa: B018  # raises where there are no models: the chunk is another worker's, or waits
     with chunks.begun(job_id, chunk, redelivered=redelivered) as attempt:
         job = runtime.jobs.find(job_id) if attempt else None
         if job is None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redis import RedisError
 
-from errors import BrokerUnavailable, ScoringFailed, ServiceError
+from errors import BrokerUnavailable, ModelsUnavailable, ServiceError
 from models import registry
 from models.scorer import Scorer
 from settings import Settings
@@ -73,10 +73,10 @@ class Runtime:
     def scorer(self) -> Scorer:
         """The models in force. A task takes it once, so that no answer mixes two versions.
 
-        Raises `ScoringFailed` when there are none.
+        Raises `ModelsUnavailable` when there are none.
         """
         if self._scorer is None:
-            raise ScoringFailed(f"No model is loaded: {self._problem}")
+            raise ModelsUnavailable(f"No model is loaded: {self._problem}")
         return self._scorer
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import metrics
-from errors import BrokerUnavailable, ScoringFailed, ServiceError
+from errors import BrokerUnavailable, ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from settings import Settings
 from tasks.inbox import Inbox
 from tasks.messages import TASK_LOST, Answer, ScoreMessage
@@ -51,6 +51,10 @@ SWEEP_FOR_S: Final = 5.0
 # As long may the events of sent tasks wait for each other.
 TOGETHER_FOR_S: Final = 0.5
 
+# What workers say by a code; anything else is about the reading.
+_ERRORS: Final[dict[str | None, type[ServiceError]]] = {
+    error.code: error for error in (ModelsUnavailable, PredictionTimeout)
+}
 _NO_ANSWER: Final = Answer(error_code=TASK_LOST, error_detail="The worker gave another number of answers.")
 
 
@@ -194,10 +198,7 @@ class Window:
             departure = self._next_flight(even_small=time.monotonic() - self._left_at > WHILE_S)
         self._depart(departure)  # first, so that the worker has something to do
         if flight is not None:  # else: nobody waits any more; the worker has cached the verdicts
-            outcomes = [
-                answer if answer.error_code is None else ScoringFailed(answer.error_detail)
-                for answer in answers
-            ]
+            outcomes = [answer if answer.error_code is None else _error_of(answer) for answer in answers]
             self._entries.settle(zip(flight.entries, outcomes, strict=True))
         self._depart(repeats)
 
@@ -259,3 +260,7 @@ class Window:
             log.warning("a task of %d readings was lost; each is sent again alone", len(flight.entries))
             metrics.LOST_TASKS.inc()
         return repeats
+
+
+def _error_of(answer: Answer) -> ServiceError:
+    return _ERRORS.get(answer.error_code, ScoringFailed)(answer.error_detail)

@@ -26,6 +26,7 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.ModelRefused: HTTPStatus.CONFLICT,
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.BrokerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PredictionTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ScoringFailed: HTTPStatus.INTERNAL_SERVER_ERROR,

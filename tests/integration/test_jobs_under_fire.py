@@ -178,10 +178,10 @@ class Service:
 
     def begun_again(self, job_id: str) -> int:
         try:
-            attempts = cast(list[bytes], self.redis.hvals(JobKeys(job_id).attempts))
+            held = cast(dict[bytes, bytes], self.redis.hgetall(JobKeys(job_id).attempts))
         except RedisError:  # it is being killed on the other side
             return 0
-        return sum(int(attempt) - 1 for attempt in attempts)
+        return sum(int(attempts) - 1 for chunk, attempts in held.items() if chunk.isdigit())
 
     def logs(self) -> str:
         return "\n".join(process.log()[-4000:] for process in (*self.workers, self.web))

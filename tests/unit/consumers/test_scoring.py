@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from consumers.offsets import Entry
 from consumers.records import Received
 from consumers.scoring import GROUP, MAX_ATTEMPTS, MAX_FLIGHTS, PATIENCE_S, Result, Scoring
@@ -171,8 +173,9 @@ def test_tasks_that_no_worker_came_to_are_nobodys_fault() -> None:
     assert bench.results["a"].error is None
 
 
-def test_what_expired_in_the_queue_is_asked_again() -> None:
-    late = [Answer(error_code="prediction_timeout")] * 2
+@pytest.mark.parametrize("code", ["prediction_timeout", "models_unavailable"])
+def test_what_no_worker_could_score_is_asked_again(code: str) -> None:
+    late = [Answer(error_code=code)] * 2
     bench = Bench(FakeDoor(lambda _: late))
     bench.add("a")
     for _ in range(10):

@@ -33,6 +33,7 @@ def test_codes_are_short_words_and_unique(kind: type[errors.ServiceError]) -> No
         (errors.BrokerUnavailable("x"), 503),
         (errors.PredictionTimeout("x"), 504),
         (errors.ScoringFailed("x"), 500),
+        (errors.ModelsUnavailable("x"), 503),
     ],
 )
 def test_each_error_has_its_status(error: errors.ServiceError, status: int) -> None:
