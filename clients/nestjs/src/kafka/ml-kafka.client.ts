@@ -40,8 +40,15 @@ export class MLKafkaClient {
     });
   }
 
-  /** A producer whose retries write nothing twice. */
+  /**
+   * A producer that keeps the order of what it is given. A retry may write a reading twice: the service gives a
+   * repeated reading the same verdict, and it changes nothing.
+   */
   producer(): Producer {
-    return this.kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false });
+    return this.kafka.producer({
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+    });
   }
 }
