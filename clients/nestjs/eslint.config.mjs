@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 
 export default defineConfig(
   // A fresh app has the package itself; here it is compiled by its test.
-  { ignores: ['dist/', 'src/generated/', 'test/packed/app.ts'] },
+  { ignores: ['build/', 'dist/', 'src/generated/', 'test/packed/app.ts'] },
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

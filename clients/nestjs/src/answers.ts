@@ -26,21 +26,23 @@ export interface MLOk<T> {
   requestId: string;
 }
 
-/**
- * No answer: the service is off, away or too busy. `data` is the last cached verdict on this charger if there
- * is one; then `stale` is true, and it may speak of an older reading or an older model.
- */
-export interface MLUnavailable<T> {
+/** No answer: the service is off, away or too busy. */
+export type MLUnavailable<T> = {
   status: 'unavailable';
   reason: UnavailableReason;
   /** For a log, not for a person. */
   message: string;
   /** When another try makes sense, if anybody knows. */
   retryAfterMs: number | null;
-  data: T | null;
-  stale: boolean;
   requestId: string;
-}
+} & (
+  | {
+      /** The last cached verdict on this charger. It may speak of an older reading, or be of an older model. */
+      data: T;
+      stale: true;
+    }
+  | { data: null; stale: false }
+);
 
 /** The service refuses this request (4xx), and would again: `problem` says why, `problem.errors` where. */
 export interface MLRejected {

@@ -26,6 +26,9 @@ export interface CallOptions {
   throwErrors?: boolean;
 }
 
+/** What the service, or nobody, has answered: nothing cached is in it. */
+export type Called<T> = MLOk<T> | MLUnavailable<never> | MLRejected;
+
 /** An answer that has begun. Cancel the response's body, and clear the deadline, when you want no more of it. */
 export interface OpenAnswer {
   response: Response;
@@ -34,6 +37,8 @@ export interface OpenAnswer {
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 const LONGEST_PAUSE_MS = 2_000;
+/** Of a call that waits for a batch, what is left for its results to come back. */
+const WAY_BACK_MS = 500;
 
 /** One call as the policies have it: enabled? breaker closed? then tries until the deadline, then an answer. */
 export class Caller {
@@ -50,16 +55,17 @@ export class Caller {
   }
 
   /** Send a request and read its JSON answer. Never rejects. */
-  async call<T>(request: ServiceRequest, call: CallOptions): Promise<MLAnswer<T>> {
+  async call<T>(request: ServiceRequest, call: CallOptions): Promise<Called<T>> {
     return this.guarded(call, async (deadline, requestId) => {
       const sent = this.addressed(request, call, requestId);
-      const reply = await this.patiently(() => this.transport.send(sent, deadline.signal), deadline);
+      const attempt = () => this.transport.send(waiting(sent, deadline), deadline.signal);
+      const reply = await this.patiently(attempt, deadline);
       return reply.refused ? this.rejected(reply.problem, requestId) : this.ok(reply.body as T, requestId);
     });
   }
 
   /** Begin an answer that is read piece by piece. Its deadline has been met: whoever reads sets a new one. */
-  async open(request: ServiceRequest, call: CallOptions): Promise<MLAnswer<OpenAnswer>> {
+  async open(request: ServiceRequest, call: CallOptions): Promise<Called<OpenAnswer>> {
     return this.guarded(call, async (deadline, requestId) => {
       const sent = this.addressed(request, call, requestId);
       const response = await this.patiently(() => this.transport.begin(sent, deadline.signal), deadline);
@@ -70,7 +76,7 @@ export class Caller {
   }
 
   /** Send a request once, past breaker and retries. Never rejects. */
-  async once<T>(request: ServiceRequest, call: CallOptions): Promise<MLAnswer<T>> {
+  async once<T>(request: ServiceRequest, call: CallOptions): Promise<Called<T>> {
     return this.guarded(call, async (deadline, requestId) => {
       const reply = await this.transport.send(this.addressed(request, call, requestId), deadline.signal);
       return reply.refused ? this.rejected(reply.problem, requestId) : this.ok(reply.body as T, requestId);
@@ -78,7 +84,7 @@ export class Caller {
   }
 
   /** The answer, or its exception where the call or the module asks for exceptions. */
-  delivered<T>(answer: MLAnswer<T>, call: CallOptions): MLAnswer<T> {
+  delivered<A extends MLAnswer<unknown>>(answer: A, call: CallOptions): A {
     if (answer.status !== 'ok' && (call.throwErrors ?? this.options.throwErrors)) {
       throw answer.status === 'rejected' ? new MLRequestError(answer) : new MLUnavailableError(answer);
     }
@@ -88,7 +94,7 @@ export class Caller {
   private async guarded<T>(
     call: CallOptions,
     work: (deadline: Deadline, requestId: string) => Promise<MLOk<T> | MLRejected>,
-  ): Promise<MLAnswer<T>> {
+  ): Promise<Called<T>> {
     const requestId =
       call.requestId !== undefined && REQUEST_ID.test(call.requestId) ? call.requestId : randomUUID();
     if (!this.options.enabled) {
@@ -135,6 +141,13 @@ export class Caller {
     }
     return { status: 'rejected', problem, requestId };
   }
+}
+
+/** The request as it is sent now: the service may wait for what is left of the time, less the way back. */
+function waiting(request: ServiceRequest, deadline: Deadline): ServiceRequest {
+  const waitS = Math.floor((deadline.remainingMs - WAY_BACK_MS) / 1_000);
+  const waits = request.waits === true && waitS > 0;
+  return waits ? { ...request, headers: { ...request.headers, Prefer: `wait=${waitS}` } } : request;
 }
 
 function unavailable(failed: AttemptFailed, requestId: string): MLUnavailable<never> {

@@ -34,7 +34,7 @@ export async function* jobEvents(caller: Caller, jobId: string, call: CallOption
       return;
     }
     if (answer.status === 'unavailable') {
-      yield { type: 'unavailable', answer: { ...answer, data: null } };
+      yield { type: 'unavailable', answer };
       return;
     }
     for await (const event of received(answer.data)) {

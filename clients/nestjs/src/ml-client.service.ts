@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
-import type { MLAnswer, MLUnavailable } from './answers';
-import { Caller, type CallOptions } from './caller';
+import type { MLAnswer } from './answers';
+import { type Called, Caller, type CallOptions } from './caller';
 import { jobEvents, type JobEvent } from './job-events';
 import { ML_CLIENT_OPTIONS } from './ml-client.module-definition';
 import { type MLClientOptions, resolveOptions, type ResolvedOptions } from './ml-client.options';
@@ -51,9 +51,6 @@ export interface MLHealth {
 export interface Invalidated {
   clientCache: 'forgotten' | 'unreachable' | 'none';
 }
-
-/** Of a call that waits for a batch, what is left for sending and receiving it. */
-const BATCH_MARGIN_MS = 500;
 
 /**
  * The EVzone ML Service, as a NestJS provider.
@@ -149,23 +146,13 @@ export class MLClientService implements OnModuleDestroy {
     request: BatchRequest,
     call: BatchOptions<K> = {},
   ): Promise<MLAnswer<BatchPredictions<K>>> {
-    const timeoutMs = call.timeoutMs ?? this.options.timeoutMs;
-    const waitS = Math.max(1, Math.floor((timeoutMs - BATCH_MARGIN_MS) / 1000));
-    const batch = batchRequest(request, call);
-    batch.headers = { ...batch.headers, Prefer: `wait=${waitS}` };
     type Done = Omit<Extract<BatchPredictions<K>, { completed: true }>, 'completed'>;
-    const answer = this.caller.delivered(await this.caller.call<Done | Job>(batch, call), call);
-    if (answer.status !== 'ok') {
-      return answer.status === 'rejected' ? answer : { ...answer, data: null };
-    }
-    const { data } = answer;
-    return {
-      ...answer,
-      data:
-        'predictions' in data
-          ? { completed: true, ...data }
-          : { completed: false, job_id: data.job_id, job: data },
-    };
+    const answer = await this.answered<Done | Job>({ ...batchRequest(request, call), waits: true }, call);
+    return withData(answer, (data) =>
+      'predictions' in data
+        ? { completed: true, ...data }
+        : { completed: false, job_id: data.job_id, job: data },
+    );
   }
 
   /** Have a fleet scored as a job, and do not wait. */
@@ -215,30 +202,26 @@ export class MLClientService implements OnModuleDestroy {
   /** Forget every cached verdict on a charger: here, whatever the service says, and there. */
   async invalidateCache(chargerId: string, call: CallOptions = {}): Promise<MLAnswer<Invalidated>> {
     const told = await this.cache?.forget(chargerId, this.tenantOf(call));
-    const answer = await this.caller.call<null>({ method: 'DELETE', path: predictionPath(chargerId) }, call);
+    const answer = await this.answered<null>({ method: 'DELETE', path: predictionPath(chargerId) }, call);
     const clientCache = told === undefined ? 'none' : told ? 'forgotten' : 'unreachable';
-    const said = answer.status === 'ok' ? { ...answer, data: { clientCache } as const } : answer;
-    return this.caller.delivered<Invalidated>(
-      said.status === 'unavailable' ? { ...said, data: null } : said,
-      call,
-    );
+    return withData(answer, () => ({ clientCache }));
   }
 
   onModuleDestroy(): void {
     this.cache?.close();
   }
 
-  private async answered<T>(request: ServiceRequest, call: CallOptions): Promise<MLAnswer<T>> {
+  private async answered<T>(request: ServiceRequest, call: CallOptions): Promise<Called<T>> {
     return this.caller.delivered(await this.caller.call<T>(request, call), call);
   }
 
   /** A verdict: from the cache if these very metrics have one, else from the service, else a stale one. */
   private async judged<K extends VerdictKind>(
     kind: K,
-    request: PredictionRequest,
+    request: Partial<PredictionRequest> | undefined, // as untyped callers have it; the service is the judge of it
     call: CallOptions,
   ): Promise<MLAnswer<Verdicts[K]>> {
-    const { charger_id: chargerId, metrics } = request;
+    const { charger_id: chargerId = '', metrics } = request ?? {};
     const keeps = this.cache?.keeps === true;
     let cached = keeps ? await this.cached(kind, chargerId, call) : null;
     if (this.options.enabled && this.cache?.answers(cached, metrics) === true && cached !== null) {
@@ -267,10 +250,11 @@ function ok<T>(data: T, { requestId = randomUUID() }: CallOptions): MLAnswer<T> 
   return { status: 'ok', data, source: 'cache', stale: false, requestId };
 }
 
-function withStale<T>(answer: MLAnswer<T>, verdict: T | undefined): MLAnswer<T> {
-  if (answer.status !== 'unavailable' || verdict === undefined) {
-    return answer;
-  }
-  const stale: MLUnavailable<T> = { ...answer, data: verdict, stale: true };
-  return stale;
+function withStale<T>(answer: Called<T>, verdict: T | undefined): MLAnswer<T> {
+  const stale = answer.status === 'unavailable' && verdict !== undefined;
+  return stale ? { ...answer, data: verdict, stale } : answer;
+}
+
+function withData<T, U>(answer: Called<T>, made: (data: T) => U): Called<U> {
+  return answer.status === 'ok' ? { ...answer, data: made(answer.data) } : answer;
 }

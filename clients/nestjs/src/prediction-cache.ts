@@ -109,7 +109,7 @@ export class PredictionCache {
   async store(
     kind: VerdictKind,
     tenantId: string | undefined,
-    metrics: Reading,
+    metrics: Reading | undefined,
     verdict: Verdicts[VerdictKind],
   ) {
     if (this.shared) {
@@ -144,8 +144,8 @@ export class PredictionCache {
   }
 
   /** Whether a cached verdict may be given for these metrics without asking the service. */
-  answers(cached: Cached<VerdictKind> | null, metrics: Reading): boolean {
-    return cached !== null && cached.inForce && cached.metricsDigest === metricsDigest(metrics);
+  answers(cached: Cached<VerdictKind> | null, metrics: Reading | undefined): boolean {
+    return cached?.inForce === true && cached.metricsDigest === metricsDigest(metrics);
   }
 
   /** Whether verdicts are kept here, and not by the service in the same Redis. */
@@ -202,7 +202,7 @@ export function keyOf(kind: VerdictKind, chargerId: string, tenantId: string | u
 }
 
 /** Equal for equal metrics, in whatever order their fields come; one that is null is one that is missing. */
-export function metricsDigest(metrics: Reading): string {
+export function metricsDigest(metrics: Reading | undefined): string {
   return createHash('sha256').update(canonical(metrics)).digest('hex').slice(0, 32);
 }
 
@@ -211,7 +211,8 @@ function canonical(value: unknown): string {
     return `[${value.map(canonical).join(',')}]`;
   }
   if (typeof value !== 'object' || value === null) {
-    return JSON.stringify(value);
+    // What JSON has no word for cannot be sent either.
+    return typeof value === 'bigint' ? '' : JSON.stringify(value ?? null);
   }
   const fields = Object.entries(value).filter(([, inner]) => inner !== undefined && inner !== null);
   fields.sort(([one], [other]) => (one < other ? -1 : 1));

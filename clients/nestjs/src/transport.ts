@@ -7,6 +7,8 @@ export interface ServiceRequest {
   path: string;
   body?: unknown;
   headers?: Record<string, string>;
+  /** The service is asked to wait with its answer, as long as there is time (`Prefer: wait`). */
+  waits?: boolean;
 }
 
 /** The service's reason for refusing a request (4xx). */

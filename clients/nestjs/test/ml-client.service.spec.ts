@@ -168,6 +168,13 @@ describe('what the service refuses', () => {
     expect(ml.circuitState).toBe('closed');
   });
 
+  it('is whatever an untyped caller passes on', async () => {
+    const bodies = [undefined, null, {}, { charger_id: 7 }, { charger_id: 'x', metrics: { charger_id: 1n } }];
+    for (const body of bodies) {
+      expect((await ml.predictFailure(body as never)).status).toBe('rejected');
+    }
+  });
+
   it('ends a stream with its reason', async () => {
     const events: JobEvent[] = [];
     for await (const event of ml.streamJob('none')) {

@@ -74,6 +74,14 @@ describe('a call that fails', () => {
     expect(new Set(keys).size).toBe(1);
   });
 
+  it('asks the service to wait for a batch no longer than there is time', async () => {
+    proxy.next.push({ status: 503, headers: { 'Retry-After': '1' } });
+    const answer = await client().batchPredictions({ chargers: [reading(newCharger())] });
+    expect(answer).toMatchObject({ status: 'ok', data: { completed: true } });
+    const waits = proxy.seen.map(({ headers }) => headers.prefer);
+    expect(waits).toEqual(['wait=4', 'wait=3']);
+  });
+
   it('comes back when the service asks, not before', async () => {
     proxy.next.push({ status: 503, headers: { 'Retry-After': '1' } });
     const began = performance.now();
