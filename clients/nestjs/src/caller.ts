@@ -60,7 +60,9 @@ export class Caller {
       const sent = this.addressed(request, call, requestId);
       const attempt = () => this.transport.send(waiting(sent, deadline), deadline.signal);
       const reply = await this.patiently(attempt, deadline);
-      return reply.refused ? this.rejected(reply.problem, requestId) : this.ok(reply.body as T, requestId);
+      return 'problem' in reply
+        ? this.rejected(reply.problem, requestId)
+        : this.ok(reply.body as T, requestId);
     });
   }
 
@@ -79,7 +81,9 @@ export class Caller {
   async once<T>(request: ServiceRequest, call: CallOptions): Promise<Called<T>> {
     return this.guarded(call, async (deadline, requestId) => {
       const reply = await this.transport.send(this.addressed(request, call, requestId), deadline.signal);
-      return reply.refused ? this.rejected(reply.problem, requestId) : this.ok(reply.body as T, requestId);
+      return 'problem' in reply
+        ? this.rejected(reply.problem, requestId)
+        : this.ok(reply.body as T, requestId);
     });
   }
 
@@ -121,9 +125,12 @@ export class Caller {
   }
 
   private addressed(request: ServiceRequest, call: CallOptions, requestId: string): ServiceRequest {
+    const headers: Record<string, string> = { 'X-Request-ID': requestId, ...request.headers };
     const tenantId = call.tenantId ?? this.options.tenantId;
-    const tenant = tenantId === undefined ? {} : { 'X-Tenant-ID': tenantId };
-    return { ...request, headers: { 'X-Request-ID': requestId, ...tenant, ...request.headers } };
+    if (tenantId !== undefined) {
+      headers['X-Tenant-ID'] = tenantId;
+    }
+    return { ...request, headers };
   }
 
   private ok<T>(data: T, requestId: string): MLOk<T> {

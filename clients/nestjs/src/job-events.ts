@@ -1,4 +1,4 @@
-import { EventSourceParserStream } from 'eventsource-parser/stream';
+import { createParser } from 'eventsource-parser';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MLRejected, MLUnavailable } from './answers';
 import type { Caller, CallOptions, OpenAnswer } from './caller';
@@ -50,30 +50,31 @@ export async function* jobEvents(caller: Caller, jobId: string, call: CallOption
 
 /** The events of one connection, until it ends or breaks. */
 async function* received({ response, deadline }: OpenAnswer): AsyncGenerator<JobEvent & { job: Job }> {
-  const { body } = response;
-  if (body === null) {
-    return;
-  }
-  const alive = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      deadline.restart(IDLE_MS);
-      controller.enqueue(chunk);
+  const reader = response.body?.getReader();
+  const decoder = new TextDecoder();
+  const events: (JobEvent & { job: Job })[] = [];
+  const parser = createParser({
+    onEvent({ event, data }) {
+      if (event === 'progress' || event === 'done') {
+        events.push({ type: event, job: JSON.parse(data) as Job });
+      }
     },
   });
-  deadline.restart(IDLE_MS);
   try {
-    const events = body
-      .pipeThrough(alive)
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(new EventSourceParserStream());
-    for await (const { event, data } of events) {
-      if (event === 'progress' || event === 'done') {
-        yield { type: event, job: JSON.parse(data) as Job };
+    for (;;) {
+      deadline.restart(IDLE_MS);
+      const piece = (await reader?.read()) as { value?: Uint8Array } | undefined;
+      deadline.clear(); // whoever reads the events may take their time
+      if (piece?.value === undefined) {
+        return;
       }
+      parser.feed(decoder.decode(piece.value, { stream: true }));
+      yield* events.splice(0);
     }
   } catch {
     // Cut off, or silent for too long: whoever called connects again.
   } finally {
     deadline.clear();
+    await reader?.cancel().catch(() => undefined);
   }
 }

@@ -13,11 +13,10 @@ export interface ServiceRequest {
 
 /** The service's reason for refusing a request (4xx). */
 export interface Refused {
-  refused: true;
   problem: Problem;
 }
 /** What came back. */
-export type Reply = { refused: false; httpStatus: number; body: unknown } | Refused;
+export type Reply = { body: unknown } | Refused;
 
 /** An attempt that brought no answer. What became of the request is not known. */
 export class AttemptFailed extends Error {
@@ -27,9 +26,8 @@ export class AttemptFailed extends Error {
     message: string,
     /** What the service itself asked for, if it did. */
     readonly retryAfterMs: number | null = null,
-    options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(message);
   }
 }
 
@@ -58,7 +56,7 @@ export class Transport {
   async begin(request: ServiceRequest, signal: AbortSignal): Promise<Response | Refused> {
     const response = await this.open(request, signal);
     const reply = response.ok ? null : await this.read(response, signal);
-    return reply?.refused ? reply : response;
+    return reply !== null && 'problem' in reply ? reply : response;
   }
 
   private async read(response: Response, signal: AbortSignal): Promise<Reply> {
@@ -88,10 +86,13 @@ export class Transport {
   }
 
   private prepared({ method, path, body, headers }: ServiceRequest, signal: AbortSignal): Request {
-    const json = body === undefined ? {} : { 'Content-Type': 'application/json' };
+    const sent = new Headers({ Accept: ACCEPT, 'X-API-Key': this.apiKey, ...headers });
+    if (body !== undefined) {
+      sent.set('Content-Type', 'application/json');
+    }
     return new Request(this.base + path, {
       method,
-      headers: { Accept: ACCEPT, 'X-API-Key': this.apiKey, ...json, ...headers },
+      headers: sent,
       body: body === undefined ? null : JSON.stringify(body),
       redirect: 'error', // the key is for this service and for nobody else
       signal,
@@ -99,21 +100,19 @@ export class Transport {
   }
 
   /** Why fetch has failed. */
-  broken(error: unknown, signal: AbortSignal): AttemptFailed {
+  private broken(error: unknown, signal: AbortSignal): AttemptFailed {
     if (signal.aborted) {
       const late = (signal.reason as Error).name === 'TimeoutError';
       return late
-        ? new AttemptFailed('timeout', 'no answer in time', null, { cause: error })
-        : new AttemptFailed('aborted', 'ended by the caller', null, { cause: error });
+        ? new AttemptFailed('timeout', 'no answer in time')
+        : new AttemptFailed('aborted', 'ended by the caller');
     }
-    // fetch says "fetch failed"; what did is in its cause, or in the causes of that.
-    let root = error as NodeJS.ErrnoException;
+    // fetch says "fetch failed"; what did is in its cause, or in the cause of that.
+    let root = error as { message: string; code?: string; cause?: unknown };
     while (root.cause !== undefined) {
-      root = root.cause as NodeJS.ErrnoException;
+      root = root.cause as typeof root;
     }
-    return new AttemptFailed('unreachable', `${this.base}: ${root.code ?? root.message}`, null, {
-      cause: error,
-    });
+    return new AttemptFailed('unreachable', `${this.base}: ${root.code ?? root.message}`);
   }
 }
 
@@ -125,12 +124,12 @@ export function judge(response: Response, text: string): Reply {
     if (body === undefined && text !== '') {
       throw new AttemptFailed('service_error', `HTTP ${status} with a body that is not JSON`);
     }
-    return { refused: false, httpStatus: status, body: body ?? null };
+    return { body: body ?? null };
   }
   const problem = asProblem(body, status, response.statusText);
   const patient = ASKS_FOR_PATIENCE.has(status) || PATIENT_CODES.has(problem.code);
   if (status < 500 && !patient) {
-    return { refused: true, problem };
+    return { problem };
   }
   const reason = patient ? 'overloaded' : status === 504 ? 'timeout' : 'service_error';
   throw new AttemptFailed(

@@ -1,5 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import kafkajs, { type Consumer, type LogEntry, type Producer } from 'kafkajs';
+import { type Consumer, Kafka, type KafkaConfig, type LogEntry, Partitioners, type Producer } from 'kafkajs';
 import { ML_KAFKA_OPTIONS } from './ml-kafka.module-definition';
 import { type MLKafkaOptions, resolveKafkaOptions, type ResolvedKafkaOptions } from './ml-kafka.options';
 
@@ -16,19 +16,24 @@ export class MLKafkaClient {
   constructor(@Inject(ML_KAFKA_OPTIONS) options: MLKafkaOptions) {
     this.options = resolveKafkaOptions(options);
     const { brokers, clientId, ssl, sasl } = this.options;
-    this.kafka = new kafkajs.Kafka({
+    const config: KafkaConfig = {
       brokers,
       clientId,
       connectionTimeout: CONNECT_TIMEOUT_MS,
-      ...(ssl === undefined ? {} : { ssl }),
-      ...(sasl === undefined ? {} : { sasl }),
       // Its own words, at the level of details: what matters is said by those who use it.
       logCreator:
         () =>
         ({ namespace, log }: LogEntry) => {
           this.logger.debug(`${namespace}: ${log.message}`);
         },
-    });
+    };
+    if (ssl !== undefined) {
+      config.ssl = ssl;
+    }
+    if (sasl !== undefined) {
+      config.sasl = sasl;
+    }
+    this.kafka = new Kafka(config);
   }
 
   /** A consumer that sees no record of a transaction that was aborted, or is still open. */
@@ -48,7 +53,7 @@ export class MLKafkaClient {
     return this.kafka.producer({
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
-      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+      createPartitioner: Partitioners.DefaultPartitioner,
     });
   }
 }

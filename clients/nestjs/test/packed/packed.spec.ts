@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -26,15 +26,57 @@ async function freshApp(folder: string, nest: string, tarball: string): Promise<
   await run('npm', ['install', ...flags, ...packages, 'kafkajs@2', '@types/node@20'], { cwd: folder });
 }
 
-/** Compile and run the app in `folder`; what its calls have answered. */
-async function callEverything(folder: string, type: string, compiler: string[]): Promise<unknown> {
-  const at = join(folder, type + compiler.join('-'));
-  await mkdir(at);
-  await writeFile(join(at, 'package.json'), JSON.stringify({ type }));
-  await copyFile(join(__dirname, 'app.ts'), join(at, 'app.ts'));
-  const flags = ['--strict', '--target', 'es2022', '--experimentalDecorators', '--emitDecoratorMetadata'];
-  // The types of the package itself are checked too.
-  await run(process.execPath, [TSC, 'app.ts', ...flags, ...compiler], { cwd: at }).catch((error: unknown) => {
+/** How a backend compiles: what its package is, and its tsconfig. */
+interface Setup {
+  type: 'commonjs' | 'module';
+  compilerOptions: object;
+}
+
+const NEST = {
+  experimentalDecorators: true,
+  emitDecoratorMetadata: true,
+  declaration: true,
+  skipLibCheck: true,
+};
+/** As the starter of NestJS 10 has it: modules are resolved the old way, and null is no type. */
+const STARTER_10: Setup = {
+  type: 'commonjs',
+  compilerOptions: { ...NEST, module: 'commonjs', target: 'es2021', allowSyntheticDefaultImports: true },
+};
+/** As the starter of NestJS 11 has it. */
+const STARTER_11: Setup = {
+  type: 'commonjs',
+  compilerOptions: {
+    ...NEST,
+    module: 'nodenext',
+    target: 'es2023',
+    esModuleInterop: true,
+    isolatedModules: true,
+    strictNullChecks: true,
+  },
+};
+/** Strict, and the package's own types are checked too. */
+const STRICT = { strict: true, skipLibCheck: false };
+const STRICT_ESM: Setup = {
+  type: 'module',
+  compilerOptions: { ...STARTER_11.compilerOptions, ...STRICT },
+};
+const STRICT_CJS: Setup = { ...STRICT_ESM, type: 'commonjs' };
+
+/** Compile the app and run it: what its calls have answered. With `copied`, it has our sources for its own. */
+async function callEverything(folder: string, setup: Setup, { copied = false } = {}): Promise<unknown> {
+  const at = await mkdtemp(join(folder, 'src-'));
+  await writeFile(join(at, 'package.json'), JSON.stringify({ type: setup.type }));
+  await writeFile(join(at, 'tsconfig.json'), JSON.stringify({ compilerOptions: setup.compilerOptions }));
+  const app = await readFile(join(__dirname, 'app.ts'), 'utf8');
+  if (copied) {
+    await cp(join(PACKAGE, 'src'), join(at, 'integrations/ml'), { recursive: true });
+  }
+  await writeFile(
+    join(at, 'app.ts'),
+    copied ? app.replaceAll('@evzone/ml-client', './integrations/ml') : app,
+  );
+  await run(process.execPath, [TSC, '-p', at]).catch((error: unknown) => {
     throw new Error((error as { stdout: string }).stdout);
   });
   const { url, apiKey, redisUrl, brokers } = stack();
@@ -84,23 +126,24 @@ describe('a fresh app that installs the packed package and calls every method', 
   });
 
   it(
-    'on NestJS 11, with require and with import',
+    'on NestJS 11, with require and with import, and with our sources copied',
     async () => {
       const app = join(folder, 'nest-11');
       await freshApp(app, '11', tarball);
-      expect(await callEverything(app, 'commonjs', ['--module', 'nodenext'])).toEqual(EVERYTHING);
-      expect(await callEverything(app, 'module', ['--module', 'nodenext'])).toEqual(EVERYTHING);
+      expect(await callEverything(app, STRICT_CJS)).toEqual(EVERYTHING);
+      expect(await callEverything(app, STRICT_ESM)).toEqual(EVERYTHING);
+      expect(await callEverything(app, STARTER_11, { copied: true })).toEqual(EVERYTHING);
     },
     CALLS_TAKE_MS,
   );
 
   it(
-    'on NestJS 10, whose starter resolves modules the old way',
+    'on NestJS 10, and with our sources copied',
     async () => {
       const app = join(folder, 'nest-10');
       await freshApp(app, '10', tarball);
-      const compiler = ['--module', 'commonjs', '--moduleResolution', 'node10', '--esModuleInterop'];
-      expect(await callEverything(app, 'commonjs', compiler)).toEqual(EVERYTHING);
+      expect(await callEverything(app, STARTER_10)).toEqual(EVERYTHING);
+      expect(await callEverything(app, STARTER_10, { copied: true })).toEqual(EVERYTHING);
     },
     CALLS_TAKE_MS,
   );
