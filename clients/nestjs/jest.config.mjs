@@ -17,5 +17,7 @@ export default {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   setupFiles: ['<rootDir>/test/support/quiet.ts'],
+  // One file waits for npm, and the others for the service.
+  maxWorkers: 2,
   testTimeout: 30_000,
 };

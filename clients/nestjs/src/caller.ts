@@ -8,8 +8,9 @@ import {
   MLRequestError,
   MLUnavailableError,
 } from './answers';
+import { Deadline } from './deadline';
 import type { ResolvedOptions } from './ml-client.options';
-import { Breaker, Deadline, withRetries } from './policies';
+import { Breaker, withRetries } from './policies';
 import { AttemptFailed, type ServiceRequest, Transport } from './transport';
 
 /** What a single call may do otherwise than the module's settings say. */

@@ -8,6 +8,7 @@ import {
   handleWhen,
   isBrokenCircuitError,
 } from 'cockatiel';
+import type { Deadline } from './deadline';
 import { AttemptFailed } from './transport';
 
 /** `open`: no call is sent. `half_open`: one is under way, and decides. */
@@ -18,43 +19,6 @@ export interface RetryRules {
   retries: number;
   delayMs: number;
   maxDelayMs: number;
-}
-
-/** The moment at which a call ends, whatever it is doing, and the signal that ends it. */
-export class Deadline {
-  readonly signal: AbortSignal;
-  private readonly own = new AbortController();
-  private timer: NodeJS.Timeout;
-  private at: number;
-
-  constructor(timeoutMs: number, caller?: AbortSignal) {
-    this.signal = caller === undefined ? this.own.signal : AbortSignal.any([caller, this.own.signal]);
-    this.at = performance.now() + timeoutMs;
-    this.timer = this.begun(timeoutMs);
-  }
-
-  /** Milliseconds that are left, never below zero. */
-  get remainingMs(): number {
-    return Math.max(0, this.at - performance.now());
-  }
-
-  /** Put it off: `timeoutMs` from now. */
-  restart(timeoutMs: number): void {
-    this.clear();
-    this.at = performance.now() + timeoutMs;
-    this.timer = this.begun(timeoutMs);
-  }
-
-  /** The call has ended. */
-  clear(): void {
-    clearTimeout(this.timer);
-  }
-
-  private begun(timeoutMs: number): NodeJS.Timeout {
-    return setTimeout(() => {
-      this.own.abort(new DOMException('no answer in time', 'TimeoutError'));
-    }, timeoutMs);
-  }
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { UnavailableReason } from './answers';
+import { Deadline } from './deadline';
 import type { Problem } from './types';
 
 /** One HTTP request to the service. `path` begins with a slash and is encoded. */
@@ -102,14 +103,13 @@ export class Transport {
   /** Why fetch has failed. */
   private broken(error: unknown, signal: AbortSignal): AttemptFailed {
     if (signal.aborted) {
-      const late = (signal.reason as Error).name === 'TimeoutError';
-      return late
+      return Deadline.hasEnded(signal)
         ? new AttemptFailed('timeout', 'no answer in time')
         : new AttemptFailed('aborted', 'ended by the caller');
     }
     // fetch says "fetch failed"; what did is in its cause, or in the cause of that.
     let root = error as { message: string; code?: string; cause?: unknown };
-    while (root.cause !== undefined) {
+    while (typeof root.cause === 'object' && root.cause !== null) {
       root = root.cause as typeof root;
     }
     return new AttemptFailed('unreachable', `${this.base}: ${root.code ?? root.message}`);
@@ -121,10 +121,13 @@ export function judge(response: Response, text: string): Reply {
   const { status } = response;
   const body = parsed(text);
   if (response.ok) {
-    if (body === undefined && text !== '') {
-      throw new AttemptFailed('service_error', `HTTP ${status} with a body that is not JSON`);
+    if (status === 204) {
+      return { body: null };
     }
-    return { body: body ?? null };
+    if (typeof body !== 'object' || body === null) {
+      throw new AttemptFailed('service_error', `HTTP ${status} with a body that is no JSON object`);
+    }
+    return { body };
   }
   const problem = asProblem(body, status, response.statusText);
   const patient = ASKS_FOR_PATIENCE.has(status) || PATIENT_CODES.has(problem.code);

@@ -52,6 +52,8 @@ describe('a call that fails', () => {
     [{ status: 503, body: '{"code":"queue_full"}' }, 'overloaded'],
     [{ status: 502, body: '<html>' }, 'service_error'],
     [{ status: 200, body: '<html>' }, 'service_error'],
+    [{ status: 200, body: 'null' }, 'service_error'],
+    [{ status: 302, headers: { Location: '/elsewhere' } }, 'unreachable'],
   ] as const)('says why in the end: %j is %s', async (fate, reason) => {
     proxy.fate = fate;
     expect(await client().predictFailure(asked(newCharger()))).toMatchObject({
@@ -118,14 +120,22 @@ describe('a call that fails', () => {
     expect(proxy.seen).toHaveLength(2);
   });
 
-  it('ends when its caller wants no more', async () => {
+  it.each([undefined, null, 'enough'])('ends when its caller wants no more, and says %j', async (why) => {
     proxy.fate = 'mute';
     const caller = new AbortController();
     const ml = client({ breakerFailures: 1 });
     const answer = ml.predictFailure(asked(newCharger()), { signal: caller.signal });
     await eventually(() => proxy.seen.length === 1);
-    caller.abort();
+    caller.abort(why);
     expect(await answer).toMatchObject({ status: 'unavailable', reason: 'aborted' });
+    expect(ml.circuitState).toBe('closed');
+  });
+
+  it('is ended by its caller, and not by its own time-out, where the caller has one', async () => {
+    proxy.fate = 'mute';
+    const ml = client({ breakerFailures: 1 });
+    const answer = await ml.listModels({ signal: AbortSignal.timeout(50) });
+    expect(answer).toMatchObject({ reason: 'aborted' });
     expect(ml.circuitState).toBe('closed');
   });
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Deadline, withRetries } from '../src/policies';
+import { Deadline } from '../src/deadline';
+import { withRetries } from '../src/policies';
 import { AttemptFailed, retryAfterMs } from '../src/transport';
 
 const RULES = { retries: 3, delayMs: 1, maxDelayMs: 5 };
