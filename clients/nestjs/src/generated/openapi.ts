@@ -1,4 +1,4 @@
-// Written by `npm run generate` from the /openapi.json of the service: changes here are lost.
+// Written by `npm run generate` from the specification of the service: changes here are lost.
 
 export interface paths {
     "/api/v1/predictions/failure": {
@@ -951,7 +951,8 @@ export interface paths {
         };
         /**
          * Results in input order, also of a job that still runs: up to the first row that is missing
-         * @description A page of JSON holds at most 1,000 rows; its `next` is null at the end of the input, and the same cursor
+         * @description A cancelled job's rows are those that were done, which may have gaps: each row says its number.
+         *     A page of JSON holds at most 1,000 rows; its `next` is null at the end of the input, and the same cursor
          *     again where the next row is not scored yet. The other formats are streams from `cursor` on: of `limit`
          *     rows, or of all that are done; where more follow, `Link` says where to go on. What breaks off is never
          *     ended as if it were complete.
