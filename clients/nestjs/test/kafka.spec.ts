@@ -20,6 +20,10 @@ import { TcpProxy } from './support/tcp-proxy';
 const { brokers, isolates } = stack();
 const kafka = new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.NOTHING });
 
+// The embedded broker lets a group form for 15 s.
+const JOINED_WITHIN_MS = 60_000;
+jest.setTimeout(90_000);
+
 @Injectable()
 class Listener {
   readonly predictions: [PredictionEvent, MLRecord][] = [];
@@ -77,7 +81,10 @@ describe('Kafka', () => {
     const broken = reading(charger, { connector_status: 'FAULTY', temperature: 120 });
     expect(await publisher.publish(broken)).toEqual({ status: 'ok', records: 1 });
 
-    const [prediction, record] = await eventually(() => of(listener.predictions, charger)[0], 25_000);
+    const [prediction, record] = await eventually(
+      () => of(listener.predictions, charger)[0],
+      JOINED_WITHIN_MS,
+    );
     expect(prediction).toMatchObject({ in_failure: true, tenant_id: null });
     expect(record).toMatchObject({ topic: 'ml.predictions', dedupId: prediction.event_id });
     const { topic, partition, offset } = prediction.source;
@@ -101,7 +108,7 @@ describe('Kafka', () => {
     const found = await eventually(() => {
       const mine = of(listener.predictions, charger);
       return mine.length === 20 ? mine : null;
-    }, 25_000);
+    }, JOINED_WITHIN_MS);
     expect(found.every(([event]) => event.tenant_id === 'acme')).toBe(true);
     const moments = found.map(([event]) => Date.parse(event.reading_timestamp));
     expect(moments).toEqual(readings.map((each) => Date.parse(String(each.timestamp))));
@@ -112,7 +119,7 @@ describe('Kafka', () => {
     listener.failures = 2;
     const charger = newCharger();
     await publisher.publish(reading(charger));
-    await eventually(() => of(listener.predictions, charger).length === 1, 25_000);
+    await eventually(() => of(listener.predictions, charger).length === 1, JOINED_WITHIN_MS);
     expect(listener.failures).toBe(0);
   });
 
@@ -125,7 +132,7 @@ describe('Kafka', () => {
     await producer.disconnect();
     const charger = newCharger();
     await publisher.publish(reading(charger));
-    await eventually(() => of(listener.predictions, charger).length === 1, 25_000);
+    await eventually(() => of(listener.predictions, charger).length === 1, JOINED_WITHIN_MS);
   });
 
   (isolates ? it : it.skip)('never sees a record of a transaction that was aborted', async () => {
@@ -144,7 +151,7 @@ describe('Kafka', () => {
     await producer.disconnect();
     // The same key, hence the same partition, behind it.
     await publisher.publish(reading(committed));
-    await eventually(() => of(listener.predictions, committed).length === 1, 25_000);
+    await eventually(() => of(listener.predictions, committed).length === 1, JOINED_WITHIN_MS);
     expect(of(listener.predictions, aborted)).toHaveLength(0);
   });
 });
@@ -163,11 +170,14 @@ describe('Kafka that is away', () => {
       message: 'not confirmed within 300 ms',
     });
     await proxy.up();
-    await eventually(async () => (await publisher.publish(reading(charger))).status === 'ok', 25_000);
-    await eventually(() => of(listener.predictions, charger).length > 0, 25_000);
+    await eventually(
+      async () => (await publisher.publish(reading(charger))).status === 'ok',
+      JOINED_WITHIN_MS,
+    );
+    await eventually(() => of(listener.predictions, charger).length > 0, JOINED_WITHIN_MS);
     await app.close();
     await proxy.down();
-  }, 60_000);
+  });
 
   it('must be named', async () => {
     const nowhere = Test.createTestingModule({ imports: [MLKafkaModule.forRoot({ brokers: ['nowhere'] })] });

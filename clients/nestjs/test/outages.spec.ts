@@ -228,6 +228,7 @@ describe('the circuit', () => {
     await eventually(() => proxy.seen.length === 1);
     expect(ml.circuitState).toBe('half_open');
     expect(await ml.listModels()).toMatchObject({ status: 'unavailable', reason: 'circuit_open' });
+    expect(ml.circuitState).toBe('half_open'); // that call is still trying
     expect(proxy.seen).toHaveLength(1);
     expect(await trial).toMatchObject({ status: 'unavailable', reason: 'timeout' });
     expect(ml.circuitState).toBe('open');
