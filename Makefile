@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
-		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '%-25s %s\n' "$$name" "$$text"; done
 
 run: installed ## start everything here and keep it running until Ctrl-C
 	@$(PY) -m stack env
@@ -46,7 +46,7 @@ check: installed-dev ## format, lint, types, tests: what must pass before a comm
 	@$(PY) -m mypy .
 	@$(PY) -m pytest $(TESTS)
 
-test-clients: test-client-nestjs ## test the clients for backends against a service that they start
+test-clients: test-client-nestjs test-client-python ## test the clients for backends against a service that they start
 
 # The lock is exact. Lint, types, build, what is published, and tests: those of drift and of a fresh app included.
 test-client-nestjs: installed-dev
