@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PY := .venv/bin/python
+NODE := ../../$(PY) ../node.py
 UV_VERSION := 0.13.9
 LOCK := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
@@ -16,11 +17,12 @@ LONG_FORMS := tests/integration/test_jobs_under_fire.py \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-client-python soak bench evaluate check format lock clean installed installed-dev
+.PHONY: help run demo test test-clients test-client-nestjs test-client-python soak bench evaluate check format lock clean \
+	installed installed-dev
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
-		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '%-25s %s\n' "$$name" "$$text"; done
 
 run: installed ## start everything here and keep it running until Ctrl-C
 	@$(PY) -m stack env
@@ -44,6 +46,13 @@ check: installed-dev ## format, lint, types, tests: what must pass before a comm
 	@$(PY) -m mypy .
 	@$(PY) -m pytest $(TESTS)
 
+test-clients: test-client-nestjs test-client-python ## test the clients for backends against a service that they start
+
+# The lock is exact. Lint, types, build, what is published, and tests: those of drift and of a fresh app included.
+test-client-nestjs: installed-dev
+	@cd clients/nestjs && $(NODE) npm ci --no-audit --no-fund && $(NODE) npm run lint && $(NODE) npm run build && \
+		$(NODE) npm run check:package && $(NODE) npm test
+
 bench: installed-dev ## measure the service beside its rivals; writes docs/benchmarks.md (BENCH="--only ours")
 	@$(PY) -m bench $(BENCH)
 
@@ -58,9 +67,11 @@ lock: installed ## pin what requirements.in and requirements-dev.in ask for, wit
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(LOCK) clients/node.in -o clients/node.txt
 
 clean: ## remove .venv, caches and var/ (queues, jobs and logs); .env stays
 	rm -rf .venv var build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf clients/nestjs/node_modules clients/nestjs/dist clients/nestjs/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 installed:

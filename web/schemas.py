@@ -98,7 +98,7 @@ class FailurePredictionSchema(_VerdictSchema):
         validate=validate.OneOf(["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]),
     )
     recommended_actions = fields.List(
-        fields.Raw(), required=True, metadata={"description": "Steps in order, remote ones first."}
+        fields.String(), required=True, metadata={"description": "Steps in order, remote ones first."}
     )
     top_contributing_factors = fields.List(fields.Nested(FactorSchema), required=True)
     in_failure = fields.Boolean(required=True, metadata={"description": "The reading itself is FAULTY."})

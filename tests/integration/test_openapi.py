@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 
 import pytest
 
 from settings import ROOT
-from tests.processes import BIN, KEY, Web
+from tests.processes import BIN, KEY, Web, environment
 
 SEED = "20261101"
 EXAMPLES = "8"
@@ -30,3 +32,10 @@ def test_schemathesis_finds_nothing(web: Web) -> None:
     )
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
     assert "Tested: 28" in ran.stdout
+
+
+def test_the_specification_can_be_had_without_a_service(web: Web) -> None:
+    command = [sys.executable, "-m", "web"]
+    nobody_there = environment("redis://127.0.0.1:1/0")
+    printed = subprocess.run(command, cwd=ROOT, env=nobody_there, capture_output=True, check=True).stdout
+    assert json.loads(printed) == web.client.get("/openapi.json").json()

@@ -1,0 +1,127 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import type { Consumer, EachMessagePayload } from 'kafkajs';
+import { eventListenedTo } from './decorators';
+import { dedupIdOf, eventOf, type MLEventHandler, type MLEventName } from './messages';
+import { MLKafkaClient } from './ml-kafka.client';
+
+const TRY_AGAIN_MS = 2_000;
+
+/**
+ * Gives records of the service's topics to the methods that listen (`@OnPrediction()` and the others), one
+ * after another, and commits each when all of them have returned: at least once.
+ *
+ * Kafka may be away when the application starts, and later: it is tried again until the application ends.
+ */
+@Injectable()
+export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly handlers = new Map<string, MLEventHandler<MLEventName>[]>();
+  private readonly ended = new AbortController();
+  private consumer: Consumer | null = null;
+  private consuming: Promise<void> = Promise.resolve();
+
+  constructor(
+    @Inject(MLKafkaClient) private readonly client: MLKafkaClient,
+    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(MetadataScanner) private readonly scanner: MetadataScanner,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.findListeners();
+    if (this.handlers.size > 0) {
+      this.consuming = this.keepConsuming();
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.ended.abort();
+    await this.consumer?.disconnect();
+    await this.consuming;
+  }
+
+  private findListeners(): void {
+    for (const { instance } of this.discovery.getProviders()) {
+      const listener = instance as Record<string, unknown> | null;
+      if (listener === null || typeof listener !== 'object') {
+        continue;
+      }
+      for (const name of this.scanner.getAllMethodNames(Object.getPrototypeOf(listener) as object)) {
+        const method = listener[name] as MLEventHandler<MLEventName>;
+        const event = eventListenedTo(method);
+        if (event !== undefined) {
+          const topic = this.client.options.topics[event];
+          this.handlers.set(topic, [...(this.handlers.get(topic) ?? []), method.bind(listener)]);
+        }
+      }
+    }
+  }
+
+  private async keepConsuming(): Promise<void> {
+    let lastSaid = '';
+    for (;;) {
+      const why = await this.consume();
+      if (this.ended.signal.aborted) {
+        return;
+      }
+      if (why !== lastSaid) {
+        this.client.logger.warn(`Not consuming, trying again: ${why}`);
+        lastSaid = why;
+      }
+      try {
+        await sleep(TRY_AGAIN_MS, undefined, { signal: this.ended.signal });
+      } catch {
+        return;
+      }
+    }
+  }
+
+  /** Consume until it ends; why it did. */
+  private async consume(): Promise<string> {
+    const consumer = this.client.consumer();
+    this.consumer = consumer;
+    try {
+      await consumer.connect();
+      const topics = [...this.handlers.keys()];
+      await consumer.subscribe({ topics, fromBeginning: this.client.options.fromBeginning });
+      const ended = new Promise<string>((resolve) => {
+        consumer.on('consumer.crash', ({ payload }) => {
+          // Most errors it gets over by itself.
+          if (!payload.restart) {
+            resolve(payload.error.message);
+          }
+        });
+        consumer.on('consumer.disconnect', () => {
+          resolve('disconnected');
+        });
+      });
+      await consumer.run({ eachMessage: (payload) => this.handle(payload) });
+      this.client.logger.log(`Consuming ${topics.join(', ')}`);
+      return await ended;
+    } catch (error) {
+      return (error as Error).message;
+    } finally {
+      await consumer.disconnect().catch(() => undefined);
+    }
+  }
+
+  private async handle({ topic, partition, message }: EachMessagePayload): Promise<void> {
+    const event = eventOf(message.value);
+    if (event === null) {
+      // It will not be readable the next time either.
+      this.client.logger.error(`Skipping ${topic}:${partition}:${message.offset}, which is no event`);
+      return;
+    }
+    const record = { dedupId: dedupIdOf(event), topic, partition, offset: message.offset };
+    for (const handler of this.handlers.get(topic) ?? []) {
+      try {
+        await handler(event, record);
+      } catch (error) {
+        this.client.logger.error(
+          `A listener failed on ${record.dedupId}, it is called again: ${String(error)}`,
+        );
+        throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import type { KafkaConfig } from 'kafkajs';
+import { variable } from '../environment';
+
+/** What may be set in code; everything else comes from the environment, or has a default. */
+export interface MLKafkaOptions {
+  /** `KAFKA_BOOTSTRAP_SERVERS`, host:port,… */
+  brokers?: string[];
+  /** Client id and consumer group; `KAFKA_CLIENT_ID` (`evzone-backend`) and `KAFKA_GROUP_ID` (`{clientId}-ml`). */
+  clientId?: string;
+  groupId?: string;
+  /** What kafkajs takes: TLS and a password. */
+  ssl?: KafkaConfig['ssl'];
+  sasl?: KafkaConfig['sasl'];
+  /** Whether a group that is new begins with the oldest record; false. */
+  fromBeginning?: boolean;
+  /** Until publishing is given up, ms; 5000. */
+  publishTimeoutMs?: number;
+  /** `KAFKA_TOPIC_METRICS`, `…_PREDICTIONS`, `…_FAILURE_ALERTS`, `…_ANOMALIES`, as on the service. */
+  topics?: Partial<MLTopics>;
+}
+
+export interface MLTopics {
+  metrics: string;
+  prediction: string;
+  failureAlert: string;
+  anomalyAlert: string;
+}
+
+/** Options with every default filled in. */
+export type ResolvedKafkaOptions = Required<Omit<MLKafkaOptions, 'ssl' | 'sasl' | 'topics'>> &
+  Pick<MLKafkaOptions, 'ssl' | 'sasl'> & { topics: MLTopics };
+
+/** Fill up from the environment and the defaults. Throws where no brokers are named, or not as host:port. */
+export function resolveKafkaOptions(
+  given: MLKafkaOptions,
+  environment: NodeJS.ProcessEnv = process.env,
+): ResolvedKafkaOptions {
+  const named = (name: string) => variable(environment, name);
+  const brokers = given.brokers ?? named('KAFKA_BOOTSTRAP_SERVERS')?.split(',') ?? [];
+  const wrong = brokers.map((broker) => broker.trim()).find((broker) => !/^.+:\d+$/.test(broker));
+  if (brokers.length === 0 || wrong !== undefined) {
+    throw new Error(
+      `KAFKA_BOOTSTRAP_SERVERS (option brokers): must be host:port,…${wrong ? `, not ${wrong}` : ''}`,
+    );
+  }
+  const clientId = given.clientId ?? named('KAFKA_CLIENT_ID') ?? 'evzone-backend';
+  return {
+    ...given,
+    brokers: brokers.map((broker) => broker.trim()),
+    clientId,
+    groupId: given.groupId ?? named('KAFKA_GROUP_ID') ?? `${clientId}-ml`,
+    fromBeginning: given.fromBeginning ?? false,
+    publishTimeoutMs: given.publishTimeoutMs ?? 5_000,
+    topics: {
+      metrics: named('KAFKA_TOPIC_METRICS') ?? 'charger.metrics',
+      prediction: named('KAFKA_TOPIC_PREDICTIONS') ?? 'ml.predictions',
+      failureAlert: named('KAFKA_TOPIC_FAILURE_ALERTS') ?? 'charger.failure_alerts',
+      anomalyAlert: named('KAFKA_TOPIC_ANOMALIES') ?? 'charger.anomalies',
+      ...given.topics,
+    },
+  };
+}

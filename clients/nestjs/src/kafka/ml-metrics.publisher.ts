@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import type { Producer } from 'kafkajs';
+import type { Reading } from '../types';
+import { metricsRecord } from './messages';
+import { MLKafkaClient } from './ml-kafka.client';
+
+/** `unavailable`: nobody has confirmed it. A record that was under way may still arrive. */
+export type Published = { status: 'ok'; records: number } | { status: 'unavailable'; message: string };
+
+/** Puts readings on `charger.metrics`, where the service scores them. */
+@Injectable()
+export class MLMetricsPublisher implements OnApplicationShutdown {
+  private connected: Promise<Producer> | null = null;
+
+  constructor(@Inject(MLKafkaClient) private readonly client: MLKafkaClient) {}
+
+  /** Publish readings, each charger's in their order. Resolves once the brokers have them; never rejects. */
+  async publish(
+    readings: Reading | Reading[],
+    { tenantId, timeoutMs = this.client.options.publishTimeoutMs }: PublishOptions = {},
+  ): Promise<Published> {
+    const messages = [readings].flat().map((reading) => metricsRecord(reading, tenantId));
+    const timer = new AbortController();
+    const late = sleep(timeoutMs, null, { signal: timer.signal });
+    try {
+      const sent = this.producer().then((producer) =>
+        producer.send({ topic: this.client.options.topics.metrics, messages }),
+      );
+      sent.catch(() => undefined); // it may fail when nobody waits any more
+      if ((await Promise.race([sent, late])) === null) {
+        return { status: 'unavailable', message: `not confirmed within ${timeoutMs} ms` };
+      }
+      return { status: 'ok', records: messages.length };
+    } catch (error) {
+      return { status: 'unavailable', message: (error as Error).message };
+    } finally {
+      timer.abort();
+      late.catch(() => undefined);
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.connected?.then((producer) => producer.disconnect()).catch(() => undefined);
+  }
+
+  /** Connects when it is first needed, and again if that has failed. */
+  private producer(): Promise<Producer> {
+    this.connected ??= this.connect().catch((error: unknown) => {
+      this.connected = null;
+      throw error;
+    });
+    return this.connected;
+  }
+
+  private async connect(): Promise<Producer> {
+    const producer = this.client.producer();
+    await producer.connect();
+    return producer;
+  }
+}
+
+export interface PublishOptions {
+  tenantId?: string;
+  timeoutMs?: number;
+}

@@ -1,0 +1,111 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { variable } from './environment';
+
+/** The environment variable behind each option; what is given in code wins. */
+const ENVIRONMENT = {
+  url: 'ML_SERVICE_URL',
+  apiKey: 'ML_SERVICE_API_KEY',
+  enabled: 'ML_SERVICE_ENABLED',
+  timeoutMs: 'ML_SERVICE_TIMEOUT',
+  tenantId: 'ML_SERVICE_TENANT_ID',
+  throwErrors: 'ML_SERVICE_THROW_ERRORS',
+  retries: 'ML_SERVICE_RETRIES',
+  retryDelayMs: 'ML_SERVICE_RETRY_DELAY',
+  breakerFailures: 'ML_SERVICE_BREAKER_FAILURES',
+  breakerResetMs: 'ML_SERVICE_BREAKER_RESET',
+  cacheRedisUrl: 'ML_CACHE_REDIS_URL',
+  cacheShared: 'ML_CACHE_SHARED',
+  cacheTimeoutMs: 'ML_CACHE_TIMEOUT',
+  cacheTtlFailureS: 'ML_CACHE_TTL_FAILURE',
+  cacheTtlMaintenanceS: 'ML_CACHE_TTL_MAINTENANCE',
+  cacheTtlAnomalyS: 'ML_CACHE_TTL_ANOMALY',
+} as const;
+
+const flag = z.union([z.boolean(), z.stringbool()], { error: 'must be true or false' });
+const whole = (least: number, most: number) => {
+  const error = `must be a whole number from ${least} to ${most}`;
+  return z.coerce.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+};
+const url = (protocol: RegExp, example: string) =>
+  z.string().refine((text) => URL.canParse(text) && protocol.test(new URL(text).protocol), {
+    error: `must look like ${example}`,
+  });
+
+const SCHEMA = z
+  .object({
+    url: url(/^https?:$/, 'http://localhost:8000').optional(),
+    apiKey: z
+      .string()
+      .regex(/^[\x21-\x2b\x2d-\x39\x3b-\x7e]+$/, 'must be one key alone, without roles and commas')
+      .optional(),
+    enabled: flag.default(true),
+    timeoutMs: whole(50, 600_000).default(5_000),
+    tenantId: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 characters of A-Z a-z 0-9 _ -')
+      .optional(),
+    throwErrors: flag.default(false),
+    retries: whole(0, 10).default(2),
+    retryDelayMs: whole(1, 60_000).default(100),
+    breakerFailures: whole(1, 1_000).default(5),
+    breakerResetMs: whole(1, 3_600_000).default(60_000),
+    cacheRedisUrl: url(/^rediss?:$/, 'redis://localhost:6379/0').optional(),
+    cacheShared: flag.default(false),
+    cacheTimeoutMs: whole(1, 5_000).default(100),
+    cacheTtlFailureS: whole(1, 2_592_000).default(3_600),
+    cacheTtlMaintenanceS: whole(1, 2_592_000).default(1_800),
+    cacheTtlAnomalyS: whole(1, 2_592_000).default(300),
+  })
+  .superRefine((options, context) => {
+    for (const name of ['url', 'apiKey'] as const) {
+      if (options.enabled && options[name] === undefined) {
+        context.addIssue({ code: 'custom', path: [name], message: 'must be set' });
+      }
+    }
+  });
+
+type Checked = z.output<typeof SCHEMA>;
+
+/**
+ * What may be set in code. Everything that is not comes from the environment (README.md has the table), or has
+ * a default. Durations end in `Ms` or `S`.
+ */
+export type MLClientOptions = Partial<Checked> & {
+  /** A connection of yours to use as cache instead of `cacheRedisUrl`; it is not closed. */
+  cacheRedis?: Redis;
+};
+
+/** Options after checking, with every default filled in. */
+export type ResolvedOptions = Checked & Pick<MLClientOptions, 'cacheRedis'>;
+
+/** Thrown at start when settings are wrong: one readable line for each. */
+export class MLOptionsError extends Error {
+  override readonly name = 'MLOptionsError';
+  constructor(readonly problems: string[]) {
+    super(`The ML client's settings are wrong:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+  }
+}
+
+/** Fill up `given` from the environment and the defaults, and check it. Throws {@link MLOptionsError}. */
+export function resolveOptions(
+  { cacheRedis, ...given }: MLClientOptions,
+  environment: NodeJS.ProcessEnv = process.env,
+): ResolvedOptions {
+  const found: Record<string, unknown> = {};
+  for (const [option, name] of Object.entries(ENVIRONMENT)) {
+    found[option] = given[option as keyof typeof given] ?? variable(environment, name);
+  }
+  // A backend that has a Redis usually says so by this name.
+  found.cacheRedisUrl ??= variable(environment, 'REDIS_URL');
+  const checked = SCHEMA.safeParse(found);
+  if (!checked.success) {
+    throw new MLOptionsError(
+      checked.error.issues.map((issue) => {
+        const option = String(issue.path[0]) as keyof typeof ENVIRONMENT;
+        return `${ENVIRONMENT[option]} (option ${option}): ${issue.message}`;
+      }),
+    );
+  }
+  return cacheRedis === undefined ? checked.data : { ...checked.data, cacheRedis };
+}
