@@ -103,7 +103,7 @@ class FailurePrediction(TypedDict):
     predicted_failure_window: Window | None
     confidence: float
     recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
-    recommended_actions: list[Any]
+    recommended_actions: list[str]
     top_contributing_factors: list[Factor]
     in_failure: bool
 
