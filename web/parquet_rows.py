@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 COMPRESSION_LIMIT: Final = 64
+# A dictionary of a million ids costs more than the rest of their file. In a larger file than this they are read
+# as they are: whoever repeats one long text there has at least had to send the file.
+SMALL_BYTES: Final = 4_000_000
 READ_BYTES: Final = 1 << 20
 
 
@@ -65,6 +68,8 @@ def _opened(upload: Upload) -> pq.ParquetFile:
         raise RequestEntityTooLarge(f"The file says it grows more than {COMPRESSION_LIMIT} times.")
     leaves = [file.schema.column(number) for number in range(len(file.schema))]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and _is_text(leaf.path, file)]
+    if upload.size_bytes > SMALL_BYTES:
+        texts = [path for path in texts if path != "charger_id"]
     return pq.ParquetFile(
         source, metadata=file.metadata, read_dictionary=texts, pre_buffer=False, buffer_size=READ_BYTES
     )
@@ -89,14 +94,14 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _text_bytes(column: pa.Array) -> int:
-    """How many bytes the texts of a column have when each stands in its own row."""
+    """How many bytes the texts of a column have, or will have when each stands in its own row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_list(column.type):
         column = column.flatten()
     if not pa.types.is_dictionary(column.type):
-        return 0
+        return int(column.nbytes)
     size: int | None = pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py()
     return size or 0
 
