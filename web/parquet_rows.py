@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 COMPRESSION_LIMIT: Final = 64
-# A dictionary of a million ids costs more than the rest of their file. In a larger file than this they are read
-# as they are: whoever repeats one long text there has at least had to send the file.
+# A dictionary of a million ids costs more than the rest of their file. In a larger file they are read as they
+# are: whoever repeats one long text there has at least had to send the file.
 SMALL_BYTES: Final = 4_000_000
 READ_BYTES: Final = 1 << 20
 
