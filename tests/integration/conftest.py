@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import httpx
@@ -10,6 +11,9 @@ import pytest
 from tasks.names import Queues
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.services import RunningServer, start_redis
+
+# What a script starts in its background ignores Ctrl-C, and so would every process that a test sends one to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

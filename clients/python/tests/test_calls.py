@@ -162,7 +162,7 @@ def test_an_outcome_is_compared_with_the_verdict_before_it(ml: MLClient) -> None
     accepted = ml.post_outcome(charger_id, "failed", datetime.now(UTC))
     assert accepted["verdict_known"]
     with pytest.raises(ValueError, match="time zone"):
-        ml.post_outcome(charger_id, "failed", datetime(2026, 11, 1))  # noqa: DTZ001
+        ml.post_outcome(charger_id, "failed", datetime(2026, 11, 1))  # noqa: DTZ001 - refused
 
 
 def test_a_request_that_is_wrong_says_which_field(ml: MLClient) -> None:
