@@ -355,7 +355,8 @@ def _cross_checks(settings: Settings) -> list[str]:
         )
     for name, url in (("REDIS_URL", settings.redis_url), ("REDIS_CACHE_URL", settings.redis_cache_url)):
         parts = urlsplit(url)
-        if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+        # No unix sockets: Celery has another word for them, and no keep-alive; here they save nothing.
+        if parts.scheme not in ("redis", "rediss") or not parts.hostname:
             problems.append(f"{name}: must look like redis://[user:password@]host:port/db")
     if settings.alert_clear_threshold > settings.alert_threshold:
         problems.append(

@@ -60,6 +60,7 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
         ("ML_SERVICE_API_KEY", "key:owner"),
         ("WEB_THREADS", "1"),
         ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
         ("REDIS_CACHE_URL", "http://localhost"),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost"),
         ("FLOWER_BASIC_AUTH", "nopassword"),
