@@ -45,7 +45,7 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 @blueprint.alt_response(
     200, schema=schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
 )
-@refuses(blueprint, 400, 409, 413, 415, 422)
+@refuses(blueprint, 400, 408, 409, 413, 415, 422)
 @blueprint.doc(
     parameters=[
         {

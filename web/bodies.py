@@ -12,10 +12,12 @@ from models.parsing import decode_json, parse_reading
 from models.reading import Reading
 from web.http import Request, current_request
 from web.services import services
+from web.streaming import receiving
 
 
 def json_body(limit_bytes: int, request: Request | None = None) -> Any:
-    """The decoded body of the current request. Raises `MalformedBody`, and werkzeug's 413 and 415."""
+    """The decoded body of the current request. Raises `MalformedBody`, `QueueFull` where too many bodies are
+    still on their way, and werkzeug's 408, 413 and 415."""
     request = current_request() if request is None else request
     if (
         request.content_type != "application/json"
@@ -24,7 +26,8 @@ def json_body(limit_bytes: int, request: Request | None = None) -> Any:
     ):
         raise UnsupportedMediaType("Send Content-Type: application/json.")
     request.max_content_length = limit_bytes
-    raw = request.get_data(cache=False)
+    with receiving(request):
+        raw = request.get_data(cache=False)
     if request.content_length is None and len(raw) >= limit_bytes:
         raise RequestEntityTooLarge  # a chunked body is cut at the limit
     return decode_json(raw)

@@ -26,6 +26,7 @@ PROBLEMS: Final = {
     403: "The key lacks the role.",
     404: "Not there.",
     406: "No format of these is there; see the detail.",
+    408: "The body stopped midway.",
     409: "Contradicts an earlier request.",
     413: "The body is too large.",
     415: "The content type is not supported.",

@@ -38,6 +38,7 @@ CODE_BY_STATUS: Final = {
     404: "not_found",
     405: "method_not_allowed",
     406: "not_acceptable",
+    408: "request_timeout",
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid_request",
@@ -129,12 +130,8 @@ def _from_http_exception(error: HTTPException) -> Response:
         return _response(Problem(status, "invalid_parameter", _summary(found), headers, found))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
-    if isinstance(error, RequestEntityTooLarge):
-        # What is left of the body is not read: the server closes the connection, and a client that does not
-        # know would send its next request into the closing.
-        headers["Connection"] = "close"
-        if error.description == RequestEntityTooLarge.description:
-            error.description = f"The body is larger than {request.max_content_length} bytes."
+    if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:
+        error.description = f"The body is larger than {request.max_content_length} bytes."
     detail = error.description or HTTPStatus(status).description
     return _response(Problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers))
 

@@ -58,15 +58,19 @@ class Front:
         if scope["type"] != "http":
             raise RuntimeError(f"No {scope['type']} here.")
         started = time.perf_counter()
-        kind = KIND_BY_PATH.get(scope["path"]) if scope["method"] == "POST" else None
         events: list[ReceiveEvent] = []
-        if kind is not None:
+        body = None
+        if scope["method"] == "POST":
+            # Here, where it costs no thread, also for Flask: small bodies that never end hold up nobody.
             events, body = await _read(receive, self._most_bytes)
-            asked = None if body is None else self._plainly_right(scope, body)
-            if asked is not None:
+            kind = KIND_BY_PATH.get(scope["path"])
+            asked = None if kind is None or body is None else self._plainly_right(scope, body)
+            if kind is not None and asked is not None:
                 await self._answer(kind, *asked, send, started)
                 return
-        connection = Connection(_again(events, receive), send)
+        connection = Connection(
+            _again(events, receive), send, has_body=bool(events), body_is_here=body is not None
+        )
         try:
             await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
         finally:

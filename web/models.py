@@ -62,7 +62,7 @@ def show_model(name: str) -> Response:
 @blueprint.alt_response(
     202, schema=model_schemas.SwitchSchema, description="Not every worker has switched yet."
 )
-@refuses(blueprint, 400, 404, 409, 413, 415, 422, 504)
+@refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
 def activate_model(name: str) -> Response:
     """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
     version = version_body()

@@ -29,7 +29,7 @@ _SCHEMA = schemas.OutcomeSchema()
 @blueprint.route("", methods=["POST"])
 @takes(blueprint, schemas.OutcomeSchema)
 @blueprint.response(202, schemas.OutcomeAcceptedSchema)
-@refuses(blueprint, 400, 413, 415)
+@refuses(blueprint, 400, 408, 413, 415)
 def post_outcome() -> Response:
     """Report that a charger failed, was repaired, or that an alert was false"""
     body = json_body(services().settings.max_body_bytes)

@@ -41,7 +41,7 @@ def _predict(kind: Kind) -> Response:
 @blueprint.route("/failure", methods=["POST"])
 @takes(blueprint, schemas.PredictionRequestSchema)
 @answers(blueprint, schemas.FailurePredictionSchema)
-@refuses(blueprint, 400, 413, 415, 422, 504)
+@refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def predict_failure() -> Response:
     """Probability of failure within 1, 7 and 30 days, with reasons and next steps"""
     return _predict("failure")
@@ -50,7 +50,7 @@ def predict_failure() -> Response:
 @blueprint.route("/maintenance", methods=["POST"])
 @takes(blueprint, schemas.PredictionRequestSchema)
 @answers(blueprint, schemas.MaintenanceScheduleSchema)
-@refuses(blueprint, 400, 413, 415, 422, 504)
+@refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def predict_maintenance() -> Response:
     """When a visit is cheapest, and what it saves"""
     return _predict("maintenance")
@@ -59,7 +59,7 @@ def predict_maintenance() -> Response:
 @blueprint.route("/anomaly", methods=["POST"])
 @takes(blueprint, schemas.PredictionRequestSchema)
 @answers(blueprint, schemas.AnomalyVerdictSchema)
-@refuses(blueprint, 400, 413, 415, 422, 504)
+@refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def detect_anomaly() -> Response:
     """Whether the reading is unlike the fleet's, and in what"""
     return _predict("anomaly")

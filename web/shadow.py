@@ -28,7 +28,7 @@ class Shadow(MethodView):
     @blueprint.alt_response(
         202, schema=model_schemas.SwitchSchema, description="Not every worker holds it yet."
     )
-    @refuses(blueprint, 400, 404, 409, 413, 415, 422, 504)
+    @refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
     def post(self, name: str) -> Response:
         """Verify a version in a worker and have it score beside the active one"""
         version = version_body()

@@ -12,16 +12,16 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from redis import RedisError
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestTimeout
 
 from tasks.waiting import Places
-from web.http import Response, current_request
+from web.http import Request, Response, current_request
 from web.services import services
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A client that takes nothing for so long is cut off: it holds one of few threads.
+# A client that sends or takes nothing for so long is cut off: it holds one of few threads.
 STALLED_S: Final = 60.0
 # Between thread and client lie ten of these at most.
 PIECE_BYTES: Final = 131_072
@@ -45,9 +45,16 @@ class StreamBroken(Exception):
 
 class Connection:
     """The other end of one request. `receive`, `send` and `close` are for the event loop, the rest for its
-    thread."""
+    thread.
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    `has_body`: it came with one; `body_is_here`: no more of it is to come.
+    """
+
+    def __init__(
+        self, receive: Receive, send: Send, *, has_body: bool = False, body_is_here: bool = False
+    ) -> None:
+        self.body_is_here: Final = body_is_here
+        self._has_body = has_body and not body_is_here
         self._receive = receive
         self._body_ended = False
         self._send = send
@@ -74,10 +81,14 @@ class Connection:
         self._over.set()
 
     async def receive(self) -> ReceiveEvent:
-        """The next piece of the body. Raises werkzeug's `ClientDisconnected` if the client leaves before its
-        end: a2wsgi would take that for the end, and half a file for a file.
+        """The next piece of the body. Raises werkzeug's `RequestTimeout` if none comes, and
+        `ClientDisconnected` if the client leaves before its end: a2wsgi would take that for the end, and half
+        a file for a file.
         """
-        event = await self._receive()
+        try:
+            event = await asyncio.wait_for(self._receive(), STALLED_S)
+        except TimeoutError:
+            raise RequestTimeout(f"Nothing of the body has come for {STALLED_S:g} s.") from None
         if event["type"] == "http.disconnect":
             if not self._body_ended:
                 raise ClientDisconnected("The connection was lost before the end of the body.")
@@ -86,6 +97,10 @@ class Connection:
         return event
 
     async def send(self, event: SendEvent) -> None:
+        if event["type"] == "http.response.start" and self._has_body and not self._body_ended:
+            # The server closes the connection then, and a client that does not know would send its next
+            # request into the closing.
+            event = {**event, "headers": [*event["headers"], (b"connection", b"close")]}
         if not self._streams:
             await self._send(event)
         elif not self._over.is_set():
@@ -122,6 +137,15 @@ def _notice_shutdown() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: _shutdown.set())
+
+
+def receiving(request: Request) -> AbstractContextManager[None]:
+    """Around the reading of a body: a place among those who wait, unless it has come already.
+
+    Raises `QueueFull` on entry.
+    """
+    connection: Connection = request.environ["asgi.scope"][_KEY]
+    return nullcontext() if connection.body_is_here else services().waiting_threads
 
 
 def stream(

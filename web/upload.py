@@ -19,6 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from errors import MalformedBody
 from web.http import Request
+from web.streaming import receiving
 
 IN_MEMORY_BYTES: Final = 1_000_000
 PIECE_BYTES: Final = 1 << 18
@@ -37,19 +38,21 @@ class Upload:
 def received(request: Request, limit_bytes: int) -> Iterator[Upload]:
     """The body of `request`, for as long as the context lasts.
 
-    Raises werkzeug's 413 for more than `limit_bytes` as sent or as decompressed, 415 for a
-    `Content-Encoding` other than gzip, and `MalformedBody` for a damaged one.
+    Raises werkzeug's 408 for one that stops midway, 413 for more than `limit_bytes` as sent or as
+    decompressed, 415 for a `Content-Encoding` other than gzip, `MalformedBody` for a damaged one, and
+    `QueueFull` where too many bodies are still on their way.
     """
     request.max_content_length = limit_bytes
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
         digest = hashlib.blake2b(digest_size=16)
         size_bytes = 0
-        for piece in _pieces(request):
-            size_bytes += len(piece)
-            if size_bytes > limit_bytes:
-                raise RequestEntityTooLarge
-            digest.update(piece)
-            file.write(piece)
+        with receiving(request):
+            for piece in _pieces(request):
+                size_bytes += len(piece)
+                if size_bytes > limit_bytes:
+                    raise RequestEntityTooLarge
+                digest.update(piece)
+                file.write(piece)
         file.seek(0)
         yield Upload(file, size_bytes, digest.hexdigest())
 

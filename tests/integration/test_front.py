@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -18,6 +21,8 @@ from tests.services import RunningServer
 FAILURE = "/api/v1/predictions/failure"
 JSON = {"Content-Type": "application/json"}
 PLACES = 40
+# Of the four threads of a lonely process.
+MAY_BE_RECEIVED = 3
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
@@ -126,3 +131,53 @@ def test_however_many_wait_health_is_answered_and_one_too_many_is_refused(lonely
 def test_a_charger_with_odd_letters_is_found_again_where_a_504_says(lonely_web: Web) -> None:
     late = lonely_web.client.post(FAILURE, json=request("A|B=1"))
     assert late.headers["Location"] == "/api/v1/predictions/A%7CB%3D1"
+
+
+def begun(web: Web, path: str, body: bytes, *, length: int) -> socket.socket:
+    """A POST whose body stops before its end."""
+    connection = socket.create_connection(("127.0.0.1", web.port), timeout=10)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + body)
+    return connection
+
+
+@pytest.mark.parametrize("path", ["/api/v1/predictions/batch", "/api/v1/outcomes", FAILURE])
+def test_bodies_that_stop_midway_hold_up_nobody(lonely_web: Web, path: str) -> None:
+    """Of a cut network, for example: nobody tells the service that the rest will never come."""
+    with ExitStack() as held:
+        for _ in range(20):
+            held.enter_context(begun(lonely_web, path, b"{", length=100))
+            held.enter_context(begun(lonely_web, path, b"{" * 200_000, length=300_000))
+        assert lonely_web.client.get("/health").status_code == 200
+        batch = {"chargers": [request()["metrics"]]}
+        assert lonely_web.client.post("/api/v1/predictions/batch", json=batch).status_code == 202
+
+
+def test_too_many_bodies_that_still_come_are_refused(lonely_web: Web) -> None:
+    path, body = "/api/v1/predictions/batch", b" " * 200_000
+    with ExitStack() as held:
+        begun_ones = [
+            held.enter_context(begun(lonely_web, path, body, length=len(body) + 1))
+            for _ in range(MAY_BE_RECEIVED + 2)
+        ]
+        wait_until(lambda: len(select.select(begun_ones, [], [], 0)[0]) == 2, what="two to be answered")
+        refused = lonely_web.client.post(path, content=body, headers=JSON)
+        assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+    wait_until(
+        lambda: lonely_web.client.post(path, content=body, headers=JSON).status_code == 400,
+        what="the places to be free again",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "status"), [(FAILURE, "another", 401), ("/api/v1/predictions/batch?kind=none", KEY, 422)]
+)
+def test_who_is_refused_before_the_body_is_told_that_the_connection_ends(
+    client: httpx.Client, path: str, key: str, status: int
+) -> None:
+    """The rest of it is still to come, and the next request would go into the closing."""
+    headers = JSON | {"X-API-Key": key}
+    with httpx.Client(base_url=client.base_url) as bare:
+        for size, connection in ((70_000, "close"), (1_000, None)):
+            answer = bare.post(path, content=pieces(b"x" * size), headers=headers)
+            assert (answer.status_code, answer.headers.get("Connection")) == (status, connection)

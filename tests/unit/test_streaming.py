@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from werkzeug.exceptions import RequestTimeout
 
 from web import streaming
 from web.streaming import Connection
@@ -66,3 +67,15 @@ def test_what_is_no_stream_is_sent_as_it_is() -> None:
         return sent
 
     assert asyncio.run(talk()) == [b"1"]
+
+
+def test_a_body_that_stops_midway_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "STALLED_S", 0.01)
+
+    async def send(_event: Any) -> None: ...
+
+    async def talk() -> None:
+        await Connection(nothing_comes, send).receive()
+
+    with pytest.raises(RequestTimeout):
+        asyncio.run(talk())
