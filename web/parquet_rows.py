@@ -42,7 +42,8 @@ def chunks_of_parquet(upload: Upload, chunk_rows: int) -> Iterator[tuple[int, by
         rows = 0
         for batch in file.iter_batches(batch_size=chunk_rows, columns=known):
             check_size(sum(map(_text_bytes, batch.columns)))
-            held += pa.Table.from_batches([batch]).cast(plain).to_batches()
+            # Columns `power.max` and the like come too, as if they lay within `power`.
+            held += pa.Table.from_batches([batch]).select(known).cast(plain).to_batches()
             rows += batch.num_rows
             if rows >= chunk_rows:
                 table = pa.Table.from_batches(held)
@@ -76,20 +77,25 @@ def _opened(upload: Upload) -> pq.ParquetFile:
 
 
 def _is_text(path: str, file: pq.ParquetFile) -> bool:
-    """Whether the leaf is a column of texts, or of lists of texts."""
+    """Whether the leaf is one of ours: a column of texts, or of lists of texts."""
     import pyarrow as pa
 
-    kind = _plain(file.schema_arrow.field(path.split(".")[0]).type)
+    name = path.split(".")[0]
+    if name not in FIELDS or name not in file.schema_arrow.names:  # others may have dots in their names
+        return False
+    kind = _plain(file.schema_arrow.field(name).type)
     kind = kind.value_type if pa.types.is_list(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries."""
+    """The type without dictionaries and views, which few of Arrow's functions take."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
-        return kind.value_type
+        return _plain(kind.value_type)
+    if pa.types.is_string_view(kind):
+        return pa.string()
     return pa.list_(_plain(kind.value_type)) if pa.types.is_list(kind) else kind
 
 

@@ -229,6 +229,28 @@ def test_texts_may_be_written_in_any_way_that_parquet_has(client: httpx.Client) 
     assert results[0]["horizons"] == results[3]["horizons"] != results[1]["horizons"]
 
 
+def test_other_columns_with_dots_in_their_names_are_ignored(client: httpx.Client) -> None:
+    """As our own results have them when somebody makes Parquet of their CSV."""
+    named = {"charger_id": ["EVZ-1"], "connector_status": ["CHARGING"], "power": [7.0]}
+    others = {"power.max": [11.0], "metadata.site": ["Depot"], "horizons.7d": ["0.3"], "tags.": [["x"]]}
+    (row,) = scored(client, parquet_of(pa.table(named | others)), PARQUET)
+    (alone,) = scored(client, parquet_of(pa.table(named)), PARQUET)
+    assert row["failure_probability"] == alone["failure_probability"]
+
+
+def test_texts_may_be_views(client: httpx.Client) -> None:
+    """An Arrow type that such a file remembers, though Parquet itself has but one kind of text."""
+    table = pa.table(
+        {
+            "charger_id": pa.array(["EVZ-1"], pa.string_view()),
+            "connector_status": pa.array(["CHARGING"], pa.string_view()),
+            "error_codes": pa.array([["GroundFailure"]], pa.list_(pa.string_view())),
+        }
+    )
+    (row,) = scored(client, parquet_of(table), PARQUET)
+    assert (row["charger_id"], "error" in row) == ("EVZ-1", False)
+
+
 def test_the_web_process_holds_no_large_body(redis: RunningServer) -> None:
     env = environment(redis.url.replace("/0", "/9"))  # no worker there: the web process alone is looked at
     row = orjson.dumps(metrics(metadata={"note": "x" * LARGE_ROW_BYTES}))
