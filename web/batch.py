@@ -52,7 +52,8 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
             "name": "Prefer",
             "in": "header",
             "required": False,
-            "description": "`wait=N`: answer with the results if the job ends within N s (RFC 7240).",
+            "description": "`wait=N`: answer with the results if the job ends within N s, at most 30 "
+            "(RFC 7240).",
             "schema": {"type": "string"},
         },
         {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+import httpx
 import pytest
 from driven import AsyncDriven, Connect
 from proxy import Proxy
 
 from evzone_ml_client import AsyncMLClient, MLClient, Settings
 from tests.integration.conftest import redis, web
-from tests.processes import KEY, Web, environment
+from tests.processes import KEY, Web, environment, wait_until
+from tests.readings import request as prediction_request
 from tests.services import start_redis
 
 __all__ = ["redis", "web"]
@@ -48,3 +51,18 @@ def unserved() -> Iterator[Web]:
     """A service without a worker: predictions end with 504, jobs stand still."""
     with start_redis() as redis, Web(environment(redis.url, ML_SYNC_TIMEOUT="0.2")) as web:
         yield web
+
+
+@pytest.fixture(scope="session")
+def crowded() -> Iterator[Web]:
+    """A service whose only place to wait in is taken: predictions are answered with 503 `queue_full`."""
+    with (
+        start_redis() as redis,
+        Web(environment(redis.url, ML_MAX_WAITING="1", ML_SYNC_TIMEOUT="60")) as web,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        headers, path = {"X-API-Key": KEY}, "/api/v1/predictions/failure"
+        pool.submit(httpx.post, web.url + path, json=prediction_request(), headers=headers, timeout=60)
+        wait_until(lambda: "ml_gate_waiting 1.0" in web.client.get("/metrics").text, what="it to be taken")
+        yield web
+        web.stop()

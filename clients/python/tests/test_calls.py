@@ -72,6 +72,11 @@ def test_a_batch_that_takes_longer_goes_on(connect: Connect, unserved: Web) -> N
     assert ml.cancel_job(job_id)["status"] == "CANCELLED"
 
 
+def test_a_batch_is_not_waited_for_longer_than_the_time_out(connect: Connect, unserved: Web) -> None:
+    with pytest.raises(JobNotFinished):
+        connect(unserved.url, timeout_s=1.0, attempts=1).batch_predictions([reading()])
+
+
 def test_a_job_is_followed_to_its_end_and_its_results_are_read_page_by_page(ml: MLClient) -> None:
     batch = [reading() for _ in range(2500)]
     del batch[1200]["connector_status"]  # type: ignore[misc]  # a broken row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
         ("-1", None),
         ("1.5", None),
         ("²", None),
+        ("9" * 400, math.inf),
+        ("Fri, 20 Nov 2026 08:31:30 +99999999999999999999", None),
         ("", None),
     ],
 )

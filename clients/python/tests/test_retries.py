@@ -22,6 +22,7 @@ def gateway(status: str, *headers: str, body: str = "Not now") -> bytes:
 @pytest.mark.parametrize(
     "passing",
     [
+        gateway("408 Request Timeout"),
         gateway("429 Too Many Requests", "Retry-After: 0"),
         gateway("500 Internal Server Error"),
         gateway("502 Bad Gateway"),
@@ -29,10 +30,23 @@ def gateway(status: str, *headers: str, body: str = "Not now") -> bytes:
         gateway("504 Gateway Timeout"),
         gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>"),
         gateway("200 OK", "Content-Type: application/json", body='{"status": "ok"}'),
+        gateway("200 OK", "Content-Type: application/json", "Content-Encoding: gzip", body="{}"),
         gateway("302 Found", "Location: /maintenance"),
         b"",
     ],
-    ids=["429", "500", "502", "503", "504", "a page", "another document", "302", "nothing"],
+    ids=[
+        "408",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+        "a page",
+        "another document",
+        "not packed",
+        "302",
+        "nothing",
+    ],
 )
 def test_what_may_pass_is_tried_again(connect: Connect, proxy: Proxy, passing: bytes) -> None:
     ml = connect(proxy.url)
@@ -105,6 +119,19 @@ def test_shed_load_does_not_open_the_circuit(connect: Connect, proxy: Proxy) -> 
             ml.predict_failure(reading())
         assert (raised.value.reason, raised.value.retry_after_s) == ("overloaded", 7)
         assert raised.value.status == 429
+    assert ml.circuit == "closed"
+
+
+def test_a_service_that_is_too_busy_says_so_and_does_not_open_the_circuit(
+    connect: Connect, crowded: Web
+) -> None:
+    """Its own word for shed load: 503 `queue_full`. A minute of silence would be worse than a short burst."""
+    ml = connect(crowded.url, attempts=1)
+    for _ in range(6):
+        with pytest.raises(ServiceUnavailable, match="queue_full") as raised:
+            ml.predict_failure(reading())
+        assert (raised.value.reason, raised.value.status) == ("overloaded", 503)
+        assert raised.value.retry_after_s == 1
     assert ml.circuit == "closed"
 
 

@@ -21,8 +21,8 @@ log = logging.getLogger("evzone_ml_client")
 class Circuit:
     """`with circuit:` around a call, of any thread or task. Raises `ServiceUnavailable` while it is open.
 
-    What counts as a failure is `ServiceUnavailable`, but for shed load (429). Refused requests (4xx) are
-    successes: the service has answered. A cancelled call counts as neither.
+    What counts as a failure is `ServiceUnavailable`, but for shed load (429, 503 `queue_full`). Refused
+    requests (4xx) are successes: the service has answered. A cancelled call counts as neither.
     """
 
     def __init__(self, name: str, *, failures: int, open_s: float) -> None:

@@ -43,6 +43,8 @@ MEDIA_TYPES: Final = {
     ".csv": "text/csv",
     ".parquet": "application/vnd.apache.parquet",
 }
+# Of a call that waits for a batch, what is left for its results to come back.
+WAY_BACK_S: Final = 0.5
 # As many as a page may have.
 PAGE_ROWS: Final = 1000
 
@@ -102,9 +104,9 @@ def invalidate_cache(charger_id: str) -> Call[None]:
 def batch_predictions(
     readings: Iterable[Reading], *, kind: Kind, store: bool | None, wait_s: int | None, settings: Settings
 ) -> Call[BatchResult]:
-    """A wait that is not said fits within the time-out."""
+    """A wait that is not said fits within the time-out, with the way back."""
     timeout_s = settings.timeout_s + (wait_s or 0)
-    wait_s = max(1, int(timeout_s) - 1) if wait_s is None else wait_s
+    wait_s = max(0, int(timeout_s - WAY_BACK_S)) if wait_s is None else wait_s
     headers = {"Content-Type": JSON, "Idempotency-Key": uuid4().hex, "Prefer": f"wait={wait_s}"}
     request = _batch(_readings(readings), headers, kind, store)
     return Call(name="batch_predictions", request=request, read=_batch_result, timeout_s=timeout_s)

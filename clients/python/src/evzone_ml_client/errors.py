@@ -20,8 +20,8 @@ Reason = Literal[
     "disabled",  # by ML_SERVICE_ENABLED
     "circuit_open",  # it has failed too often; nothing was sent
     "unreachable",  # no connection, or one that was cut
-    "timeout",  # no answer within the time-out
-    "overloaded",  # 429
+    "timeout",  # no answer within the time-out, or the body did not come in time (408)
+    "overloaded",  # 429, or 503 `queue_full`
     "server_error",  # 5xx
     "not_understood",  # an answer that is none of this service's, a gateway's page for example
 ]

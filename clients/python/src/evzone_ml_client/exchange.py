@@ -41,7 +41,7 @@ class Request:
 class Exchange:
     """Wait `pause_s`, then make `request`, and have the answer within `timeout_s` or raise.
 
-    What may be raised: `httpx.TransportError`, `TimeoutError`.
+    What may be raised: `httpx.TransportError`, `httpx.DecodingError`, `TimeoutError`.
     """
 
     request: Request

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -21,6 +22,11 @@ from evzone_ml_client.settings import Settings
 from evzone_ml_client.stale import LastPredictions
 
 T = TypeVar("T")
+
+# Refusals of the moment, not of the request: a body that was lost on its way, and shed load.
+MAY_PASS: Final[Mapping[int, Reason]] = {408: "timeout", 429: "overloaded"}
+# How the service itself sheds load, with 503.
+QUEUE_FULL: Final = "queue_full"
 
 
 class Policy:
@@ -86,6 +92,8 @@ def _attempt(call: Call[T], exchange: Exchange, request_id: str) -> Flow[T]:
     except httpx.TransportError as error:
         detail = str(error) or type(error).__name__
         raise ServiceUnavailable("unreachable", detail, request_id=request_id) from error
+    except httpx.DecodingError as error:
+        raise ServiceUnavailable("not_understood", str(error), request_id=request_id) from error
     _check(answer, request_id)
     try:
         return call.read(answer)
@@ -102,11 +110,11 @@ def _check(answer: Answer, request_id: str) -> None:
     if problem is not None:
         request_id = problem["request_id"] or request_id
     wait_s = retry_after_s(answer.headers.get("Retry-After"))
-    if 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS:
+    if 400 <= status < 500 and status not in MAY_PASS:
         kind = NotFound if status == httpx.codes.NOT_FOUND else RequestRejected
         raise kind(status, problem, request_id, wait_s)
-    reason: Reason = "server_error" if status >= 500 else "not_understood"
-    if status == httpx.codes.TOO_MANY_REQUESTS:
+    reason: Reason = MAY_PASS.get(status, "server_error" if status >= 500 else "not_understood")
+    if problem is not None and problem["code"] == QUEUE_FULL:
         reason = "overloaded"
     detail = f"{status} {problem['code']}: {problem['detail']}" if problem else f"{status}"
     raise ServiceUnavailable(reason, detail, request_id=request_id, status=status, retry_after_s=wait_s)

@@ -55,7 +55,7 @@ def retry_after_s(value: str | None, *, now: datetime | None = None) -> float | 
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

@@ -105,7 +105,7 @@ class MLClient:
     ) -> BatchResult:
         """Score some readings and wait for the results, `wait_s` on top of the time-out, or within it.
 
-        Raises `JobNotFinished` where that is too short; its job goes on.
+        The service waits 30 s at most. Raises `JobNotFinished` where that is too short; its job goes on.
         """
         return self._run(
             calls.batch_predictions(readings, kind=kind, store=store, wait_s=wait_s, settings=self.settings)
