@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@nestjs/common';
 import { Redis } from 'ioredis';
+import { encoded } from './json';
 import { VERDICT_KINDS, type Reading, type VerdictKind, type Verdicts } from './types';
 
 /** Where the service's workers say which versions they answer with: its presence tells a Redis of theirs. */
@@ -145,7 +146,10 @@ export class PredictionCache {
 
   /** Whether a cached verdict may be given for these metrics without asking the service. */
   answers(cached: Cached<VerdictKind> | null, metrics: Reading | undefined): boolean {
-    return cached?.inForce === true && cached.metricsDigest === metricsDigest(metrics);
+    if (cached?.inForce !== true || cached.metricsDigest === null) {
+      return false;
+    }
+    return cached.metricsDigest === metricsDigest(metrics);
   }
 
   /** Whether verdicts are kept here, and not by the service in the same Redis. */
@@ -201,9 +205,18 @@ export function keyOf(kind: VerdictKind, chargerId: string, tenantId: string | u
   return `ml:${tenantId === undefined ? '' : `tenant:${tenantId}:`}prediction:${kind}:${chargerId}`;
 }
 
-/** Equal for equal metrics, in whatever order their fields come; one that is null is one that is missing. */
-export function metricsDigest(metrics: Reading | undefined): string {
-  return createHash('sha256').update(canonical(metrics)).digest('hex').slice(0, 32);
+/**
+ * Equal for equal metrics as they are sent, in whatever order their fields come; one that is null is one that is
+ * missing. Null for metrics that cannot be sent.
+ */
+export function metricsDigest(metrics: Reading | undefined): string | null {
+  try {
+    // There and back: a Date, for example, has no fields of its own, and is sent as text.
+    const sent: unknown = JSON.parse(encoded(metrics));
+    return createHash('sha256').update(canonical(sent)).digest('hex').slice(0, 32);
+  } catch {
+    return null;
+  }
 }
 
 function canonical(value: unknown): string {
@@ -211,10 +224,9 @@ function canonical(value: unknown): string {
     return `[${value.map(canonical).join(',')}]`;
   }
   if (typeof value !== 'object' || value === null) {
-    // What JSON has no word for cannot be sent either.
-    return typeof value === 'bigint' ? '' : JSON.stringify(value ?? null);
+    return JSON.stringify(value);
   }
-  const fields = Object.entries(value).filter(([, inner]) => inner !== undefined && inner !== null);
+  const fields = Object.entries(value).filter(([, inner]) => inner !== null);
   fields.sort(([one], [other]) => (one < other ? -1 : 1));
   return `{${fields.map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`).join(',')}}`;
 }

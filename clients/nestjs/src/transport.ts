@@ -1,5 +1,6 @@
 import type { UnavailableReason } from './answers';
 import { Deadline } from './deadline';
+import { encoded } from './json';
 import type { Problem } from './types';
 
 /** One HTTP request to the service. `path` begins with a slash and is encoded. */
@@ -94,7 +95,7 @@ export class Transport {
     return new Request(this.base + path, {
       method,
       headers: sent,
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : encoded(body),
       redirect: 'error', // the key is for this service and for nobody else
       signal,
     });

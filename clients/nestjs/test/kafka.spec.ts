@@ -114,6 +114,20 @@ describe('Kafka', () => {
     expect(moments).toEqual(readings.map((each) => Date.parse(String(each.timestamp))));
   });
 
+  it('lets the application end while it is still joining', async () => {
+    await start();
+    await expect(app.close()).resolves.toBeUndefined();
+  });
+
+  it('publishes no number that JSON has no word for, and says so', async () => {
+    const { publisher } = await start();
+    const published = await publisher.publish(reading(newCharger(), { temperature: NaN }));
+    expect(published).toMatchObject({
+      status: 'unavailable',
+      message: expect.stringContaining('temperature') as string,
+    });
+  });
+
   it('gives a record again to a listener that has failed on it', async () => {
     const { listener, publisher } = await start();
     listener.failures = 2;

@@ -168,6 +168,16 @@ describe('what the service refuses', () => {
     expect(ml.circuitState).toBe('closed');
   });
 
+  it.each([NaN, Infinity])('is %d, which JSON would turn into a missing number', async (temperature) => {
+    const refused = {
+      status: 'rejected',
+      problem: { detail: expect.stringContaining('temperature') as string },
+    };
+    expect(await ml.predictFailure(asked(newCharger(), { temperature }))).toMatchObject(refused);
+    const chargers = [reading(newCharger(), { temperature })];
+    expect(await ml.submitBatch({ chargers })).toMatchObject(refused);
+  });
+
   it('is whatever an untyped caller passes on', async () => {
     const bodies = [undefined, null, {}, { charger_id: 7 }, { charger_id: 'x', metrics: { charger_id: 1n } }];
     for (const body of bodies) {

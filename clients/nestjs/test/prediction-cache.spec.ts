@@ -77,6 +77,19 @@ describe('in a Redis of its own', () => {
     expect(hot.in_failure).toBe(false);
   });
 
+  it('tells metrics apart as they are sent: a Date is its moment', async () => {
+    const ml = await connected({ cacheRedisUrl: OWN });
+    const charger = newCharger();
+    const at = (minute: number) => new Date(Date.UTC(2026, 0, 5, 8, minute)) as unknown as string;
+    orThrow(await ml.predictFailure(asked(charger, { timestamp: at(0) })));
+    expect(await ml.predictFailure(asked(charger, { timestamp: at(0) }))).toMatchObject({ source: 'cache' });
+    const later = await ml.predictFailure(asked(charger, { timestamp: at(1) }));
+    expect(later).toMatchObject({
+      source: 'service',
+      data: { reading_timestamp: '2026-01-05T08:01:00.000Z' },
+    });
+  });
+
   it('keeps the prediction under the key of the contract, for an hour, by tenant', async () => {
     const ml = await connected({ cacheRedisUrl: OWN });
     const charger = newCharger();

@@ -1,4 +1,5 @@
 import type { AnomalyVerdict, FailurePrediction, Reading } from '../types';
+import { encoded } from '../json';
 
 /** A record of `ml.predictions`. `event_id` is the same for every attempt at the reading behind it. */
 export type PredictionEvent = FailurePrediction & {
@@ -72,5 +73,5 @@ export function metricsRecord(
     tenantId === undefined
       ? reading
       : { charger_id: reading.charger_id, tenant_id: tenantId, metrics: reading };
-  return { key: reading.charger_id, value: JSON.stringify(value) };
+  return { key: reading.charger_id, value: encoded(value) };
 }

@@ -18,7 +18,6 @@ const TRY_AGAIN_MS = 2_000;
 export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly handlers = new Map<string, MLEventHandler<MLEventName>[]>();
   private readonly ended = new AbortController();
-  private consumer: Consumer | null = null;
   private consuming: Promise<void> = Promise.resolve();
 
   constructor(
@@ -36,7 +35,6 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
 
   async onApplicationShutdown(): Promise<void> {
     this.ended.abort();
-    await this.consumer?.disconnect();
     await this.consuming;
   }
 
@@ -76,33 +74,45 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
     }
   }
 
-  /** Consume until it ends; why it did. */
+  /** Consume until it ends, or the application does; why it did. */
   private async consume(): Promise<string> {
     const consumer = this.client.consumer();
-    this.consumer = consumer;
-    try {
-      await consumer.connect();
-      const topics = [...this.handlers.keys()];
-      await consumer.subscribe({ topics, fromBeginning: this.client.options.fromBeginning });
-      const ended = new Promise<string>((resolve) => {
-        consumer.on('consumer.crash', ({ payload }) => {
-          // Most errors it gets over by itself.
-          if (!payload.restart) {
-            resolve(payload.error.message);
-          }
-        });
-        consumer.on('consumer.disconnect', () => {
-          resolve('disconnected');
-        });
+    const ended = new Promise<string>((resolve) => {
+      this.ended.signal.addEventListener('abort', () => {
+        resolve('the application ends');
       });
-      await consumer.run({ eachMessage: (payload) => this.handle(payload) });
-      this.client.logger.log(`Consuming ${topics.join(', ')}`);
-      return await ended;
+    });
+    const consumed = this.consumed(consumer);
+    consumed.catch(() => undefined); // it may fail when nobody waits any more
+    try {
+      return await Promise.race([consumed, ended]);
     } catch (error) {
       return (error as Error).message;
     } finally {
       await consumer.disconnect().catch(() => undefined);
     }
+  }
+
+  private async consumed(consumer: Consumer): Promise<string> {
+    const topics = [...this.handlers.keys()];
+    const gone = new Promise<string>((resolve) => {
+      consumer.on('consumer.crash', ({ payload }) => {
+        // Most errors it gets over by itself.
+        if (!payload.restart) {
+          resolve(payload.error.message);
+        }
+      });
+      consumer.on('consumer.disconnect', () => {
+        resolve('disconnected');
+      });
+    });
+    await consumer.connect();
+    await consumer.subscribe({ topics, fromBeginning: this.client.options.fromBeginning });
+    // Once disconnected it would be connected again by its next step, and outlive the application.
+    this.ended.signal.throwIfAborted();
+    await consumer.run({ eachMessage: (payload) => this.handle(payload) });
+    this.client.logger.log(`Consuming ${topics.join(', ')}`);
+    return gone;
   }
 
   private async handle({ topic, partition, message }: EachMessagePayload): Promise<void> {

@@ -20,10 +20,10 @@ export class MLMetricsPublisher implements OnApplicationShutdown {
     readings: Reading | Reading[],
     { tenantId, timeoutMs = this.client.options.publishTimeoutMs }: PublishOptions = {},
   ): Promise<Published> {
-    const messages = [readings].flat().map((reading) => metricsRecord(reading, tenantId));
     const timer = new AbortController();
     const late = sleep(timeoutMs, null, { signal: timer.signal });
     try {
+      const messages = [readings].flat().map((reading) => metricsRecord(reading, tenantId));
       const sent = this.producer().then((producer) =>
         producer.send({ topic: this.client.options.topics.metrics, messages }),
       );
