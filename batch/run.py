@@ -14,7 +14,7 @@ from batch.formats import InputFormat
 from batch.memory import MemoryFile
 from batch.outcome import Exit, NotSucceeded, Refused
 from batch.outputs import open_part, output
-from batch.service import Again, Job, Outage, Service, StillAccepted
+from batch.service import Again, Job, Outage, Service, UploadLost
 
 # Rows fetched at a time: fewer after a cut, so that even a connection that is always cut brings them on.
 MOST_ROWS: Final = 50_000
@@ -74,7 +74,7 @@ class Run:
         self._display.stage("Uploading")
         try:
             job = self._submitted(size)
-        except StillAccepted:
+        except UploadLost:
             self._memory.begin_anew()
             job = self._submitted(size)
         except Refused:

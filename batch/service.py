@@ -24,6 +24,8 @@ EVENTS_SILENT_S: Final = 30.0
 # So long an upload that was cut may still be on its way into a job. Later it never will: its process died.
 ACCEPTING_S: Final = 30.0
 CONFLICT: Final = 409
+# The upload stopped midway; shed load.
+MAY_PASS: Final = (408, 429)
 
 Job = dict[str, Any]
 Result = TypeVar("Result")
@@ -37,7 +39,7 @@ class Again(Exception):
         super().__init__(reason)
 
 
-class StillAccepted(Exception):
+class UploadLost(Exception):
     """Raised when an earlier upload with the same key has been under way for longer than it can be."""
 
 
@@ -64,7 +66,7 @@ class Service:
     ) -> Job:
         """Upload a file as a job; `on_sent` is told of each number of bytes that has been sent.
 
-        Raises `StillAccepted` when `key` is held by an upload that will never become a job.
+        Raises `UploadLost` when `key` is held by an upload that will never become a job.
         """
         headers = {
             **format_.headers(),
@@ -80,7 +82,7 @@ class Service:
                 )
             if answer.status_code == CONFLICT:
                 if time.monotonic() - since > ACCEPTING_S:
-                    raise StillAccepted
+                    raise UploadLost
                 raise Again("an earlier upload is still being accepted", 2.0)
             job: Job = _checked(answer).json()
             return job
@@ -135,7 +137,7 @@ class Service:
         Raises `Again` when it was cut, and `into` may then hold a part; `NotSucceeded` for an unknown job.
         """
         with (
-            _cuts(),
+            self._cuts(),
             self._client.stream(
                 "GET",
                 f"{JOBS}/{job_id}/results",
@@ -155,10 +157,19 @@ class Service:
         outage = Outage(self._patience_s, self._say)
         while True:
             try:
-                with _cuts():
+                with self._cuts():
                     return once()
             except Again as again:
                 outage.wait(again)
+
+    @contextmanager
+    def _cuts(self) -> Iterator[None]:
+        """Lost connections as `Again`."""
+        try:
+            yield
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            why = str(error) or type(error).__name__
+            raise Again(f"{self._client.base_url} cannot be reached ({why})") from None
 
 
 class Outage:
@@ -186,25 +197,18 @@ class Outage:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
 
-@contextmanager
-def _cuts() -> Iterator[None]:
-    """Lost connections as `Again`."""
-    try:
-        yield
-    except httpx.TransportError as error:
-        raise Again(f"the service cannot be reached ({error or type(error).__name__})") from None
-
-
 def _checked(answer: httpx.Response) -> httpx.Response:
-    """The answer if it is one. Raises `Again` for 429 and 5xx, `Refused` for other problems."""
+    """The answer if it is one. Raises `Again` for what may pass, `Refused` for other problems."""
     if answer.is_success:
         return answer
     problem = _problem(answer)
-    if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+    if answer.is_server_error or answer.status_code in MAY_PASS:
         wish = answer.headers.get("Retry-After", "")
         raise Again(
             f"the service answers {answer.status_code}: {problem}", float(wish) if wish.isdigit() else None
         )
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        problem += " It is taken from ML_SERVICE_API_KEY (environment or .env)."
     raise Refused(f"The service answers {answer.status_code}: {problem}")
 
 

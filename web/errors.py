@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 from flask import Flask, request
 from redis import RedisError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, Unauthorized
 
 import errors
 from models.parsing import field_errors
@@ -132,6 +132,8 @@ def _from_http_exception(error: HTTPException) -> Response:
         headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
     if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:
         error.description = f"The body is larger than {request.max_content_length} bytes."
+    if error.description == NotFound.description:
+        error.description = f"There is nothing at {request.path}. What there is: /docs."
     detail = error.description or HTTPStatus(status).description
     return _response(Problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers))
 

@@ -7,7 +7,7 @@ is kept on the request itself, and hooks look for it once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -39,6 +39,13 @@ class Response(flask.Response):
             bodiless = environ["REQUEST_METHOD"] == "HEAD" or self.status_code in (204, 304)
             return [] if bodiless else list(self.iter_encoded())
         return super().get_app_iter(environ)
+
+
+def no_content(headers: Mapping[str, str] | None = None) -> Response:
+    """204, which has no body and hence no type of one."""
+    response = Response(status=204, headers=headers)
+    del response.headers["Content-Type"]
+    return response
 
 
 def current_request() -> Request:

@@ -12,7 +12,7 @@ from flask_smorest import Blueprint
 from errors import UnknownJob
 from tasks.jobs import Job
 from web.documented import refuses
-from web.http import Response, current_request
+from web.http import Response, current_request, no_content
 from web.services import services
 from web.streaming import Connection, StreamBroken, shutting_down, stream
 
@@ -72,7 +72,7 @@ def job_events(job_id: str) -> Response:
     job = jobs.get(job_id, tenant)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if job.ended and request.headers.get("Last-Event-ID") == THE_END:
-        return Response(status=204, headers=headers)
+        return no_content(headers)
 
     def events(connection: Connection) -> Iterator[bytes]:
         now = job

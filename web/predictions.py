@@ -15,7 +15,7 @@ from models.reading import Kind
 from web import schemas
 from web.bodies import prediction_request
 from web.documented import answers, refuses, takes
-from web.http import Response, current_request
+from web.http import Response, current_request, no_content
 from web.services import services
 
 blueprint = Blueprint(
@@ -78,6 +78,7 @@ class CachedPrediction(MethodView):
 
     @blueprint.response(204)
     @refuses(blueprint)
-    def delete(self, charger_id: str) -> None:
+    def delete(self, charger_id: str) -> Response:
         """Forget the cached predictions of a charger"""
         services().cache.delete(charger_id, current_request().tenant)
+        return no_content()

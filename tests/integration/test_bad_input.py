@@ -131,7 +131,9 @@ def test_a_wrong_tenant_is_422(client: httpx.Client) -> None:
 
 
 def test_unknown_things_are_404_and_other_methods_405(client: httpx.Client) -> None:
-    assert_problem(client.get("/nowhere"), 404, "not_found")
+    nowhere = assert_problem(client.get("/nowhere"), 404, "not_found")
+    assert nowhere["detail"] == "There is nothing at /nowhere. What there is: /docs."
+    assert_problem(client.get("/%ff%00%0d%0a/é"), 404, "not_found")
     assert_problem(client.get("/api/v1/predictions/never-seen"), 404, "unknown_charger")
     assert_problem(client.get("/api/v1/jobs/never-seen"), 404, "unknown_job")
     assert_problem(client.get("/api/v1/chargers/never-seen/history"), 404, "unknown_charger")

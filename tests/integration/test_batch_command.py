@@ -214,7 +214,14 @@ def test_a_key_that_may_not_predict_is_wrong_usage(run: Run) -> None:
 def test_a_service_that_is_not_there_is_given_up_after_a_while(run: Run, fleet: Path) -> None:
     command = run(str(fleet), "--out", "-", "--patience", "1", url="http://127.0.0.1:1")
     assert command.ended() == 3
-    assert "Given up after 1 s" in command.said()
+    assert "Given up after 1 s: http://127.0.0.1:1 cannot be reached" in command.said()
+
+
+def test_a_wrong_key_is_refused_and_said_where_it_came_from(web: Web, run: Run, fleet: Path) -> None:
+    command = run(str(fleet), "--out", "-", url=web.url, ML_SERVICE_API_KEY="another")
+    assert command.ended() == 2
+    assert "401" in command.said()
+    assert "ML_SERVICE_API_KEY" in command.said()
 
 
 def test_a_job_that_is_cancelled_is_no_success(

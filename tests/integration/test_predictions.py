@@ -160,7 +160,9 @@ def test_the_newest_cached_prediction_can_be_read_and_deleted(client: httpx.Clie
     verdict = ask(client, request())
     path = f"{PREDICTIONS}/{verdict['charger_id']}"
     assert client.get(path).json() == verdict | {"cached": True}
-    assert client.delete(path).status_code == 204
+    deleted = client.delete(path)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert "Content-Type" not in deleted.headers
     gone = client.get(path)
     assert (gone.status_code, gone.json()["code"]) == (404, "unknown_charger")
 
