@@ -64,11 +64,10 @@ NOT_ITS_FAULT: Final = frozenset({PredictionTimeout.code, ModelsUnavailable.code
 class Result(NamedTuple):
     """What became of a reading: its verdicts (that on anomaly may be missing), or the error it ends in."""
 
-    entry: Entry
-    failure: bytes = b""
-    anomaly: bytes | None = None
+    candidate: Candidate
+    failure: Answer | None = None
+    anomaly: Answer | None = None
     error: ServiceError | None = None
-    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -166,8 +165,7 @@ class Scoring:
     def _read(self, candidate: Candidate, failure: Answer, anomaly: Answer) -> Iterator[Result]:
         if failure.error_code is None:
             # A prediction without an anomaly verdict is worth more than none at all.
-            verdict = anomaly.body if anomaly.error_code is None else None
-            yield Result(candidate.entry, failure.body, verdict)
+            yield Result(candidate, failure, anomaly if anomaly.error_code is None else None)
         elif failure.error_code in NOT_ITS_FAULT:
             self._put_back([candidate])
         else:
@@ -179,7 +177,7 @@ class Scoring:
         candidate.alone += alone
         if candidate.alone >= MAX_ATTEMPTS:
             reason = ScoringFailed(f"Given up after {candidate.attempts} attempts: {detail}")
-            yield Result(candidate.entry, error=reason, attempts=candidate.attempts)
+            yield Result(candidate, error=reason)
             return
         candidate.not_before = self._clock() + (FIRST_PAUSE_S * candidate.alone)
         self._again.append(candidate)

@@ -39,7 +39,7 @@ class Bench:
 
     def take(self) -> None:
         for result in self.scoring.collect():
-            name = self._names[id(result.entry)]
+            name = self._names[id(result.candidate.entry)]
             assert name not in self.results, "a reading ends once"
             self.results[name] = result
 
@@ -106,7 +106,7 @@ def test_a_reading_that_kills_its_worker_is_given_up_and_its_neighbours_are_not(
         bench.turn()
     assert bench.results["bad"].error is not None
     assert bench.results["bad"].error.code == "scoring_failed"
-    assert bench.results["bad"].attempts == MAX_ATTEMPTS + 1
+    assert bench.results["bad"].candidate.attempts == MAX_ATTEMPTS + 1
     assert bench.results["a"].error is None
     assert bench.results["b"].error is None
 
@@ -125,7 +125,7 @@ def test_a_reading_that_fails_to_score_is_given_up_after_three_attempts() -> Non
     for _ in range(5):
         bench.turn()
     assert bench.results["a"].error is None
-    assert bench.results["bad"].attempts == MAX_ATTEMPTS
+    assert bench.results["bad"].candidate.attempts == MAX_ATTEMPTS
     assert "NaN" in str(bench.results["bad"].error)
 
 
