@@ -48,6 +48,9 @@ class Predicting:
     def busy(self) -> bool:
         return self._scoring.busy
 
+    def wait(self, timeout_s: float) -> None:
+        self._scoring.wait(timeout_s)
+
     def take(self, entry: Entry) -> None:
         try:
             reading, tenant = read(entry.received, now=self._now())

@@ -86,7 +86,7 @@ def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
     if not received.value:
         raise MalformedBody("The record is empty.")
     document = decode_json(received.value)
-    if not isinstance(document, Mapping):
+    if not isinstance(document, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     tenant = _tenant(document)
     if _is_envelope(document):

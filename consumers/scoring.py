@@ -8,6 +8,7 @@ away is not the reading's fault: it is tried again for as long as that lasts.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -87,6 +88,7 @@ class Scoring:
         # Those that were in a task that failed: each travels alone now, so that it harms no other.
         self._again: deque[Candidate] = deque()
         self._flights: list[_Flight] = []
+        self._ended = threading.Event()
 
     @property
     def busy(self) -> bool:
@@ -109,12 +111,18 @@ class Scoring:
             ]
             flight = _Flight(group, self._door.submit(asks), self._clock())
             self._flights.append(flight)
+            flight.future.add_done_callback(lambda _: self._ended.set())
             if flight.future.done():
                 return  # it could not be sent; the next ones would meet the same
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until a task has ended that `collect` has not seen, `timeout_s` at most."""
+        self._ended.wait(timeout_s)
 
     def collect(self) -> list[Result]:
         """What has ended since the last call. Does not block."""
         results: list[Result] = []
+        self._ended.clear()  # before looking, so that none is missed
         ended = [flight for flight in self._flights if flight.future.done()]
         self._flights = [flight for flight in self._flights if not flight.future.done()]
         for flight in ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -64,6 +65,18 @@ def test_readings_travel_in_groups_with_both_questions() -> None:
     bench.take()
     assert len(bench.results) == 2 * GROUP
     assert not bench.scoring.busy
+
+
+def test_whoever_waits_is_woken_by_a_task_that_has_ended_and_by_no_other() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.scoring.send()
+    bench.scoring.wait(0.01)
+    assert bench.scoring.collect() == []
+    threading.Timer(0.05, bench.door.work).start()
+    bench.scoring.wait(60)
+    bench.take()
+    assert set(bench.results) == {"a"}
 
 
 def test_few_readings_wait_for_the_task_under_way_and_then_travel_together() -> None:
