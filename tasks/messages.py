@@ -80,7 +80,7 @@ class ScoreMessage:
         }
 
     def encode_columns(self) -> dict[str, Any]:
-        """The same in a fifth of the bytes, for many readings of which the same is asked, side by side.
+        """The same in a sixth of the bytes, for many readings of which the same is asked, side by side.
 
         Workers of the first schema refuse it: whoever sends it sends again, with `encode`, what gets lost.
         """
