@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -41,9 +41,8 @@ class OpenAlert:
     calm: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AlertKey:
-    """Whose alert, and of which kind."""
+class AlertKey(NamedTuple):
+    """Whose alert, and of which kind. A tuple: it is made, and hashed, for nearly every verdict."""
 
     kind: AlertKind
     tenant: str | None
@@ -59,12 +58,11 @@ Book = dict[AlertKey, OpenAlert]
 Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Opinion:
-    """What one verdict says: `alarming` opens an alert, `calm` speaks for closing one."""
+class _Opinion(NamedTuple):
+    """What one verdict says, in JSON `verdict`: `alarming` opens an alert, `calm` speaks for closing one."""
 
     kind: AlertKind
-    body: dict[str, Any]
+    verdict: bytes
     alarming: bool
     calm: bool
 
@@ -100,7 +98,7 @@ class Alerts:
         for entry in done.entries:
             if entry.scored is not None:
                 for opinion in self._opinions(entry.scored):
-                    self._judge_one(judgement, entry, opinion)
+                    self._judge_one(judgement, entry, entry.scored, opinion)
         for partition, changes in judgement.changes.items():
             for key, alert in changes.items():
                 judgement.remembered.append(self._state_record(partition, key, alert))
@@ -138,31 +136,28 @@ class Alerts:
             self._books[partition] = book
 
     def _opinions(self, scored: Scored) -> Iterator[_Opinion]:
-        failure, anomaly = scored.prediction, scored.anomaly
-        probability, in_failure = failure["failure_probability"], failure["in_failure"]
+        probability, in_failure = scored.failure_probability, scored.in_failure
         yield _Opinion(
             "failure",
-            failure,
+            scored.failure,
             alarming=in_failure or probability >= self._rules.open_at,
             calm=not in_failure and probability < self._rules.close_below,
         )
-        if anomaly is not None:
-            odd = anomaly["is_anomaly"]
-            yield _Opinion("anomaly", anomaly, alarming=odd, calm=not odd)
+        if scored.anomaly is not None:
+            odd = bool(scored.is_anomaly)
+            yield _Opinion("anomaly", scored.anomaly, alarming=odd, calm=not odd)
 
-    def _judge_one(self, judgement: Judgement, entry: Entry, opinion: _Opinion) -> None:
-        changes = judgement.changes.setdefault(entry.partition, {})
-        body, received = opinion.body, entry.received
-        key = AlertKey(opinion.kind, body.get("tenant_id"), body["charger_id"])
-        alert = changes[key] if key in changes else self._books[entry.partition].get(key)
-        moment = body.get("reading_timestamp") or body.get("timestamp") or ""
+    def _judge_one(self, judgement: Judgement, entry: Entry, scored: Scored, opinion: _Opinion) -> None:
+        changes, book = judgement.changes.setdefault(entry.partition, {}), self._books[entry.partition]
+        if not (opinion.alarming or book or changes):
+            return  # most of the time nothing is open, and nothing opens
+        key = AlertKey(opinion.kind, scored.tenant, scored.charger_id)
+        alert = changes[key] if key in changes else book.get(key)
         if alert is None:
             if opinion.alarming:
-                opened_by = received.event_id
-                changes[key] = alert = OpenAlert(_alert_id(key, opened_by), moment, opened_by)
-                judgement.outgoing.append(
-                    self._alert_record(key, alert, body | received.origin, closed_at=None)
-                )
+                body, opened_by = orjson.loads(opinion.verdict), entry.received.event_id
+                changes[key] = alert = OpenAlert(_alert_id(key, opened_by), _moment(body), opened_by)
+                judgement.outgoing.append(self._alert_record(key, alert, body | entry.received.origin))
         elif not opinion.calm:
             if alert.calm:
                 changes[key] = replace(alert, calm=0)
@@ -170,12 +165,13 @@ class Alerts:
             changes[key] = replace(alert, calm=alert.calm + 1)
         else:
             changes[key] = None
+            body = orjson.loads(opinion.verdict)
             judgement.outgoing.append(
-                self._alert_record(key, alert, body | received.origin, closed_at=moment)
+                self._alert_record(key, alert, body | entry.received.origin, closed_at=_moment(body))
             )
 
     def _alert_record(
-        self, key: AlertKey, alert: OpenAlert, body: dict[str, Any], *, closed_at: str | None
+        self, key: AlertKey, alert: OpenAlert, body: dict[str, Any], *, closed_at: str | None = None
     ) -> Outgoing:
         document = body | {
             "alert_id": alert.alert_id,
@@ -204,6 +200,11 @@ class Alerts:
                 }
             )
         return Outgoing(self._state_topic, key.on(partition), value)
+
+
+def _moment(verdict: Mapping[str, Any]) -> str:
+    moment: str = verdict.get("reading_timestamp") or verdict.get("timestamp") or ""
+    return moment
 
 
 def _alert_id(key: AlertKey, opened_by: str) -> str:

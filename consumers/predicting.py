@@ -13,7 +13,7 @@ from consumers.pulse import Pulse
 from consumers.records import prediction, read, scored
 from consumers.scoring import Result, Scoring
 from consumers.work import bury
-from errors import ServiceError
+from errors import ScoringFailed, ServiceError
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,9 @@ class Predicting:
     def busy(self) -> bool:
         return self._scoring.busy
 
+    def wait(self, timeout_s: float) -> None:
+        self._scoring.wait(timeout_s)
+
     def take(self, entry: Entry) -> None:
         try:
             reading, tenant = read(entry.received, now=self._now())
@@ -81,20 +84,21 @@ class Predicting:
         self._alerts.drop(partitions)
 
     def _conclude(self, result: Result) -> None:
-        if result.entry.dropped:
+        candidate = result.candidate
+        entry, attempts = candidate.entry, candidate.attempts
+        if entry.dropped:
             return
-        if result.error is not None:
-            self._bury(result.entry, result.error, attempts=result.attempts)
+        if result.failure is None:
+            self._bury(entry, result.error or ScoringFailed("There is no verdict."), attempts=attempts)
             return
         try:
-            found = scored(result.failure, result.anomaly)
-            charger_id: str = found.prediction["charger_id"]
-            record = prediction(result.entry.received, result.failure, charger_id, topic=self._predictions)
-            result.entry.outcomes, result.entry.scored = (record,), found
+            found = scored(candidate.reading, candidate.tenant, result.failure, result.anomaly)
+            entry.outcomes = (prediction(entry.received, found, topic=self._predictions),)
+            entry.scored = found
         except Exception as error:
-            log.exception("verdict on %s could not be read", result.entry.received.event_id)
+            log.exception("verdict on %s could not be read", entry.received.event_id)
             problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")
-            self._bury(result.entry, problem, attempts=result.attempts + 1)
+            self._bury(entry, problem, attempts=attempts + 1)
 
     def _bury(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
         bury(entry, error, attempts=attempts, topic=self._dead_letters)

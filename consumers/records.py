@@ -11,7 +11,8 @@ import orjson
 
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
 from models.parsing import decode_json, parse_reading
-from models.reading import TENANT_ID_PATTERN, Reading
+from models.reading import TENANT_ID_PATTERN, Kind, Reading
+from tasks.messages import GIST, Answer, Gist
 
 MAX_REASON_CHARS: Final = 1000
 # A dead letter that was replayed and failed again does not carry two of each.
@@ -64,10 +65,15 @@ class Outgoing(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Both verdicts on a record. That on anomaly may be missing."""
+    """What alerts need of both verdicts on a record, and their JSON. That on anomaly may be missing."""
 
-    prediction: dict[str, Any]
-    anomaly: dict[str, Any] | None
+    charger_id: str
+    tenant: str | None
+    in_failure: bool
+    failure_probability: float
+    failure: bytes
+    is_anomaly: bool | None = None
+    anomaly: bytes | None = None
 
 
 def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
@@ -80,7 +86,7 @@ def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
     if not received.value:
         raise MalformedBody("The record is empty.")
     document = decode_json(received.value)
-    if not isinstance(document, Mapping):
+    if not isinstance(document, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     tenant = _tenant(document)
     if _is_envelope(document):
@@ -127,18 +133,32 @@ def _tenant(document: Mapping[str, Any]) -> str | None:
     return None
 
 
-def scored(failure: bytes, anomaly: bytes | None) -> Scored:
-    """Verdicts as workers encode them. Raises `ValueError`."""
-    return Scored(orjson.loads(failure), None if anomaly is None else orjson.loads(anomaly))
+def scored(reading: Reading, tenant: str | None, failure: Answer, anomaly: Answer | None) -> Scored:
+    """A worker's verdicts on a reading. Those of an older worker, which gives no gist, are decoded.
+
+    Raises `ValueError`, `KeyError` or `TypeError` for what is no verdict.
+    """
+    probability = float(_gist("failure", failure))
+    if anomaly is None:
+        return Scored(reading.charger_id, tenant, reading.in_failure, probability, failure.body)
+    is_anomaly = bool(_gist("anomaly", anomaly))
+    return Scored(
+        reading.charger_id, tenant, reading.in_failure, probability, failure.body, is_anomaly, anomaly.body
+    )
 
 
-def prediction(received: Received, failure: bytes, charger_id: str, *, topic: str) -> Outgoing:
+def _gist(kind: Kind, answer: Answer) -> Gist:
+    gist: Gist = orjson.loads(answer.body)[GIST[kind]] if answer.gist is None else answer.gist
+    return gist
+
+
+def prediction(received: Received, verdicts: Scored, *, topic: str) -> Outgoing:
     """The record that is published for a scored reading, keyed by its charger.
 
     The verdict's JSON object as it is, and where it came from: nothing is encoded a second time.
     """
-    value = failure.removesuffix(b"}") + b"," + orjson.dumps(received.origin).removeprefix(b"{")
-    return Outgoing(topic, charger_id.encode(), value)
+    value = verdicts.failure.removesuffix(b"}") + b"," + orjson.dumps(received.origin).removeprefix(b"{")
+    return Outgoing(topic, verdicts.charger_id.encode(), value)
 
 
 def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic: str) -> Outgoing:

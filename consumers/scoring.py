@@ -8,6 +8,7 @@ away is not the reading's fault: it is tried again for as long as that lasts.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -64,11 +65,10 @@ NOT_ITS_FAULT: Final = frozenset({PredictionTimeout.code, ModelsUnavailable.code
 class Result(NamedTuple):
     """What became of a reading: its verdicts (that on anomaly may be missing), or the error it ends in."""
 
-    entry: Entry
-    failure: bytes = b""
-    anomaly: bytes | None = None
+    candidate: Candidate
+    failure: Answer | None = None
+    anomaly: Answer | None = None
     error: ServiceError | None = None
-    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -88,6 +88,7 @@ class Scoring:
         # Those that were in a task that failed: each travels alone now, so that it harms no other.
         self._again: deque[Candidate] = deque()
         self._flights: list[_Flight] = []
+        self._ended = threading.Event()
 
     @property
     def busy(self) -> bool:
@@ -110,12 +111,18 @@ class Scoring:
             ]
             flight = _Flight(group, self._door.submit(asks), self._clock())
             self._flights.append(flight)
+            flight.future.add_done_callback(lambda _: self._ended.set())
             if flight.future.done():
                 return  # it could not be sent; the next ones would meet the same
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until a task has ended that `collect` has not seen, `timeout_s` at most."""
+        self._ended.wait(timeout_s)
 
     def collect(self) -> list[Result]:
         """What has ended since the last call. Does not block."""
         results: list[Result] = []
+        self._ended.clear()  # before looking, so that none is missed
         ended = [flight for flight in self._flights if flight.future.done()]
         self._flights = [flight for flight in self._flights if not flight.future.done()]
         for flight in ended:
@@ -166,8 +173,7 @@ class Scoring:
     def _read(self, candidate: Candidate, failure: Answer, anomaly: Answer) -> Iterator[Result]:
         if failure.error_code is None:
             # A prediction without an anomaly verdict is worth more than none at all.
-            verdict = anomaly.body if anomaly.error_code is None else None
-            yield Result(candidate.entry, failure.body, verdict)
+            yield Result(candidate, failure, anomaly if anomaly.error_code is None else None)
         elif failure.error_code in NOT_ITS_FAULT:
             self._put_back([candidate])
         else:
@@ -179,7 +185,7 @@ class Scoring:
         candidate.alone += alone
         if candidate.alone >= MAX_ATTEMPTS:
             reason = ScoringFailed(f"Given up after {candidate.attempts} attempts: {detail}")
-            yield Result(candidate.entry, error=reason, attempts=candidate.attempts)
+            yield Result(candidate, error=reason)
             return
         candidate.not_before = self._clock() + (FIRST_PAUSE_S * candidate.alone)
         self._again.append(candidate)

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 # While outcomes are on their way `poll` waits this long for records, else that long.
 BUSY_POLL_MS: Final = 3
 IDLE_POLL_MS: Final = 200
+# If it has none, the next poll waits for the first outcome, for this long at most: a poll of nothing costs as
+# much of the processor as some readings do.
+BUSY_WAIT_S: Final = 0.01
 LOOK_EVERY_S: Final = 1.0
 # Without a connection for this long, clients are made anew and topics looked at again.
 UNCONNECTED_MOST_S: Final = 4.0
@@ -98,11 +101,14 @@ class Stream:
         """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
         self._hold_or_fetch()
         timeout_ms = BUSY_POLL_MS if self._work.busy else IDLE_POLL_MS
-        for records in self._consumer.poll(timeout_ms=timeout_ms).values():
+        polled = self._consumer.poll(timeout_ms=timeout_ms)
+        for records in polled.values():
             for record in records:
                 self._take(record)
         self._publish()
         self._look_around()
+        if not polled and self._work.busy:
+            self._work.wait(BUSY_WAIT_S)
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions go to another member: nothing of them may be published or committed here any more."""

@@ -26,6 +26,9 @@ class Work(Protocol):
     def busy(self) -> bool:
         """Whether an outcome may come at any moment, without a new record."""
 
+    def wait(self, timeout_s: float) -> None:
+        """Block until an outcome has come that `advance` has not seen, `timeout_s` at most."""
+
     def take(self, entry: Entry) -> None:
         """A new record. Within a partition, in the order of their offsets."""
 

@@ -32,9 +32,12 @@ VERSIONS_KEY: Final = "ml:models:versions"
 BREAK_S: Final = 1.0
 
 # Newest reading wins; what another client left there without a fingerprint, or of another type, is replaced.
-# Times are RFC 3339 in UTC with three decimals: as strings they compare like times. Only what has a later one
-# somewhere is decoded, which takes Redis longer than all the rest.
+# Times are RFC 3339 in UTC with three decimals: as strings they compare like times. Our own verdicts tell
+# theirs near their end, and only that is looked at. Of others' only what has a later time somewhere is
+# decoded, which takes Redis longer than all the rest.
 _PUT = """
+local TIME = '%d%d%d%d%-%d%d%-%d%dT[^"]*Z'
+local OURS = '"reading_timestamp":"(' .. TIME .. ')",[^{}]*"fingerprint":"%x+"}$'
 local function tells_of_later(held, at)
   local _, found = string.find(held, '"reading_timestamp"', 1, true)
   while found do
@@ -44,16 +47,21 @@ local function tells_of_later(held, at)
   end
   return false
 end
-local function newer(held, at)
+local function newer(key, at)
+  local tail = redis.pcall('GETRANGE', key, -300, -1)
+  if tail == '' then return false end
+  local its = type(tail) == 'string' and string.match(tail, OURS)
+  if its then return its > at end
+  local held = redis.pcall('GET', key)
   if type(held) ~= 'string' or not tells_of_later(held, at) then return false end
   local read, verdict = pcall(cjson.decode, held)
   if not read or type(verdict) ~= 'table' or type(verdict.fingerprint) ~= 'string' then return false end
-  local its = verdict.reading_timestamp
-  return type(its) == 'string' and string.match(its, '^%d%d%d%d%-%d%d%-%d%dT.*Z$') and its > at
+  its = verdict.reading_timestamp
+  return type(its) == 'string' and string.match(its, '^' .. TIME .. '$') and its > at
 end
 for i, key in ipairs(KEYS) do
   local at, body, ttl = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
-  if not newer(redis.pcall('GET', key), at) then redis.call('SET', key, body, 'EX', ttl) end
+  if not newer(key, at) then redis.call('SET', key, body, 'EX', ttl) end
 end
 """
 

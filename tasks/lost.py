@@ -15,7 +15,7 @@ from redis import RedisError
 
 from tasks.app import settings
 from tasks.connection import connect
-from tasks.messages import TASK_LOST, Answer, encode_reply
+from tasks.messages import TASK_LOST, Answer, asks_in, encode_reply
 from tasks.names import TaskNames
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None 
     lost = Answer(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
     redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
     try:
-        redis.rpush(message["reply_to"], encode_reply(message["batch_id"], [lost] * len(message["asks"])))
+        redis.rpush(message["reply_to"], encode_reply(message["batch_id"], [lost] * asks_in(message)))
         redis.expire(message["reply_to"], REPLY_TTL_S)
-        log.warning("task of %d readings lost: %s", len(message["asks"]), exception)
+        log.warning("task of %d readings lost: %s", asks_in(message), exception)
     except RedisError as error:
         log.debug("a lost task could not be reported: %s", error)
     finally:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-# Releases N and N-1 understand each other's messages; a message with a higher number than this is refused.
+# Releases N and N-1 understand each other's messages. A message tells the lowest schema that reads it, and
+# one with a higher number than `NEWEST_SCHEMA` is refused: 2 knows readings in columns (tasks/messages.py).
 SCHEMA_VERSION: Final = 1
+NEWEST_SCHEMA: Final = 2
 
 
 class Queues:

@@ -17,7 +17,7 @@ from errors import PredictionTimeout, ServiceError
 from models.columns import Entries
 from models.reading import Kind
 from tasks.app import app, current
-from tasks.messages import Answer, Ask, ScoreMessage, encode_reply
+from tasks.messages import GIST, Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
 from tasks.runtime import Runtime
 from tasks.scoring import score_kinds, stamp
@@ -77,6 +77,7 @@ def answer_all(
     now = time.time()
     # Readings of which the same is asked, with the places of those asks and their past.
     by_kinds: dict[tuple[Kind, ...], list[tuple[list[int], Entries]]] = {}
+    stamps: dict[str | None, dict[str, Any]] = {}
     for places, entries in zip(subjects, past, strict=True):
         waiting = [place for place in places if asks[place].expires_at >= now]
         if waiting:
@@ -91,14 +92,17 @@ def answer_all(
             door=message.door,
         )
         for (places, _), *verdicts in zip(some, *scored, strict=True):
-            stamped = stamp(asks[places[0]].tenant) | {"fingerprint": asks[places[0]].fingerprint}
-            for place, verdict in zip(places, verdicts, strict=True):
+            tenant = asks[places[0]].tenant
+            if tenant not in stamps:
+                stamps[tenant] = stamp(tenant)
+            stamped = {**stamps[tenant], "fingerprint": asks[places[0]].fingerprint}
+            for kind, place, verdict in zip(kinds, places, verdicts, strict=True):
                 if isinstance(verdict, ServiceError):
                     answers[place] = _failure(verdict)
                     continue
                 dressed = verdict | stamped
                 body = orjson.dumps(dressed)
-                answers[place] = Answer(body=body)
+                answers[place] = Answer(body, gist=verdict.get(GIST.get(kind, "")))
                 stored.append((asks[place], dressed, body))
     late = _failure(PredictionTimeout("The caller has stopped waiting."))
     return [answers.get(place, late) for place in range(len(asks))], stored

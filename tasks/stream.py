@@ -85,6 +85,8 @@ class StreamDoor:
     def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]:
         """Send `asks` as one task; the answers come in their order. Blocks 1.5 s at most, raises nothing.
 
+        The same is asked about every reading, side by side as `ask` gives it.
+
         The future fails with `BrokerUnavailable` when the task could not be sent, with `PredictionTimeout`
         when no worker came to it within the setting `KAFKA_SCORE_TIMEOUT`, with `TaskLost` when one did and
         has not answered. Its callbacks run in another thread.
@@ -92,11 +94,16 @@ class StreamDoor:
         flight = _Flight(Future(), len(asks), time.monotonic())
         batch_id = uuid.uuid4().hex
         message = ScoreMessage(batch_id, self._inbox.address, asks, door="kafka")
+        # What a worker of the first schema cannot read is lost, and comes again one by one: then it can.
+        alone = asks[0].reading is asks[-1].reading
         with self._lock:
             self._flights[batch_id] = flight
         try:
             flight.task_id = self._sender.send(
-                TaskNames.SCORE, message.encode(), queue=Queues.STREAM, expires_s=self._expires_s
+                TaskNames.SCORE,
+                message.encode() if alone else message.encode_columns(),
+                queue=Queues.STREAM,
+                expires_s=self._expires_s,
             )
         except ServiceError as error:
             self._fail(batch_id, error)

@@ -94,6 +94,9 @@ class Translation:
         # What the window holds, until it is committed.
         self._notes: dict[Entry, _Note] = {}
 
+    def wait(self, timeout_s: float) -> None:
+        """At once: whatever is taken has its outcome before the next poll."""
+
     def take(self, entry: Entry) -> None:
         self._fresh.append(entry)
 

@@ -8,18 +8,18 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import pytest
 from redis import Redis
 
 from errors import BrokerUnavailable, PredictionTimeout
-from models.reading import Reading
+from models.reading import Kind, Reading
 from settings import Settings
 from tasks import stream
 from tasks.messages import Answer, ScoreMessage, encode_reply
-from tasks.names import Queues
+from tasks.names import NEWEST_SCHEMA, SCHEMA_VERSION, Queues
 from tasks.stream import StreamDoor, TaskLost
 from tests.services import RunningServer, start_redis
 
@@ -64,11 +64,16 @@ def submit(door: StreamDoor) -> Future[list[Answer]]:
     return door.submit(door.ask(("failure", "anomaly"), READING, "acme"))
 
 
-def take(redis: Redis) -> ScoreMessage:
-    """What a worker does first."""
+def take_raw(redis: Redis) -> dict[str, Any]:
     _, raw = cast(tuple[bytes, bytes], redis.brpop([Queues.STREAM], timeout=5))
     arguments, _, _ = orjson.loads(base64.b64decode(orjson.loads(raw)["body"]))
-    return ScoreMessage.decode(arguments[0])
+    message: dict[str, Any] = arguments[0]
+    return message
+
+
+def take(redis: Redis) -> ScoreMessage:
+    """What a worker does first."""
+    return ScoreMessage.decode(take_raw(redis))
 
 
 def test_answers_come_in_the_order_of_the_asks(door: StreamDoor, redis: Redis) -> None:
@@ -81,6 +86,23 @@ def test_answers_come_in_the_order_of_the_asks(door: StreamDoor, redis: Redis) -
         redis.rpush(message.reply_to, encode_reply(message.batch_id, answers))
     assert [first.result(5)[0].body, second.result(5)[0].body] == [b"1", b"2"]
     assert first.result()[1].error_code == "scoring_failed"
+
+
+def test_readings_travel_in_columns_but_one_alone_as_workers_of_the_first_schema_read_it(
+    door: StreamDoor, redis: Redis
+) -> None:
+    # They refuse columns, which is a lost task to the consumer: it sends each of its readings alone.
+    kinds: tuple[Kind, ...] = ("failure", "anomaly")
+    alone = door.ask(kinds, READING, "acme")
+    together = alone + door.ask(kinds, READING._replace(charger_id="other"), None)
+    door.submit(together)
+    door.submit(alone)
+    columns, rows = take_raw(redis), take_raw(redis)
+    assert (columns["v"], rows["v"]) == (NEWEST_SCHEMA, SCHEMA_VERSION)
+    assert "readings" in columns
+    assert [ask["kind"] for ask in rows["asks"]] == list(kinds)
+    assert ScoreMessage.decode(columns).asks == together
+    assert ScoreMessage.decode(rows).asks == alone
 
 
 def test_a_task_that_no_worker_comes_to_is_taken_off_the_queue(door: StreamDoor, redis: Redis) -> None:

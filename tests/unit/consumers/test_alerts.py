@@ -35,10 +35,10 @@ class Bench:
         done = Round()
         for probability, is_anomaly in verdicts:
             received = Received("in", partition, self.offset, None, b"")
-            origin = {"charger_id": charger, "tenant_id": None, "reading_timestamp": f"t{self.offset}"}
-            failure = origin | {"failure_probability": probability, "in_failure": probability > 1}
-            anomaly = None if is_anomaly is None else origin | {"is_anomaly": is_anomaly}
-            done.entries.append(Entry(received, scored=Scored(failure, anomaly)))
+            verdict = orjson.dumps({"charger_id": charger, "reading_timestamp": f"t{self.offset}"})
+            anomaly = None if is_anomaly is None else verdict
+            scored = Scored(charger, None, probability > 1, probability, verdict, is_anomaly, anomaly)
+            done.entries.append(Entry(received, scored=scored))
             self.offset += 1
         done.offsets[Partition("in", partition)] = self.offset
         return done

@@ -8,10 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from consumers.records import Received, dead_letter, prediction, read
+from consumers.records import Received, Scored, dead_letter, prediction, read, scored
 from errors import InvalidReading, MalformedBody, ScoringFailed
+from models.reading import Reading
+from tasks.messages import Answer
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+READING = Reading("EVZ-1", "CHARGING", NOW)
 FLAT = {"charger_id": "EVZ-1", "connector_status": "Charging", "temperature": 41.0}
 
 
@@ -94,10 +97,26 @@ def failure_verdict(**changes: Any) -> bytes:
 
 
 def test_a_prediction_is_the_verdict_as_it_is_and_which_record_it_is_of() -> None:
-    record = prediction(received(), failure_verdict(), "EVZ-1", topic="predictions")
+    verdicts = scored(READING, None, Answer(failure_verdict(), gist=0.2), None)
+    record = prediction(received(), verdicts, topic="predictions")
     assert (record.topic, record.key) == ("predictions", b"EVZ-1")
     origin = {"event_id": "in:3:17", "source": {"topic": "in", "partition": 3, "offset": 17}}
     assert orjson.loads(record.value or b"") == orjson.loads(failure_verdict()) | origin
+
+
+@pytest.mark.parametrize("gists", [(0.2, True), (None, None)])
+def test_what_alerts_need_of_verdicts_is_their_gist_or_decoded_where_an_older_worker_gives_none(
+    gists: tuple[float | None, bool | None],
+) -> None:
+    failure, anomaly = failure_verdict(), b'{"is_anomaly":true}'
+    found = scored(READING, "acme", Answer(failure, gist=gists[0]), Answer(anomaly, gist=gists[1]))
+    assert found == Scored("EVZ-1", "acme", False, 0.2, failure, True, anomaly)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"failure_probability":null}'])
+def test_what_is_no_verdict_is_refused(body: bytes) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        scored(READING, None, Answer(body), None)
 
 
 def test_a_dead_letter_is_the_record_as_it_came_and_why() -> None:

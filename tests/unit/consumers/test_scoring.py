@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -39,7 +40,7 @@ class Bench:
 
     def take(self) -> None:
         for result in self.scoring.collect():
-            name = self._names[id(result.entry)]
+            name = self._names[id(result.candidate.entry)]
             assert name not in self.results, "a reading ends once"
             self.results[name] = result
 
@@ -64,6 +65,18 @@ def test_readings_travel_in_groups_with_both_questions() -> None:
     bench.take()
     assert len(bench.results) == 2 * GROUP
     assert not bench.scoring.busy
+
+
+def test_whoever_waits_is_woken_by_a_task_that_has_ended_and_by_no_other() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.scoring.send()
+    bench.scoring.wait(0.01)
+    assert bench.scoring.collect() == []
+    threading.Timer(0.05, bench.door.work).start()
+    bench.scoring.wait(60)
+    bench.take()
+    assert set(bench.results) == {"a"}
 
 
 def test_few_readings_wait_for_the_task_under_way_and_then_travel_together() -> None:
@@ -106,7 +119,7 @@ def test_a_reading_that_kills_its_worker_is_given_up_and_its_neighbours_are_not(
         bench.turn()
     assert bench.results["bad"].error is not None
     assert bench.results["bad"].error.code == "scoring_failed"
-    assert bench.results["bad"].attempts == MAX_ATTEMPTS + 1
+    assert bench.results["bad"].candidate.attempts == MAX_ATTEMPTS + 1
     assert bench.results["a"].error is None
     assert bench.results["b"].error is None
 
@@ -125,7 +138,7 @@ def test_a_reading_that_fails_to_score_is_given_up_after_three_attempts() -> Non
     for _ in range(5):
         bench.turn()
     assert bench.results["a"].error is None
-    assert bench.results["bad"].attempts == MAX_ATTEMPTS
+    assert bench.results["bad"].candidate.attempts == MAX_ATTEMPTS
     assert "NaN" in str(bench.results["bad"].error)
 
 

@@ -21,6 +21,7 @@ from consumers.scoring import Scoring
 from consumers.stream import UNCONNECTED_MOST_S, Stream
 from consumers.watchdog import StreamStuck
 from settings import Settings
+from tasks.messages import Answer
 from tests.unit.consumers.doubles import START, Clock, FakeDoor
 
 P0, P1 = TopicPartition("charger.metrics", 0), TopicPartition("charger.metrics", 1)
@@ -240,7 +241,7 @@ def test_a_verdict_that_makes_no_sense_is_buried(bench: Bench) -> None:
     bench.produce(P0, good())
     bench.stream.step()
     for asks, future in bench.door.tasks:
-        future.set_result([type("", (), {"error_code": None, "body": b"{}"})() for _ in asks])
+        future.set_result([Answer(b"{}") for _ in asks])
     bench.door.tasks.clear()
     bench.turn()
     assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq")]
