@@ -23,17 +23,17 @@ from models.reading import (
     FUTURE_TOLERANCE,
     MAX_ERROR_CODE_CHARS,
     MAX_ERROR_CODES,
+    NO_METADATA,
     STATUS_AS_WRITTEN,
     Reading,
 )
-from models.schema import ReadingSchema
+from models.schema import MAX_MOMENT_CHARS, ReadingSchema
 
-# How most callers write a moment. What looks otherwise may be right as well.
-_IS_PLAIN_MOMENT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{3}([0-9]{3})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
-).fullmatch
 _IS_CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN).match
 _SCHEMA: Final = ReadingSchema()
+_ENERGY, _POWER, _TEMPERATURE, _UPTIME, _SESSIONS = (
+    BOUNDS[name] for name in ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
+)
 
 
 def decode_json(raw: bytes | str) -> Any:
@@ -60,7 +60,7 @@ def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
     from. `pointer` is where `raw` stands in the caller's document. Raises `InvalidReading`, naming every
     field that is wrong.
     """
-    if not isinstance(raw, Mapping):
+    if type(raw) is not dict and not isinstance(raw, Mapping):
         raise InvalidReading([FieldError(pointer, "Must be a JSON object.", "type")])
     reading = _plainly_right(raw, now)
     return _judged(raw, now, pointer) if reading is None else reading
@@ -100,69 +100,82 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
     )
 
 
+class _Doubt(Exception):
+    """The schema has to judge."""
+
+
 def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
     """The reading of a body that is right beyond doubt; None means that the schema has to judge.
 
     Marshmallow takes thirty microseconds for a reading, a third of what a whole request may cost, and nearly
-    every reading is plain. A test compares the two on whatever comes to hypothesis's mind.
+    every reading is plain: two microseconds here. A test compares the two on whatever comes to hypothesis's
+    mind.
     """
     get = raw.get
-    charger_id, status, codes = get("charger_id"), get("connector_status"), get("error_codes")
+    charger_id, status, sessions = get("charger_id"), get("connector_status"), get("total_sessions")
+    codes, metadata = get("error_codes"), get("metadata")
+    serviced, stated = get("last_maintenance"), get("timestamp")
     if type(charger_id) is not str or _IS_CHARGER_ID(charger_id) is None:
         return None
     if type(status) is not str or status not in STATUS_AS_WRITTEN:
         return None
-    numbers: list[float | None] = []
-    for name, (low, high) in BOUNDS.items():
-        number = get(name)
-        kind = type(number)
-        if number is not None:
-            if (kind is not float and kind is not int) or not low <= number <= high:  # NaN is in no bounds
-                return None
-            number = float(number)
-        numbers.append(number)
-    sessions = get("total_sessions")
     if sessions is not None and type(sessions) is not int:
         return None
-    if codes is not None:
-        if type(codes) is not list or len(codes) > MAX_ERROR_CODES:
-            return None
-        if not all(type(code) is str and len(code) <= MAX_ERROR_CODE_CHARS for code in codes):
-            return None
-    latest = now + FUTURE_TOLERANCE
-    moments: list[datetime | None] = []
-    for name in ("last_maintenance", "timestamp"):
-        moment = text = get(name)
-        if text is not None:
-            if type(text) is not str or _IS_PLAIN_MOMENT(text) is None:
-                return None
-            try:
-                moment = datetime.fromisoformat(text)
-                if moment.tzinfo is not UTC:
-                    moment = moment.astimezone(UTC)
-            except (ValueError, OverflowError):
-                return None
-            if not EARLIEST <= moment <= latest:
-                return None
-        moments.append(moment)
-    metadata = get("metadata")
     if metadata is not None and (type(metadata) is not dict or metadata):
         return None
-    energy_delivered, power, temperature, uptime_hours, _ = numbers
-    last_maintenance, stated = moments
-    return Reading(
-        charger_id=charger_id,
-        connector_status=STATUS_AS_WRITTEN[status],
-        timestamp=stated if stated is not None else now,
-        energy_delivered=energy_delivered,
-        power=power,
-        temperature=temperature,
-        error_codes=None if codes is None else real_codes(codes),
-        uptime_hours=uptime_hours,
-        total_sessions=sessions,
-        last_maintenance=last_maintenance,
-        stated_at=stated is not None,
-    )
+    latest = now + FUTURE_TOLERANCE
+    try:
+        _plain_number(sessions, _SESSIONS)
+        return Reading._make(  # half the time that the names of the fields would take
+            (
+                charger_id,
+                STATUS_AS_WRITTEN[status],
+                now if stated is None else _plain_moment(stated, latest),
+                _plain_number(get("energy_delivered"), _ENERGY),
+                _plain_number(get("power"), _POWER),
+                _plain_number(get("temperature"), _TEMPERATURE),
+                None if codes is None else _plain_codes(codes),
+                _plain_number(get("uptime_hours"), _UPTIME),
+                sessions,
+                None if serviced is None else _plain_moment(serviced, latest),
+                NO_METADATA,
+                stated is not None,
+            )
+        )
+    except _Doubt:
+        return None
+
+
+def _plain_number(number: object, bounds: tuple[float, float]) -> float | None:
+    if number is None:
+        return None
+    if (type(number) is float or type(number) is int) and bounds[0] <= number <= bounds[1]:  # NaN is in none
+        return float(number)
+    raise _Doubt
+
+
+def _plain_moment(text: object, latest: datetime) -> datetime:
+    # Python takes any character between date and time. Where the eleventh is a T, ten before it are a date.
+    if type(text) is not str or text[10:11] != "T" or len(text) > MAX_MOMENT_CHARS:
+        raise _Doubt
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not UTC:
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise _Doubt from None
+    if not EARLIEST <= moment <= latest:
+        raise _Doubt
+    return moment
+
+
+def _plain_codes(codes: object) -> tuple[str, ...]:
+    if type(codes) is not list or len(codes) > MAX_ERROR_CODES:
+        raise _Doubt
+    for code in codes:
+        if type(code) is not str or len(code) > MAX_ERROR_CODE_CHARS:
+            raise _Doubt
+    return real_codes(codes) if codes else ()
 
 
 def real_codes(codes: Iterable[str]) -> tuple[str, ...]:

@@ -144,6 +144,9 @@ MOMENTS = st.one_of(
         r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}([.,][0-9]{1,6})?(Z|z|[+-][0-9]{2}:?[0-9]{2})?",
         fullmatch=True,
     ),
+    st.from_regex(
+        r"[0-9]{4}[0-9W-]{3,6}[T x0-9][T0-9:]{0,9}([.,][0-9]{1,50})?(Z|\+[0-9:]{2,8})?", fullmatch=True
+    ),
     st.sampled_from([NOW + timedelta(seconds=step) for step in (299, 300, 301)]).map(datetime.isoformat),
     st.datetimes(
         datetime(1969, 12, 31),  # noqa: DTZ001 - hypothesis adds the zone
@@ -168,6 +171,9 @@ READINGS = st.fixed_dictionaries(
 @given(READINGS)
 @example(LEAST | {"timestamp": "2026-02-30T00:00:00Z", "power": 0})
 @example(LEAST | {"timestamp": "2026-10-01T24:00:00Z"})
+@example(LEAST | {"timestamp": "2026-W18-7T06:00:00", "last_maintenance": "2026W187T06"})
+@example(LEAST | {"timestamp": "20260503T06:00:00", "last_maintenance": "20260503x1T"})
+@example(LEAST | {"timestamp": "2026-10-01T00:00:00." + "0" * 60})
 @example(LEAST | {"timestamp": "1970-01-01T00:00:00Z", "total_sessions": 3.0, "error_codes": [" a ", ""]})
 def test_the_short_way_for_plain_readings_passes_only_what_the_schema_passes_and_alike(
     raw: dict[str, Any],
@@ -177,7 +183,9 @@ def test_the_short_way_for_plain_readings_passes_only_what_the_schema_passes_and
         assert repr(short) == repr(parsing._judged(raw, NOW, ""))
 
 
-@pytest.mark.parametrize("end", ["Z", ".123Z", ".123456Z", "+00:00", ".123456+00:00", ".123+05:30", "-08:00"])
+@pytest.mark.parametrize(
+    "end", ["", "Z", ".123Z", ".123456Z", "+00:00", ".123456+00:00", ".123+05:30", "-08:00"]
+)
 def test_plain_readings_take_the_short_way(end: str) -> None:
     plain = LEAST | {
         "power": 7,
