@@ -263,15 +263,18 @@ class JobStore:
 
     def lines(self, job: Job, start: int) -> Lines:
         """The results of `scored`, as JSON in input order, a chunk at a time."""
+        for rows, text in self.texts(job, start // job.chunk_rows):
+            yield text.split(b"\n")[max(0, start - rows.start) :]
+
+    def texts(self, job: Job, chunk: int = 0) -> Iterator[tuple[range, bytes]]:
+        """The same from a chunk on, as they are stored: whose rows, and their lines in one."""
         keys = JobKeys(job.job_id)
-        while start < job.total:
-            chunk, skip = divmod(start, job.chunk_rows)
-            packed = cast(bytes | None, self._redis.hget(keys.results, str(chunk)))
+        for first in range(chunk * job.chunk_rows, job.total, job.chunk_rows):
+            packed = cast(bytes | None, self._redis.hget(keys.results, str(first // job.chunk_rows)))
             if packed is not None:
-                yield unpack(packed).split(b"\n")[skip:]
+                yield range(first, min(first + job.chunk_rows, job.total)), unpack(packed)
             elif not job.ended:
                 return
-            start = (chunk + 1) * job.chunk_rows
 
 
 def _job(job_id: str, held: dict[str, str], errors: list[bytes]) -> Job:
