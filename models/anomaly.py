@@ -116,9 +116,11 @@ class AnomalyModel:
         """[n] from the forest: the higher, the rarer. `frame` has the features of `spec`."""
         return -self.session.run(filled(frame[:, self.columns], self.median))[:, 0]
 
-    def score(self, readings: Sequence[Reading], frame: Frame) -> list[AnomalyVerdict]:
-        """One verdict for each reading, in order."""
-        scores = np.interp(self.raw(frame), *self.scale).tolist()
+    def score(
+        self, readings: Sequence[Reading], frame: Frame, raw: Floats | None = None
+    ) -> list[AnomalyVerdict]:
+        """One verdict for each reading, in order. `raw` of the frame, where it is known."""
+        scores = np.interp(self.raw(frame) if raw is None else raw, *self.scale).tolist()
         deviations = (frame[:, self.columns].astype(np.float64) - self.median) / self.spread
         size = np.abs(np.nan_to_num(deviations))
         top = np.argsort(-size, axis=1, kind="stable")[:, :TOP_DEVIATIONS]

@@ -105,11 +105,15 @@ class FailureModel:
     horizons: tuple[Horizon, ...]
     confidence: tuple[Floats, Floats]
 
-    def probabilities(self, frame: Frame) -> Floats:
-        """[n, horizons], monotone along a row, strictly between 0 and 1."""
+    def raw(self, frame: Frame) -> Floats:
+        """What the graph says: [n, 2 x horizons] log-odds, of the trees with history and of those without."""
+        return self.session.run(frame)
+
+    def probabilities(self, frame: Frame, raw: Floats | None = None) -> Floats:
+        """[n, horizons], monotone along a row, strictly between 0 and 1. `raw`: the same as `raw(frame)`."""
         known = has_history(frame, self.spec)
-        raw = chosen(self.session.run(frame), known)
-        return calibrated(raw, self.horizons, known, is_faulty(frame, self.spec))
+        log_odds = chosen(self.raw(frame) if raw is None else raw, known)
+        return calibrated(log_odds, self.horizons, known, is_faulty(frame, self.spec))
 
     def contributions(self, frame: Frame, probability: Floats) -> tuple[Floats, Floats]:
         """Contributions [n, features] to the log-odds of the last horizon, and the bases [n] they start from.
@@ -150,13 +154,15 @@ class FailureModel:
     def _reasons(self) -> Reasons:
         return Reasons(self.spec)
 
-    def score(self, readings: Sequence[Reading], frame: Frame) -> list[FailureVerdict]:
+    def score(
+        self, readings: Sequence[Reading], frame: Frame, raw: Floats | None = None
+    ) -> list[FailureVerdict]:
         """One verdict for each reading, in order."""
-        return self.verdicts(readings, frame, self.outcomes(frame))
+        return self.verdicts(readings, frame, self.outcomes(frame, raw))
 
-    def outcomes(self, frame: Frame) -> Outcomes:
+    def outcomes(self, frame: Frame, raw: Floats | None = None) -> Outcomes:
         """What there is to say of each row, without words."""
-        curve = self.probabilities(frame)
+        curve = self.probabilities(frame, raw)
         credit, _ = self.contributions(frame, curve[:, -1])
         top = np.argsort(-np.abs(credit), axis=1, kind="stable")[:, :TOP_FACTORS]
         return Outcomes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -76,6 +77,11 @@ class Scorer:
         """`verdicts` on a batch of which nothing else is asked."""
         return self.verdicts(kind, Batch(readings, histories))
 
+    def begin(self, kinds: Sequence[Kind], batch: Batch, ahead: Executor) -> None:
+        """Have `ahead` run the graphs that `verdicts` will need. Raises whatever numpy makes of a reading."""
+        for name in {"anomaly" if kind == "anomaly" else "failure" for kind in kinds}:
+            batch.begin(self.part(name)[0], ahead)
+
     def verdicts(self, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
         """One verdict for each reading, in order.
 
@@ -101,9 +107,11 @@ class Scorer:
     def _verdicts(self, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
         readings = batch.readings
         if kind == "anomaly":
-            frame = batch.frame(self._anomaly.spec)
-            return cast(list[dict[str, Any]], self._anomaly.score(readings, frame))
-        failures = self._failure.score(readings, batch.frame(self._failure.spec))
+            anomalies = self._anomaly.score(
+                readings, batch.frame(self._anomaly.spec), batch.raw(self._anomaly)
+            )
+            return cast(list[dict[str, Any]], anomalies)
+        failures = self._failure.score(readings, batch.frame(self._failure.spec), batch.raw(self._failure))
         if kind == "failure":
             return cast(list[dict[str, Any]], failures)
         schedules = maintenance.schedules(

@@ -96,6 +96,22 @@ def test_a_bad_row_is_reported_and_does_not_sink_its_neighbours(client: httpx.Cl
     assert (worse["row"], worse["charger_id"]) == (2, None)
 
 
+@pytest.mark.parametrize("kind", ["failure", "all"])
+def test_what_a_reading_is_answered_does_not_depend_on_its_place(client: httpx.Client, kind: str) -> None:
+    at = "2026-10-01T00:00:00Z"
+    rows = [metrics(f"PLACE-{n}", temperature=20 + n / 20, timestamp=at) for n in range(700)]
+    answers = []
+    for some in (rows, rows[100:] + rows[:100]):
+        job = submit(client, some, f"?kind={kind}&store=false")
+        finish(client, job["job_id"])
+        answers.append({row.pop("charger_id"): row for row in all_results(client, job["job_id"])})
+        for row in answers[-1].values():
+            del row["row"]
+            for verdict in row.values() if kind == "all" else [row]:
+                del verdict["timestamp"]
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize("kind", ["failure", "maintenance", "anomaly"])
 def test_each_kind_can_be_asked(client: httpx.Client, kind: str) -> None:
     expected = {"failure": "horizons", "maintenance": "cost_benefit", "anomaly": "anomaly_score"}
