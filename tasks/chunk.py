@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -37,9 +37,10 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 }
 
 
-# Bounds what is alive at once, what is done again row by row if it fails, and what of the graphs' work comes
-# before that of the words: from the second lot on they run at the same time (docs/adr/0009).
+# Bounds what is alive at once, and what is done again row by row if it fails.
 SCORED_TOGETHER: Final = 256
+# The graphs of all lots but the first run beside the words of the one before (docs/adr/0009): it is small.
+FIRST_TOGETHER: Final = 64
 
 _GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: the worker died each time."
 
@@ -129,16 +130,21 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
             results.refuse(number, reading.charger_id, ScoringFailed(_GIVEN_UP))
         return results
     past = runtime.history.of([row.reading for row in readings], [job.tenant] * len(readings))
-    lots = [
-        (readings[start : start + SCORED_TOGETHER], past[start : start + SCORED_TOGETHER])
-        for start in range(0, len(readings), SCORED_TOGETHER)
-    ]
+    lots = [(readings[some], past[some]) for some in _lots(len(readings))]
     begun = (_begun(runtime, job, *lot) for lot in lots)
     following = next(begun, None)
     for lot in lots:
         batch, following = following, next(begun, None)
         _score_all(runtime, job, *lot, results, batch)
     return results
+
+
+def _lots(rows: int) -> Iterator[slice]:
+    """Parts of so many rows, each twice as large as the one before until it is `SCORED_TOGETHER`."""
+    start, size = 0, FIRST_TOGETHER
+    while start < rows:
+        yield slice(start, start + size)
+        start, size = start + size, min(2 * size, SCORED_TOGETHER)
 
 
 def _begun(runtime: Runtime, job: Job, readings: Sequence[Row], past: Sequence[Entries]) -> Batch:
