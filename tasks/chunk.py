@@ -42,7 +42,7 @@ SCORED_TOGETHER: Final = 256
 # The graphs of all lots but the first run beside the words of the one before (docs/adr/0009): it is small.
 FIRST_TOGETHER: Final = 64
 
-_GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: the worker died each time."
+_GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: none of them came to its end."
 
 
 class Row(NamedTuple):
