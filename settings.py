@@ -26,6 +26,13 @@ ROLES: Final = ("predict", "read", "admin")
 EXAMPLE_KEYS: Final = frozenset({"change-me", "changeme", "secret", "test", "dev-key", "example"})
 MIN_WEB_THREADS: Final = 4
 MIN_PRODUCTION_KEY_CHARS: Final = 16
+# What is read, and the consumers' compacted memories: nothing else may be written there.
+TOPICS_ALONE: Final = (
+    "KAFKA_TOPIC_METRICS",
+    "KAFKA_TOPIC_OCPP",
+    "KAFKA_TOPIC_ALERT_STATE",
+    "KAFKA_TOPIC_OCPP_STATE",
+)
 UNSTATED: Final = None  # the default follows from other settings
 
 
@@ -195,6 +202,8 @@ def _positive(name_of_unit: str) -> validate.Range:
 _PORT: Final = validate.Range(min=1, max=65535, error="must be a port, 1 to 65535")
 _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 1")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_REDIS_DB: Final = re.compile(r"(/[0-9]*)?")
 _SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
 
 
@@ -354,9 +363,7 @@ def _cross_checks(settings: Settings) -> list[str]:
             "three quarters of them wait"
         )
     for name, url in (("REDIS_URL", settings.redis_url), ("REDIS_CACHE_URL", settings.redis_cache_url)):
-        parts = urlsplit(url)
-        # No unix sockets: Celery has another word for them, and no keep-alive; here they save nothing.
-        if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        if not _is_redis_url(url):
             problems.append(f"{name}: must look like redis://[user:password@]host:port/db")
     if settings.alert_clear_threshold > settings.alert_threshold:
         problems.append(
@@ -366,8 +373,7 @@ def _cross_checks(settings: Settings) -> list[str]:
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit():
             problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be host:port")
-    if settings.kafka_topic_ocpp == settings.kafka_topic_metrics:
-        problems.append("KAFKA_TOPIC_OCPP: must be another topic than KAFKA_TOPIC_METRICS, where readings go")
+    problems += _topic_problems(settings)
     if settings.kafka_security_protocol.startswith("SASL"):
         for name, value in (
             ("KAFKA_SASL_USERNAME", settings.kafka_sasl_username),
@@ -387,6 +393,8 @@ def _cross_checks(settings: Settings) -> list[str]:
     if not settings.model_dir.is_dir():
         problems.append(f"MODEL_DIR: {settings.model_dir} is not a folder")
     if settings.production:
+        if settings.flower_basic_auth.rpartition(":")[2].lower() in EXAMPLE_KEYS:
+            problems.append("FLOWER_BASIC_AUTH: is an example; production refuses that")
         keys = [entry.key for entry in settings.api_keys]
         if not keys:
             problems.append("ML_SERVICE_API_KEY: must be set in production")
@@ -397,6 +405,41 @@ def _cross_checks(settings: Settings) -> list[str]:
             )
     elif not settings.api_keys:
         problems.append("ML_SERVICE_API_KEY: must be set (`make run` writes a random one into .env)")
+    return problems
+
+
+def _is_redis_url(url: str) -> bool:
+    """No unix sockets: Celery has another word for them, and no keep-alive; here they save nothing."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("redis", "rediss")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and _REDIS_DB.fullmatch(parts.path) is not None
+        )
+    except ValueError:  # a port that is none
+        return False
+
+
+def _topic_problems(settings: Settings) -> list[str]:
+    """Who writes where it reads never ends, and what is compacted keeps one record of each key."""
+    topics = {
+        name.upper(): str(getattr(settings, name))
+        for name in (spec.name for spec in dataclasses.fields(settings))
+        if name.startswith("kafka_topic_") and name != "kafka_topic_partitions"
+    }
+    problems = [
+        f"{name}: must be 1 to 249 characters of A-Z a-z 0-9 . _ -"
+        for name, topic in topics.items()
+        if not _TOPIC.fullmatch(topic) or topic in (".", "..")
+    ]
+    for alone in TOPICS_ALONE:
+        problems += [
+            f"{name}: must be another topic than {alone}"
+            for name, topic in topics.items()
+            if topic == topics[alone] and name != alone and (name not in TOPICS_ALONE or alone < name)
+        ]
     return problems
 
 

@@ -9,7 +9,7 @@ as a JSON list, `metadata` as a JSON object, and a `timestamp` of nine digits or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -59,6 +59,9 @@ _NUMBER: Final = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER).fullmatch
 _IS_EPOCH: Final = re.compile(r"[0-9]{9,}(\.[0-9]+)?").fullmatch
 _MOMENT: Final = Moment()
+# What Arrow raises at a value that Python has not.
+_NO_VALUE: Final = (ValueError, OverflowError, pa.ArrowException)
+_NOTHING_OF_JSON: Final = object()
 
 
 def from_ipc(data: bytes, *, now: datetime) -> list[Reading | Refused]:
@@ -84,7 +87,8 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
     values: dict[str, list[Any]] = {}
     for name in FIELDS:
         if name in table.column_names:
-            values[name], plainly = _judge(name, _plain_array(table[name]), now)
+            array = _plain_array(table[name])
+            values[name], plainly = _judge(name, array, now) if _is_sound(array) else _doubtful(array)
         else:
             values[name], plainly = [None] * n, np.full(n, name not in REQUIRED)
         right &= plainly
@@ -103,8 +107,10 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
             strict=True,
         )
     ]
-    doubtful = np.flatnonzero(~right)
-    for index, raw in zip(doubtful.tolist(), rows_of(table.take(doubtful)), strict=True):
+    doubtful = np.flatnonzero(~right).tolist()
+    if not doubtful:
+        return found
+    for index, raw in zip(doubtful, _rows(table, doubtful), strict=True):
         try:
             found[index] = parse_reading(raw, now=now)
         except InvalidReading as error:
@@ -113,12 +119,28 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
     return found
 
 
-def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows as a caller would have sent them in JSON; what is null is left out."""
-    return [
-        {name: _as_json(name, value) for name, value in row.items() if value is not None and value != ""}
-        for row in table.to_pylist()
-    ]
+def _rows(table: pa.Table, places: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Those rows as a caller would have sent them in JSON; what is null is left out."""
+    columns = [_cells(name, table[name].chunk(0), places) for name in table.column_names]
+    for row in zip(*columns, strict=True):
+        cells = zip(table.column_names, row, strict=True)
+        yield {name: value for name, value in cells if value is not None and value != ""}
+
+
+def _cells(name: str, array: pa.Array, places: Sequence[int]) -> list[Any]:
+    try:
+        return [_as_json(name, value) for value in array.take(pa.array(places)).to_pylist()]
+    except _NO_VALUE:
+        return [_cell(name, array[place]) for place in places]
+
+
+def _cell(name: str, cell: pa.Scalar) -> Any:
+    """Something that the schema refuses by the field's name, where Python has no such value: a moment in the
+    year 60000, text that is not UTF-8, an object with one key twice."""
+    try:
+        return _as_json(name, cell.as_py())
+    except _NO_VALUE:
+        return _NOTHING_OF_JSON
 
 
 def _plain_array(column: pa.ChunkedArray) -> pa.Array:
@@ -133,6 +155,15 @@ def _plain_array(column: pa.ChunkedArray) -> pa.Array:
     if pa.types.is_string(array.type):
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
     return array
+
+
+def _is_sound(array: pa.Array) -> bool:
+    """Whether each value is one of its type: nobody has looked yet whether texts are UTF-8."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _judge(name: str, array: pa.Array, now: datetime) -> Judged:
@@ -195,7 +226,11 @@ def _moments(array: pa.Array, now: datetime, *, epoch: bool) -> Judged:
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         return _doubtful(array)
     missing = _truths(array.is_null())
-    micros = array.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64()).fill_null(0)
+    try:  # only of nanoseconds something may be cut off; seconds and days may be too many
+        exact = array.cast(pa.timestamp("us", tz="UTC"), safe=getattr(kind, "unit", "") != "ns")
+    except pa.ArrowInvalid:
+        return _doubtful(array)
+    micros = exact.cast(pa.int64()).fill_null(0)
     since_1970 = micros.to_numpy(zero_copy_only=False)
     right = (since_1970 >= 0) & (since_1970 <= latest.timestamp() * 1e6)
     naive = np.where(right, since_1970, 0).astype("datetime64[us]").tolist()
@@ -292,7 +327,7 @@ def _as_json(name: str, value: Any) -> Any:
 
 def _read_text(name: str, text: str) -> Any:
     if (name in BOUNDS and _IS_NUMBER(text)) or (name == "timestamp" and _IS_EPOCH(text)):
-        return orjson.loads(text)
+        return float(text)  # infinite where JSON would have no number: the schema refuses that by name
     if name == "error_codes" and not text.startswith("["):
         return text.split(";")
     if name in ("error_codes", "metadata"):

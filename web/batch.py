@@ -21,6 +21,7 @@ from tasks.jobs import Draft, Job
 from web import intake, schemas
 from web.documented import refuses, takes
 from web.http import Response, current_request
+from web.prefer import preferred_wait_s
 from web.services import services
 from web.streaming import StreamBroken, stream
 from web.upload import received
@@ -31,7 +32,6 @@ blueprint = Blueprint(
     "batch", __name__, url_prefix="/api/v1/predictions", description="A whole fleet at once."
 )
 
-PREFER_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})\"?", re.IGNORECASE)
 MAX_WAIT_S: Final = 30.0
 # Who waits is told of the end; this is for the case that the word is lost.
 LOOK_EVERY_S: Final = 1.0
@@ -118,7 +118,7 @@ def _answer(job: Job) -> Response:
     The job is accepted. Whatever goes wrong from here on, nobody is told that it is not.
     """
     headers = {"Location": url_for("jobs.JobResource", job_id=job.job_id)}
-    wait_s = _preferred_wait_s()
+    wait_s = min(preferred_wait_s(request.headers.get("Prefer", "")), MAX_WAIT_S)
     if wait_s:
         try:
             job = _some_time_later(job, wait_s)
@@ -167,11 +167,6 @@ def _answered(job: Job, chunks: Iterable[tuple[range, bytes]]) -> Iterator[bytes
         raise StreamBroken(f"{job.total - done} rows of a job's results are gone")
     rest = {"total": job.total, "timestamp": job.document(time.time())["finished_at"]}
     yield b"]," + orjson.dumps(rest)[1:]
-
-
-def _preferred_wait_s() -> float:
-    found = PREFER_WAIT.search(request.headers.get("Prefer", ""))
-    return min(float(found.group(1)), MAX_WAIT_S) if found else 0.0
 
 
 def _idempotency_key() -> str | None:

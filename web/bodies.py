@@ -25,6 +25,8 @@ def json_body(limit_bytes: int, request: Request | None = None) -> Any:
         and not request.mimetype.endswith("+json")
     ):
         raise UnsupportedMediaType("Send Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMediaType("Send no Content-Encoding; only batches may be compressed.")
     request.max_content_length = limit_bytes
     with receiving(request):
         raw = request.get_data(cache=False)

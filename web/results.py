@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 from flask_smorest import Blueprint
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 
 from tasks.jobs import Job, Lines
@@ -106,8 +107,9 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
 
 
 def _wanted_type() -> str:
-    accepted = current_request().accept_mimetypes
-    wanted = accepted.best_match(CONTENT_TYPES) if accepted else JSON
+    """By type alone: `text/csv; charset=utf-8` is CSV, whatever parameters ours has."""
+    named = [(name.partition(";")[0].strip(), q) for name, q in current_request().accept_mimetypes]
+    wanted = MIMEAccept(named).best_match(CONTENT_TYPES) if named else JSON
     if wanted is None:
         raise NotAcceptable(f"There is {', '.join(CONTENT_TYPES)}.")
     return wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import httpx
@@ -109,6 +110,12 @@ def test_a_chunked_body_that_is_too_large_is_413(client: httpx.Client) -> None:
 def test_another_content_type_is_415(client: httpx.Client) -> None:
     plain = client.post(FAILURE, content=b"{}", headers={"Content-Type": "text/plain"})
     assert_problem(plain, 415, "unsupported_media_type")
+
+
+def test_a_compressed_reading_is_415(client: httpx.Client) -> None:
+    body = gzip.compress(orjson.dumps(request()))
+    answer = client.post(FAILURE, content=body, headers=JSON | {"Content-Encoding": "gzip"})
+    assert_problem(answer, 415, "unsupported_media_type")
 
 
 def test_unknown_fields_are_ignored(client: httpx.Client) -> None:

@@ -61,12 +61,18 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
         ("WEB_THREADS", "1"),
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "unix:///run/redis.sock"),
+        ("REDIS_URL", "redis://localhost:99999/0"),
+        ("REDIS_URL", "redis://localhost:6379/jobs"),
         ("REDIS_CACHE_URL", "http://localhost"),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost"),
         ("FLOWER_BASIC_AUTH", "nopassword"),
         ("MODEL_DIR", "/does/not/exist"),
         ("COST_CURRENCY", "dollars"),
+        ("KAFKA_TOPIC_METRICS", "charger metrics"),
         ("KAFKA_TOPIC_OCPP", "charger.metrics"),
+        ("KAFKA_TOPIC_PREDICTIONS", "charger.metrics"),
+        ("KAFKA_TOPIC_DEAD_LETTERS", "charger.metrics"),
+        ("KAFKA_TOPIC_ANOMALIES", "ml.alert_state"),
         ("ML_ALERT_THRESHOLD", "2"),
     ],
 )
@@ -80,6 +86,25 @@ def test_production_refuses_missing_and_example_keys(environment: pytest.MonkeyP
     environment.setenv("ENVIRONMENT", "production")
     environment.setenv("ML_SERVICE_API_KEY", key)
     assert any(line.startswith("ML_SERVICE_API_KEY:") for line in problems())
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://h:1/", "rediss://u:p@h:6379/2", "redis://[::1]:6379/0"]
+)
+def test_a_redis_url_may_leave_out_what_has_a_default(environment: pytest.MonkeyPatch, url: str) -> None:
+    environment.setenv("REDIS_URL", url)
+    assert Settings.from_env(dotenv=None).redis_url == url
+
+
+def test_outcomes_may_share_a_topic(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("KAFKA_TOPIC_ANOMALIES", "charger.failure_alerts")
+    assert Settings.from_env(dotenv=None).kafka_topic_anomalies == "charger.failure_alerts"
+
+
+def test_production_refuses_an_example_password_of_flower(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ENVIRONMENT", "production")
+    environment.setenv("FLOWER_BASIC_AUTH", "admin:change-me")
+    assert any(line.startswith("FLOWER_BASIC_AUTH:") for line in problems())
 
 
 def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:

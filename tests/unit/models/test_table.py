@@ -195,6 +195,43 @@ def test_a_column_that_is_missing_or_null_is_refused_where_it_is_required() -> N
         assert [each.code for each in shown(got)] == ["required"]
 
 
+NOT_UTF_8: Final = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.array([0, 1, 3], pa.int32()).buffers()[1], pa.py_buffer(b"A\xff\xfe")]
+)
+FAR: Final = [0, 2**62]  # 1970, and a year that Python has no number for
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("power", pa.array(["1", "1e400"])),
+        ("power", pa.array(["1", "9" * 5000])),
+        ("timestamp", pa.array(["1767607200", "9" * 400])),
+        ("timestamp", pa.array(FAR).cast(pa.timestamp("us"))),
+        ("timestamp", pa.array(FAR).cast(pa.timestamp("s"))),
+        ("timestamp", pa.array([0, 2**31 - 1], pa.int32()).cast(pa.date32())),
+        ("last_maintenance", pa.array(FAR).cast(pa.timestamp("ms", "UTC"))),
+        ("charger_id", NOT_UTF_8),
+        ("error_codes", pa.ListArray.from_arrays(pa.array([0, 1, 2]), NOT_UTF_8)),
+        ("metadata", pa.array(["{}", '{"a": 1e400}'])),
+        ("metadata", pa.StructArray.from_arrays([pa.array(FAR[1:]).cast(pa.timestamp("us"))], ["seen"])),
+    ],
+)
+def test_a_value_that_python_has_not_is_refused_by_name_and_its_neighbour_is_not(
+    name: str, column: pa.Array
+) -> None:
+    n = len(column)
+    columns = {"charger_id": pa.array(["A"] * n), "connector_status": pa.array(["Charging"] * n)}
+    *first, last = table.from_table(pa.table(columns | {name: column}), now=NOW)
+    assert all(isinstance(row, Reading) for row in first)
+    assert [each.pointer for each in shown(last)] == [f"/{name}"]
+
+
+def test_a_view_of_texts_is_a_text() -> None:
+    got = one({"charger_id": pa.array(["A"], pa.string_view()), "metadata": pa.array([{"a": 1}])})
+    assert isinstance(got, Reading)
+
+
 def test_a_csv_record_of_another_length_is_refused_and_its_neighbours_are_not() -> None:
     data = b'charger_id,connector_status,power\nA,Charging,1\nB,Charging\nC,Charging,"2"\nD,Charging,3,4\n'
     first, short, third, long = rows.from_csv(data, now=NOW)
