@@ -1,11 +1,12 @@
 """`python -m bench`: our service and its rivals, one after the other, under the same load.
 
-    python -m bench [--seconds 6] [--connections 1,16,64,256] [--only WORD,…] [--no-report] [--profile]
+    python -m bench [--rounds 3] [--seconds 3] [--connections 1,16,64,256] [--only WORD,…] [--no-report]
+                    [--profile]
 
 Writes `build/bench/results.json`, `batch.json`, `stream.json`, and `docs/benchmarks.md` with its plot after
-a complete run; `--only batch` and `--only stream` measure batch jobs and the Kafka consumer alone, and renew
-their part of the page. Exit code 1 where a rival looks detuned (FastAPI + ONNX under ten times the plain
-way) or answers something else.
+a complete run; `--only singles`, `--only batch` and `--only stream` measure single predictions, batch jobs
+and the Kafka consumer alone, and renew their part of the page. Exit code 1 where a rival looks detuned
+(FastAPI + ONNX under ten times the plain way) or answers something else.
 """
 
 from __future__ import annotations
@@ -13,32 +14,38 @@ from __future__ import annotations
 import argparse
 import json
 import socket
+import statistics
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bench import batch, report, stream
 from bench.contestants import CONTESTANTS, FOLDER, KEY, OURS, PORT, REDIS_PORT, URL, Contestant, venv
 from bench.load import Load, apply, generator, one_answer
 from bench.measure import Running, running, shown
+from bench.report import Result
 
 WARM_UP_S = 2.0
 WARM_UP_REQUESTS = 1000
 FIRST_ANSWER_S = 120.0
 # `--only batch`: no contestant, but this part of the service beside rivals of its own.
 PARTS = {"batch": batch.measure, "stream": stream.measure}
+# `--only singles`: all contestants, and nothing else.
+SINGLES = "singles"
+# What differs from round to round; of the rest the last word counts, of errors their sum.
+MEASURED = ("per_second", "p50_ms", "p99_ms", "cpu_ms", "memory_mb")
 # A process that has used so much CPU time by the end of the measurements does the work.
 BUSY_S = 1.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--seconds", type=float, default=6.0, help="for each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="of all contestants in turn; medians count")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
     parser.add_argument("--connections", default="1,16,64,256")
     parser.add_argument("--only", default="", help="words; contestants whose name holds one of them")
     parser.add_argument("--no-report", action="store_true", help="leave docs/ alone")
@@ -47,20 +54,39 @@ def main() -> int:
     _refuse_busy_ports()
     FOLDER.mkdir(parents=True, exist_ok=True)
     words = [word for word in given.only.split(",") if word]
-    chosen = [one for one in CONTESTANTS if not words or any(word in one.name for word in words)]
-    connections = [int(number) for number in given.connections.split(",")]
-    results: list[dict[str, Any]] = []
     if parts := [part for part in PARTS if part in words]:
         return _measure_parts(parts, given.no_report)
-    for contestant in chosen:
-        numbers = connections if contestant.answer == "full" else [64]
-        profile = given.profile or (contestant.name == OURS and not words)
-        results += _measure(contestant, numbers, given.seconds, profile=profile)
-        (FOLDER / "results.json").write_text(json.dumps(results, indent=1))
-    if given.no_report or words:
+    complete = not words or words == [SINGLES]
+    chosen = [one for one in CONTESTANTS if complete or any(word in one.name for word in words)]
+    connections = [int(number) for number in given.connections.split(",")]
+    measured: list[Result] = []
+    for number in range(given.rounds):
+        last = number == given.rounds - 1
+        for contestant in chosen:
+            numbers = connections if contestant.answer == "full" else [64]
+            profile = last and (given.profile or (contestant.name == OURS and complete))
+            measured += _measure(contestant, numbers, given.seconds, profile=profile)
+            (FOLDER / "results.json").write_text(json.dumps(_medians(measured), indent=1))
+    if given.no_report or not complete:
         return 0
-    _measure_parts(PARTS, no_report=True)
-    return report.write(results, generator(), given.seconds)
+    if not words:
+        _measure_parts(PARTS, no_report=True)
+    return report.write(_medians(measured), generator(), given.seconds, given.rounds)
+
+
+def _medians(measured: Sequence[Result]) -> list[Result]:
+    """One result for each contestant and number of connections. Machines have better and worse minutes."""
+    rounds: dict[tuple[str, int], list[Result]] = {}
+    for result in measured:
+        rounds.setdefault((result["name"], result["connections"]), []).append(result)
+    return [
+        {
+            **some[-1],
+            **{name: statistics.median(result[name] for result in some) for name in MEASURED},
+            "errors": sum(result["errors"] for result in some),
+        }
+        for some in rounds.values()
+    ]
 
 
 def _measure_parts(parts: Iterable[str], no_report: bool) -> int:
@@ -84,7 +110,7 @@ def _refuse_busy_ports() -> None:
 
 def _measure(
     contestant: Contestant, connections: list[int], seconds: float, *, profile: bool
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     results = []
     log = FOLDER / f"{contestant.name.replace(' ', '-')}.log"
     programs = contestant.programs()

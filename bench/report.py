@@ -26,13 +26,13 @@ LEAST_FASTAPI_RATIO: Final = 10.0
 Result = dict[str, Any]
 
 
-def write(results: Sequence[Result], generator: str, seconds: float) -> int:
+def write(results: Sequence[Result], generator: str, seconds: float, rounds: int) -> int:
     """Write page and plot. The exit code: 1 where a rival looks detuned."""
     found = {(result["name"], result["connections"]): result for result in results}
     _plot()
     ratio = _ratio(found, FASTAPI, PLAIN, 64)
     detuned = ratio is not None and ratio < LEAST_FASTAPI_RATIO
-    PAGE.write_text(_page(found, generator, seconds, detuned=detuned))
+    PAGE.write_text(_page(found, generator, seconds, rounds, detuned=detuned))
     return int(detuned)
 
 
@@ -60,11 +60,13 @@ def _ratio(found: dict[tuple[str, int], Result], one: str, other: str, connectio
     return float(above["per_second"] / below["per_second"])
 
 
-def _page(found: dict[tuple[str, int], Result], generator: str, seconds: float, *, detuned: bool) -> str:
+def _page(
+    found: dict[tuple[str, int], Result], generator: str, seconds: float, rounds: int, *, detuned: bool
+) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Every number is of one run on one machine; the ratios are what carries over.",
+        "Written by `make bench`. What is compared is of one run on one machine; the ratios are what carries over.",
         "",
         "## Ratios",
         "",
@@ -97,7 +99,9 @@ def _page(found: dict[tuple[str, int], Result], generator: str, seconds: float, 
         *_parts(),
         HOW,
         "",
-        f"- `make bench`: {seconds:g} s for each measurement after 2 s of warming up; one contestant at a time.",
+        f"- `make bench`: {seconds:g} s for each measurement after 2 s of warming up; one contestant at a time, all",
+        f"  of them in turn {rounds} times. Shown are the medians, and the sum of errors. `--only singles` measures",
+        "  nothing else.",
         f"- Load: {generator}, one thread, on the same machine; `bench/wrk.lua` makes the readings. *Unique*:",
         "  each reading is of a charger of its own. *Repeated*: 500 readings again and again.",
         "- Ours: everything that `make run` starts (Redis, Kafka, web, three workers, consumer, Flower), with its",
@@ -195,8 +199,3 @@ def _plot() -> None:
     subprocess.run(
         [venv("tools"), str(Path(__file__).with_name("plot.py")), str(PLOT)], check=True, cwd=FOLDER
     )
-
-
-def results() -> list[Result]:
-    """Those of the last run."""
-    return list(json.loads((FOLDER / "results.json").read_text()))

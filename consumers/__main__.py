@@ -18,6 +18,7 @@ import logs
 from consumers import dead_letters, replay
 from consumers.services import ocpp_service, scoring_service
 from settings import load_or_exit
+from tasks.connection import refuse_eviction
 
 log = logging.getLogger("consumers")
 
@@ -55,6 +56,7 @@ def main() -> int:
         return dead_letters.replay_dlq(settings, arguments)
     if arguments.command == "replay":
         return replay.replay(settings, arguments, stop_on_signals())
+    refuse_eviction(settings)
     make = ocpp_service if arguments.command == "ocpp" else scoring_service
     return make(settings).run(stop_on_signals())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -89,10 +90,7 @@ def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
     if not isinstance(document, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     tenant = _tenant(document)
-    if _is_envelope(document):
-        reading = parse_reading(_unwrap(document), now=now, pointer="/metrics")
-    else:
-        reading = parse_reading(document, now=now)
+    reading = _in_envelope(document, now) if _is_envelope(document) else parse_reading(document, now=now)
     if not reading.stated_at and received.recorded_at is not None:
         recorded = datetime.fromtimestamp(received.recorded_at, UTC)
         reading = reading._replace(timestamp=min(recorded, now))
@@ -104,6 +102,23 @@ def _is_envelope(document: Mapping[str, Any]) -> bool:
     return isinstance(document.get("metrics"), Mapping) or (
         "metrics" in document and "connector_status" not in document
     )
+
+
+def _in_envelope(envelope: Mapping[str, Any], now: datetime) -> Reading:
+    metrics = _unwrap(envelope)
+    try:
+        return parse_reading(metrics, now=now, pointer="/metrics")
+    except InvalidReading as error:
+        # What the envelope said in place of the metrics is wrong there.
+        own = envelope["metrics"] if isinstance(envelope["metrics"], Mapping) else {}
+        lent = {
+            f"/metrics/{name}": f"/{name}"
+            for name in ("charger_id", "timestamp")
+            if own.get(name) is None and envelope.get(name) is not None
+        }
+        raise InvalidReading(
+            [replace(problem, pointer=lent.get(problem.pointer, problem.pointer)) for problem in error.errors]
+        ) from None
 
 
 def _unwrap(envelope: Mapping[str, Any]) -> object:

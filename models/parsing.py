@@ -72,17 +72,22 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
     except ValidationError as error:
         raise InvalidReading(field_errors(error.messages, pointer)) from None
     stated: datetime | None = loaded["timestamp"]
-    for name in ("timestamp", "last_maintenance"):
-        if loaded[name] is not None and loaded[name] > now + FUTURE_TOLERANCE:
-            detail = "Lies more than 5 minutes in the future of the service's clock."
-            raise InvalidReading([FieldError(f"{pointer}/{name}", detail, "future")])
+    problems = [
+        FieldError(
+            f"{pointer}/{name}", "Lies more than 5 minutes in the future of the service's clock.", "future"
+        )
+        for name in ("timestamp", "last_maintenance")
+        if loaded[name] is not None and loaded[name] > now + FUTURE_TOLERANCE
+    ]
     if loaded["metadata"]:
         try:
             json.dumps(loaded["metadata"], allow_nan=False)
             orjson.dumps(loaded["metadata"])
         except (ValueError, TypeError, RecursionError):
             detail = "Cannot be carried: NaN, infinity, a number that is too large, or too deep."
-            raise InvalidReading([FieldError(f"{pointer}/metadata", detail, "range")]) from None
+            problems.append(FieldError(f"{pointer}/metadata", detail, "range"))
+    if problems:
+        raise InvalidReading(problems)
     codes: list[str] | None = loaded["error_codes"]
     return Reading(
         charger_id=loaded["charger_id"],

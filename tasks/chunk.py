@@ -41,6 +41,9 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 SCORED_TOGETHER: Final = 256
 # The graphs of all lots but the first run beside the words of the one before (docs/adr/0009): it is small.
 FIRST_TOGETHER: Final = 64
+# Rows of a job that may have its graphs run so: somebody waits for what takes a second; what takes a minute
+# leaves the second core to single predictions.
+MOST_AHEAD: Final = 20_000
 
 _GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: none of them came to its end."
 
@@ -147,8 +150,10 @@ def _lots(rows: int) -> Iterator[slice]:
         start, size = start + size, min(2 * size, SCORED_TOGETHER)
 
 
-def _begun(runtime: Runtime, job: Job, readings: Sequence[Row], past: Sequence[Entries]) -> Batch:
-    """A batch of which the graphs have been told, to run beside the words of the one before."""
+def _begun(runtime: Runtime, job: Job, readings: Sequence[Row], past: Sequence[Entries]) -> Batch | None:
+    """A batch whose graphs run from now on, beside the words of the one before. None in a large job."""
+    if job.total > MOST_AHEAD:
+        return None
     batch = Batch([row.reading for row in readings], past)
     with suppress(Exception):  # it is met again where it can be told of a row
         runtime.scorer.begin(job.kinds, batch, runtime.ahead)

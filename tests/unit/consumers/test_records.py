@@ -46,6 +46,14 @@ def test_the_time_in_metrics_wins_over_the_envelopes() -> None:
     assert reading.timestamp == NOW - timedelta(minutes=90)
 
 
+def test_what_is_wrong_is_named_where_it_stands() -> None:
+    metrics = {"connector_status": "AVAILABLE", "last_maintenance": "2027-01-01T00:00:00Z"}
+    envelope = {"charger_id": "EVZ-2", "metrics": metrics, "timestamp": "2027-01-01T00:00:00Z"}
+    with pytest.raises(InvalidReading) as caught:
+        read(received(envelope), now=NOW)
+    assert [error.pointer for error in caught.value.errors] == ["/timestamp", "/metrics/last_maintenance"]
+
+
 def test_an_unknown_field_called_metrics_does_not_make_an_envelope() -> None:
     reading, _ = read(received(FLAT | {"metrics": "v2"}), now=NOW)
     assert reading.charger_id == "EVZ-1"

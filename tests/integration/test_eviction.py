@@ -1,0 +1,47 @@
+"""A Redis that may drop tasks and jobs is refused by every process that puts some there, before it serves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from settings import ROOT
+from tasks.names import Queues
+from tests.processes import BIN, environment
+from tests.services import RunningServer, free_port, start_redis
+
+WEB = f"{BIN}/granian --interface asginl asgi:app"
+WORKER = f"{sys.executable} -m celery -A tasks.app worker -Q {Queues.SINGLE} -P prefork -c 1"
+
+
+@pytest.fixture(scope="module")
+def evicting() -> Iterator[RunningServer]:
+    with start_redis() as server:
+        with Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        yield server
+
+
+@pytest.mark.parametrize(
+    "command",
+    [WORKER, f"{sys.executable} -m consumers", f"{sys.executable} -m consumers ocpp", WEB],
+    ids=["worker", "consumer", "ocpp", "web"],
+)
+def test_an_evicting_redis_is_refused(evicting: RunningServer, command: str) -> None:
+    port = ["--port", str(free_port())] if command is WEB else []
+    ended = subprocess.run(
+        [*command.split(), *port],
+        cwd=ROOT,
+        env=environment(evicting.url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "maxmemory-policy is allkeys-lru" in ended.stderr
+    assert "Traceback" not in ended.stderr
