@@ -1,0 +1,114 @@
+"""What must hold between settings, and of values that only look right."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+EXAMPLE_KEYS: Final = frozenset({"change-me", "changeme", "secret", "test", "dev-key", "example"})
+MIN_WEB_THREADS: Final = 4
+MIN_PRODUCTION_KEY_CHARS: Final = 16
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_REDIS_DB: Final = re.compile(r"(/[0-9]*)?")
+# What is read, and the consumers' compacted memories: nothing else may be written there.
+TOPICS_ALONE: Final = (
+    "KAFKA_TOPIC_METRICS",
+    "KAFKA_TOPIC_OCPP",
+    "KAFKA_TOPIC_ALERT_STATE",
+    "KAFKA_TOPIC_OCPP_STATE",
+)
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """A line for each setting that does not go with the others, or that nothing could work with."""
+    problems = []
+    if settings.web_threads < MIN_WEB_THREADS:
+        problems.append(
+            f"WEB_THREADS: must be at least {MIN_WEB_THREADS}, so that there is one for /health while "
+            "three quarters of them wait"
+        )
+    for name, url in (("REDIS_URL", settings.redis_url), ("REDIS_CACHE_URL", settings.redis_cache_url)):
+        if not _is_redis_url(url):
+            problems.append(f"{name}: must look like redis://[user:password@]host:port/db")
+    if settings.alert_clear_threshold > settings.alert_threshold:
+        problems.append(
+            f"ML_ALERT_CLEAR_THRESHOLD: must not be above ML_ALERT_THRESHOLD ({settings.alert_threshold:g})"
+        )
+    for server in settings.kafka_bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdigit():
+            problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be host:port")
+    problems += _topic_problems(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        for name, value in (
+            ("KAFKA_SASL_USERNAME", settings.kafka_sasl_username),
+            ("KAFKA_SASL_PASSWORD", settings.kafka_sasl_password),
+        ):
+            if not value:
+                problems.append(f"{name}: must be set with {settings.kafka_security_protocol}")
+    for name, file in (
+        ("KAFKA_SSL_CAFILE", settings.kafka_ssl_cafile),
+        ("KAFKA_SSL_CERTFILE", settings.kafka_ssl_certfile),
+        ("KAFKA_SSL_KEYFILE", settings.kafka_ssl_keyfile),
+    ):
+        if file and not Path(file).is_file():
+            problems.append(f"{name}: {file} is not a file")
+    if settings.flower_basic_auth and not re.fullmatch(r"[^:]+:.+", settings.flower_basic_auth):
+        problems.append("FLOWER_BASIC_AUTH: must be user:password")
+    if not settings.model_dir.is_dir():
+        problems.append(f"MODEL_DIR: {settings.model_dir} is not a folder")
+    if settings.production:
+        if settings.flower_basic_auth.rpartition(":")[2].lower() in EXAMPLE_KEYS:
+            problems.append("FLOWER_BASIC_AUTH: is an example; production refuses that")
+        keys = [entry.key for entry in settings.api_keys]
+        if not keys:
+            problems.append("ML_SERVICE_API_KEY: must be set in production")
+        if any(k.lower() in EXAMPLE_KEYS or len(k) < MIN_PRODUCTION_KEY_CHARS for k in keys):
+            problems.append(
+                "ML_SERVICE_API_KEY: is an example or shorter than "
+                f"{MIN_PRODUCTION_KEY_CHARS} characters; production refuses that"
+            )
+    elif not settings.api_keys:
+        problems.append("ML_SERVICE_API_KEY: must be set (`make run` writes a random one into .env)")
+    return problems
+
+
+def _is_redis_url(url: str) -> bool:
+    """No unix sockets: Celery has another word for them, and no keep-alive; here they save nothing."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("redis", "rediss")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and _REDIS_DB.fullmatch(parts.path) is not None
+        )
+    except ValueError:  # a port that is none
+        return False
+
+
+def _topic_problems(settings: Settings) -> list[str]:
+    """Who writes where it reads never ends, and what is compacted keeps one record of each key."""
+    topics = {
+        name.upper(): str(getattr(settings, name))
+        for name in (spec.name for spec in dataclasses.fields(settings))
+        if name.startswith("kafka_topic_") and name != "kafka_topic_partitions"
+    }
+    problems = [
+        f"{name}: must be 1 to 249 characters of A-Z a-z 0-9 . _ -"
+        for name, topic in topics.items()
+        if not _TOPIC.fullmatch(topic) or topic in (".", "..")
+    ]
+    for alone in TOPICS_ALONE:
+        problems += [
+            f"{name}: must be another topic than {alone}"
+            for name, topic in topics.items()
+            if topic == topics[alone] and name != alone and (name not in TOPICS_ALONE or alone < name)
+        ]
+    return problems
