@@ -18,6 +18,9 @@ from models.scorer import Scorer
 from models.simulate import simulate
 from settings import Costs
 
+# A version is trained first: over two minutes where others want the processors too.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
