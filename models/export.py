@@ -1,15 +1,17 @@
-"""From scikit-learn to ONNX and to `Trees`. Offline only.
+"""From scikit-learn to ONNX. Offline only.
 
-The three horizons become one graph with one tree operator that gives raw log-odds [n, horizons]: one run
-serves all of them, and no probability is turned back into log-odds. Thresholds are rounded down to float32
-first, in scikit-learn's own trees too, so that both sides take the same branch on every float32 row.
+All of a failure version is one graph with one tree operator, which gives raw log-odds and what each feature
+adds to them: one run serves all horizons and the reasons, and no probability is turned back into log-odds.
+Thresholds are rounded down to float32 first, in scikit-learn's own trees too, so that both sides take the
+same branch on every float32 row.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -18,8 +20,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 from sklearn.ensemble._iforest import _average_path_length
 
 from models.columns import Floats
-from models.features import Frame
-from models.trees import Trees
 
 INPUT: str = "features"
 OPSET = 17
@@ -40,30 +40,46 @@ def rounded_down(exact: Floats) -> Floats:
     return rounded.astype(np.float64)
 
 
-def boosted_to_onnx(models: Sequence[HistGradientBoostingClassifier]) -> bytes:
-    """One graph `features` [n, f] float32 -> `raw` [n, len(models)] float32. Round the thresholds first."""
-    ensemble = _Ensemble()
-    tree = 0
-    for target, model in enumerate(models):
-        for (predictor,) in model._predictors:
-            for index, node in enumerate(predictor.nodes):
-                if node["is_leaf"]:
-                    ensemble.leaf(tree, index, target, float(node["value"]))
-                else:
-                    ensemble.branch(
-                        tree,
-                        index,
-                        asks=(int(node["feature_idx"]), float(node["num_threshold"])),
-                        children=(int(node["left"]), int(node["right"])),
-                        missing_left=bool(node["missing_go_to_left"]),
-                    )
-            tree += 1
-    operator = ensemble.operator(
-        "raw",
-        n_targets=len(models),
-        base_values=[float(model._baseline_prediction[0, 0]) for model in models],
-    )
-    return _finished("failure", [operator], int(models[0].n_features_in_), "raw", len(models))
+def boosted_to_onnx(
+    with_history: Sequence[HistGradientBoostingClassifier],
+    without_history: Sequence[HistGradientBoostingClassifier],
+    *,
+    told_by: int,
+) -> bytes:
+    """One graph `features` [n, f] float32 -> `raw` [n, horizons + f] float32. Round the thresholds first.
+
+    The models are one for each horizon. Rows whose feature `told_by` is missing are scored by those without
+    history, all others by those with it: each tree of the graph asks for that first, and has one of either
+    below. The first columns are the log-odds of each horizon, the others what each feature contributes to
+    those of the last one.
+
+    Contributions (Saabas): along a row's path through a tree each step changes the expected value; the change
+    is credited to the feature that was asked. The credits of a row add up to its log-odds minus those of the
+    mean training row (`mean_log_odds`). Unlike exact SHAP values, credit between features that act together
+    depends on their order in the tree. A leaf knows its whole path, so that all this costs a fifth of the
+    scores themselves, where exact values cost hundreds of times more (docs/adr/0007).
+    """
+    horizons, width = len(with_history), int(with_history[0].n_features_in_)
+    baselines = [
+        _stump({horizon: _baseline(model) for horizon, model in enumerate(models)})
+        for models in (with_history, without_history)
+    ]
+    trees = [_fork(told_by, *baselines)]
+    for horizon, models in enumerate(zip(with_history, without_history, strict=True)):
+        credit_from = horizons if horizon == horizons - 1 else None
+        for predictors in zip_longest(*(model._predictors for model in models)):
+            known, missing = (
+                _stump({horizon: 0.0}) if one is None else _grown(one[0].nodes, horizon, credit_from)
+                for one in predictors
+            )
+            trees.append(_fork(told_by, known, missing))
+    operator = _operator(trees, "raw", n_targets=horizons + width)
+    return _finished("failure", [operator], width, "raw", horizons + width)
+
+
+def mean_log_odds(model: HistGradientBoostingClassifier) -> float:
+    """Raw log-odds of the mean training row: where contributions start from."""
+    return _baseline(model) + float(sum(_expected(one.nodes)[0] for (one,) in model._predictors))
 
 
 def forest_to_onnx(forest: IsolationForest) -> bytes:
@@ -72,22 +88,29 @@ def forest_to_onnx(forest: IsolationForest) -> bytes:
     One tree operator adds up the depths of scikit-learn's formula. skl2onnx makes 2,170 operators of it, for
     which one row takes fifty times as long.
     """
-    ensemble = _Ensemble()
+    trees: list[_Tree] = []
     for number, estimator in enumerate(forest.estimators_):
         tree = estimator.tree_
         columns = forest.estimators_features_[number]
         depth = forest._decision_path_lengths[number] + forest._average_path_length_per_tree[number] - 1.0
         threshold = rounded_down(tree.threshold)
-        for index in range(tree.node_count):
-            children = int(tree.children_left[index]), int(tree.children_right[index])
-            if children[0] < 0:
-                ensemble.leaf(number, index, 0, float(depth[index]))
-            else:
-                asks = int(columns[tree.feature[index]]), float(threshold[index])
-                ensemble.branch(number, index, asks=asks, children=children, missing_left=False)
+        trees.append(
+            [
+                _Leaf({0: float(depth[index])})
+                if tree.children_left[index] < 0
+                else _Branch(
+                    int(columns[tree.feature[index]]),
+                    float(threshold[index]),
+                    int(tree.children_left[index]),
+                    int(tree.children_right[index]),
+                    missing_left=False,
+                )
+                for index in range(tree.node_count)
+            ]
+        )
     usual_depth = len(forest.estimators_) * float(_average_path_length([forest._max_samples])[0])
     operators = [
-        ensemble.operator("depth", n_targets=1),
+        _operator(trees, "depth", n_targets=1),
         helper.make_node("Constant", [], ["scale"], value_float=-1.0 / usual_depth),
         helper.make_node("Constant", [], ["two"], value_float=2.0),
         helper.make_node("Mul", ["depth", "scale"], ["exponent"]),
@@ -97,49 +120,124 @@ def forest_to_onnx(forest: IsolationForest) -> bytes:
     return _finished("anomaly", operators, int(forest.n_features_in_), "score_samples", 1)
 
 
-class _Ensemble:
-    """Trees, node by node, as the attributes of one ONNX TreeEnsembleRegressor."""
+class _Leaf(NamedTuple):
+    """What a row that ends here adds to each target."""
 
-    def __init__(self) -> None:
-        self._attributes: dict[str, list[Any]] = defaultdict(list)
+    weights: Mapping[int, float]
 
-    def leaf(self, tree: int, node: int, target: int, weight: float) -> None:
-        self._node(tree, node, "LEAF", (0, 0.0), (0, 0), missing_left=False)
-        for name, value in (("treeids", tree), ("nodeids", node), ("ids", target), ("weights", weight)):
-            self._attributes[f"target_{name}"].append(value)
 
-    def branch(
-        self, tree: int, node: int, *, asks: tuple[int, float], children: tuple[int, int], missing_left: bool
-    ) -> None:
-        """Left where the feature `asks[0]` is not above the threshold `asks[1]`."""
-        self._node(tree, node, "BRANCH_LEQ", asks, children, missing_left=missing_left)
+class _Branch(NamedTuple):
+    """On to the node `left` where the feature is not above the threshold."""
 
-    def _node(
-        self,
-        tree: int,
-        node: int,
-        mode: str,
-        asks: tuple[int, float],
-        children: tuple[int, int],
-        *,
-        missing_left: bool,
-    ) -> None:
-        for name, value in (
-            ("treeids", tree),
-            ("nodeids", node),
-            ("modes", mode),
-            ("featureids", asks[0]),
-            ("values", asks[1]),
-            ("truenodeids", children[0]),
-            ("falsenodeids", children[1]),
-            ("missing_value_tracks_true", int(missing_left)),
-        ):
-            self._attributes[f"nodes_{name}"].append(value)
+    feature: int
+    threshold: float
+    left: int
+    right: int
+    missing_left: bool
 
-    def operator(self, output: str, **more: Any) -> Any:
-        """Adds up the leaves' weights, for each target; `more` are further attributes of the operator."""
-        attributes: dict[str, Any] = {**self._attributes, **more}
-        return helper.make_node("TreeEnsembleRegressor", [INPUT], [output], domain="ai.onnx.ml", **attributes)
+
+_Tree = list[_Leaf | _Branch]
+_NO_BRANCH = _Branch(0, 0.0, 0, 0, missing_left=False)  # what the format wants of a leaf
+
+
+def _stump(weights: Mapping[int, float]) -> _Tree:
+    """The same for every row."""
+    return [_Leaf(weights)]
+
+
+def _fork(feature: int, known: _Tree, missing: _Tree) -> _Tree:
+    """A tree that goes on in one of two others, by whether the feature is known."""
+    start = 1 + len(known)
+    return [
+        _Branch(feature, float("inf"), 1, start, missing_left=False),
+        *_moved(known, 1),
+        *_moved(missing, start),
+    ]
+
+
+def _moved(tree: _Tree, by: int) -> _Tree:
+    return [
+        node if isinstance(node, _Leaf) else node._replace(left=node.left + by, right=node.right + by)
+        for node in tree
+    ]
+
+
+def _grown(nodes: Any, horizon: int, credit_from: int | None) -> _Tree:
+    """scikit-learn's `nodes` of one tree, whose leaves add to the target `horizon`.
+
+    With `credit_from` also what each feature f owes to their path, to the targets `credit_from` + f.
+    """
+    owed = _owed(nodes) if credit_from is not None else [{}] * len(nodes)
+    return [
+        _Leaf(
+            {horizon: float(node["value"])}
+            | {(credit_from or 0) + feature: share for feature, share in shares.items()}
+        )
+        if node["is_leaf"]
+        else _Branch(
+            int(node["feature_idx"]),
+            float(node["num_threshold"]),
+            int(node["left"]),
+            int(node["right"]),
+            bool(node["missing_go_to_left"]),
+        )
+        for node, shares in zip(nodes, owed, strict=True)
+    ]
+
+
+def _owed(nodes: Any) -> list[dict[int, float]]:
+    """For each node by how much each feature on its path has changed the expected value."""
+    value = _expected(nodes)
+    owed: list[dict[int, float]] = [{} for _ in nodes]
+    for index, node in enumerate(nodes):  # children stand behind their parent
+        if not node["is_leaf"]:
+            feature = int(node["feature_idx"])
+            for child in (int(node["left"]), int(node["right"])):
+                change = float(value[child] - value[index])
+                owed[child] = {**owed[index], feature: owed[index].get(feature, 0.0) + change}
+    return owed
+
+
+def _expected(nodes: Any) -> Floats:
+    """[nodes] the mean of the leaves below each, by training rows."""
+    value: Floats = nodes["value"].astype(np.float64)
+    for index in reversed(range(len(nodes))):
+        if not nodes["is_leaf"][index]:
+            children = [int(nodes["left"][index]), int(nodes["right"][index])]
+            value[index] = np.average(value[children], weights=nodes["count"][children])
+    return value
+
+
+def _baseline(model: HistGradientBoostingClassifier) -> float:
+    return float(model._baseline_prediction[0, 0])
+
+
+def _operator(trees: Sequence[_Tree], output: str, *, n_targets: int) -> Any:
+    """One TreeEnsembleRegressor: adds up the weights of the leaves that a row ends in, for each target."""
+    attributes: dict[str, list[Any]] = defaultdict(list)
+
+    def add(prefix: str, **values: Any) -> None:
+        for name, value in values.items():
+            attributes[f"{prefix}_{name}"].append(value)
+
+    for number, tree in enumerate(trees):
+        for index, node in enumerate(tree):
+            branch = _NO_BRANCH if isinstance(node, _Leaf) else node
+            add(
+                "nodes",
+                treeids=number,
+                nodeids=index,
+                modes="LEAF" if branch is _NO_BRANCH else "BRANCH_LEQ",
+                featureids=branch.feature,
+                values=branch.threshold,
+                truenodeids=branch.left,
+                falsenodeids=branch.right,
+                missing_value_tracks_true=int(branch.missing_left),
+            )
+            for target, weight in node.weights.items() if isinstance(node, _Leaf) else ():
+                add("target", treeids=number, nodeids=index, ids=target, weights=weight)
+    more: dict[str, Any] = {**attributes, "n_targets": n_targets}
+    return helper.make_node("TreeEnsembleRegressor", [INPUT], [output], domain="ai.onnx.ml", **more)
 
 
 def _finished(name: str, operators: Sequence[Any], width: int, output: str, targets: int) -> bytes:
@@ -154,43 +252,3 @@ def _finished(name: str, operators: Sequence[Any], width: int, output: str, targ
     onnx.checker.check_model(model)
     written: bytes = model.SerializeToString()
     return written
-
-
-def boosted_to_trees(model: HistGradientBoostingClassifier) -> Trees:
-    """The trees with an expected value at every node: the mean of the leaves, by training rows."""
-    parts: dict[str, list[Any]] = {
-        name: [] for name in ("feature", "threshold", "missing_left", "left", "right", "value")
-    }
-    root: list[int] = []
-    start = depth = 0
-    for (predictor,) in model._predictors:
-        nodes = predictor.nodes
-        leaf = nodes["is_leaf"].astype(bool)
-        own = np.arange(len(nodes))
-        value = nodes["value"].astype(np.float64)
-        for index in reversed(range(len(nodes))):  # children stand behind their parent
-            if not leaf[index]:
-                children = [int(nodes["left"][index]), int(nodes["right"][index])]
-                value[index] = np.average(value[children], weights=nodes["count"][children])
-        root.append(start)
-        parts["feature"].append(np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32))
-        parts["threshold"].append(nodes["num_threshold"].astype(np.float32))
-        parts["missing_left"].append(nodes["missing_go_to_left"].astype(bool))
-        parts["left"].append((start + np.where(leaf, own, nodes["left"])).astype(np.int32))
-        parts["right"].append((start + np.where(leaf, own, nodes["right"])).astype(np.int32))
-        parts["value"].append(value)
-        depth = max(depth, int(nodes["depth"].max()))
-        start += len(nodes)
-    arrays = {name: np.concatenate(values) for name, values in parts.items()}
-    return Trees(
-        root=np.array(root, np.int32),
-        depth=depth,
-        baseline=float(model._baseline_prediction[0, 0]),
-        **arrays,
-    )
-
-
-def raw_scores(model: HistGradientBoostingClassifier, frame: Frame) -> Floats:
-    """scikit-learn's own raw log-odds [n]."""
-    scores: Floats = model.decision_function(frame)
-    return scores

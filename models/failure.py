@@ -1,8 +1,8 @@
 """The failure model: when will this charger lose service, how sure, and what to do about it.
 
 Pure: a frame and readings in, verdicts out. Each horizon has boosted trees of its own for readings with
-history and for those without (one ONNX graph holds all), each with its own calibration, and a running
-maximum keeps the horizons monotone.
+history and for those without, each with its own calibration, and a running maximum keeps the horizons
+monotone. One ONNX graph holds all trees and says what each feature contributes (`models/export.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from models.columns import Floats, Ints
 from models.features import FeatureSpec, Frame
 from models.reading import Reading
 from models.reasons import Factor, Reasons
-from models.trees import Trees
 
 if TYPE_CHECKING:
     from models.onnx_session import Session
@@ -93,41 +92,41 @@ class Outcomes:
 class FailureModel:
     """One version, ready to score.
 
-    `confidence` are breakpoints (probability, share of held-out calls "within 30 days: more likely than
-    not, or not" that proved right).
+    `mean_log_odds` are those of the mean training row as the trees see it, with history and without: where
+    contributions start from. `confidence` are breakpoints (probability, share of held-out calls "within 30
+    days: more likely than not, or not" that proved right).
     """
 
     version: str
     spec: FeatureSpec
     session: Session
-    trees: Trees
-    trees_without_history: Trees
     horizons: tuple[Horizon, ...]
+    mean_log_odds: tuple[float, float]
     confidence: tuple[Floats, Floats]
 
     def raw(self, frame: Frame) -> Floats:
-        """What the graph says: [n, 2 x horizons] log-odds, of the trees with history and of those without."""
+        """What the graph says [n, horizons + features]: log-odds, and each feature's credit for the last."""
         return self.session.run(frame)
 
     def probabilities(self, frame: Frame, raw: Floats | None = None) -> Floats:
         """[n, horizons], monotone along a row, strictly between 0 and 1. `raw`: the same as `raw(frame)`."""
         known = has_history(frame, self.spec)
-        log_odds = chosen(self.raw(frame) if raw is None else raw, known)
+        log_odds = (self.raw(frame) if raw is None else raw)[:, : len(self.horizons)]
         return calibrated(log_odds, self.horizons, known, is_faulty(frame, self.spec))
 
-    def contributions(self, frame: Frame, probability: Floats) -> tuple[Floats, Floats]:
+    def credits(self, raw: Floats) -> Floats:
+        """[n, features] what the trees themselves owe to each feature: the other part of `raw`."""
+        return raw[:, len(self.horizons) :]
+
+    def contributions(self, frame: Frame, raw: Floats, probability: Floats) -> tuple[Floats, Floats]:
         """Contributions [n, features] to the log-odds of the last horizon, and the bases [n] they start from.
 
         A base is the probability of the mean training row, with history or without as the row itself has
         it; a row's contributions add up to logit(probability) - logit(base). The trees' own credits are
         stretched by the calibration's slope between the mean row and this one.
         """
-        known = has_history(frame, self.spec)
-        credit = np.zeros(frame.shape)
-        for which, trees in ((known, self.trees), (~known, self.trees_without_history)):
-            if which.any():
-                credit[which] = trees.contributions(frame[which])
-        base = np.where(known, *self._bases)
+        credit = self.credits(raw)
+        base = np.where(has_history(frame, self.spec), *self._bases)
         raw_gap = credit.sum(axis=1)
         gap = logit(probability) - logit(base)
         stretch = np.where(np.abs(raw_gap) > 1e-3, gap / np.where(raw_gap == 0, 1, raw_gap), 1.0)
@@ -144,9 +143,11 @@ class FailureModel:
     def _bases(self) -> tuple[float, float]:
         """The probability of the mean training row, with history and without."""
         last = self.horizons[-1]
-        pairs = ((self.trees, last.with_history), (self.trees_without_history, last.without_history))
         with_history, without = (
-            float(sigmoid(calibration.log_odds(np.array([trees.mean()])))[0]) for trees, calibration in pairs
+            float(sigmoid(calibration.log_odds(np.array([mean])))[0])
+            for mean, calibration in zip(
+                self.mean_log_odds, (last.with_history, last.without_history), strict=True
+            )
         )
         return with_history, without
 
@@ -162,8 +163,9 @@ class FailureModel:
 
     def outcomes(self, frame: Frame, raw: Floats | None = None) -> Outcomes:
         """What there is to say of each row, without words."""
+        raw = self.raw(frame) if raw is None else raw
         curve = self.probabilities(frame, raw)
-        credit, _ = self.contributions(frame, curve[:, -1])
+        credit, _ = self.contributions(frame, raw, curve[:, -1])
         top = np.argsort(-np.abs(credit), axis=1, kind="stable")[:, :TOP_FACTORS]
         return Outcomes(
             curve=curve,
@@ -220,12 +222,6 @@ def is_faulty(frame: Frame, spec: FeatureSpec) -> Any:
     return frame[:, spec.names.index("is_faulty")] == 1
 
 
-def chosen(raw: Floats, with_history: Any) -> Floats:
-    """[n, horizons] of the graph's [n, 2 x horizons]: the trees with history come first."""
-    half = raw.shape[1] // 2
-    return np.where(with_history[:, None], raw[:, :half], raw[:, half:])
-
-
 def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faulty: Any) -> Floats:
     """Raw log-odds [n, horizons] to monotone probabilities; `with_history` and `faulty` are [n] bools."""
     log_odds = np.empty(raw.shape, np.float64)
@@ -255,7 +251,9 @@ def failure_windows(curve: Floats) -> Floats:
 
 def rfc3339(moment: datetime) -> str:
     """UTC with three decimals and Z: texts then sort like the times they name."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 def _after(reading: Reading, days: float) -> str:

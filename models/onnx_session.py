@@ -26,10 +26,12 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             self._input = self._session.get_inputs()[0]
-            self._output = next(o.name for o in self._session.get_outputs() if o.name == output)
+            outputs = {one.name: one for one in self._session.get_outputs()}
+            self._output = outputs[output].name
         except Exception as error:  # onnxruntime raises its own and plain errors alike
             raise ModelRefused(f"model.onnx cannot be loaded: {str(error).splitlines()[0]}") from None
         self.width = int(self._input.shape[1])
+        self.targets = int(outputs[output].shape[1])
 
     def run(self, frame: Frame) -> Floats:
         """Scores [n, k] for a frame [n, f]. Raises `ScoringFailed`; never returns another number of rows."""

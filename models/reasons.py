@@ -38,41 +38,49 @@ class Reasons:
         """For each row of `frame` the factors worth naming, of its `top` columns, heaviest first."""
         numbers = four_digits(frame[np.arange(len(frame))[:, None], top] * self._scale[top])
         n_worth = np.count_nonzero(np.abs(weight) >= MIN_WEIGHT, axis=1)
-        # Plain lists: taking single numbers out of arrays would cost as much as all the words.
-        rows = zip(top.tolist(), numbers.tolist(), weight.round(4).tolist(), n_worth.tolist(), strict=True)
-        return [
-            [
-                self._factor(*factor, frame, row)
-                for factor in zip(columns[:worth], values[:worth], weights[:worth], strict=True)
-            ]
-            for row, (columns, values, weights, worth) in enumerate(rows)
-        ]
+        # Plain lists, and one loop: taking single numbers out of arrays would cost as much as all the words,
+        # and a call for each factor a tenth.
+        rows = zip(
+            top.tolist(),
+            numbers.tolist(),
+            weight.round(4).tolist(),
+            n_worth.tolist(),
+            frame[:, self._usual].tolist(),
+            strict=True,
+        )
+        wording = self._wording
+        named: list[list[Factor]] = []
+        for columns, values, weights, worth, usual in rows:
+            factors: list[Factor] = []
+            for column, value, share in zip(columns[:worth], values, weights, strict=False):
+                name, label, unit, of_unit = wording[column]
+                number: float | None = value
+                if value != value:  # NaN
+                    number, text = None, f"{label} not known"
+                else:
+                    text = f"{label} {value:g}{of_unit}"
+                    if name == "temperature_c":
+                        text += _usually(*usual)
+                factors.append(
+                    {
+                        "factor": label,
+                        "feature": name,
+                        "value": number,
+                        "unit": unit,
+                        "text": text,
+                        "direction": "increases" if share > 0 else "decreases",
+                        "weight": share,
+                    }
+                )
+            named.append(factors)
+        return named
 
-    def _factor(self, column: int, value: float, weight: float, frame: Frame, row: int) -> Factor:
-        name, label, unit, of_unit = self._wording[column]
-        number: float | None = value
-        if value != value:  # NaN
-            number, text = None, f"{label} not known"
-        else:
-            text = f"{label} {value:g}{of_unit}"
-            if name == "temperature_c":
-                text += self._usually(frame[row])
-        return {
-            "factor": label,
-            "feature": name,
-            "value": number,
-            "unit": unit,
-            "text": text,
-            "direction": "increases" if weight > 0 else "decreases",
-            "weight": weight,
-        }
 
-    def _usually(self, features: Frame) -> str:
-        """What is usual for this very charger, where its history tells."""
-        mean, spread = features[self._usual].tolist()
-        if np.isnan(mean) or np.isnan(spread):
-            return ""
-        return f", usually {mean - spread:.0f} to {mean + spread:.0f} °C for this charger"
+def _usually(mean: float, spread: float) -> str:
+    """What is usual for this very charger, where its history tells."""
+    if mean != mean or spread != spread:  # NaN
+        return ""
+    return f", usually {mean - spread:.0f} to {mean + spread:.0f} °C for this charger"
 
 
 def four_digits(values: Floats) -> Floats:

@@ -4,7 +4,7 @@
     MODEL_DIR/<name>/PREVIOUS                the one before it, for `rollback`
     MODEL_DIR/<name>/SHADOW                  a version that scores beside it without answering, if any
     MODEL_DIR/<name>/<version>/manifest.json features, calibration, metrics, sha256 of every other file
-    MODEL_DIR/<name>/<version>/model.onnx    and, for failure, trees.npz
+    MODEL_DIR/<name>/<version>/model.onnx    the graph that scores
 
 A version is written elsewhere and moved into place; ACTIVE and SHADOW are replaced atomically, so that a
 reader sees the old version or the new one and never half of either.
@@ -27,7 +27,7 @@ from errors import Conflict, ModelRefused, UnknownModel
 
 NAMES: Final = ("failure", "anomaly")
 MANIFEST: Final = "manifest.json"
-MANIFEST_SCHEMA: Final = 1
+MANIFEST_SCHEMA: Final = 2  # 1 had the trees behind the reasons in files of their own
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
 
 
@@ -102,7 +102,8 @@ def read_manifest(folder: Path, label: str) -> dict[str, Any]:
         raise ModelRefused(f"{label}: {MANIFEST} lists no files")
     if manifest.get("schema") != MANIFEST_SCHEMA:
         raise ModelRefused(
-            f"{label}: manifest schema {manifest.get('schema')}, this release reads {MANIFEST_SCHEMA}"
+            f"{label}: manifest schema {manifest.get('schema')}, this release reads {MANIFEST_SCHEMA}; "
+            "train the version with this release"
         )
     if f"{manifest.get('name')} {manifest.get('version')}" != label:
         raise ModelRefused(

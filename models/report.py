@@ -248,7 +248,7 @@ def _lead_plot(lead: Any) -> str:
 
 def _importance(model: FailureModel, judged: Window) -> str:
     sample = judged.frame[:: max(len(judged.frame) // 5000, 1)]
-    size = np.abs(model.trees.contributions(sample)).mean(axis=0)
+    size = np.abs(model.credits(model.raw(sample))).mean(axis=0)
     top = np.argsort(-size)[:15]
     values = [(words(model.spec.names[int(column)])[0], float(size[column])) for column in top]
     return svg.bars("Mean contribution, 30 days", "log-odds", values)

@@ -21,7 +21,6 @@ from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
 from models.quiet_hours import quiet_hours
 from models.reading import KINDS, Kind, Reading
-from models.trees import Trees
 
 if TYPE_CHECKING:
     from settings import Costs
@@ -173,13 +172,20 @@ def failure_model(version: registry.Version) -> FailureModel:
             for raw in manifest["horizons"].values()
         )
         confidence = manifest["confidence"]
+        spec = FeatureSpec.from_manifest(manifest["features"])
+        session = Session(version.files["model.onnx"], "raw")
+        if session.targets != len(horizons) + len(spec.names):
+            raise ModelRefused(
+                f"model.onnx gives {session.targets} numbers for {len(horizons)} horizons and "
+                f"{len(spec.names)} features"
+            )
+        mean_log_odds = manifest["mean_log_odds"]
         return FailureModel(
             version=version.version,
-            spec=FeatureSpec.from_manifest(manifest["features"]),
-            session=Session(version.files["model.onnx"], "raw"),
-            trees=Trees.from_bytes(version.files["trees.npz"]),
-            trees_without_history=Trees.from_bytes(version.files["trees_without_history.npz"]),
+            spec=spec,
+            session=session,
             horizons=horizons,
+            mean_log_odds=(float(mean_log_odds["with_history"]), float(mean_log_odds["without_history"])),
             confidence=(np.array(confidence["probability"]), np.array(confidence["right"])),
         )
 

@@ -22,7 +22,6 @@ from models.failure import (
     HORIZON_NAMES,
     Horizon,
     calibrated,
-    chosen,
     has_history,
     is_faulty,
 )
@@ -62,15 +61,15 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
             model = boosting.fit(lessons, column, history.spec, sizes[column], seed)
             export.round_thresholds(model)
             final.append(model)
-    half = len(HORIZON_NAMES)
+    with_history, without_history = final[: len(HORIZON_NAMES)], final[len(HORIZON_NAMES) :]
     probability = calibrated(held_out.raw, horizons, *_healthy_and_known(held_out.raw))[:, -1]
     golden = golden_of(history, rows)
-    expected = _scored(final, horizons, golden, history.spec)
+    expected = _scored(with_history, without_history, horizons, golden, history.spec)
     manifest = {
         "type": "gradient-boosted trees by horizon, calibrated",
         **described(history),
         "metrics": metrics,
-        "metrics_by_blocks_7d": chargers,
+        "metrics_by_charger_7d": chargers,
         "base_rate": {name: _base_rate(rows, column) for column, name in enumerate(HORIZON_NAMES)},
         "features": history.spec.to_manifest(),
         "horizons": {
@@ -85,6 +84,10 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
             }
             for name, horizon, size in zip(HORIZON_NAMES, horizons, held_out.sizes[0], strict=True)
         },
+        "mean_log_odds": {
+            "with_history": export.mean_log_odds(with_history[-1]),
+            "without_history": export.mean_log_odds(without_history[-1]),
+        },
         "confidence": _confidence(probability, held_out.rows),
         "distributions": {
             "features": {
@@ -95,12 +98,8 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
         },
         "golden": {**golden, "expected": expected.tolist()},
     }
-    files = {
-        "model.onnx": export.boosted_to_onnx(final),
-        "trees.npz": export.boosted_to_trees(final[half - 1]).to_bytes(),
-        "trees_without_history.npz": export.boosted_to_trees(final[-1]).to_bytes(),
-    }
-    return manifest, files
+    graph = export.boosted_to_onnx(with_history, without_history, told_by=history.spec.first_past)
+    return manifest, {"model.onnx": graph}
 
 
 def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
@@ -172,12 +171,17 @@ def _base_rate(rows: Rows, column: int) -> float:
 
 
 def _scored(
-    models: list[HistGradientBoostingClassifier],
+    with_history: list[HistGradientBoostingClassifier],
+    without_history: list[HistGradientBoostingClassifier],
     horizons: tuple[Horizon, ...],
     golden: dict[str, Any],
     spec: FeatureSpec,
 ) -> Floats:
     frame = golden_frame(golden, spec)
-    raw = np.column_stack([model.decision_function(frame) for model in models])
-    raw = chosen(raw, has_history(frame, spec))
-    return calibrated(raw, horizons, has_history(frame, spec), is_faulty(frame, spec))
+    known = has_history(frame, spec)
+    raw, raw_bare = (
+        np.column_stack([model.decision_function(frame) for model in models])
+        for models in (with_history, without_history)
+    )
+    raw = np.where(known[:, None], raw, raw_bare)
+    return calibrated(raw, horizons, known, is_faulty(frame, spec))

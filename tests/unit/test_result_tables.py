@@ -12,7 +12,7 @@ from tasks.jobs import JOB_KINDS, JobKind
 from web.result_tables import ANOMALY_FEATURES, SCHEMAS, flat, table_of
 
 SERVED = {
-    "model_version": "simulated-2",
+    "model_version": "simulated-3",
     "reading_timestamp": "2026-11-20T08:30:00.000Z",
     "tenant_id": None,
     "timestamp": "2026-11-23T11:10:23.742Z",

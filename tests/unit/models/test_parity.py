@@ -1,6 +1,8 @@
-"""scikit-learn, ONNX and the trees behind the reasons agree on every row, missing values included."""
+"""scikit-learn and ONNX agree on every row, missing values and what each feature contributes included."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +13,13 @@ from sklearn.ensemble import (
 
 from models import export, registry
 from models.calibration import logit
+from models.columns import Floats
 from models.features import Frame
 from models.onnx_session import Session
 from models.scorer import failure_model
 from tests.unit.models.conftest import VERSIONS
+
+TOLD_BY = 5  # the feature that is missing where there is no history
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +45,40 @@ def fitted(frame: Frame) -> list[HistGradientBoostingClassifier]:
     return models
 
 
-def test_boosted_trees(frame: Frame, fitted: list[HistGradientBoostingClassifier]) -> None:
-    served = Session(export.boosted_to_onnx(fitted), "raw").run(frame)
-    for column, model in enumerate(fitted):
-        assert np.abs(served[:, column] - model.decision_function(frame)).max() <= 1e-5
-        probability = 1 / (1 + np.exp(-served[:, column]))
-        assert np.abs(probability - model.predict_proba(frame)[:, 1]).max() <= 1e-5
+@pytest.fixture(scope="module")
+def fitted_without(frame: Frame) -> list[HistGradientBoostingClassifier]:
+    """Of other rows, another number of trees, other sizes: some trees have no counterpart."""
+    models = []
+    for size, column in ((70, 1), (60, 2), (45, 4)):
+        happened = np.nan_to_num(frame[:, column]) > 0.3
+        model = HistGradientBoostingClassifier(max_iter=size, max_leaf_nodes=7, random_state=2)
+        models.append(model.fit(frame, happened))
+    for model in models:
+        export.round_thresholds(model)
+    return models
+
+
+@pytest.fixture(scope="module")
+def served(
+    fitted: list[HistGradientBoostingClassifier], fitted_without: list[HistGradientBoostingClassifier]
+) -> Session:
+    return Session(export.boosted_to_onnx(fitted, fitted_without, told_by=TOLD_BY), "raw")
+
+
+def test_boosted_trees(
+    frame: Frame,
+    served: Session,
+    fitted: list[HistGradientBoostingClassifier],
+    fitted_without: list[HistGradientBoostingClassifier],
+) -> None:
+    raw = served.run(frame)
+    known = ~np.isnan(frame[:, TOLD_BY])
+    assert 1_000 < known.sum() < 7_000
+    for rows, models in ((known, fitted), (~known, fitted_without)):
+        for column, model in enumerate(models):
+            assert np.abs(raw[rows, column] - model.decision_function(frame[rows])).max() <= 1e-5
+            probability = 1 / (1 + np.exp(-raw[rows, column]))
+            assert np.abs(probability - model.predict_proba(frame[rows])[:, 1]).max() <= 1e-5
 
 
 def test_rounding_thresholds_changes_no_row(frame: Frame) -> None:
@@ -63,12 +96,62 @@ def test_isolation_forest(frame: Frame) -> None:
     assert np.abs(served - forest.score_samples(filled)).max() <= 1e-5
 
 
-def test_contributions_add_up(frame: Frame, fitted: list[HistGradientBoostingClassifier]) -> None:
-    trees = export.boosted_to_trees(fitted[1])
-    trees = type(trees).from_bytes(trees.to_bytes())
-    total = trees.contributions(frame).sum(axis=1) + trees.mean()
-    assert np.abs(total - fitted[1].decision_function(frame)).max() <= 1e-9
-    assert trees.mean() == pytest.approx(fitted[1].decision_function(frame).mean(), abs=0.02)
+def test_contributions_are_those_of_a_walk(
+    frame: Frame,
+    served: Session,
+    fitted: list[HistGradientBoostingClassifier],
+    fitted_without: list[HistGradientBoostingClassifier],
+) -> None:
+    rows = frame[:200]
+    credit = served.run(rows)[:, 3:]
+    for row, found in zip(rows, credit, strict=True):
+        model = (fitted_without if np.isnan(row[TOLD_BY]) else fitted)[-1]
+        np.testing.assert_allclose(found, walked(model, row), rtol=0, atol=1e-5)
+
+
+def walked(model: HistGradientBoostingClassifier, row: Frame) -> Floats:
+    """Down every tree, step by step: the change of the expected value to the feature asked."""
+    credit = np.zeros(len(row))
+    for (predictor,) in model._predictors:
+        nodes = predictor.nodes
+
+        def expected(index: int, nodes: Any = nodes) -> float:
+            """The mean of the leaves below, by training rows."""
+            node = nodes[index]
+            if node["is_leaf"]:
+                return float(node["value"])
+            below = [int(node["left"]), int(node["right"])]
+            return float(np.average([expected(child) for child in below], weights=nodes["count"][below]))
+
+        at = 0
+        while not nodes[at]["is_leaf"]:
+            node = nodes[at]
+            asked = row[node["feature_idx"]]
+            left = node["missing_go_to_left"] if np.isnan(asked) else asked <= node["num_threshold"]
+            child = int(node["left"] if left else node["right"])
+            credit[node["feature_idx"]] += expected(child) - expected(at)
+            at = child
+    return credit
+
+
+def test_contributions_add_up(
+    frame: Frame,
+    served: Session,
+    fitted: list[HistGradientBoostingClassifier],
+    fitted_without: list[HistGradientBoostingClassifier],
+) -> None:
+    raw = served.run(frame)
+    known = ~np.isnan(frame[:, TOLD_BY])
+    for rows, model in ((known, fitted[-1]), (~known, fitted_without[-1])):
+        total = raw[rows, 3:].sum(axis=1) + export.mean_log_odds(model)
+        assert np.abs(total - raw[rows, 2]).max() <= 1e-5
+        assert export.mean_log_odds(model) == pytest.approx(model.decision_function(frame).mean(), abs=0.02)
+
+
+def test_a_row_alone_is_the_same_row_among_others_bit_for_bit(frame: Frame, served: Session) -> None:
+    together = served.run(frame[:1_000])
+    for index in range(0, 1_000, 37):
+        np.testing.assert_array_equal(served.run(frame[index : index + 1])[0], together[index])
 
 
 def test_a_verdicts_reasons_add_up_to_its_risk() -> None:
@@ -79,5 +162,5 @@ def test_a_verdicts_reasons_add_up_to_its_risk() -> None:
     rows[rng.random(rows.shape) < 0.3] = np.nan
     rows[:200, model.spec.first_past :] = np.nan
     probability = model.probabilities(rows)[:, -1]
-    credit, base = model.contributions(rows, probability)
+    credit, base = model.contributions(rows, model.raw(rows), probability)
     np.testing.assert_allclose(credit.sum(axis=1), logit(probability) - logit(base), atol=1e-9)

@@ -44,8 +44,8 @@ def test_a_flipped_byte(model_dir: Path, costs: Costs) -> None:
 
 
 def test_a_missing_file(model_dir: Path, costs: Costs) -> None:
-    (folder(model_dir) / "trees.npz").unlink()
-    with pytest.raises(ModelRefused, match=r"trees\.npz cannot be read"):
+    (folder(model_dir) / "model.onnx").unlink()
+    with pytest.raises(ModelRefused, match=r"model\.onnx cannot be read"):
         Scorer.load(model_dir, costs)
 
 

@@ -68,7 +68,7 @@ def test_a_shadow_is_verified_set_and_cleared(model_dir: Path, capsys: pytest.Ca
     assert main(["list", *where]) == 0
     assert "two                     shadow" in capsys.readouterr().out
     assert main(["shadow", *where, "failure", "--clear"]) == 0
-    (copied / "trees.npz").write_bytes(b"")
+    (copied / "model.onnx").write_bytes(b"")
     assert main(["shadow", *where, "failure", "two"]) == 1
     assert registry.shadow_version(model_dir, "failure") is None
 
