@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
+import orjson
 
 from models.actions import Action, action, steps
 from models.calibration import Calibration, logit, sigmoid
@@ -195,7 +196,7 @@ class FailureModel:
     ) -> FailureVerdict:
         horizons = dict(zip(HORIZON_NAMES, curve, strict=True))
         urgency = action(horizons, in_failure=reading.in_failure)
-        start, date, end = (None if math.isnan(days) else _after(reading, days) for days in window)
+        start, date, end = (None, None, None) if math.isnan(window[0]) else _dates(reading, window)
         return {
             "charger_id": reading.charger_id,
             "failure_probability": horizons["30d"],
@@ -251,10 +252,10 @@ def failure_windows(curve: Floats) -> Floats:
 
 def rfc3339(moment: datetime) -> str:
     """UTC with three decimals and Z: texts then sort like the times they name."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+    # `isoformat` takes four times as long. Without decimals orjson writes none.
+    text = orjson.dumps(moment.astimezone(UTC))[1:-1]
+    return (text[:23] if moment.microsecond else text[:19] + b".000").decode() + "Z"
 
 
-def _after(reading: Reading, days: float) -> str:
-    return rfc3339(reading.timestamp + timedelta(days=days))
+def _dates(reading: Reading, days: list[float]) -> list[str]:
+    return [rfc3339(reading.timestamp + timedelta(days=after)) for after in days]
