@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from stack.programs import PROCESSES
+from tasks.chunks import LARGE_ROWS
+from tasks.names import Queues
+
 HEADING: Final = "## Batch jobs"
 MOST_MB: Final = 400
 
@@ -26,14 +30,15 @@ def section(found: Found) -> list[str]:
         "Parquet in, Parquet out: from the first byte sent to the last byte of the results read. *The limit*: one",
         "process with one thread that reads the same file with pandas, makes features of it, runs the ONNX model",
         "and writes the same answers to the same format (`bench/batch_limit.py`), in turn with ours in the same",
-        "run. The ratio is for each worker core: one batch worker process, as `make run` starts it. CPU is of all",
-        "our processes, Redis included, for one row. The batch worker steps back for single requests (`nice`);",
-        "the limit and FastAPI run with its niceness.",
+        f"run. Up to {LARGE_ROWS:,} rows both batch worker processes of `make run` share a job; a larger one has one",
+        "at a time, so that its ratio is that of a worker core. CPU is of all our processes, Redis included, for one",
+        "row. Batch workers step back for single requests (`nice`); the limit and FastAPI run with their niceness.",
         "",
-        "| rows | ours, rows/s | the limit, rows/s | ratio | CPU µs a row | of it the worker | of the limit | probability alone, rows/s |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| rows | worker cores | ours, rows/s | the limit, rows/s | ratio | CPU µs a row | of it the worker | of the limit | probability alone, rows/s |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(
-            f"| {each['rows']:,} | {each['rows_per_s']:,.0f} | {each['full_limit_rows_per_s']:,.0f} | "
+            f"| {each['rows']:,} | {1 if each['rows'] > LARGE_ROWS else PROCESSES[Queues.BATCH]} | "
+            f"{each['rows_per_s']:,.0f} | {each['full_limit_rows_per_s']:,.0f} | "
             f"{each['ratio']:.2f} | {each['cpu_us_a_row']:.0f} | "
             f"{each['worker_cpu_us_a_row']:.0f} | {each['full_limit_cpu_us_a_row']:.0f} | "
             f"{each['probability_limit_rows_per_s']:,.0f} |"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING
 
 from errors import ScoringFailed
@@ -31,7 +30,7 @@ class Batch:
         self._histories = histories
         self._columns: dict[FeatureSpec, tuple[Columns, Ints]] = {}
         self._frames: dict[FeatureSpec, Frame] = {}
-        self._raw: dict[Session, Floats | Future[Floats]] = {}
+        self._raw: dict[Session, Floats] = {}
 
     def columns(self, spec: FeatureSpec) -> tuple[Columns, Ints]:
         """The readings and their pasts as columns, and the row of each reading."""
@@ -46,13 +45,8 @@ class Batch:
             self._frames[spec] = compute(columns, spec, rows)
         return self._frames[spec]
 
-    def begin(self, model: FailureModel | AnomalyModel, ahead: Executor) -> None:
-        """Have `ahead` run the graph of `model`, which needs no interpreter. `raw` then waits for it."""
-        self._raw[model.session] = ahead.submit(model.raw, self.frame(model.spec))
-
     def raw(self, model: FailureModel | AnomalyModel) -> Floats:
         """What the graph of `model` says of the frame. It runs once, whatever is made of that."""
         if model.session not in self._raw:
             self._raw[model.session] = model.raw(self.frame(model.spec))
-        raw = self._raw[model.session]
-        return raw.result() if isinstance(raw, Future) else raw
+        return self._raw[model.session]

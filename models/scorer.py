@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -75,11 +74,6 @@ class Scorer:
     ) -> list[dict[str, Any]]:
         """`verdicts` on a batch of which nothing else is asked."""
         return self.verdicts(kind, Batch(readings, histories))
-
-    def begin(self, kinds: Sequence[Kind], batch: Batch, ahead: Executor) -> None:
-        """Have `ahead` run the graphs that `verdicts` will need. Raises whatever numpy makes of a reading."""
-        for name in {"anomaly" if kind == "anomaly" else "failure" for kind in kinds}:
-            batch.begin(self.part(name)[0], ahead)
 
     def verdicts(self, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
         """One verdict for each reading, in order.

@@ -17,6 +17,9 @@ from tasks.names import Queues
 
 # A worker of its own for each queue: a fleet job never delays a single request.
 QUEUES: Final = {"single": Queues.SINGLE, "batch": Queues.BATCH, "stream": Queues.STREAM}
+# Processes of a worker, where it is not one. Two share a job that somebody waits for, and a large one leaves
+# one of them to others (docs/adr/0009).
+PROCESSES: Final = {Queues.BATCH: 2}
 
 FLOWER_MAX_TASKS: Final = 5_000  # its default, 100,000, costs hundreds of MB
 FLOWER_PURGE_OFFLINE_S: Final = 60
@@ -100,7 +103,7 @@ def _worker(name: str, queue: str, settings: Settings) -> Program:
     # Gossip and mingle are for workers that need to know of each other; these do not.
     command = [
         *(sys.executable, "-m", "celery", "-A", "tasks.app", "worker", "-Q", queue, "-n", f"{name}@%h"),
-        *("-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"),
+        *("-P", "prefork", "-c", str(PROCESSES.get(queue, 1)), "--without-gossip", "--without-mingle"),
         *("--loglevel", settings.log_level),
     ]
     return Program(f"worker-{name}", command, environment=_ours(settings))

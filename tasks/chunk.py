@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
@@ -16,7 +15,6 @@ from redis import RedisError
 import metrics
 from errors import FieldError, InvalidReading, ScoringFailed, ServiceError
 from models import rows
-from models.batch import Batch
 from models.columns import Entries
 from models.reading import Kind, Reading
 from models.rows import Refused
@@ -39,11 +37,6 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 
 # Bounds what is alive at once, and what is done again row by row if it fails.
 SCORED_TOGETHER: Final = 256
-# The graphs of all lots but the first run beside the words of the one before (docs/adr/0009): it is small.
-FIRST_TOGETHER: Final = 64
-# Rows of a job that may have its graphs run so: somebody waits for what takes a second; what takes a minute
-# leaves the second core to single predictions.
-MOST_AHEAD: Final = 20_000
 
 _GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: none of them came to its end."
 
@@ -133,31 +126,10 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
             results.refuse(number, reading.charger_id, ScoringFailed(_GIVEN_UP))
         return results
     past = runtime.history.of([row.reading for row in readings], [job.tenant] * len(readings))
-    lots = [(readings[some], past[some]) for some in _lots(len(readings))]
-    begun = (_begun(runtime, job, *lot) for lot in lots)
-    following = next(begun, None)
-    for lot in lots:
-        batch, following = following, next(begun, None)
-        _score_all(runtime, job, *lot, results, batch)
+    for start in range(0, len(readings), SCORED_TOGETHER):
+        some = slice(start, start + SCORED_TOGETHER)
+        _score_all(runtime, job, readings[some], past[some], results)
     return results
-
-
-def _lots(rows: int) -> Iterator[slice]:
-    """Parts of so many rows, each twice as large as the one before until it is `SCORED_TOGETHER`."""
-    start, size = 0, FIRST_TOGETHER
-    while start < rows:
-        yield slice(start, start + size)
-        start, size = start + size, min(2 * size, SCORED_TOGETHER)
-
-
-def _begun(runtime: Runtime, job: Job, readings: Sequence[Row], past: Sequence[Entries]) -> Batch | None:
-    """A batch whose graphs run from now on, beside the words of the one before. None in a large job."""
-    if job.total > MOST_AHEAD:
-        return None
-    batch = Batch([row.reading for row in readings], past)
-    with suppress(Exception):  # it is met again where it can be told of a row
-        runtime.scorer.begin(job.kinds, batch, runtime.ahead)
-    return batch
 
 
 def _score_all(
@@ -166,11 +138,10 @@ def _score_all(
     readings: Sequence[Row],
     past: Sequence[Entries],
     results: Results,
-    batch: Batch | None = None,
 ) -> None:
     """`_score`, and each row alone if that fails. Raises `RedisError`: others then do the chunk."""
     try:
-        _score(runtime, job, readings, past, results, batch)
+        _score(runtime, job, readings, past, results)
     except RedisError:
         raise
     except Exception:
@@ -190,10 +161,9 @@ def _score(
     readings: Sequence[Row],
     past: Sequence[Entries],
     results: Results,
-    batch: Batch | None,
 ) -> None:
     scoring = [reading for _, reading in readings]
-    scored = score_kinds(runtime, job.kinds, scoring, past, door="batch", batch=batch)
+    scored = score_kinds(runtime, job.kinds, scoring, past, door="batch")
     common = stamp(job.tenant)
     stamped = orjson.dumps(common)[1:-1]
     stored: list[tuple[Kind, dict[str, Any], bytes]] = []

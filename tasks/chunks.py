@@ -35,6 +35,9 @@ LEASE_S: Final = 8.0
 SENT_S: Final = 60.0
 # Tasks of one job at a time, for each worker process: one in hand and one that it finds when it is done.
 CHUNKS_A_WORKER: Final = 2
+# A job of more rows leaves one process to others. Somebody waits for what takes a second; what takes a minute
+# must not have all processors.
+LARGE_ROWS: Final = 20_000
 ERRORS_SHOWN: Final = 10
 WORKERS_KNOWN_S: Final = 2.0
 
@@ -43,7 +46,7 @@ local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
 """
 
-# The next chunks to send, so many that `window` are under way.
+# The next chunks to send, so many that enough are under way for a job of this size.
 _TAKE = (
     _NOW
     + """
@@ -52,8 +55,10 @@ if status ~= 'PENDING' and status ~= 'RUNNING' then return {} end
 local out = redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3])
 local following = tonumber(redis.call('HGET', KEYS[1], 'next'))
 local chunks = tonumber(redis.call('HGET', KEYS[1], 'chunks'))
+local large = tonumber(redis.call('HGET', KEYS[1], 'total')) > tonumber(ARGV[4])
+local enough = tonumber(large and ARGV[5] or ARGV[1])
 local taken = {}
-while out < tonumber(ARGV[1]) and following < chunks do
+while out < enough and following < chunks do
   redis.call('ZADD', KEYS[2], now + ARGV[2], following)
   table.insert(taken, following)
   following, out = following + 1, out + 1
@@ -159,14 +164,17 @@ class Chunks:
         self._renew = redis.register_script(_RENEW)
         self._finish = redis.register_script(_FINISH)
         self._in_hand: tuple[str, int] | None = None
-        self._window = CHUNKS_A_WORKER
-        self._window_known_until = 0.0
+        self._processes = 1
+        self._processes_known_until = 0.0
 
     def feed(self, job_id: str) -> int:
         """Send so many of a job's chunks that the workers have enough of it; how many. Also raises
         `BrokerUnavailable`: what has not been sent then is sent a minute later."""
         keys = JobKeys(job_id)
-        args = [self._enough(), SENT_S, self._retention_s]
+        processes = self.processes()
+        enough = CHUNKS_A_WORKER * processes
+        enough_of_large = enough if processes == 1 else processes - 1
+        args = [enough, SENT_S, self._retention_s, LARGE_ROWS, enough_of_large]
         taken = self._take(keys=[keys.record, keys.sent, keys.held], args=args)
         return self._send(job_id, cast(list[int], taken))
 
@@ -177,17 +185,17 @@ class Chunks:
         return self._send(job_id, [int(chunk) for chunk in cast(list[bytes], lost)])
 
     def _send(self, job_id: str, chunks: Sequence[int]) -> int:
-        for chunk in chunks:
-            message = {"v": SCHEMA_VERSION, "job_id": job_id, "chunk": chunk}
-            self._sender.send(TaskNames.SCORE_CHUNK, message, queue=Queues.BATCH)
+        messages = [{"v": SCHEMA_VERSION, "job_id": job_id, "chunk": chunk} for chunk in chunks]
+        self._sender.send_all(TaskNames.SCORE_CHUNK, messages, queue=Queues.BATCH)
         return len(chunks)
 
-    def _enough(self) -> int:
-        if time.monotonic() > self._window_known_until:
+    def processes(self) -> int:
+        """How many score chunks now, at least 1."""
+        if time.monotonic() > self._processes_known_until:
             serving = sum(Queues.BATCH in worker.queues for worker in workers.living(self._redis))
-            self._window = CHUNKS_A_WORKER * max(1, serving)
-            self._window_known_until = time.monotonic() + WORKERS_KNOWN_S
-        return self._window
+            self._processes = max(1, serving)
+            self._processes_known_until = time.monotonic() + WORKERS_KNOWN_S
+        return self._processes
 
     def open_jobs(self) -> list[str]:
         """Ids of jobs that have not ended. Jobs that have expired are taken off the list on the way."""

@@ -5,6 +5,7 @@ Shorter chunks cost more for each row; longer ones make cancelling, sharing and 
 
 from __future__ import annotations
 
+import math
 from typing import Final, cast
 
 from redis import Redis
@@ -25,11 +26,12 @@ class Pace:
         self._redis = redis
         self._most_rows = most_rows
 
-    def chunk_rows(self, kind: str) -> int:
-        """Rows of a new job's chunks."""
+    def chunk_rows(self, kind: str, *, rows: float, processes: int) -> int:
+        """Rows of the chunks of a new job of about so many `rows`: all processes get some of a small one."""
         known = cast(bytes | None, self._redis.hget(PACE_KEY, kind))
         row_s = float(known) if known else FIRST_ROW_S
-        return max(min(int(CHUNK_S / max(row_s, 1e-6)), self._most_rows), min(MIN_ROWS, self._most_rows))
+        most = min(int(CHUNK_S / max(row_s, 1e-6)), self._most_rows, math.ceil(rows / processes))
+        return max(most, min(MIN_ROWS, self._most_rows))
 
     def note(self, kind: str, rows: int, seconds: float) -> None:
         """A chunk took so long. Small ones say little of large ones, and are not counted."""

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,8 +51,6 @@ class Runtime:
         self.chunks = Chunks(settings, self.redis, Sender(settings))
         self.pace = Pace(self.redis, settings.batch_chunk_rows)
         self.observer = Observer(settings, self.redis)
-        # For what needs no interpreter while the task's own thread has it.
-        self.ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._settings = settings
         self._name = name
         self._queues = list(queues)

@@ -26,19 +26,17 @@ def score_kinds(
     past: Sequence[Entries],
     *,
     door: str,
-    batch: Batch | None = None,
 ) -> list[list[dict[str, Any] | ServiceError]]:
     """For each kind one verdict a reading, all of the same versions, from one frame where models share it.
 
-    If a kind cannot be scored together each reading is scored alone: one bad never sinks the rest. `batch` is
-    of these readings and their past, where it has been made already.
+    If a kind cannot be scored together each reading is scored alone: one bad never sinks the rest.
     """
     try:
         scorer = runtime.scorer
     except ServiceError as error:
         metrics.PREDICTION_ERRORS.labels(code=error.code).inc(len(kinds) * len(readings))
         return [[error] * len(readings) for _ in kinds]
-    batch = batch or Batch(readings, past)
+    batch = Batch(readings, past)
     scored = []
     for kind in kinds:
         started = time.perf_counter()

@@ -16,7 +16,8 @@ import time
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -87,6 +88,47 @@ class Sender:
         one of the marks of `unless` nothing is enqueued, and the id is empty. Raises `BrokerUnavailable`;
         whether the broker has taken the task is then not known.
         """
+        task_id, envelope, event = self._task(task, message, queue, expires_s, time_limit_s)
+        with self._reached() as pipeline:
+            if unless:
+                keys, marks = zip(*unless, strict=True)
+                pipeline.eval(_PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
+            else:
+                pipeline.lpush(queue, envelope)
+                self._news.append(event)
+            self._queue_news(pipeline)
+            pushed, *_ = pipeline.execute()
+        if unless and pushed:
+            self._news.append(event)
+        return task_id if pushed else ""
+
+    def send_all(self, task: str, messages: Sequence[dict[str, Any]], *, queue: str) -> None:
+        """Enqueue one task for each message, in one round trip. Raises like `send`."""
+        if not messages:
+            return
+        made = [self._task(task, message, queue, None, None) for message in messages]
+        with self._reached() as pipeline:
+            pipeline.lpush(queue, *(envelope for _, envelope, _ in made))
+            self._news.extend(event for _, _, event in made)
+            self._queue_news(pipeline)
+            pipeline.execute()
+
+    @contextmanager
+    def _reached(self) -> Iterator[Pipeline]:
+        try:
+            yield self._redis.pipeline(transaction=False)
+        except RedisError as error:
+            raise BrokerUnavailable("The task queue cannot be reached.") from error
+
+    def _task(
+        self,
+        task: str,
+        message: dict[str, Any],
+        queue: str,
+        expires_s: float | None,
+        time_limit_s: float | None,
+    ) -> tuple[str, bytes, dict[str, Any]]:
+        """A new task's id, its message, and the event that tells of it."""
         task_id = str(uuid.uuid4())
         body = _base64([[message], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
         expires = None
@@ -139,21 +181,7 @@ class Sender:
             "timestamp": time.time(),
             "type": "task-sent",
         }
-        try:
-            pipeline = self._redis.pipeline(transaction=False)
-            if unless:
-                keys, marks = zip(*unless, strict=True)
-                pipeline.eval(_PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
-            else:
-                pipeline.lpush(queue, envelope)
-                self._news.append(event)
-            self._queue_news(pipeline)
-            pushed, *_ = pipeline.execute()
-        except RedisError as error:
-            raise BrokerUnavailable("The task queue cannot be reached.") from error
-        if unless and pushed:
-            self._news.append(event)
-        return task_id if pushed else ""
+        return task_id, envelope, event
 
     def tell(self) -> None:
         """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""

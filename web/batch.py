@@ -35,6 +35,8 @@ blueprint = Blueprint(
 MAX_WAIT_S: Final = 30.0
 # Who waits is told of the end; this is for the case that the word is lost.
 LOOK_EVERY_S: Final = 1.0
+# Answers of so many rows (a kilobyte each) are sent as one; of more a chunk at a time.
+HELD_WHOLE_ROWS: Final = 4_096
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -76,7 +78,11 @@ def submit_batch(query: dict[str, Any]) -> Response:
             tenant=tenant,
             store=store,
             encoding=intake.ENCODINGS[media_type],
-            chunk_rows=held.pace.chunk_rows(query["kind"]),
+            chunk_rows=held.pace.chunk_rows(
+                query["kind"],
+                rows=intake.rows_about(upload, media_type),
+                processes=held.chunks.processes(),
+            ),
             now=time.time(),
         )
         asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
@@ -145,7 +151,7 @@ def _some_time_later(job: Job, wait_s: float) -> Job:
 
 def _with_results(job: Job, headers: dict[str, str]) -> Response:
     body = _answered(job, services().jobs.texts(job))
-    if job.total <= job.chunk_rows:
+    if job.total <= HELD_WHOLE_ROWS:
         return Response([b"".join(body)], content_type="application/json", headers=headers)
     return stream(lambda _connection: body, content_type="application/json", headers=headers)
 

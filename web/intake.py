@@ -36,6 +36,16 @@ def cut(upload: Upload, media_type: str, chunk_rows: int) -> Iterator[Chunk]:
     return _READERS[media_type](upload, chunk_rows)
 
 
+def rows_about(upload: Upload, media_type: str) -> float:
+    """How many rows an upload holds, roughly: it decides how they are shared out. `file` stands as before."""
+    mark, row_bytes = _ROWS[media_type]
+    if mark and upload.size_bytes <= IN_MEMORY_BYTES:
+        rows = upload.file.read().count(mark)
+        upload.file.seek(0)
+        return rows
+    return upload.size_bytes / row_bytes
+
+
 def media_type_of(request: Request) -> str:
     """The key of `ENCODINGS` for this request's `Content-Type`. Raises werkzeug's 415 where there is none."""
     media_type = "application/json" if request.mimetype.endswith("+json") else request.mimetype
@@ -124,6 +134,13 @@ _READERS: Final[dict[str, Callable[[Upload, int], Iterator[Chunk]]]] = {
     "application/x-ndjson": _ndjson,
     "text/csv": _csv,
     "application/vnd.apache.parquet": chunks_of_parquet,
+}
+# What each row holds once, and the size of one with most of its fields.
+_ROWS: Final = {
+    "application/json": (b'"charger_id"', 250),
+    "application/x-ndjson": (b"\n", 250),
+    "text/csv": (b"\n", 100),
+    "application/vnd.apache.parquet": (b"", 40),
 }
 ENCODINGS: Final[dict[str, Encoding]] = {
     "application/json": "ndjson",

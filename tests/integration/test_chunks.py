@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
 from collections.abc import Iterator
+from typing import cast
 
 import orjson
 import pytest
 from redis import Redis
 
-from tasks.chunks import Chunks
+from tasks import workers
+from tasks.chunks import WORKERS_KNOWN_S, Chunks
 from tasks.job_keys import JobKeys
 from tasks.jobs import Job, JobStore
+from tasks.names import Queues
 from tasks.sender import Sender
-from tests.processes import Web, settings_for
+from tests.processes import Web, settings_for, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer
 
@@ -78,6 +82,57 @@ def test_a_cancelled_job_shows_all_that_is_done_also_behind_a_gap(
         rest = client.get(first.headers["Link"].split(">")[0].lstrip("<"), headers={"Accept": accept})
         assert rest.text.count('"row"') == 1
         assert "4" in rest.text
+
+
+@pytest.fixture
+def two_processes(store: Redis) -> Iterator[None]:
+    for pid in (1, 2):
+        workers.beat(store, workers.WorkerState("batch@here", pid, [Queues.BATCH], [], None, 0, 0.0))
+    yield
+    for pid in (1, 2):
+        workers.sign_off(store, "batch@here", pid)
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_a_small_job_is_shared_and_a_large_one_leaves_one_process_to_others(
+    chunks: Chunks, job: Job, store: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.chunks.LARGE_ROWS", ROWS - 1)
+    assert chunks.feed(job.job_id) == 1
+    assert chunks.feed(job.job_id) == 0
+    finish(chunks, job, 0)
+    assert chunks.feed(job.job_id) == 1
+    monkeypatch.setattr("tasks.chunks.LARGE_ROWS", ROWS)
+    assert chunks.feed(job.job_id) == 1
+    sent = {
+        json.loads(base64.b64decode(json.loads(raw)["body"]))[0][0]["chunk"]
+        for raw in cast(list[bytes], store.lrange(Queues.BATCH, 0, -1))
+        if job.job_id.encode() in base64.b64decode(json.loads(raw)["body"])
+    }
+    assert sent == {0, 1, 2}
+
+
+@pytest.mark.usefixtures("two_processes")
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-ndjson", "text/csv"])
+def test_all_processes_get_a_part_of_a_small_upload(
+    lonely: tuple[Web, RunningServer], store: Redis, media_type: str
+) -> None:
+    readings = [metrics(charger_id=f"EVZ-{number}") for number in range(300)]
+    if media_type == "application/json":
+        content = orjson.dumps({"chargers": readings})
+    elif media_type == "text/csv":
+        content = "\n".join(
+            ["charger_id,connector_status", *(f"{each['charger_id']},CHARGING" for each in readings)]
+        ).encode()
+    else:
+        content = b"\n".join(map(orjson.dumps, readings))
+    wait_until(lambda: len(workers.living(store)) >= 2, what="two workers")
+    time.sleep(WORKERS_KNOWN_S)  # as long may web believe what it knew
+    answer = lonely[0].client.post(
+        "/api/v1/predictions/batch", content=content, headers={"Content-Type": media_type}
+    )
+    record = store.hgetall(JobKeys(answer.json()["job_id"]).record)
+    assert (record[b"total"], record[b"chunks"]) == (b"300", b"2")
 
 
 def test_every_key_of_a_job_expires(chunks: Chunks, job: Job, store: Redis) -> None:

@@ -7,13 +7,12 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from errors import ScoringFailed, UnknownModel
+from errors import UnknownModel
 from models.batch import Batch
 from models.columns import Entries
 from models.reading import KINDS, STATUSES, Kind, Reading
@@ -244,24 +243,3 @@ def test_a_batch_asked_for_all_kinds_says_of_each_what_it_says_alone(scorer: Sco
     batch = Batch(readings, histories)
     for kind in KINDS:
         assert scorer.verdicts(kind, batch) == scorer.score(kind, readings, histories)
-
-
-def test_a_batch_that_is_begun_ahead_says_the_same(scorer: Scorer, reading: Make) -> None:
-    readings = varied(reading, 300)
-    batch = Batch(readings)
-    with ThreadPoolExecutor(1) as ahead:
-        scorer.begin(KINDS, batch, ahead)
-        for kind in KINDS:
-            assert scorer.verdicts(kind, batch) == scorer.score(kind, readings)
-
-
-def test_what_goes_wrong_ahead_is_told_where_verdicts_are_asked_for(scorer: Scorer, reading: Make) -> None:
-    class Broken(ThreadPoolExecutor):
-        def submit(self, *_: Any, **__: Any) -> Future[Any]:
-            return super().submit(json.loads, "no graph at all")
-
-    batch = Batch([reading()])
-    with Broken(1) as ahead:
-        scorer.begin(["failure"], batch, ahead)
-        with pytest.raises(ScoringFailed, match="failure: JSONDecodeError"):
-            scorer.verdicts("failure", batch)
