@@ -40,7 +40,7 @@ def events_of(job: dict[str, Any]) -> str:
 
 
 def test_progress_is_told_until_the_job_is_done(client: httpx.Client) -> None:
-    job = submit(client, [metrics() for _ in range(6000)], "?kind=all&store=false")
+    job = submit(client, [metrics() for _ in range(30_000)], "?kind=all&store=false")
     with client.stream("GET", events_of(job)) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("no-store", "no")
