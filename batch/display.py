@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 PLAIN_LINE_EVERY_S: Final = 5.0
@@ -58,8 +59,8 @@ class Display:
             self.say(f"{self._name}: {note}")
 
 
-def megabytes(done: int, total: int) -> str:
-    return f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+def sizes(done: int, total: int) -> str:
+    return f"{decimal(done)} of {decimal(total)}"
 
 
 def rows(done: int, total: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from batch.display import Display, megabytes, rows, scored
+from batch.display import Display, sizes, rows, scored
 from batch.formats import InputFormat
 from batch.memory import MemoryFile
 from batch.outcome import Exit, NotSucceeded, Refused
@@ -90,7 +90,7 @@ class Run:
             self._wanted.input_format,
             kind=self._wanted.kind,
             key=self._memory.now.key,
-            on_sent=lambda sent: self._display.show(sent, size, megabytes(sent, size)),
+            on_sent=lambda sent: self._display.show(sent, size, sizes(sent, size)),
         )
 
     def _fetch(self, job: Job) -> None:
