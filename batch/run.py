@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from batch.display import Display, sizes, rows, scored
+from batch.display import Display, rows, scored, sizes
 from batch.formats import InputFormat
 from batch.memory import MemoryFile
 from batch.outcome import Exit, NotSucceeded, Refused
