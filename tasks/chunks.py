@@ -33,6 +33,8 @@ MAX_ATTEMPTS: Final = 4
 LEASE_S: Final = 8.0
 # A task that no worker has begun after so long may be lost: it is sent again, which does no harm.
 SENT_S: Final = 60.0
+# Or after so long, where nothing waits on the queue: a crash of Redis has taken it.
+MISSED_S: Final = 5.0
 # Tasks of one job at a time, for each worker process: one in hand and one that it finds when it is done.
 CHUNKS_A_WORKER: Final = 2
 # A job of more rows leaves one process to others. Somebody waits for what takes a second; what takes a minute
@@ -73,7 +75,9 @@ return taken
 _LOST = (
     _NOW
     + """
-local lost = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
+local late = now
+if redis.call('LLEN', KEYS[3]) == 0 then late = now + ARGV[1] - ARGV[3] end
+local lost = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', late)
 for _, chunk in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
   redis.call('ZREM', KEYS[2], chunk)
   table.insert(lost, chunk)
@@ -181,7 +185,8 @@ class Chunks:
     def send_lost(self, job_id: str) -> int:
         """Send those again whose worker or message is gone; how many. Raises like `feed`."""
         keys = JobKeys(job_id)
-        lost = self._lost(keys=[keys.sent, keys.held], args=[SENT_S, self._retention_s])
+        args = [SENT_S, self._retention_s, MISSED_S]
+        lost = self._lost(keys=[keys.sent, keys.held, Queues.BATCH], args=args)
         return self._send(job_id, [int(chunk) for chunk in cast(list[bytes], lost)])
 
     def _send(self, job_id: str, chunks: Sequence[int]) -> int:

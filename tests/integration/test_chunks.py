@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from tasks import workers
-from tasks.chunks import WORKERS_KNOWN_S, Chunks
+from tasks.chunks import MISSED_S, WORKERS_KNOWN_S, Chunks
 from tasks.job_keys import JobKeys
 from tasks.jobs import Job, JobStore
 from tasks.names import Queues
@@ -133,6 +133,21 @@ def test_all_processes_get_a_part_of_a_small_upload(
     )
     record = store.hgetall(JobKeys(answer.json()["job_id"]).record)
     assert (record[b"total"], record[b"chunks"]) == (b"300", b"2")
+
+
+def test_a_task_that_is_neither_begun_nor_queued_is_sent_again_in_seconds(
+    chunks: Chunks, job: Job, store: Redis
+) -> None:
+    store.delete(Queues.BATCH)
+    sent = chunks.feed(job.job_id)
+    assert sent
+    assert chunks.send_lost(job.job_id) == 0
+    store.delete(Queues.BATCH)  # as a crash does
+    assert chunks.send_lost(job.job_id) == 0  # a worker may just have taken them
+    for chunk in cast(list[bytes], store.zrange(JobKeys(job.job_id).sent, 0, -1)):
+        store.zincrby(JobKeys(job.job_id).sent, -MISSED_S, chunk)  # so much later
+    assert chunks.send_lost(job.job_id) == sent
+    assert store.llen(Queues.BATCH) == sent
 
 
 def test_every_key_of_a_job_expires(chunks: Chunks, job: Job, store: Redis) -> None:
