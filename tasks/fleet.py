@@ -33,22 +33,33 @@ HISTORY_FIELDS: Final = (
     "model_version",
 )
 
-# The past keeps every reading's verdict (the same one twice is one entry); the present only the newest.
+# A key lives longer by this share than it has to, so that few writes need to prolong its life.
+SLACK: Final = 0.01
+
+# The past keeps every reading's verdict (the same one twice is one entry); the present only the newest. Of
+# what is too old the past is rid when its life is prolonged.
 _STORE = """
-local retention, most, oldest = ARGV[1], ARGV[2], ARGV[3]
+local call = redis.call
+local retention, longer, oldest, surplus = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), -(ARGV[4] + 1)
 for i = 0, #KEYS / 3 - 1 do
   local newest, risk, history = KEYS[3 * i + 1], KEYS[3 * i + 2], KEYS[3 * i + 3]
-  local at, probability, charger = ARGV[5 * i + 4], ARGV[5 * i + 5], ARGV[5 * i + 6]
-  local body, past = ARGV[5 * i + 7], ARGV[5 * i + 8]
-  redis.call('ZADD', history, at, past)
-  redis.call('ZREMRANGEBYSCORE', history, '-inf', oldest)
-  redis.call('ZREMRANGEBYRANK', history, 0, -(most + 1))
-  redis.call('EXPIRE', history, retention)
-  local held = redis.call('HGET', newest, 'at')
-  if not held or tonumber(held) <= tonumber(at) then
-    redis.call('HSET', newest, 'at', at, 'body', body)
-    redis.call('EXPIRE', newest, retention)
-    redis.call('ZADD', risk, probability, charger)
+  local at, probability, charger = ARGV[5 * i + 5], ARGV[5 * i + 6], ARGV[5 * i + 7]
+  local body, past = ARGV[5 * i + 8], ARGV[5 * i + 9]
+  local moment = tonumber(at)
+  if moment > oldest then
+    call('ZADD', history, at, past)
+    local left = call('TTL', history)
+    if left >= 0 then call('ZREMRANGEBYRANK', history, 0, surplus) end
+    if left <= retention then
+      if left >= 0 then call('ZREMRANGEBYSCORE', history, '-inf', ARGV[3]) end
+      call('EXPIRE', history, longer)
+    end
+  end
+  local held = call('HGET', newest, 'at')
+  if not held or tonumber(held) <= moment then
+    call('HSET', newest, 'at', at, 'body', body)
+    if not held or call('TTL', newest) <= retention then call('EXPIRE', newest, longer) end
+    call('ZADD', risk, probability, charger)
   end
 end
 """
@@ -67,7 +78,12 @@ class FleetStore:
         for_each(
             pipeline,
             _STORE,
-            [self._retention_s, self._history_entries, time.time() - self._retention_s],
+            [
+                self._retention_s,
+                int(self._retention_s * (1 + SLACK)),
+                time.time() - self._retention_s,
+                self._history_entries,
+            ],
             [
                 (
                     [
