@@ -37,7 +37,7 @@ BREAK_S: Final = 1.0
 # decoded, which takes Redis longer than all the rest.
 _PUT = """
 local TIME = '%d%d%d%d%-%d%d%-%d%dT[^"]*Z'
-local OURS = '"reading_timestamp":"(' .. TIME .. ')",[^{}]*"fingerprint":"%x+"}$'
+local OURS = '^(' .. TIME .. ')",[^{}]*"fingerprint":"%x+"}$'
 local function tells_of_later(held, at)
   local _, found = string.find(held, '"reading_timestamp"', 1, true)
   while found do
@@ -50,7 +50,8 @@ end
 local function newer(key, at)
   local tail = redis.pcall('GETRANGE', key, -300, -1)
   if tail == '' then return false end
-  local its = type(tail) == 'string' and string.match(tail, OURS)
+  local _, found = string.find(type(tail) == 'string' and tail or '', '"reading_timestamp":"', 1, true)
+  local its = found and string.match(tail, OURS, found + 1)
   if its then return its > at end
   local held = redis.pcall('GET', key)
   if type(held) ~= 'string' or not tells_of_later(held, at) then return false end

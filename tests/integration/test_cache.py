@@ -61,6 +61,9 @@ def others(at: str) -> bytes:
         (ours(LATE), True),
         (others(EARLY), False),
         (others(LATE), True),
+        # Ours, with a time of something else near the end too.
+        (ours(EARLY).replace(b'"reading', b'"x":{"reading_timestamp":"%s"},"reading' % LATE.encode()), False),
+        (ours(LATE).replace(b'"reading', b'"x":{"reading_timestamp":"%s"},"reading' % EARLY.encode()), True),
         # What only looks like ours, or like a later time.
         (b"", False),
         (b"not JSON " + ours(LATE)[-200:-1], False),
