@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final, cast
 
-from redis import RedisError
+from redis import Redis, RedisError
 
 from settings import Settings
 from tasks.connection import connect
@@ -23,6 +23,21 @@ log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.25
 RECONNECT_PAUSE_S: Final = 0.2
+# A reply that nobody fetches (its asker died) is gone after this long.
+REPLY_TTL_S: Final = 30
+
+# A reply lives for milliseconds, and who waits for one that is lost knows what to do: it needs no place in
+# the append-only file, of which it was a quarter, nor on replicas. Servers without that choice keep it there.
+_PUSH = """
+pcall(redis.set_repl, redis.REPL_NONE)
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+
+
+def push_reply(redis: Redis, address: str, reply: bytes) -> None:
+    """Put a reply on its asker's list; on a pipeline, queue that. Raises `redis.RedisError`."""
+    redis.eval(_PUSH, 1, address, reply, REPLY_TTL_S)
 
 
 class Inbox:

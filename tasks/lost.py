@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from celery.signals import task_failure
 from redis import RedisError
 
 from tasks.app import settings
 from tasks.connection import connect
+from tasks.inbox import push_reply
 from tasks.messages import TASK_LOST, Answer, asks_in, encode_reply
 from tasks.names import TaskNames
 
 log = logging.getLogger(__name__)
-
-REPLY_TTL_S: Final = 30
 
 
 @task_failure.connect
@@ -32,8 +31,7 @@ def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None 
     lost = Answer(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
     redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
     try:
-        redis.rpush(message["reply_to"], encode_reply(message["batch_id"], [lost] * asks_in(message)))
-        redis.expire(message["reply_to"], REPLY_TTL_S)
+        push_reply(redis, message["reply_to"], encode_reply(message["batch_id"], [lost] * asks_in(message)))
         log.warning("task of %d readings lost: %s", asks_in(message), exception)
     except RedisError as error:
         log.debug("a lost task could not be reported: %s", error)

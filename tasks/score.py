@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -17,13 +17,11 @@ from errors import PredictionTimeout, ServiceError
 from models.columns import Entries
 from models.reading import Kind
 from tasks.app import app, current
+from tasks.inbox import push_reply
 from tasks.messages import GIST, Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
 from tasks.runtime import Runtime
 from tasks.scoring import score_kinds, stamp
-
-# A reply that nobody fetches (its asker died) is gone after this long.
-REPLY_TTL_S: Final = 30
 
 
 @app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.requests:ScoreRequest")
@@ -50,8 +48,7 @@ def score(raw: dict[str, Any]) -> None:
         runtime.history.add(pipeline, list(readings.values()))
         predictions = [(ask.tenant, verdict, body) for ask, verdict, body in stored if ask.kind == "failure"]
         runtime.fleet.put(pipeline, predictions)
-    pipeline.rpush(message.reply_to, encode_reply(message.batch_id, answers))
-    pipeline.expire(message.reply_to, REPLY_TTL_S)
+    push_reply(pipeline, message.reply_to, encode_reply(message.batch_id, answers))
     pipeline.execute()
 
 
