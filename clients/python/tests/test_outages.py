@@ -185,7 +185,7 @@ def test_an_upload_that_is_cut_is_one_job(connect: Connect, proxy: Proxy, web: W
 
 def test_progress_is_told_on_after_a_cut(connect: Connect, proxy: Proxy) -> None:
     ml = connect(proxy.url)
-    job = ml.submit_batch([reading() for _ in range(6000)], kind="all", store=False)
+    job = ml.submit_batch([reading() for _ in range(30_000)], kind="all", store=False)
     proxy.cut(down_bytes=1200, times=1)
     told = list(ml.stream_job(job["job_id"]))
     assert proxy.cuts == 1
