@@ -134,7 +134,7 @@ def test_the_format_is_the_best_that_is_accepted(
 
 
 def test_what_is_done_can_be_read_while_the_job_runs(client: httpx.Client) -> None:
-    job = submit(client, [metrics() for _ in range(6000)], "?kind=all&store=false")
+    job = submit(client, [metrics() for _ in range(30_000)], "?kind=all&store=false")
     wait_until(lambda: client.get(f"/api/v1/jobs/{job['job_id']}").json()["done"] > 0, what="a first chunk")
     rows: list[int] = []
     parts = 0
@@ -151,7 +151,7 @@ def test_what_is_done_can_be_read_while_the_job_runs(client: httpx.Client) -> No
         return address is None
 
     wait_until(read_on, what="the last row")
-    assert rows == list(range(6000))
+    assert rows == list(range(30_000))
     assert parts > 1
 
 
