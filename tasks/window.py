@@ -37,8 +37,9 @@ MAX_BATCH: Final = 64
 # Tasks of one process under way at once. One would leave a worker idle while its reply travels.
 MAX_FLIGHTS: Final = 2
 # A task leaves beside another only with this share of the other's readings, or when none has left for a while
-# (seconds): otherwise every second task would carry the one reading that came first after a reply.
-WORTH_A_FLIGHT: Final = 0.5
+# (seconds): otherwise every second task would carry the one reading that came first after a reply, and what a
+# task costs by itself would be paid for little (docs/adr/0008).
+WORTH_A_FLIGHT: Final = 1.0
 WHILE_S: Final = 0.1
 # The share of the deadline that a task may take before its process is killed, and after which one that is
 # neither answered nor on the queue counts as lost: both leave time for a second sending.
