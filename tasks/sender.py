@@ -39,6 +39,8 @@ TRANSIENT: Final = 1
 EVENT_EXCHANGE: Final = "celeryev"
 EVENT_KEY: Final = "task.multi"  # Celery's name for several events in one message
 MOST_NEWS: Final = 1000
+# Not the text "{}", as Celery has it: Flower parses that as Python at each of a task's four events.
+NO_KWARGS: Final[dict[str, Any]] = {}
 
 # A task for the queue, which is the first key, unless one of the others holds the mark that belongs to it.
 _PUSH_UNLESS = """
@@ -150,7 +152,7 @@ class Sender:
             "root_id": task_id,
             "parent_id": None,
             "argsrepr": shown,
-            "kwargsrepr": "{}",
+            "kwargsrepr": NO_KWARGS,
             "origin": self._name,
             "ignore_result": True,
             "replaced_task_nesting": 0,
@@ -171,7 +173,7 @@ class Sender:
             "parent_id": None,
             "name": task,
             "args": shown,
-            "kwargs": "{}",
+            "kwargs": NO_KWARGS,
             "retries": 0,
             "eta": None,
             "expires": expires,

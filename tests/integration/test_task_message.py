@@ -72,6 +72,12 @@ def common(found: dict[str, Any]) -> dict[str, Any]:
     return {**plain(found), "body": plain(body)}
 
 
+def as_text(found: dict[str, Any], key: str) -> dict[str, Any]:
+    """Ours are an empty object where Celery's are its text: Flower shows both alike."""
+    assert found[key] == {}
+    return {**found, key: "{}"}
+
+
 @pytest.mark.parametrize(("expires_s", "time_limit_s"), [(3.0, 1.5), (None, None)])
 def test_message_and_event_are_those_of_celery(
     settings: Settings, client: Redis, expires_s: float | None, time_limit_s: float | None
@@ -86,11 +92,16 @@ def test_message_and_event_are_those_of_celery(
     ours, our_event = client.rpop(Queues.SINGLE), heard(events)
     assert isinstance(reference, bytes)
     assert isinstance(ours, bytes)
-    assert common(orjson.loads(ours)) == common(orjson.loads(reference))
+    message = orjson.loads(ours)
+    message["headers"] = as_text(message["headers"], "kwargsrepr")
+    assert common(message) == common(orjson.loads(reference))
     # Celery publishes what it sends one by one, and several events as its workers do: as a list.
     assert our_event["channel"] == reference_event["channel"].replace(b"task.sent", b"task.multi")
     (single,) = orjson.loads(base64.b64decode(our_event["body"]))
-    our_event |= {"body": base64.b64encode(orjson.dumps(single)), "channel": reference_event["channel"]}
+    our_event |= {
+        "body": base64.b64encode(orjson.dumps(as_text(single, "kwargs"))),
+        "channel": reference_event["channel"],
+    }
     our_event["properties"]["delivery_info"]["routing_key"] = "task.sent"
     assert common(our_event) == common(reference_event)
     events.close()
