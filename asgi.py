@@ -2,6 +2,7 @@
 
 import logs
 from settings import load_or_exit
+from tasks import garbage
 from tasks.connection import refuse_eviction
 from web.front import Front
 
@@ -9,3 +10,5 @@ settings = load_or_exit()
 logs.configure(settings)
 refuse_eviction(settings)
 app = Front(settings)
+# A full collection would hold up every caller for tens of milliseconds.
+garbage.seldom()

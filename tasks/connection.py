@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis import Redis, RedisError
+from redis import Redis, RedisError, ResponseError
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
@@ -37,6 +37,40 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
         socket_keepalive=True,
         retry=_Patient(patience_s) if patience_s else Retry(ConstantBackoff(0), 0),
     )
+
+
+class Line:
+    """A connection of its own, for one thread that asks again and again.
+
+    Taking one from a client's pool, and giving it back, costs more than the command itself (docs/adr/0008).
+    Deadlines are the client's; it connects lazily, and anew where the server has hung up meanwhile.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._connection: Any = client.connection_pool.make_connection()  # untyped there
+
+    def ask(self, *commands: tuple[bytes | str | int | float, ...]) -> list[Any]:
+        """The answers to these, in one round trip, as Redis gives them. Raises `redis.RedisError`."""
+        connection = self._connection
+        if connection.is_connected and self._is_stale():
+            connection.disconnect()
+        connection.send_packed_command(connection.pack_commands(commands))
+        answers: list[Any] = []
+        refused = None
+        for _ in commands:
+            try:
+                answers.append(connection.read_response())
+            except ResponseError as error:  # the answers after it are still to be read
+                refused = refused or error
+        if refused is not None:
+            raise refused
+        return answers
+
+    def _is_stale(self) -> bool:
+        try:
+            return bool(self._connection.can_read())  # nothing was asked: it is the end
+        except RedisError:
+            return True
 
 
 class _Patient(Retry):

@@ -1,7 +1,7 @@
-"""Garbage collection for processes that hold thousands of verdicts at once, none of them in a cycle.
+"""Garbage collection for processes that hold much at once, hardly any of it in a cycle.
 
 Python looks through all that is alive again and again, for nothing: a tenth of a batch worker's time
-(docs/adr/0009), and more of the consumer's.
+(docs/adr/0009), and more of the consumer's; in the web process those who wait notice (docs/adr/0008).
 """
 
 from __future__ import annotations

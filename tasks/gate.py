@@ -9,8 +9,6 @@ share one place in the task (single flight).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from errors import PredictionTimeout, ServiceError
 from models.reading import Kind, Reading
@@ -47,26 +45,32 @@ class Gate:
         `PredictionTimeout` or `ScoringFailed`.
         """
         deadline = time.monotonic() + self._timeout_s
-        with self._entered(kind, reading, tenant, deadline) as entry:
+        placed = self._places.take()
+        try:
+            entry = self._entry(kind, reading, tenant, deadline, placed)
             return self._body(self._entries.wait(entry, deadline))
+        finally:
+            if placed:
+                self._places.give_back()
 
     async def answer(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
         """The same for a coroutine. Its loop goes on meanwhile."""
         deadline = time.monotonic() + self._timeout_s
-        with self._entered(kind, reading, tenant, deadline) as entry:
-            return self._body(await self._entries.outcome(entry, deadline))
-
-    @contextmanager
-    def _entered(self, kind: Kind, reading: Reading, tenant: str | None, deadline: float) -> Iterator[Entry]:
         placed = self._places.take()
         try:
-            entry, new = self._entries.entry(kind, tenant, reading, deadline, cached_only=not placed)
-            if new:
-                self._lookups.add(entry)
-            yield entry
+            entry = self._entry(kind, reading, tenant, deadline, placed)
+            return self._body(await self._entries.outcome(entry, deadline))
         finally:
             if placed:
                 self._places.give_back()
+
+    def _entry(
+        self, kind: Kind, reading: Reading, tenant: str | None, deadline: float, placed: bool
+    ) -> Entry:
+        entry, new = self._entries.entry(kind, tenant, reading, deadline, cached_only=not placed)
+        if new:
+            self._lookups.add(entry)
+        return entry
 
     def _body(self, outcome: Outcome | None) -> bytes:
         if outcome is None:

@@ -11,12 +11,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from redis import Redis, RedisError
 
 from settings import Settings
-from tasks.connection import connect
+from tasks.connection import Line, connect
 from tasks.messages import Answer, decode_reply
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Inbox:
         on_unreachable: Callable[[], None] = lambda: None,
     ) -> None:
         self.address: Final = f"ml:reply:{uuid.uuid4().hex}"
-        self._redis = connect(settings.redis_url, timeout_s=POLL_S * 4)
+        self._line = Line(connect(settings.redis_url, timeout_s=POLL_S * 4))
         self._on_reply = on_reply
         self._on_tick = on_tick
         self._on_unreachable = on_unreachable
@@ -76,13 +76,13 @@ class Inbox:
         while not self._stopped.is_set():
             popped, reachable = None, True
             try:
-                popped = self._redis.blpop([self.address], timeout=POLL_S)
+                (popped,) = self._line.ask(("BLPOP", self.address, POLL_S))
             except RedisError as error:
                 log.debug("reply list unreachable: %s", error)
                 reachable = False
             try:
                 if popped:
-                    self._on_reply(*decode_reply(cast(bytes, popped[1])))
+                    self._on_reply(*decode_reply(popped[1]))
                 if not reachable:
                     self._on_unreachable()
                 # Not after every reply: whoever it has woken would wait for this thread's next breath.

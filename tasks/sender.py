@@ -12,23 +12,21 @@ import base64
 import itertools
 import logging
 import os
+import threading
 import time
 import uuid
-import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 from celery.utils.nodenames import anon_nodename
 from redis import RedisError
-from redis.client import Pipeline
 
 from errors import BrokerUnavailable
 from settings import Settings
-from tasks.connection import connect
+from tasks.connection import Line, connect
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +49,7 @@ end
 return redis.call('LPUSH', KEYS[1], ARGV[1])
 """
 
+Command = tuple[str | bytes | int, ...]
 # A key, and what its value holds where a task is perhaps not needed.
 Mark = tuple[str, str]
 
@@ -64,7 +63,7 @@ class Sender:
 
     def __init__(self, settings: Settings, *, news_every_s: float = 0.0) -> None:
         self._redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
-        weakref.finalize(self, self._redis.connection_pool.disconnect)
+        self._lines = threading.local()
         database = self._redis.connection_pool.connection_kwargs.get("db", 0)
         self._event_channel = f"/{database}.{EVENT_EXCHANGE}/{EVENT_KEY}"
         self._name = anon_nodename()
@@ -91,15 +90,14 @@ class Sender:
         whether the broker has taken the task is then not known.
         """
         task_id, envelope, event = self._task(task, message, queue, expires_s, time_limit_s)
-        with self._reached() as pipeline:
-            if unless:
-                keys, marks = zip(*unless, strict=True)
-                pipeline.eval(_PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
-            else:
-                pipeline.lpush(queue, envelope)
-                self._news.append(event)
-            self._queue_news(pipeline)
-            pushed, *_ = pipeline.execute()
+        push: Command
+        if unless:
+            keys, marks = zip(*unless, strict=True)
+            push = ("EVAL", _PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
+        else:
+            push = ("LPUSH", queue, envelope)
+            self._news.append(event)
+        pushed = self._ask(push)
         if unless and pushed:
             self._news.append(event)
         return task_id if pushed else ""
@@ -109,18 +107,23 @@ class Sender:
         if not messages:
             return
         made = [self._task(task, message, queue, None, None) for message in messages]
-        with self._reached() as pipeline:
-            pipeline.lpush(queue, *(envelope for _, envelope, _ in made))
-            self._news.extend(event for _, _, event in made)
-            self._queue_news(pipeline)
-            pipeline.execute()
+        self._news.extend(event for _, _, event in made)
+        self._ask(("LPUSH", queue, *(envelope for _, envelope, _ in made)))
 
-    @contextmanager
-    def _reached(self) -> Iterator[Pipeline]:
+    def _ask(self, command: Command) -> Any:
+        """The answer; what Flower is to hear goes with it, if it is time."""
         try:
-            yield self._redis.pipeline(transaction=False)
+            answer, *_ = self._line().ask(command, *self._due_news())
         except RedisError as error:
             raise BrokerUnavailable("The task queue cannot be reached.") from error
+        return answer
+
+    def _line(self) -> Line:
+        """This thread's."""
+        line: Line | None = getattr(self._lines, "line", None)
+        if line is None:
+            line = self._lines.line = Line(self._redis)
+        return line
 
     def _task(
         self,
@@ -162,7 +165,7 @@ class Sender:
         properties = {"correlation_id": task_id, "reply_to": ""}
         if expires_s is not None:
             properties["expiration"] = str(int(expires_s * 1000))
-        envelope = _envelope(body, headers, properties, exchange="", key=queue, mode=PERSISTENT)
+        envelope = _envelope(body, headers, properties, exchange="", key=queue, mode=PERSISTENT, tag=task_id)
         event = {
             "hostname": self._name,
             "utcoffset": 0,
@@ -187,17 +190,17 @@ class Sender:
 
     def tell(self) -> None:
         """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""
-        pipeline = self._redis.pipeline(transaction=False)
-        self._queue_news(pipeline)
+        news = self._due_news()
         try:
-            pipeline.execute()
+            if news:
+                self._line().ask(*news)
         except RedisError as error:
             log.debug("events could not be published: %s", error)
 
-    def _queue_news(self, pipeline: Pipeline) -> None:
+    def _due_news(self) -> list[Command]:
         now = time.monotonic()
         if not self._news or now - self._told_at < self._news_every_s:
-            return
+            return []
         self._told_at = now
         events = []
         while self._news:
@@ -209,8 +212,9 @@ class Sender:
             exchange=EVENT_EXCHANGE,
             key=EVENT_KEY,
             mode=TRANSIENT,
+            tag=str(uuid.uuid4()),
         )
-        pipeline.publish(self._event_channel, news)
+        return [("PUBLISH", self._event_channel, news)]
 
 
 def _base64(value: object) -> str:
@@ -218,7 +222,14 @@ def _base64(value: object) -> str:
 
 
 def _envelope(
-    body: str, headers: dict[str, Any], properties: dict[str, Any], *, exchange: str, key: str, mode: int
+    body: str,
+    headers: dict[str, Any],
+    properties: dict[str, Any],
+    *,
+    exchange: str,
+    key: str,
+    mode: int,
+    tag: str,
 ) -> bytes:
     """A message as kombu's Redis transport stores and reads it."""
     return orjson.dumps(
@@ -233,7 +244,7 @@ def _envelope(
                 "delivery_info": {"exchange": exchange, "routing_key": key},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": str(uuid.uuid4()),
+                "delivery_tag": tag,
             },
         }
     )

@@ -30,16 +30,13 @@ class Entry:
     to wait for a worker.
     """
 
+    key: Key
     ask: Ask
     deadline: float
     cached_only: bool = False
     outcome: Outcome | None = None
     threads: list[threading.Lock] = field(default_factory=list)
     coroutines: list[asyncio.Future[None]] = field(default_factory=list)
-
-    @property
-    def key(self) -> Key:
-        return self.ask.kind, self.ask.tenant, self.ask.fingerprint
 
 
 class Entries:
@@ -55,11 +52,12 @@ class Entries:
         """The entry of this reading; and whether it is new, so that somebody must get its outcome."""
         fingerprint = reading.fingerprint()
         expires_at = time.time() + (deadline - time.monotonic())
-        entry = Entry(Ask(kind, tenant, reading, fingerprint, expires_at), deadline, cached_only)
+        key = kind, tenant, fingerprint
+        entry = Entry(key, Ask(kind, tenant, reading, fingerprint, expires_at), deadline, cached_only)
         if cached_only:  # nobody else's: another may have a place
             return entry, True
         with self._lock:
-            held = self._entries.setdefault(entry.key, entry)
+            held = self._entries.setdefault(key, entry)
         return held, held is entry
 
     def wait(self, entry: Entry, deadline: float) -> Outcome | None:

@@ -20,6 +20,8 @@ REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 # Endpoints that need another role than the method says (see `_role_needed`).
 ADMIN_PATHS: Final = re.compile(r"/api/v1/models/.+")
+# Headers of every answer, beside its request id.
+FIXED: Final = {"X-Content-Type-Options": "nosniff"}
 # Each key with its roles.
 Keys = list[tuple[bytes, frozenset[str]]]
 READERS: Final = frozenset({"read", "predict", "admin"})
@@ -69,7 +71,7 @@ def request_id(given: str) -> str:
 
 def stamps(its_id: str) -> dict[str, str]:
     """The headers of every answer."""
-    return {"X-Request-ID": its_id, "X-Content-Type-Options": "nosniff"}
+    return {"X-Request-ID": its_id, **FIXED}
 
 
 def keys_of(settings: Settings) -> Keys:

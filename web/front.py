@@ -42,6 +42,15 @@ MOST_BYTES: Final = 65_536
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
+def _encoded(headers: dict[str, str]) -> Headers:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+Headers = list[tuple[bytes, bytes]]
+OF_ALL: Final = _encoded(access.FIXED)
+OF_VERDICTS: Final = _encoded({"Content-Type": "application/json"})
+
+
 class Front:
     """The ASGI application. It has no use for lifespan events."""
 
@@ -100,15 +109,19 @@ class Front:
     async def _answer(
         self, kind: Kind, reading: Reading, tenant: str | None, request_id: str, send: Send, started: float
     ) -> None:
-        status, headers = 200, {"content-type": "application/json"}
+        status, headers = 200, OF_VERDICTS
         try:
             body = await self._gate.answer(kind, reading, tenant)
         except Exception as error:
             location = PREFIX + quote(reading.charger_id) if kind == "failure" else None
             problem = problem_of(error, request_id, retry_location=location)
-            status, headers, body = problem.status, problem.all_headers(), problem.body(request_id)
-        headers |= {"content-length": str(len(body)), **access.stamps(request_id)}
-        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+            status, headers, body = problem.status, _encoded(problem.all_headers()), problem.body(request_id)
+        encoded = [
+            *headers,
+            *OF_ALL,
+            (b"x-request-id", request_id.encode()),
+            (b"content-length", b"%d" % len(body)),
+        ]
         await send({"type": "http.response.start", "status": status, "headers": encoded})
         await send({"type": "http.response.body", "body": body, "more_body": False})
         measured.count(ENDPOINTS[kind], "POST", status, started)
