@@ -16,12 +16,11 @@ from typing import Any, Final, cast
 
 import orjson
 from redis import Redis, RedisError
-from redis.client import Pipeline
 
 import metrics
 from models.reading import KINDS, Kind
 from settings import Settings
-from tasks.connection import CACHE_TIMEOUT_S, connect
+from tasks.connection import CACHE_TIMEOUT_S, Command, Line, connect
 from tasks.names import tenant_prefix
 from tasks.scripts import Things, for_each
 
@@ -69,6 +68,8 @@ end
 
 # Kind, charger, tenant, and the fingerprint of the reading, where only one counts.
 Wanted = tuple[Kind, str, str | None, str | None]
+# Kind, tenant, verdict, and the same as JSON.
+Stored = tuple[Kind, str | None, dict[str, Any], bytes]
 
 
 def cache_key(kind: Kind, charger_id: str, tenant: str | None) -> str:
@@ -80,6 +81,7 @@ class VerdictCache:
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = connect(settings.redis_cache_url, timeout_s=CACHE_TIMEOUT_S)
+        self._line = Line(self._redis)
         # Whether the verdicts live where jobs and fleet do: then they can travel there together.
         self.with_the_rest: Final = settings.redis_cache_url == settings.redis_url
         self._ttl_s: dict[str, int] = {
@@ -132,25 +134,24 @@ class VerdictCache:
     def _read(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
         """Only a verdict of the model version in force counts."""
         keys = [cache_key(kind, charger_id, tenant) for kind, charger_id, tenant, _ in wanted]
-        *bodies, versions = cast(list[bytes | None], self._redis.mget([*keys, VERSIONS_KEY]))
+        *bodies, versions = cast(list[bytes | None], self._line.ask(("MGET", *keys, VERSIONS_KEY))[0])
         in_force = _decode(versions)
         return [
             None if body is None or in_force is None else _hit(body, in_force, one)
             for body, one in zip(bodies, wanted, strict=True)
         ]
 
-    def put_all(
-        self,
-        verdicts: Sequence[tuple[Kind, str | None, dict[str, Any], bytes]],
-        *,
-        along: Pipeline | None = None,
-    ) -> None:
-        """Store `(kind, tenant, verdict, its JSON)` in one round trip, where no newer reading is cached.
-
-        Where the cache lives with the rest they are only queued on `along`, if one is given.
-        """
+    def put_all(self, verdicts: Sequence[Stored]) -> None:
+        """Store verdicts in one round trip, where no newer reading is cached."""
         if not verdicts or time.monotonic() < self._broken_until:
             return
+        try:
+            self._line.ask(*self.to_store(verdicts))
+        except RedisError as error:
+            self._trip(error)
+
+    def to_store(self, verdicts: Sequence[Stored]) -> list[Command]:
+        """The commands of `put_all`, for others who speak to the same Redis (`with_the_rest`)."""
         things: Things = [
             (
                 [cache_key(kind, verdict["charger_id"], tenant)],
@@ -158,15 +159,7 @@ class VerdictCache:
             )
             for kind, tenant, verdict, body in verdicts
         ]
-        if along is not None and self.with_the_rest:
-            for_each(along, _PUT, [], things)
-            return
-        try:
-            pipeline = self._redis.pipeline(transaction=False)
-            for_each(pipeline, _PUT, [], things)
-            pipeline.execute()
-        except RedisError as error:
-            self._trip(error)
+        return for_each(_PUT, [], things)
 
     def announce_versions(self, versions: dict[str, str]) -> None:
         """Workers say which versions they answer with; verdicts of other versions stop being hits."""

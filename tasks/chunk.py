@@ -197,7 +197,5 @@ def _score(
 
 def _store(runtime: Runtime, job: Job, stored: Sequence[tuple[Kind, dict[str, Any], bytes]]) -> None:
     runtime.cache.put_all([(kind, job.tenant, verdict, body) for kind, verdict, body in stored])
-    pipeline = runtime.redis.pipeline(transaction=False)
     predictions = [(job.tenant, verdict, body) for kind, verdict, body in stored if kind == "failure"]
-    runtime.fleet.put(pipeline, predictions)
-    pipeline.execute()
+    runtime.line.ask(*runtime.fleet.to_store(predictions))

@@ -7,8 +7,9 @@ caller who gives up after 5 s is better served by an error after a fraction of o
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from redis import Redis, RedisError, ResponseError
@@ -21,6 +22,9 @@ CONNECT_TIMEOUT_S: Final = 0.5
 COMMAND_TIMEOUT_S: Final = 1.0
 CACHE_TIMEOUT_S: Final = 0.3
 RETRY_EVERY_S: Final = 0.25
+
+# Its name and arguments, as Redis takes them.
+Command = tuple[bytes | str | int | float, ...]
 
 
 def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float = 0.0) -> Redis:
@@ -40,19 +44,37 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
 
 
 class Line:
-    """A connection of its own, for one thread that asks again and again.
+    """A connection for each thread that asks, kept for the next time. Safe to share between threads.
 
     Taking one from a client's pool, and giving it back, costs more than the command itself (docs/adr/0008).
-    Deadlines are the client's; it connects lazily, and anew where the server has hung up meanwhile.
+    Deadlines and patience are the client's; it connects lazily, and anew where the server has hung up
+    meanwhile.
     """
 
     def __init__(self, client: Redis) -> None:
-        self._connection: Any = client.connection_pool.make_connection()  # untyped there
+        self._client = client
+        self._retry = client.get_retry() or Retry(ConstantBackoff(0), 0)
+        self._own = threading.local()
 
-    def ask(self, *commands: tuple[bytes | str | int | float, ...]) -> list[Any]:
+    def ask(self, *commands: Command) -> list[Any]:
         """The answers to these, in one round trip, as Redis gives them. Raises `redis.RedisError`."""
-        connection = self._connection
-        if connection.is_connected and self._is_stale():
+        if not commands:
+            return []
+        answers: list[Any] = self._retry.call_with_retry(lambda: self._exchange(commands), lambda error: None)
+        return answers
+
+    def _connection(self) -> Any:  # untyped there
+        """This thread's."""
+        connection = getattr(self._own, "connection", None)
+        if connection is None:
+            # Not by the pool, which would count it as one of its own for ever.
+            pool = self._client.connection_pool
+            connection = self._own.connection = pool.connection_class(**pool.connection_kwargs)
+        return connection
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        connection = self._connection()
+        if connection.is_connected and _is_stale(connection):
             connection.disconnect()
         connection.send_packed_command(connection.pack_commands(commands))
         answers: list[Any] = []
@@ -66,11 +88,12 @@ class Line:
             raise refused
         return answers
 
-    def _is_stale(self) -> bool:
-        try:
-            return bool(self._connection.can_read())  # nothing was asked: it is the end
-        except RedisError:
-            return True
+
+def _is_stale(connection: Any) -> bool:
+    try:
+        return bool(connection.can_read())  # nothing was asked: it is the end
+    except RedisError:
+        return True
 
 
 class _Patient(Retry):

@@ -14,11 +14,10 @@ from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
-from redis.client import Pipeline
 
 from errors import UnknownCharger
 from settings import Settings
-from tasks.connection import connect
+from tasks.connection import Command, connect
 from tasks.names import tenant_prefix
 from tasks.scripts import for_each
 
@@ -73,10 +72,9 @@ class FleetStore:
         self._retention_s = settings.fleet_retention_days * DAY_S
         self._history_entries = settings.fleet_history_entries
 
-    def put(self, pipeline: Pipeline, verdicts: Sequence[tuple[str | None, dict[str, Any], bytes]]) -> None:
-        """Queue failure predictions, `(tenant, verdict, its JSON)`, on `pipeline`. Nothing is sent yet."""
-        for_each(
-            pipeline,
+    def to_store(self, verdicts: Sequence[tuple[str | None, dict[str, Any], bytes]]) -> list[Command]:
+        """The commands that store failure predictions, `(tenant, verdict, its JSON)`."""
+        return for_each(
             _STORE,
             [
                 self._retention_s,

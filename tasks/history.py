@@ -8,15 +8,14 @@ read. A reading's features use older entries alone, so that a repeat gets the sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
-from redis import Redis
-from redis.client import Pipeline
 
 from models.columns import Entries
 from models.past import MAX_AGE_S, SLOT_S
 from models.reading import Reading
+from tasks.connection import Command, Line
 from tasks.names import tenant_prefix
 from tasks.scripts import for_each
 
@@ -69,8 +68,8 @@ return known
 class RecentHistory:
     """Past readings of one Redis server. Methods that ask raise `redis.RedisError`."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     def of(
         self, readings: Sequence[Reading], tenants: Sequence[str | None], *, among_themselves: bool = False
@@ -102,24 +101,20 @@ class RecentHistory:
 
     def _stored(self, askers: Sequence[Asker]) -> Iterator[tuple[Asker, list[bytes]]]:
         """What is kept of those of whom anything is."""
-        pipeline = self._redis.pipeline(transaction=False)
-        if len(askers) <= FEW:
-            for tenant, charger_id in askers:
-                pipeline.hvals(_key(tenant, charger_id))
-            yield from zip(askers, cast(list[list[bytes]], pipeline.execute()), strict=True)
+        keys = [_key(tenant, charger_id) for tenant, charger_id in askers]
+        if len(keys) <= FEW:
+            yield from zip(askers, self._line.ask(*(("HVALS", key) for key in keys)), strict=True)
             return
-        starts = range(0, len(askers), MOST_AT_ONCE)
-        for start in starts:
-            keys = [_key(tenant, charger_id) for tenant, charger_id in askers[start : start + MOST_AT_ONCE]]
-            pipeline.eval(_KNOWN, len(keys), *keys)
-        for start, known in zip(starts, pipeline.execute(), strict=True):
+        starts = range(0, len(keys), MOST_AT_ONCE)
+        parts = (keys[start : start + MOST_AT_ONCE] for start in starts)
+        commands: list[Command] = [("EVAL", _KNOWN, len(part), *part) for part in parts]
+        for start, known in zip(starts, self._line.ask(*commands), strict=True):
             for place, values in known:
                 yield askers[start + place], values
 
-    def add(self, pipeline: Pipeline, readings: Sequence[tuple[str | None, Reading]]) -> None:
-        """Queue readings, each with its tenant, on `pipeline`. Nothing is sent yet."""
-        for_each(
-            pipeline,
+    def to_store(self, readings: Sequence[tuple[str | None, Reading]]) -> list[Command]:
+        """The commands that add readings, each with its tenant, to the past of their chargers."""
+        return for_each(
             _ADD,
             [SLOTS, EXPIRY_S],
             [

@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from redis import Redis, RedisError
+from redis import RedisError
 
 from settings import Settings
-from tasks.connection import Line, connect
+from tasks.connection import Command, Line, connect
 from tasks.messages import Answer, decode_reply
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 """
 
 
-def push_reply(redis: Redis, address: str, reply: bytes) -> None:
-    """Put a reply on its asker's list; on a pipeline, queue that. Raises `redis.RedisError`."""
-    redis.eval(_PUSH, 1, address, reply, REPLY_TTL_S)
+def to_reply(address: str, reply: bytes) -> Command:
+    """The command that puts a reply on its asker's list."""
+    return ("EVAL", _PUSH, 1, address, reply, REPLY_TTL_S)
 
 
 class Inbox:

@@ -15,7 +15,7 @@ from redis import RedisError
 
 from tasks.app import settings
 from tasks.connection import connect
-from tasks.inbox import push_reply
+from tasks.inbox import to_reply
 from tasks.messages import TASK_LOST, Answer, asks_in, encode_reply
 from tasks.names import TaskNames
 
@@ -31,7 +31,8 @@ def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None 
     lost = Answer(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
     redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
     try:
-        push_reply(redis, message["reply_to"], encode_reply(message["batch_id"], [lost] * asks_in(message)))
+        reply = encode_reply(message["batch_id"], [lost] * asks_in(message))
+        redis.execute_command(*to_reply(message["reply_to"], reply))  # type: ignore[no-untyped-call]
         log.warning("task of %d readings lost: %s", asks_in(message), exception)
     except RedisError as error:
         log.debug("a lost task could not be reported: %s", error)

@@ -19,7 +19,7 @@ from settings import Settings
 from tasks import workers
 from tasks.cache import VerdictCache
 from tasks.chunks import Chunks
-from tasks.connection import connect
+from tasks.connection import Line, connect
 from tasks.fleet import FleetStore
 from tasks.history import RecentHistory
 from tasks.jobs import JobStore
@@ -44,9 +44,11 @@ class Runtime:
     def __init__(self, settings: Settings, name: str, queues: Sequence[str]) -> None:
         patience_s = JOB_PATIENCE_S if Queues.BATCH in queues else 0.0
         self.redis = connect(settings.redis_url, patience_s=patience_s)
+        # Of the thread that runs the tasks.
+        self.line = Line(self.redis)
         self.cache = VerdictCache(settings)
         self.fleet = FleetStore(settings, self.redis)
-        self.history = RecentHistory(self.redis)
+        self.history = RecentHistory(self.line)
         self.jobs = JobStore(settings, self.redis)
         self.chunks = Chunks(settings, self.redis, Sender(settings))
         self.pace = Pace(self.redis, settings.batch_chunk_rows)

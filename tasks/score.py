@@ -17,7 +17,8 @@ from errors import PredictionTimeout, ServiceError
 from models.columns import Entries
 from models.reading import Kind
 from tasks.app import app, current
-from tasks.inbox import push_reply
+from tasks.connection import Command
+from tasks.inbox import to_reply
 from tasks.messages import GIST, Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
 from tasks.runtime import Runtime
@@ -38,18 +39,24 @@ def score(raw: dict[str, Any]) -> None:
         among_themselves=True,
     )
     answers, stored = answer_all(runtime, message, subjects, past)
-    pipeline = runtime.redis.pipeline(transaction=False)
-    if message.store:
-        # Before the reply, so that a caller who has an answer finds it in the cache.
-        runtime.cache.put_all(
-            [(ask.kind, ask.tenant, verdict, body) for ask, verdict, body in stored], along=pipeline
-        )
-        readings = {(ask.tenant, id(ask.reading)): (ask.tenant, ask.reading) for ask, _, _ in stored}
-        runtime.history.add(pipeline, list(readings.values()))
-        predictions = [(ask.tenant, verdict, body) for ask, verdict, body in stored if ask.kind == "failure"]
-        runtime.fleet.put(pipeline, predictions)
-    push_reply(pipeline, message.reply_to, encode_reply(message.batch_id, answers))
-    pipeline.execute()
+    # All before the reply, so that a caller who has an answer finds it in the cache.
+    commands = _to_store(runtime, stored) if message.store else []
+    commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
+    runtime.line.ask(*commands)
+
+
+def _to_store(runtime: Runtime, stored: Sequence[tuple[Ask, dict[str, Any], bytes]]) -> list[Command]:
+    """The commands that store verdicts and readings. A cache with a Redis of its own has stored them then."""
+    commands: list[Command] = []
+    verdicts = [(ask.kind, ask.tenant, verdict, body) for ask, verdict, body in stored]
+    if runtime.cache.with_the_rest:
+        commands += runtime.cache.to_store(verdicts)
+    else:
+        runtime.cache.put_all(verdicts)
+    readings = {(ask.tenant, id(ask.reading)): (ask.tenant, ask.reading) for ask, _, _ in stored}
+    commands += runtime.history.to_store(list(readings.values()))
+    predictions = [(ask.tenant, verdict, body) for ask, verdict, body in stored if ask.kind == "failure"]
+    return commands + runtime.fleet.to_store(predictions)
 
 
 def subjects_of(asks: Sequence[Ask]) -> list[list[int]]:

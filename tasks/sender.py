@@ -12,7 +12,6 @@ import base64
 import itertools
 import logging
 import os
-import threading
 import time
 import uuid
 from collections import deque
@@ -26,7 +25,7 @@ from redis import RedisError
 
 from errors import BrokerUnavailable
 from settings import Settings
-from tasks.connection import Line, connect
+from tasks.connection import Command, Line, connect
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,6 @@ end
 return redis.call('LPUSH', KEYS[1], ARGV[1])
 """
 
-Command = tuple[str | bytes | int, ...]
 # A key, and what its value holds where a task is perhaps not needed.
 Mark = tuple[str, str]
 
@@ -62,9 +60,9 @@ class Sender:
     """
 
     def __init__(self, settings: Settings, *, news_every_s: float = 0.0) -> None:
-        self._redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
-        self._lines = threading.local()
-        database = self._redis.connection_pool.connection_kwargs.get("db", 0)
+        redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
+        self._line = Line(redis)
+        database = redis.connection_pool.connection_kwargs.get("db", 0)
         self._event_channel = f"/{database}.{EVENT_EXCHANGE}/{EVENT_KEY}"
         self._name = anon_nodename()
         self._clock = itertools.count(1)
@@ -113,17 +111,10 @@ class Sender:
     def _ask(self, command: Command) -> Any:
         """The answer; what Flower is to hear goes with it, if it is time."""
         try:
-            answer, *_ = self._line().ask(command, *self._due_news())
+            answer, *_ = self._line.ask(command, *self._due_news())
         except RedisError as error:
             raise BrokerUnavailable("The task queue cannot be reached.") from error
         return answer
-
-    def _line(self) -> Line:
-        """This thread's."""
-        line: Line | None = getattr(self._lines, "line", None)
-        if line is None:
-            line = self._lines.line = Line(self._redis)
-        return line
 
     def _task(
         self,
@@ -193,7 +184,7 @@ class Sender:
         news = self._due_news()
         try:
             if news:
-                self._line().ask(*news)
+                self._line.ask(*news)
         except RedisError as error:
             log.debug("events could not be published: %s", error)
 

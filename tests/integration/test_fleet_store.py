@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from settings import Settings
+from tasks.connection import Line
 from tasks.fleet import DAY_S, SLACK, FleetStore
 from tests.processes import environment
 from tests.services import RunningServer, start_redis
@@ -64,9 +65,7 @@ def verdict(charger: str, age_s: int, probability: float) -> dict[str, Any]:
 
 
 def put(redis: Redis, store: FleetStore, *puts: tuple[str | None, dict[str, Any]]) -> None:
-    pipeline = redis.pipeline(transaction=False)
-    store.put(pipeline, [(tenant, one, orjson.dumps(one)) for tenant, one in puts])
-    pipeline.execute()
+    Line(redis).ask(*store.to_store([(tenant, one, orjson.dumps(one)) for tenant, one in puts]))
 
 
 def keys(tenant: str, charger: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from redis import Redis
 from models.columns import Entries
 from models.past import SLOT_S
 from models.reading import Reading
+from tasks.connection import Line
 from tasks.history import SLOTS, RecentHistory
 from tests.readings import metrics, new_charger_id, request
 from tests.services import RunningServer
@@ -44,13 +45,11 @@ def entries(readings: Iterable[Reading]) -> Entries:
 
 
 def add(store: Redis, history: RecentHistory, *readings: Reading, tenant: str | None = None) -> None:
-    pipeline = store.pipeline(transaction=False)
-    history.add(pipeline, [(tenant, each) for each in readings])
-    pipeline.execute()
+    Line(store).ask(*history.to_store([(tenant, each) for each in readings]))
 
 
 def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(store: Redis) -> None:
-    history, charger = RecentHistory(store), new_charger_id()
+    history, charger = RecentHistory(Line(store)), new_charger_id()
     readings = [reading(charger, NOON + timedelta(hours=h), power=float(h)) for h in range(72)]
     shuffled = random.Random(1).sample(readings, len(readings))
     add(store, history, *shuffled, *shuffled)
@@ -60,7 +59,7 @@ def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(st
 
 
 def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
-    history, charger = RecentHistory(store), new_charger_id()
+    history, charger = RecentHistory(Line(store)), new_charger_id()
     readings = [reading(charger, NOON + timedelta(hours=12 * n)) for n in range(SLOTS + 20)]
     add(store, history, *readings)
     (past,) = history.of([readings[-1]], [None])
@@ -68,14 +67,14 @@ def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
 
 
 def test_tenants_and_chargers_have_pasts_of_their_own(store: Redis) -> None:
-    history, one, other = RecentHistory(store), new_charger_id(), new_charger_id()
+    history, one, other = RecentHistory(Line(store)), new_charger_id(), new_charger_id()
     add(store, history, reading(one, NOON), tenant="north")
     asked = [reading(one, NOON), reading(one, NOON), reading(other, NOON)]
     assert [len(past) for past in history.of(asked, ["north", None, None])] == [1, 0, 0]
 
 
 def test_a_later_reading_of_a_batch_sees_the_earlier_one(store: Redis) -> None:
-    history, charger = RecentHistory(store), new_charger_id()
+    history, charger = RecentHistory(Line(store)), new_charger_id()
     early, late = reading(charger, NOON), reading(charger, NOON + timedelta(days=1))
     later = reading(charger, NOON + timedelta(days=1, hours=1))
     batch = [later, late, early]

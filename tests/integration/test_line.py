@@ -1,8 +1,11 @@
-"""A thread's own connection to Redis stays in step, whatever is answered, and outlives a hang-up."""
+"""Connections to Redis that threads keep stay in step, whatever is answered, and outlive a hang-up."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis, RedisError, ResponseError
@@ -43,3 +46,33 @@ def test_an_answer_that_comes_too_late_is_never_taken_for_the_next() -> None:
         with pytest.raises(RedisError):
             line.ask(("BLPOP", "nothing comes", 1))
         assert line.ask(("ECHO", "next")) == [b"next"]
+
+
+def test_each_thread_has_a_connection_of_its_own_and_keeps_it(client: Redis) -> None:
+    line = Line(client)
+    with ThreadPoolExecutor(2) as threads:
+        together = threading.Barrier(2)
+
+        def ids() -> set[int]:
+            together.wait(timeout=5)
+            return {line.ask(("CLIENT", "ID"))[0] for _ in range(3)}
+
+        one, other = (future.result() for future in [threads.submit(ids), threads.submit(ids)])
+    assert len(one) == len(other) == 1
+    assert one != other
+
+
+def test_it_is_as_patient_as_its_client() -> None:
+    with start_redis() as redis, connect(redis.url, patience_s=10) as client:
+        line = Line(client)
+        line.ask(("SET", "line", 1))
+        redis.kill()
+        with ThreadPoolExecutor(1) as threads:
+            answers = threads.submit(line.ask, ("ECHO", "after the restart"))
+            time.sleep(0.5)
+            redis.restart()
+            assert answers.result(timeout=10) == [b"after the restart"]
+
+
+def test_nothing_asked_is_nothing_sent(client: Redis) -> None:
+    assert Line(client).ask() == []

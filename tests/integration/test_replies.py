@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from redis import Redis
 
-from tasks.inbox import REPLY_TTL_S, push_reply
+from tasks.connection import Line
+from tasks.inbox import REPLY_TTL_S, to_reply
 from tests.services import start_redis
 
 LIST = "ml:reply:x"
@@ -12,8 +13,7 @@ LIST = "ml:reply:x"
 
 def test_a_reply_nobody_fetches_expires() -> None:
     with start_redis() as server, Redis.from_url(server.url) as redis:
-        push_reply(redis, LIST, b"one")
-        push_reply(redis, LIST, b"two")
+        Line(redis).ask(to_reply(LIST, b"one"), to_reply(LIST, b"two"))
         assert 0 < redis.ttl(LIST) <= REPLY_TTL_S
         assert redis.lrange(LIST, 0, -1) == [b"one", b"two"]
 
@@ -21,12 +21,8 @@ def test_a_reply_nobody_fetches_expires() -> None:
 def test_replies_stay_out_of_the_append_only_file_and_what_is_around_them_is_in_it() -> None:
     with start_redis() as server, Redis.from_url(server.url) as redis:
         redis.rpush("ml:reply:old", b"by a worker of the former release")
-        pipeline = redis.pipeline(transaction=False)
-        pipeline.set("before", 1)
-        push_reply(pipeline, LIST, b"fetched")
-        push_reply(pipeline, LIST, b"not fetched")
-        pipeline.set("after", 1)
-        pipeline.execute()
+        replies = (to_reply(LIST, b"fetched"), to_reply(LIST, b"not fetched"))
+        Line(redis).ask(("SET", "before", 1), *replies, ("SET", "after", 1))
         assert redis.blpop([LIST], 1) == (LIST.encode(), b"fetched")  # the file may tell of that
         server.stop()
         server.restart()
