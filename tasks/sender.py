@@ -8,7 +8,6 @@ and renders its arguments as text, which costs more than scoring does (docs/adr/
 
 from __future__ import annotations
 
-import base64
 import itertools
 import logging
 import os
@@ -19,22 +18,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import orjson
 from celery.utils.nodenames import anon_nodename
 from redis import RedisError
 
 from errors import BrokerUnavailable
 from settings import Settings
+from tasks import kombu_messages
 from tasks.connection import Command, Line, connect
 
 log = logging.getLogger(__name__)
 
 # Two times this (connecting, then sending) ends well within the caller's 2 s.
 SEND_TIMEOUT_S: Final = 0.7
-PERSISTENT: Final = 2
-TRANSIENT: Final = 1
-EVENT_EXCHANGE: Final = "celeryev"
-EVENT_KEY: Final = "task.multi"  # Celery's name for several events in one message
 MOST_NEWS: Final = 1000
 # Not the text "{}", as Celery has it: Flower parses that as Python at each of a task's four events.
 NO_KWARGS: Final[dict[str, Any]] = {}
@@ -60,10 +55,8 @@ class Sender:
     """
 
     def __init__(self, settings: Settings, *, news_every_s: float = 0.0) -> None:
-        redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
-        self._line = Line(redis)
-        database = redis.connection_pool.connection_kwargs.get("db", 0)
-        self._event_channel = f"/{database}.{EVENT_EXCHANGE}/{EVENT_KEY}"
+        self._redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
+        self._line = Line(self._redis)
         self._name = anon_nodename()
         self._clock = itertools.count(1)
         self._news: deque[dict[str, Any]] = deque(maxlen=MOST_NEWS)
@@ -126,7 +119,9 @@ class Sender:
     ) -> tuple[str, bytes, dict[str, Any]]:
         """A new task's id, its message, and the event that tells of it."""
         task_id = str(uuid.uuid4())
-        body = _base64([[message], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+        body = kombu_messages.encoded(
+            [[message], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+        )
         expires = None
         if expires_s is not None:
             expires = (datetime.now(UTC) + timedelta(seconds=expires_s)).isoformat()
@@ -156,7 +151,7 @@ class Sender:
         properties = {"correlation_id": task_id, "reply_to": ""}
         if expires_s is not None:
             properties["expiration"] = str(int(expires_s * 1000))
-        envelope = _envelope(body, headers, properties, exchange="", key=queue, mode=PERSISTENT, tag=task_id)
+        envelope = kombu_messages.message(body, headers, properties, tag=task_id, key=queue)
         event = {
             "hostname": self._name,
             "utcoffset": 0,
@@ -196,46 +191,4 @@ class Sender:
         events = []
         while self._news:
             events.append(self._news.popleft())
-        news = _envelope(
-            _base64(events),
-            {"hostname": self._name},
-            {},
-            exchange=EVENT_EXCHANGE,
-            key=EVENT_KEY,
-            mode=TRANSIENT,
-            tag=str(uuid.uuid4()),
-        )
-        return [("PUBLISH", self._event_channel, news)]
-
-
-def _base64(value: object) -> str:
-    return base64.b64encode(orjson.dumps(value)).decode()
-
-
-def _envelope(
-    body: str,
-    headers: dict[str, Any],
-    properties: dict[str, Any],
-    *,
-    exchange: str,
-    key: str,
-    mode: int,
-    tag: str,
-) -> bytes:
-    """A message as kombu's Redis transport stores and reads it."""
-    return orjson.dumps(
-        {
-            "body": body,
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": headers,
-            "properties": {
-                **properties,
-                "delivery_mode": mode,
-                "delivery_info": {"exchange": exchange, "routing_key": key},
-                "priority": 0,
-                "body_encoding": "base64",
-                "delivery_tag": tag,
-            },
-        }
-    )
+        return [kombu_messages.to_tell(self._redis, self._name, events)]

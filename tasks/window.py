@@ -50,7 +50,7 @@ WORTH_SENDING_S: Final = 0.1
 # After a task went unanswered its queue is swept for this long: it may expire a moment later than its flight.
 SWEEP_FOR_S: Final = 5.0
 # As long may the events of sent tasks wait for each other.
-TOGETHER_FOR_S: Final = 0.5
+TOGETHER_FOR_S: Final = 0.1
 
 # What workers say by a code; anything else is about the reading.
 _ERRORS: Final[dict[str | None, type[ServiceError]]] = {
