@@ -113,9 +113,10 @@ def _flower(settings: Settings) -> Program:
     # Broker and password (above) travel in the environment, for command lines are public on a host. Without
     # -A, and away from celeryconfig.py, it loads none of our code: it learns names, queues and states from
     # events alone, which saves it the models' memory. It is read-only and answers this host only, because
-    # its API could otherwise run any task.
+    # its API could otherwise run any task. It steps back: it reads ten bundles of events a second, and who waits
+    # for a prediction would wait for that (docs/adr/0004).
     command = [
-        *(sys.executable, "-m", "celery", "flower", "--read_only=true"),
+        *("nice", "-n", "10", sys.executable, "-m", "celery", "flower", "--read_only=true"),
         *(f"--address={LOOPBACK}", f"--port={settings.flower_port}"),
         *(f"--max_tasks={FLOWER_MAX_TASKS}", f"--purge_offline_workers={FLOWER_PURGE_OFFLINE_S}"),
         f"--tasks_columns={FLOWER_COLUMNS}",
