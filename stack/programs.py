@@ -113,8 +113,8 @@ def _flower(settings: Settings) -> Program:
     # Broker and password (above) travel in the environment, for command lines are public on a host. Without
     # -A, and away from celeryconfig.py, it loads none of our code: it learns names, queues and states from
     # events alone, which saves it the models' memory. It is read-only and answers this host only, because
-    # its API could otherwise run any task. It steps back: it reads ten bundles of events a second, and who waits
-    # for a prediction would wait for that (docs/adr/0004).
+    # its API could otherwise run any task. It steps back: who waits for a prediction would wait for all the
+    # events that it reads (docs/adr/0004).
     command = [
         *("nice", "-n", "10", sys.executable, "-m", "celery", "flower", "--read_only=true"),
         *(f"--address={LOOPBACK}", f"--port={settings.flower_port}"),
