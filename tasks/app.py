@@ -91,4 +91,5 @@ def _start(**_: Any) -> None:
 def _stop(pid: int, **_: Any) -> None:
     if _runtime is not None:
         _runtime.close()
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # untyped there
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # untyped there

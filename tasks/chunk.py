@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
-from redis import RedisError
+from redis import RedisError, ResponseError
 
 import metrics
 from errors import FieldError, InvalidReading, ScoringFailed, ServiceError
@@ -79,9 +79,10 @@ def score_chunk(raw: dict[str, Any]) -> None:
     runtime = current()
     chunks = runtime.chunks
     job_id, chunk = str(raw["job_id"]), int(raw["chunk"])
-    redelivered = bool((score_chunk.request.delivery_info or {}).get("redelivered"))
+    request = score_chunk.request
+    redelivered = bool((request.delivery_info or {}).get("redelivered"))
     runtime.scorer  # noqa: B018  # raises where there are no models: the chunk is another worker's, or waits
-    with chunks.begun(job_id, chunk, redelivered=redelivered) as attempt:
+    with chunks.begun(job_id, chunk, task_id=request.id or "", redelivered=redelivered) as attempt:
         job = runtime.jobs.find(job_id) if attempt else None
         if job is None:
             return  # done before, cancelled, expired or in other hands
@@ -198,4 +199,7 @@ def _score(
 def _store(runtime: Runtime, job: Job, stored: Sequence[tuple[Kind, dict[str, Any], bytes]]) -> None:
     runtime.cache.put_all([(kind, job.tenant, verdict, body) for kind, verdict, body in stored])
     predictions = [(job.tenant, verdict, body) for kind, verdict, body in stored if kind == "failure"]
-    runtime.line.ask(*runtime.fleet.to_store(predictions))
+    try:
+        runtime.line.ask(*runtime.fleet.to_store(predictions))
+    except ResponseError:  # a key of another type: no reason to score the chunk again, to the same end
+        log.exception("verdicts of job %s could not be stored in the fleet", job.job_id)

@@ -89,7 +89,8 @@ return lost
 )
 
 # Start a chunk: count the attempt, and say which it is; 0 if it is done, not wanted, or in another's hands.
-# Who asks again with the same token has not heard the answer, and gets it.
+# Who asks again with the same token has not heard the answer, and gets it. A message that the broker delivers
+# again says that whoever took it is gone; another task for the same chunk may be in live hands all the same.
 _BEGIN = (
     _NOW
     + """
@@ -98,9 +99,10 @@ if status ~= 'PENDING' and status ~= 'RUNNING' then return 0 end
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
 local lease = redis.call('ZSCORE', KEYS[4], ARGV[1])
 local holder = ARGV[1] .. ':holder'
-if lease and tonumber(lease) > now and ARGV[3] == '0' then
-  if redis.call('HGET', KEYS[5], holder) ~= ARGV[4] then return 0 end
-  return tonumber(redis.call('HGET', KEYS[5], ARGV[1]))
+if lease and tonumber(lease) > now then
+  local held = redis.call('HGET', KEYS[5], holder) or ''
+  if held == ARGV[4] then return tonumber(redis.call('HGET', KEYS[5], ARGV[1])) end
+  if ARGV[3] == '' or string.sub(held, 1, #ARGV[3]) ~= ARGV[3] then return 0 end
 end
 if status == 'PENDING' then redis.call('HSET', KEYS[1], 'status', 'RUNNING', 'started_at', now) end
 redis.call('ZREM', KEYS[3], ARGV[1])
@@ -215,19 +217,20 @@ class Chunks:
         return found
 
     @contextmanager
-    def begun(self, job_id: str, chunk: int, *, redelivered: bool) -> Iterator[int]:
+    def begun(self, job_id: str, chunk: int, *, task_id: str, redelivered: bool) -> Iterator[int]:
         """Take a chunk in hand: which attempt at it this is; 0 when it is not to be scored.
 
-        It is not when it is done, cancelled, forgotten, or in the hands of another who is alive; a message
-        that the broker delivers again says that the other is not. The lease is kept while the context lasts,
-        by whoever calls `renew`.
+        It is not when it is done, cancelled, forgotten, or in the hands of another who is alive; when the
+        broker delivers a task again, whoever took that task is not. The lease is kept while the context
+        lasts, by whoever calls `renew`.
         """
         keys = JobKeys(job_id)
+        token = f"{task_id}:{uuid.uuid4().hex}"
         attempt = cast(
             int,
             self._begin(
                 keys=[keys.record, keys.results, keys.sent, keys.held, keys.attempts],
-                args=[chunk, LEASE_S, int(redelivered), uuid.uuid4().hex, self._retention_s],
+                args=[chunk, LEASE_S, task_id if redelivered else "", token, self._retention_s],
             ),
         )
         self._in_hand = (job_id, chunk) if attempt else None

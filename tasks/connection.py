@@ -39,6 +39,10 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
         socket_timeout=timeout_s,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
+        # RESP2, and no word of the library: a new connection then asks for nothing else first (but with its
+        # password and database), where redis-py would make four round trips, each with the whole time-out.
+        protocol=2,
+        driver_info=None,
         retry=_Patient(patience_s) if patience_s else Retry(ConstantBackoff(0), 0),
     )
 

@@ -70,7 +70,7 @@ class PatientDispatcher(EventDispatcher):
             return
         try:
             self._line.ask(to_tell(self._redis, self.hostname, events))
-        except RedisError as error:
+        except (RedisError, TypeError) as error:  # a TypeError: a message not of ours had what no JSON says
             log.debug("events could not be published: %s", error)
 
 

@@ -10,7 +10,7 @@ import logging
 import time
 from typing import Final
 
-from redis import Redis
+from redis import Redis, ResponseError
 
 from tasks.chunks import Chunks
 
@@ -37,8 +37,14 @@ class Recovery:
             return 0
         sent = 0
         for job_id in self._chunks.open_jobs():
-            lost = self._chunks.send_lost(job_id)
-            if lost:
-                log.warning("job %s: %d chunks were lost and are sent again", job_id, lost)
-            sent += lost + self._chunks.feed(job_id)
+            try:
+                sent += self._send_what_is_missing(job_id)
+            except ResponseError:  # its record is damaged; the others' are not
+                log.exception("job %s cannot be looked after", job_id)
         return sent
+
+    def _send_what_is_missing(self, job_id: str) -> int:
+        lost = self._chunks.send_lost(job_id)
+        if lost:
+            log.warning("job %s: %d chunks were lost and are sent again", job_id, lost)
+        return lost + self._chunks.feed(job_id)

@@ -73,7 +73,7 @@ class Sender:
         time_limit_s: float | None = None,
         unless: Sequence[Mark] = (),
     ) -> str:
-        """Enqueue and return the task id. Blocks 1.5 s at most.
+        """Enqueue and return the task id. Blocks 2 s at most.
 
         With `expires_s`, a worker that gets to the task later than that discards it; with `time_limit_s` a
         process that takes longer for it is killed (without, the task's own limit holds). Where Redis finds
@@ -87,27 +87,28 @@ class Sender:
             push = ("EVAL", _PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
         else:
             push = ("LPUSH", queue, envelope)
-            self._news.append(event)
-        pushed = self._ask(push)
-        if unless and pushed:
-            self._news.append(event)
-        return task_id if pushed else ""
+        if not self._push(push):
+            return ""
+        self._news.append(event)
+        self.tell()
+        return task_id
 
     def send_all(self, task: str, messages: Sequence[dict[str, Any]], *, queue: str) -> None:
         """Enqueue one task for each message, in one round trip. Raises like `send`."""
         if not messages:
             return
         made = [self._task(task, message, queue, None, None) for message in messages]
+        self._push(("LPUSH", queue, *(envelope for _, envelope, _ in made)))
         self._news.extend(event for _, _, event in made)
-        self._ask(("LPUSH", queue, *(envelope for _, envelope, _ in made)))
+        self.tell()
 
-    def _ask(self, command: Command) -> Any:
-        """The answer; what Flower is to hear goes with it, if it is time."""
+    def _push(self, command: Command) -> int:
+        """How many tasks the queue has then, or 0."""
         try:
-            answer, *_ = self._line.ask(command, *self._due_news())
+            (length,) = self._line.ask(command)
         except RedisError as error:
             raise BrokerUnavailable("The task queue cannot be reached.") from error
-        return answer
+        return int(length)
 
     def _task(
         self,
@@ -176,19 +177,14 @@ class Sender:
 
     def tell(self) -> None:
         """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""
-        news = self._due_news()
-        try:
-            if news:
-                self._line.ask(*news)
-        except RedisError as error:
-            log.debug("events could not be published: %s", error)
-
-    def _due_news(self) -> list[Command]:
         now = time.monotonic()
         if not self._news or now - self._told_at < self._news_every_s:
-            return []
+            return
         self._told_at = now
         events = []
         while self._news:
             events.append(self._news.popleft())
-        return [kombu_messages.to_tell(self._redis, self._name, events)]
+        try:
+            self._line.ask(kombu_messages.to_tell(self._redis, self._name, events))
+        except RedisError as error:
+            log.debug("events could not be published: %s", error)

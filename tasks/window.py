@@ -49,6 +49,9 @@ LOST_AFTER: Final = 0.42
 WORTH_SENDING_S: Final = 0.1
 # After a task went unanswered its queue is swept for this long: it may expire a moment later than its flight.
 SWEEP_FOR_S: Final = 5.0
+# So long after a failed sending no other is tried: each would wait for its deadline, one after another, and
+# whoever comes meanwhile with them.
+AWAY_S: Final = 0.5
 # As long may the events of sent tasks wait for each other.
 TOGETHER_FOR_S: Final = 0.1
 
@@ -94,6 +97,7 @@ class Window:
         self._pending: deque[Entry] = deque()
         self._flights: dict[str, _Flight] = {}
         self._sweep_until = 0.0
+        self._away_until = 0.0
         self._left_at = 0.0
 
     def start(self) -> None:
@@ -156,7 +160,10 @@ class Window:
         """Whether it has left, or failed to: not if Redis has found one of the marks."""
         asks = [entry.ask for entry in flight.entries]
         message = ScoreMessage(flight.batch_id, self._inbox.address, asks, door="rest")
+        away = time.monotonic() < self._away_until
         try:
+            if away:
+                raise BrokerUnavailable("The task queue cannot be reached.")
             flight.task_id = self._sender.send(
                 TaskNames.SCORE,
                 message.encode(),
@@ -168,6 +175,8 @@ class Window:
         except ServiceError as error:
             with self._lock:
                 self._flights.pop(flight.batch_id, None)
+                if not away:
+                    self._away_until = time.monotonic() + AWAY_S
             self._entries.settle((entry, error) for entry in flight.entries)
             self._fail_pending()
             return True

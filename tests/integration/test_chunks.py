@@ -18,6 +18,7 @@ from tasks.chunks import MISSED_S, WORKERS_KNOWN_S, Chunks
 from tasks.job_keys import JobKeys
 from tasks.jobs import Job, JobStore
 from tasks.names import Queues
+from tasks.recovery import Recovery
 from tasks.sender import Sender
 from tests.processes import Web, settings_for, wait_until
 from tests.readings import metrics
@@ -153,7 +154,7 @@ def test_a_task_that_is_neither_begun_nor_queued_is_sent_again_in_seconds(
 def test_every_key_of_a_job_expires(chunks: Chunks, job: Job, store: Redis) -> None:
     keys = JobKeys(job.job_id)
     chunks.feed(job.job_id)
-    with chunks.begun(job.job_id, 0, redelivered=False) as attempt:
+    with chunks.begun(job.job_id, 0, task_id="a", redelivered=False) as attempt:
         assert attempt == 1
         left = {key: store.ttl(key) for key in keys.all if store.exists(key)}
         assert {keys.record, keys.input, keys.sent, keys.held, keys.attempts} <= set(left)
@@ -170,5 +171,39 @@ def test_who_has_not_heard_that_a_chunk_is_his_may_ask_again(
     mine, other = uuid.uuid4(), uuid.uuid4()
     for token, expected in ((mine, 1), (mine, 1), (other, 0)):
         monkeypatch.setattr(uuid, "uuid4", lambda token=token: token)
-        with chunks.begun(job.job_id, 0, redelivered=False) as attempt:
+        with chunks.begun(job.job_id, 0, task_id="a", redelivered=False) as attempt:
             assert attempt == expected
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+def test_the_same_question_is_one_attempt(
+    chunks: Chunks, job: Job, monkeypatch: pytest.MonkeyPatch, redelivered: bool
+) -> None:
+    token = uuid.uuid4()
+    monkeypatch.setattr(uuid, "uuid4", lambda: token)
+    for _ in range(3):
+        with chunks.begun(job.job_id, 0, task_id="a", redelivered=redelivered) as attempt:
+            assert attempt == 1
+
+
+def test_a_task_delivered_again_takes_its_own_chunk_back_and_no_others(chunks: Chunks, job: Job) -> None:
+    def attempt(task_id: str, *, redelivered: bool) -> int:
+        with chunks.begun(job.job_id, 0, task_id=task_id, redelivered=redelivered) as attempt:
+            return attempt
+
+    assert attempt("a", redelivered=False) == 1  # and its worker dies
+    assert attempt("a", redelivered=True) == 2  # nobody needs to wait for the lease
+    assert attempt("b", redelivered=True) == 0  # who took "b" is gone; "a" is in live hands
+
+
+def test_a_damaged_record_keeps_no_other_job_waiting(
+    lonely: tuple[Web, RunningServer], chunks: Chunks, job: Job, store: Redis
+) -> None:
+    store.delete(Queues.BATCH)
+    store.hdel(JobKeys(job.job_id).record, "next")
+    other = JobStore(settings_for(lonely[1].url), store).draft(
+        kind="failure", tenant=None, store=False, encoding="ndjson", chunk_rows=1, now=time.time()
+    )
+    other.add(1, orjson.dumps(metrics()))
+    other.seal()
+    assert Recovery(store, chunks).look() == 1

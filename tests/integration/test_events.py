@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import httpx
+import orjson
 from celery import Celery
+from redis import Redis
 
-from tasks.names import Queues, TaskNames
+from tasks.names import SCHEMA_VERSION, Queues, TaskNames
+from tasks.sender import Sender
+from tests.processes import environment, settings_for, start_worker, wait_until
 from tests.readings import new_charger_id, request
 from tests.services import RunningServer
 
 PATIENCE_S = 10.0
+HEARTBEAT_S = 2.5  # and what was gathered has been told
 
 
 def test_a_task_is_seen_from_its_sending_to_its_end(client: httpx.Client, redis: RunningServer) -> None:
@@ -29,6 +34,23 @@ def test_a_task_is_seen_from_its_sending_to_its_end(client: httpx.Client, redis:
     assert (seen.name, seen.routing_key, seen.state) == (TaskNames.SCORE, Queues.SINGLE, "SUCCESS")
     assert seen.sent <= seen.received <= seen.started <= seen.succeeded
     assert seen.worker.hostname.startswith("single@")
+
+
+def test_a_message_whose_event_no_json_says_harms_no_worker(redis: RunningServer) -> None:
+    url = redis.url.replace("/0", "/8")
+    with Redis.from_url(url) as broker, start_worker(Queues.BATCH, environment(url)) as worker:
+        wait_until(lambda: "ready" in worker.log(), what="the worker", log=worker.log)
+        for shown in ("2" * 40, '"\\ud800"'):  # an integer of 133 bits, half of a surrogate pair
+            unknown = {"v": SCHEMA_VERSION, "job_id": "unknown", "chunk": 0}
+            Sender(settings_for(url)).send(TaskNames.SCORE_CHUNK, unknown, queue="aside")
+            strange = cast(bytes, broker.rpop("aside"))
+            shown_as = orjson.dumps(orjson.loads(strange)["headers"]["argsrepr"])
+            time.sleep(HEARTBEAT_S)  # then its events are due at once
+            broker.lpush(Queues.BATCH, strange.replace(shown_as, shown.encode()))
+            wait_until(lambda: broker.llen(Queues.BATCH) == 0, what="the message to be read", log=worker.log)
+        time.sleep(HEARTBEAT_S)
+        assert worker.process.poll() is None
+        assert "TypeError" not in worker.log()
 
 
 def seen_whole(state: Any, since: float) -> Any:

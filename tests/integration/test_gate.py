@@ -6,6 +6,7 @@ import asyncio
 import base64
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import pytest
 from redis import Redis
 
 import metrics
-from errors import PredictionTimeout, QueueFull, ScoringFailed
+from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ScoringFailed
 from models.reading import Reading
 from settings import Settings
 from tasks.cache import VerdictCache
@@ -25,12 +26,13 @@ from tasks.messages import TASK_LOST, Answer, ScoreMessage, encode_reply
 from tasks.names import Queues
 from tasks.window import MAX_FLIGHTS
 from tasks.workers import WorkerState, beat
-from tests.processes import environment, wait_until
+from tests.processes import environment, settings_for, wait_until
 from tests.readings import new_charger_id
-from tests.services import RunningServer
+from tests.services import RunningServer, start_redis
 
 TIMEOUT_S = 4.0
 SHORT_TIMEOUT_S = 1.0
+CROWD = 250
 
 
 class WorkerByHand:
@@ -245,6 +247,19 @@ def test_more_than_may_wait_are_refused_at_once(
     for future in waiting:
         with pytest.raises(PredictionTimeout):
             future.result(3)
+
+
+def test_all_who_ask_a_mute_redis_are_told_so_and_none_waits_for_the_others() -> None:
+    """More than travel together: each trip would wait for Redis anew, until callers give up."""
+    with start_redis() as mute, ThreadPoolExecutor(CROWD) as crowd:
+        settings = settings_for(mute.url)
+        gate = Gate(settings, VerdictCache(settings))
+        mute.pause()
+        asked = [ask(gate, crowd, reading()) for _ in range(CROWD)]
+        told = Counter(type(future.exception(10)) for future in asked)
+        mute.resume()
+        gate.close()
+    assert told == {BrokerUnavailable: CROWD}
 
 
 def put_in_cache(cached: Reading, *, in_force: str = "1") -> None:

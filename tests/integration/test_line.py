@@ -76,3 +76,12 @@ def test_it_is_as_patient_as_its_client() -> None:
 
 def test_nothing_asked_is_nothing_sent(client: Redis) -> None:
     assert Line(client).ask() == []
+
+
+def test_a_new_connection_asks_nothing_but_what_it_is_for() -> None:
+    """Each answer may take the whole time-out, and who waits was promised little more than one."""
+    with start_redis() as redis, connect(redis.url) as client:
+        client.config_resetstat()
+        assert Line(client).ask(("PING",)) == [b"PONG"]
+        asked = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+    assert asked - {"config|resetstat", "info"} == {"ping"}
