@@ -197,10 +197,11 @@ def _schedule(
         f"Failure within 30 days: {p30:.1%}; a failure costs {price.failure:.0f} {money}, "
         f"planned work {price.planned:.0f} {money}"
     )
-    rationale.append(
-        f"Expected cost over 30 days: {float(work[day]):.0f} {money} with planned work on the best day, "
-        f"{nothing:.0f} {money} without"
-    )
+    if not reading.in_failure:  # there is nothing left to plan ahead
+        rationale.append(
+            f"Expected cost over 30 days: {nothing:.0f} {money} without planned work, {float(work[day]):.0f} "
+            f"{money} with it on the best day, for it does not prevent every failure"
+        )
     if not worthwhile and urgency == "LOW":
         rationale.append("Work ahead of the ordinary service would cost more than it saves")
     rationale.extend(

@@ -143,6 +143,9 @@ def test_a_faulty_reading_is_urgent(scorer: Scorer, reading: Make) -> None:
     assert failure["in_failure"] is True
     assert failure["recommended_action"] == "IMMEDIATE"
     assert schedule["urgency"] == "CRITICAL"
+    assert not any("without planned work" in reason for reason in schedule["rationale"])
+    (sound,) = scorer.score("maintenance", [reading(connector_status="AVAILABLE", power=0.0)])
+    assert any("without planned work" in reason for reason in sound["rationale"])
 
 
 @pytest.mark.parametrize(
