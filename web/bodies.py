@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
@@ -13,6 +13,9 @@ from models.reading import Reading
 from web.http import Request, current_request
 from web.services import services
 from web.streaming import receiving
+
+# Whoever sends a flat reading, as batches and Kafka take it, is told where it goes.
+REQUIRED: Final = {"charger_id": "", "metrics": ": the reading, with its own charger_id and connector_status"}
 
 
 def json_body(limit_bytes: int, request: Request | None = None) -> Any:
@@ -45,8 +48,8 @@ def reading_of(body: Any) -> Reading:
     if not isinstance(body, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     found = [
-        FieldError(f"/{name}", "Missing data for required field.", "required")
-        for name in ("charger_id", "metrics")
+        FieldError(f"/{name}", f"Missing data for required field{hint}.", "required")
+        for name, hint in REQUIRED.items()
         if name not in body
     ]
     charger_id = body.get("charger_id")
