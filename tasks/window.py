@@ -49,9 +49,6 @@ LOST_AFTER: Final = 0.42
 WORTH_SENDING_S: Final = 0.1
 # After a task went unanswered its queue is swept for this long: it may expire a moment later than its flight.
 SWEEP_FOR_S: Final = 5.0
-# So long after a failed sending no other is tried: each would wait for its deadline, one after another, and
-# whoever comes meanwhile with them.
-AWAY_S: Final = 0.5
 # As long may the events of sent tasks wait for each other.
 TOGETHER_FOR_S: Final = 0.1
 
@@ -160,7 +157,8 @@ class Window:
         """Whether it has left, or failed to: not if Redis has found one of the marks."""
         asks = [entry.ask for entry in flight.entries]
         message = ScoreMessage(flight.batch_id, self._inbox.address, asks, door="rest")
-        away = time.monotonic() < self._away_until
+        started = time.monotonic()
+        away = started < self._away_until
         try:
             if away:
                 raise BrokerUnavailable("The task queue cannot be reached.")
@@ -176,7 +174,9 @@ class Window:
             with self._lock:
                 self._flights.pop(flight.batch_id, None)
                 if not away:
-                    self._away_until = time.monotonic() + AWAY_S
+                    # For as long as that took none is tried again. With a mute Redis each would wait for its
+                    # deadline, one after another, and whoever comes meanwhile with them.
+                    self._away_until = 2 * time.monotonic() - started
             self._entries.settle((entry, error) for entry in flight.entries)
             self._fail_pending()
             return True
