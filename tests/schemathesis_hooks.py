@@ -1,15 +1,45 @@
-"""What JSON Schema cannot say about a body, for Schemathesis: its bodies are bent to it here."""
+"""What JSON Schema cannot say about a request, for Schemathesis: what it makes is bent to it here."""
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+import pyarrow as pa
 import schemathesis
+from hypothesis import strategies
+from pyarrow import parquet
 
 PAST = "2026-01-01T00:00:00Z"
 PAST_S = 1_767_225_600
 MOMENTS = ("timestamp", "last_maintenance", "occurred_at", "created_after")
+
+
+def parquet_file() -> bytes:
+    written = io.BytesIO()
+    parquet.write_table(
+        pa.Table.from_pylist([{"charger_id": "EVZ-1", "connector_status": "CHARGING"}]), written
+    )
+    return written.getvalue()
+
+
+# The batch's other formats, which are strings for JSON Schema.
+FILES: Final = {
+    "application/x-ndjson": b'{"charger_id":"EVZ-1","connector_status":"CHARGING"}\n{}\n',
+    "text/csv": b"charger_id,connector_status,temperature\r\nEVZ-1,CHARGING,41.5\r\nEVZ-2,SINGING,\r\n",
+    "application/vnd.apache.parquet": parquet_file(),
+}
+for media_type, file in FILES.items():
+    schemathesis.openapi.media_type(media_type, strategies.just(file))
+
+
+@schemathesis.hook
+def map_case(context: schemathesis.HookContext, case: schemathesis.Case[Any]) -> schemathesis.Case[Any]:
+    """No body here is compressed, whatever its header says."""
+    if case.headers and case.headers.get("Content-Encoding") == "gzip":
+        del case.headers["Content-Encoding"]
+    return case
 
 
 @schemathesis.hook

@@ -6,12 +6,14 @@ from apispec import APISpec
 from flask import Blueprint as FlaskBlueprint
 from flask import Flask
 from marshmallow import Schema
+from webargs.flaskparser import FlaskParser
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _ViewOrClass = TypeVar("_ViewOrClass", bound=Callable[..., Any])
 _Schema = Schema | type[Schema] | dict[str, Any]
 
 class Blueprint(FlaskBlueprint):
+    ARGUMENTS_PARSER: FlaskParser
     def __init__(
         self, name: str, import_name: str, *, url_prefix: str | None = ..., description: str = ...
     ) -> None: ...

@@ -125,7 +125,7 @@ class _DocumentedApi(Api):
 
 _DESCRIPTION: Final = (
     "Predictive maintenance for EV chargers. Errors are RFC 9457 problem documents; every response carries "
-    "`X-Request-ID`. Times are RFC 3339 in UTC."
+    "`X-Request-ID`: the request's, or a new one. Times are RFC 3339 in UTC."
 )
 _SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
 

@@ -19,7 +19,8 @@ from errors import FieldError, InvalidReading, ServiceError
 from tasks.idempotency import Claim
 from tasks.jobs import Draft, Job
 from web import intake, schemas
-from web.documented import refuses, takes
+from web.documented import refuses, takes, takes_headers
+from web.header_schemas import BatchHeadersSchema
 from web.http import Response, current_request
 from web.prefer import preferred_wait_s
 from web.services import services
@@ -37,41 +38,29 @@ MAX_WAIT_S: Final = 30.0
 LOOK_EVERY_S: Final = 1.0
 # Answers of so many rows (a kilobyte each) are sent as one; of more a chunk at a time.
 HELD_WHOLE_ROWS: Final = 4_096
+_FILES: Final = {
+    "application/x-ndjson": "A reading (schema Reading) a line.",
+    "text/csv": "RFC 4180 in UTF-8, a header with the reading's fields; an empty cell is missing; several "
+    "`error_codes` have `;` between them.",
+    "application/vnd.apache.parquet": "A column for each of the reading's fields.",
+}
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @blueprint.route("/batch", methods=["POST"])
-@takes(blueprint, schemas.BatchRequestSchema)
+@takes(blueprint, schemas.BatchRequestSchema, _FILES)
+@takes_headers(blueprint, BatchHeadersSchema)
 @blueprint.arguments(schemas.BatchQuerySchema, location="query")
 @blueprint.response(202, schemas.JobSchema)
 @blueprint.alt_response(
     200, schema=schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
 )
 @refuses(blueprint, 400, 408, 409, 413, 415, 422)
-@blueprint.doc(
-    parameters=[
-        {
-            "name": "Prefer",
-            "in": "header",
-            "required": False,
-            "description": "`wait=N`: answer with the results if the job ends within N s, at most 30 "
-            "(RFC 7240).",
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "A repeated request with the same key and body returns the same job.",
-            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-        },
-    ]
-)
 def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""
     held, tenant, key = services(), current_request().tenant, _idempotency_key()
     media_type = intake.media_type_of(current_request())
-    store = media_type == "application/json" if query["store"] is None else query["store"]
+    store: bool = query.get("store", media_type == "application/json")
     with received(current_request(), held.settings.max_batch_bytes) as upload:
         draft = held.jobs.draft(
             kind=query["kind"],

@@ -6,13 +6,14 @@ schemas describe without costing anything for each request.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from flask_smorest import Blueprint
 from marshmallow import Schema
 
 from web.errors import PROBLEM_TYPE
+from web.header_schemas import TenantSchema
 from web.schemas import ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -35,19 +36,25 @@ PROBLEMS: Final = {
     503: "Cannot be accepted now; see Retry-After.",
     504: "No verdict before the deadline; see Retry-After and Location.",
 }
-TENANT_HEADER: Final = {
-    "name": "X-Tenant-ID",
-    "in": "header",
-    "required": False,
-    "description": "Separates cache, fleet and jobs.",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-}
 
 
-def takes(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
-    """The view takes a JSON body of this schema."""
-    body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return _only_described(blueprint.doc(requestBody=body))
+def takes(
+    blueprint: Blueprint, schema: type[Schema], files: Mapping[str, str] | None = None
+) -> Callable[[View], View]:
+    """The view takes a JSON body of this schema, or `files`: the description of each other media type."""
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    for media_type, description in (files or {}).items():
+        content[media_type] = {"schema": {"type": "string", "format": "binary", "description": description}}
+    return _only_described(blueprint.doc(requestBody={"required": True, "content": content}))
+
+
+def takes_headers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
+    """The view reads these headers.
+
+    All parameters are described by schemas, which flask-smorest gathers: `doc(parameters=…)` would replace
+    what has been gathered.
+    """
+    return _only_described(blueprint.arguments(schema, location="headers"))
 
 
 def answers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
@@ -56,7 +63,7 @@ def answers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View
 
 
 def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
-    """The view may answer with these problems, besides 401, 403, 422 for the tenant, 500 and 503."""
+    """The view heeds the tenant, and may answer with these problems besides 401, 403, 422, 500 and 503."""
 
     def decorate(view: View) -> View:
         for status in sorted({401, 403, 422, 500, 503, *statuses}):
@@ -64,12 +71,12 @@ def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
                 status, schema=ProblemSchema, description=PROBLEMS[status], content_type=PROBLEM_TYPE
             )
             view = _only_described(described)(view)
-        return _only_described(blueprint.doc(parameters=[TENANT_HEADER]))(view)
+        return takes_headers(blueprint, TenantSchema)(view)
 
     return decorate
 
 
-def _only_described(decorator: Callable[[View], View]) -> Callable[[View], View]:
+def _only_described(decorator: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[View], View]:
     """What flask-smorest's decorator says of a view, without the wrapper that it puts around it.
 
     Each wrapper looks up the current app at each request, and a view has up to ten of them.

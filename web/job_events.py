@@ -11,7 +11,8 @@ from flask_smorest import Blueprint
 
 from errors import UnknownJob
 from tasks.jobs import Job
-from web.documented import refuses
+from web.documented import refuses, takes_headers
+from web.header_schemas import EventsHeadersSchema
 from web.http import Response, current_request, no_content
 from web.services import services
 from web.streaming import Connection, StreamBroken, shutting_down, stream
@@ -40,15 +41,6 @@ _EVENT: Final = {
     },
 }
 _DESCRIBED: Final = {
-    "parameters": [
-        {
-            "name": "Last-Event-ID",
-            "in": "header",
-            "required": False,
-            "description": "Sent by a browser that comes back; after `done` there is nothing more (204).",
-            "schema": {"type": "string", "pattern": "^[!-~]*$"},
-        }
-    ],
     "responses": {
         200: {
             "description": "`progress` (when something has changed, at most twice a second) and, once the "
@@ -64,6 +56,7 @@ _DESCRIBED: Final = {
 
 @blueprint.route("/<string:job_id>/events")
 @refuses(blueprint, 404)
+@takes_headers(blueprint, EventsHeadersSchema)
 @blueprint.doc(**_DESCRIBED)
 def job_events(job_id: str) -> Response:
     """Progress of a job as server-sent events"""

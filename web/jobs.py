@@ -27,11 +27,11 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="
 def list_jobs(query: dict[str, Any]) -> Response:
     """Jobs, newest first"""
     offset, limit = query["cursor"], query["limit"]
-    after = query["created_after"]
+    after = query.get("created_after")
     found = matching(
         services().jobs.newest_first(current_request().tenant),
-        status=query["status"],
-        kind=query["kind"],
+        status=query.get("status"),
+        kind=query.get("kind"),
         created_after=None if after is None else after.timestamp(),
         offset=offset,
         limit=limit + 1,

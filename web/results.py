@@ -15,7 +15,8 @@ from werkzeug.exceptions import NotAcceptable
 
 from tasks.jobs import Job, Lines
 from web import schemas
-from web.documented import refuses
+from web.documented import refuses, takes_headers
+from web.header_schemas import ResultsHeadersSchema
 from web.http import Response, current_request
 from web.paging import next_link, page
 from web.services import services
@@ -43,15 +44,6 @@ FORMATS: Final = {
 }
 CONTENT_TYPES: Final = [JSON, *FORMATS]
 _DESCRIBED: Final = {
-    "parameters": [
-        {
-            "name": "Accept",
-            "in": "header",
-            "required": False,
-            "description": "JSON pages, or a stream of all rows that are done.",
-            "schema": {"type": "string", "enum": CONTENT_TYPES},
-        }
-    ],
     "responses": {
         200: {
             "headers": {
@@ -89,6 +81,7 @@ _DESCRIBED: Final = {
 @blueprint.arguments(schemas.ResultsQuerySchema, location="query")
 @blueprint.response(200, schemas.PageSchema)
 @refuses(blueprint, 404, 406)
+@takes_headers(blueprint, ResultsHeadersSchema)
 @blueprint.doc(**_DESCRIBED)
 def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     """Results in input order, also of a job that still runs: up to the first row that is missing
@@ -102,8 +95,8 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     wanted = _wanted_type()
     job = services().jobs.get(job_id, current_request().tenant)
     if wanted == JSON:
-        return _page(job, start=query["cursor"], limit=query["limit"])
-    return _stream(job, wanted, start=query["cursor"], limit=query["limit"])
+        return _page(job, start=query["cursor"], limit=query.get("limit"))
+    return _stream(job, wanted, start=query["cursor"], limit=query.get("limit"))
 
 
 def _wanted_type() -> str:

@@ -151,9 +151,12 @@ class BatchQuerySchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    kind = fields.String(load_default="failure", validate=validate.OneOf(JOB_KINDS))
+    kind = fields.String(
+        load_default="failure",
+        validate=validate.OneOf(JOB_KINDS),
+        metadata={"description": "Which verdicts; `all`: each row has all three."},
+    )
     store = fields.Boolean(
-        load_default=None,
         truthy={"true"},
         falsy={"false"},
         metadata={
@@ -214,10 +217,9 @@ class PageQuerySchema(Schema):
 
 
 class JobsQuerySchema(PageQuerySchema):
-    status = fields.String(load_default=None, validate=validate.OneOf(JOB_STATUSES))
-    kind = fields.String(load_default=None, validate=validate.OneOf(JOB_KINDS))
+    status = fields.String(validate=validate.OneOf(JOB_STATUSES), metadata={"description": "Only these."})
+    kind = fields.String(validate=validate.OneOf(JOB_KINDS), metadata={"description": "Only these."})
     created_after = Moment(
-        load_default=None,
         metadata={
             "description": "ISO 8601; at that moment or later.",
             "example": "2026-11-20T08:30:00Z",
@@ -229,7 +231,6 @@ class JobsQuerySchema(PageQuerySchema):
 
 class ResultsQuerySchema(PageQuerySchema):
     limit = fields.Integer(
-        load_default=None,
         validate=validate.Range(min=1, max=MAX_ROW),
         metadata={
             "description": "Rows. A page of JSON: 100 if not said, at most 1,000. Else: all that are done."

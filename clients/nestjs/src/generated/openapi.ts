@@ -582,10 +582,21 @@ export interface paths {
         /** Score many readings as a job */
         post: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Which verdicts; `all`: each row has all three. */
+                    kind?: "failure" | "maintenance" | "anomaly" | "all";
+                    /** @description Write the verdicts to cache and fleet store. Default: true for a JSON body, false for files. */
+                    store?: "true" | "false";
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
+                    /** @description `wait=N`: answer with the results if the job ends within N s, at most 30 (RFC 7240). */
+                    Prefer?: string;
+                    /** @description A repeated request with the same key and body returns the same job. */
+                    "Idempotency-Key"?: string;
+                    /** @description `gzip` for a compressed body of any format. */
+                    "Content-Encoding"?: "gzip" | "identity";
                 };
                 path?: never;
                 cookie?: never;
@@ -593,6 +604,9 @@ export interface paths {
             requestBody: {
                 content: {
                     "application/json": components["schemas"]["BatchRequest"];
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                    "application/vnd.apache.parquet": string;
                 };
             };
             responses: {
@@ -723,7 +737,18 @@ export interface paths {
         /** Jobs, newest first */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Items a page. */
+                    limit?: number;
+                    /** @description `next` of the page before. */
+                    cursor?: number;
+                    /** @description Only these. */
+                    status?: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
+                    /** @description Only these. */
+                    kind?: "failure" | "maintenance" | "anomaly" | "all";
+                    /** @description ISO 8601; at that moment or later. */
+                    created_after?: string;
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
@@ -995,8 +1020,15 @@ export interface paths {
          */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Rows. A page of JSON: 100 if not said, at most 1,000. Else: all that are done. */
+                    limit?: number;
+                    /** @description The row to begin with: `next` of the page before. */
+                    cursor?: number;
+                };
                 header?: {
+                    /** @description JSON pages, or a stream of all rows that are done. */
+                    Accept?: "application/json" | "application/x-ndjson" | "text/csv" | "application/vnd.apache.parquet";
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
                 };
@@ -1109,6 +1141,8 @@ export interface paths {
             parameters: {
                 query?: never;
                 header?: {
+                    /** @description Sent by a browser that comes back; after `done` there is nothing more (204). */
+                    "Last-Event-ID"?: string;
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
                 };
@@ -1217,7 +1251,13 @@ export interface paths {
         /** Newest verdict of each charger, highest probability first */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Items a page. */
+                    limit?: number;
+                    /** @description `next` of the page before. */
+                    cursor?: number;
+                    sort?: "risk";
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
@@ -1304,7 +1344,12 @@ export interface paths {
         /** Past verdicts of a charger, newest reading first */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description Items a page. */
+                    limit?: number;
+                    /** @description `next` of the page before. */
+                    cursor?: number;
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
@@ -2096,7 +2141,10 @@ export interface paths {
         /** How far readings and scores of all tenants have moved away from what the active version learnt from */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description How far back: whole hours and the one that runs. */
+                    window?: "24h" | "7d";
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
