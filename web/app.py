@@ -29,6 +29,7 @@ from web import (
     shadow,
 )
 from web.http import current_request
+from web.schemas import ProblemSchema
 from web.services import EXTENSION, Services
 
 if TYPE_CHECKING:
@@ -117,10 +118,19 @@ class _Application(Flask):
 
 
 class _DocumentedApi(Api):
-    """flask-smorest without its own error body: `web/errors.py` has the only one."""
+    """flask-smorest without its own error body and pages: `web/errors.py` and `web/paging.py` have theirs."""
 
     def _register_error_handlers(self) -> None:
         """Nothing: registered once, for every error, in `web/errors.py`."""
+
+    def _register_responses(self) -> None:
+        """The one that every operation may give besides those that it names."""
+        content = {errors.PROBLEM_TYPE: {"schema": ProblemSchema}}
+        answer = {"description": "Any other problem; see `code`.", "content": content}
+        self.spec.components.response(self.DEFAULT_ERROR_RESPONSE_NAME, answer)
+
+    def _register_pagination_header(self) -> None:
+        """Nothing: no answer has it."""
 
 
 _DESCRIPTION: Final = (

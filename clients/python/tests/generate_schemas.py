@@ -33,8 +33,6 @@ OPTIONS: Final = [
     "--use-union-operator",
     "--use-double-quotes",
 ]
-# flask-smorest describes these in every document; the service answers neither.
-NOT_OURS: Final = ("Error", "PaginationMetadata")
 
 
 def specification() -> dict[str, Any]:
@@ -48,8 +46,6 @@ def generated() -> str:
     """The text of `schemas.py`."""
     document = specification()
     schemas = document["components"]["schemas"]
-    for name in NOT_OURS:
-        del schemas[name]
     # The generator takes "string or number, a date-time if a string" for a date-time alone.
     for field in schemas["Reading"]["properties"].values():
         field.pop("format", None)

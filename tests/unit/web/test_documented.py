@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -155,3 +156,19 @@ def test_every_format_of_a_batch_and_of_its_results(operations: dict[str, Operat
     assert batch.content("200") == batch.content("202") == {JSON}
     assert operations["GET /api/v1/jobs/{job_id}/results"].content("200") == {JSON} | FILES
     assert operations["GET /api/v1/jobs/{job_id}/events"].content("200") == {"text/event-stream"}
+
+
+def test_whatever_is_not_said_of_an_operation_is_a_problem(
+    document: dict[str, Any], operations: dict[str, Operation]
+) -> None:
+    for name, operation in operations.items():
+        said = operation.document["responses"]["default"]
+        answer = document["components"]["responses"][said["$ref"].rpartition("/")[2]]
+        assert answer["content"] == {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}, name
+
+
+def test_nothing_is_described_that_no_operation_has(document: dict[str, Any]) -> None:
+    named = set(re.findall(r'"#/components/(\w+/\w+)"', json.dumps(document)))
+    parts = document["components"]
+    described = {f"{kind}/{name}" for kind in ("schemas", "responses") for name in parts[kind]}
+    assert described == named

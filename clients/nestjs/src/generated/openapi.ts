@@ -2905,33 +2905,28 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        Error: {
-            /** @description Error code */
-            code?: number;
-            /** @description Error name */
-            status?: string;
-            /** @description Error message */
-            message?: string;
-            /** @description Errors */
-            errors?: {
-                [key: string]: unknown;
-            };
+        FieldProblem: {
+            /** @description RFC 6901 pointer into the body, or /query/… and /headers/…. */
+            pointer: string;
+            /** @description What is wrong with this field. */
+            detail: string;
+            /** @description The same in one word. */
+            code: string;
         };
-        PaginationMetadata: {
-            /** @description Total number of items. */
-            total?: number;
-            /** @description Total number of pages. */
-            total_pages?: number;
-            /** @description First available page number. */
-            first_page?: number;
-            /** @description Last available page number. */
-            last_page?: number;
-            /** @description Current page number. */
-            page?: number;
-            /** @description Previous page number. */
-            previous_page?: number;
-            /** @description Next page number. */
-            next_page?: number;
+        Problem: {
+            /** @description A URN that names the kind of problem. */
+            type: string;
+            /** @description The status in words. */
+            title: string;
+            status: number;
+            /** @description What happened, for a person. */
+            detail: string;
+            /** @description The kind of problem in one word, for a program. */
+            code: string;
+            /** @description Also in the header X-Request-ID. */
+            request_id: string | null;
+            /** @description For 422. */
+            errors?: components["schemas"]["FieldProblem"][];
         };
         Reading: {
             /**
@@ -3009,29 +3004,6 @@ export interface components {
              */
             charger_id: string;
             metrics: components["schemas"]["Reading"];
-        };
-        FieldProblem: {
-            /** @description RFC 6901 pointer into the body, or /query/… and /headers/…. */
-            pointer: string;
-            /** @description What is wrong with this field. */
-            detail: string;
-            /** @description The same in one word. */
-            code: string;
-        };
-        Problem: {
-            /** @description A URN that names the kind of problem. */
-            type: string;
-            /** @description The status in words. */
-            title: string;
-            status: number;
-            /** @description What happened, for a person. */
-            detail: string;
-            /** @description The kind of problem in one word, for a program. */
-            code: string;
-            /** @description Also in the header X-Request-ID. */
-            request_id: string | null;
-            /** @description For 422. */
-            errors?: components["schemas"]["FieldProblem"][];
         };
         Horizons: {
             /** @description Within 1 day. */
@@ -3547,13 +3519,13 @@ export interface components {
         };
     };
     responses: {
-        /** @description Default error response */
+        /** @description Any other problem; see `code`. */
         DEFAULT_ERROR: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["Error"];
+                "application/problem+json": components["schemas"]["Problem"];
             };
         };
     };

@@ -7,6 +7,23 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+
+class FieldProblem(TypedDict):
+    pointer: str
+    detail: str
+    code: str
+
+
+class Problem(TypedDict):
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None
+    errors: NotRequired[list[FieldProblem]]
+
+
 ErrorCode: TypeAlias = str
 
 
@@ -45,22 +62,6 @@ class Reading(TypedDict):
 class PredictionRequest(TypedDict):
     charger_id: str
     metrics: Reading
-
-
-class FieldProblem(TypedDict):
-    pointer: str
-    detail: str
-    code: str
-
-
-class Problem(TypedDict):
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str | None
-    errors: NotRequired[list[FieldProblem]]
 
 
 Horizons = TypedDict(
