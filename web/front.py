@@ -36,7 +36,9 @@ ENDPOINTS: Final[dict[Kind, str]] = {
     "maintenance": "predictions.predict_maintenance",
     "anomaly": "predictions.detect_anomaly",
 }
-WANTED: Final = frozenset((b"content-type", b"x-api-key", b"x-request-id", b"x-tenant-id"))
+WANTED: Final = frozenset(
+    (b"content-encoding", b"content-type", b"x-api-key", b"x-request-id", b"x-tenant-id")
+)
 # Larger bodies are decoded in a thread, for nobody else is served while the loop works.
 MOST_BYTES: Final = 65_536
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
@@ -94,7 +96,7 @@ class Front:
                     return None
                 given[name] = value.decode("latin-1")
         tenant = given.get(b"x-tenant-id")
-        if given.get(b"content-type") != "application/json":
+        if given.get(b"content-type") != "application/json" or b"content-encoding" in given:
             return None
         if not access.roles_of(given.get(b"x-api-key"), self._keys) & access.PREDICTORS:
             return None
