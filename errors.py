@@ -33,13 +33,19 @@ class FieldError:
 
 
 class InvalidReading(ServiceError):
-    """Raised when a body or a record is not what the contract says; names each field."""
+    """Raised when a body of readings or a record is not what the contract says; names each field."""
 
     code = "invalid_reading"
 
     def __init__(self, errors: list[FieldError]) -> None:
         self.errors = errors
         super().__init__("; ".join(f"{e.pointer or 'body'}: {e.detail}" for e in errors))
+
+
+class InvalidParameter(InvalidReading):
+    """Raised for the same of a query parameter, a header, or a body that holds no reading."""
+
+    code = "invalid_parameter"
 
 
 class MalformedBody(ServiceError):

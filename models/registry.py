@@ -26,6 +26,8 @@ import orjson
 from errors import Conflict, ModelRefused, UnknownModel
 
 NAMES: Final = ("failure", "anomaly")
+# For whoever looks for the third.
+MAINTENANCE: Final = "maintenance follows the failure model"
 MANIFEST: Final = "manifest.json"
 MANIFEST_SCHEMA: Final = 2  # 1 had the trees behind the reasons in files of their own
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
@@ -168,15 +170,15 @@ def activate(model_dir: Path, name: str, version: str) -> None:
 
 
 def previous_version(model_dir: Path, name: str) -> str:
-    """The version that was active before. Raises `UnknownModel` if there is none."""
+    """The version that was active before. Raises `Conflict` if there is none."""
     previous = model_dir / _check_name(name) / "PREVIOUS"
     if not previous.is_file():
-        raise UnknownModel(f"{name}: no version was active before this one")
+        raise Conflict(f"{name}: no version was active before this one")
     return _check_version(name, previous.read_text().strip())
 
 
 def rollback(model_dir: Path, name: str) -> str:
-    """Make the previously active version active again; returns it. Raises `UnknownModel` if there is none."""
+    """Make the previously active version active again; returns it. Raises `Conflict` if there is none."""
     version = previous_version(model_dir, name)
     activate(model_dir, name, version)
     return version
@@ -226,7 +228,7 @@ def _replace(path: Path, text: str) -> None:
 
 def _check_name(name: str) -> str:
     if name not in NAMES:
-        raise UnknownModel(f"{name}: no such model, there are {', '.join(NAMES)}")
+        raise UnknownModel(f"{name[:80]}: no such model, there are {', '.join(NAMES)}; {MAINTENANCE}")
     return name
 
 

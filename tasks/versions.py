@@ -34,7 +34,9 @@ _FOR_MACHINES: Final = ("golden", "horizons", "distributions")
 def stored_name(name: str) -> str:
     """The model that is a folder. Raises `UnknownModel`."""
     if name not in STORED:
-        raise UnknownModel(f"No model {name[:80]}; there are {', '.join(KINDS)}.")
+        raise UnknownModel(
+            f"{name[:80]}: no such model, there are {', '.join(KINDS)}; {registry.MAINTENANCE}"
+        )
     return STORED[name]
 
 
@@ -98,7 +100,10 @@ class Versions:
         return self._switched()
 
     def rollback(self, name: str) -> tuple[str, bool]:
-        """Activate the version that was active before; which, and whether every worker has switched."""
+        """Activate the version that was active before; which, and whether every worker has switched.
+
+        Raises `Conflict` too, if none was.
+        """
         version = registry.previous_version(self._model_dir, name)
         return version, self.activate(name, version)
 

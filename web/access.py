@@ -10,7 +10,7 @@ from typing import Final
 from flask import Flask, Response
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from errors import FieldError, InvalidReading
+from errors import FieldError, InvalidParameter
 from models.reading import TENANT_ID_PATTERN
 from settings import Settings
 from web.http import current_request
@@ -51,7 +51,7 @@ def register(app: Flask, settings: Settings) -> None:
         if tenant is not None:
             if not TENANT_ID.match(tenant):
                 detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
-                raise InvalidReading([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
+                raise InvalidParameter([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
             request.tenant = tenant
 
     def stamp(response: Response) -> Response:

@@ -15,7 +15,7 @@ from redis import RedisError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 import metrics
-from errors import FieldError, InvalidReading, ServiceError
+from errors import FieldError, InvalidParameter, InvalidReading, ServiceError
 from tasks.idempotency import Claim
 from tasks.jobs import Draft, Job
 from web import intake, schemas
@@ -168,5 +168,5 @@ def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         detail = "Must be 1 to 255 visible ASCII characters."
-        raise InvalidReading([FieldError("/headers/Idempotency-Key", detail, "pattern")])
+        raise InvalidParameter([FieldError("/headers/Idempotency-Key", detail, "pattern")])
     return key

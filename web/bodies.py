@@ -1,14 +1,15 @@
-"""From a request to a `Reading`."""
+"""From a request's body to a `Reading`, or to what a schema makes of it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from errors import FieldError, InvalidReading
-from models.parsing import decode_json, parse_reading
+from errors import FieldError, InvalidParameter, InvalidReading
+from models.parsing import decode_json, field_errors, parse_reading
 from models.reading import Reading
 from web.http import Request, current_request
 from web.services import services
@@ -68,10 +69,16 @@ def reading_of(body: Any) -> Reading:
     return reading
 
 
-def version_body() -> str:
-    """The version of a `{"version": …}` body. Raises `InvalidReading`."""
+def loaded_body(schema: Schema) -> dict[str, Any]:
+    """What `schema` makes of the current request's body, which holds no reading.
+
+    Raises `InvalidParameter`, naming each wrong field, and what `json_body` raises.
+    """
     body = json_body(services().settings.max_body_bytes)
-    version = body.get("version") if isinstance(body, dict) else None
-    if not isinstance(version, str):
-        raise InvalidReading([FieldError("/version", "Must be a string.", "required")])
-    return version
+    if not isinstance(body, dict):
+        raise InvalidParameter([FieldError("", "Must be a JSON object.", "type")])
+    try:
+        loaded: dict[str, Any] = schema.load(body)
+    except ValidationError as error:
+        raise InvalidParameter(field_errors(error.messages)) from None
+    return loaded

@@ -126,8 +126,7 @@ def _from_http_exception(error: HTTPException) -> Response:
     }
     messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
     if messages:
-        found = field_errors(messages)
-        return _response(Problem(status, "invalid_parameter", _summary(found), headers, found))
+        return _from_error(errors.InvalidParameter(field_errors(messages)))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
     if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:

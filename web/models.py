@@ -11,7 +11,7 @@ from flask_smorest import Blueprint
 from tasks import workers
 from tasks.workers import WorkerState
 from web import model_schemas
-from web.bodies import version_body
+from web.bodies import loaded_body
 from web.documented import refuses, takes
 from web.http import Response
 from web.services import services
@@ -19,6 +19,7 @@ from web.services import services
 blueprint = Blueprint("models", __name__, url_prefix="/api/v1/models", description="Models in force.")
 
 RELOAD_WAIT_S: Final = 3.0
+_VERSION: Final = model_schemas.ActivateSchema()
 
 
 @blueprint.route("")
@@ -65,7 +66,7 @@ def show_model(name: str) -> Response:
 @refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
 def activate_model(name: str) -> Response:
     """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
-    version = version_body()
+    version: str = loaded_body(_VERSION)["version"]
     with services().waiting_threads:
         settled = services().versions.activate(name, version)
     return _switched(name, version, settled)

@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 
 import orjson
 from flask_smorest import Blueprint
-from marshmallow import ValidationError
 
 import metrics
-from errors import FieldError, InvalidReading
-from models.parsing import field_errors
+from errors import FieldError, InvalidParameter
 from models.reading import FUTURE_TOLERANCE
 from tasks.outcomes import live_quality
 from web import schemas
-from web.bodies import json_body
+from web.bodies import loaded_body
 from web.documented import refuses, takes
 from web.http import Response, current_request
 from web.services import services
@@ -32,16 +30,10 @@ _SCHEMA = schemas.OutcomeSchema()
 @refuses(blueprint, 400, 408, 413, 415)
 def post_outcome() -> Response:
     """Report that a charger failed, was repaired, or that an alert was false"""
-    body = json_body(services().settings.max_body_bytes)
-    if not isinstance(body, dict):
-        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
-    try:
-        outcome = _SCHEMA.load(body)
-    except ValidationError as error:
-        raise InvalidReading(field_errors(error.messages)) from None
+    outcome = loaded_body(_SCHEMA)
     if outcome["occurred_at"] > datetime.now(UTC) + FUTURE_TOLERANCE:
         detail = "Lies more than 5 minutes in the future of the service's clock."
-        raise InvalidReading([FieldError("/occurred_at", detail, "future")])
+        raise InvalidParameter([FieldError("/occurred_at", detail, "future")])
     kept = services().outcomes.add(
         current_request().tenant,
         outcome["charger_id"],

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from web import model_schemas
-from web.bodies import version_body
+from web.bodies import loaded_body
 from web.documented import refuses, takes
 from web.services import services
 
 blueprint = Blueprint("shadow", __name__, url_prefix="/api/v1/models", description="Versions side by side.")
+
+_VERSION: Final = model_schemas.ActivateSchema()
 
 
 @blueprint.route("/<string:name>/shadow")
@@ -31,7 +35,7 @@ class Shadow(MethodView):
     @refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
     def post(self, name: str) -> Response:
         """Verify a version in a worker and have it score beside the active one"""
-        version = version_body()
+        version: str = loaded_body(_VERSION)["version"]
         with services().waiting_threads:
             settled = services().versions.set_shadow(name, version)
         body = {"name": name, "version": version, "status": "shadow" if settled else "requested"}

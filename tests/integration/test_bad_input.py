@@ -136,8 +136,15 @@ def test_a_missing_wrong_or_lesser_key_is_refused(client: httpx.Client) -> None:
 
 def test_a_wrong_tenant_is_422(client: httpx.Client) -> None:
     answer = client.get("/api/v1/predictions/A", headers={"X-Tenant-ID": "a b"})
-    body = assert_problem(answer, 422, "invalid_reading")
+    body = assert_problem(answer, 422, "invalid_parameter")
     assert body["errors"][0]["pointer"] == "/headers/X-Tenant-ID"
+
+
+def test_a_wrong_idempotency_key_is_422(client: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "with blanks"}
+    answer = client.post("/api/v1/predictions/batch", json={"chargers": [{}]}, headers=headers)
+    body = assert_problem(answer, 422, "invalid_parameter")
+    assert body["errors"][0]["pointer"] == "/headers/Idempotency-Key"
 
 
 def test_unknown_things_are_404_and_other_methods_405(client: httpx.Client) -> None:

@@ -108,10 +108,31 @@ def test_a_version_that_is_none_is_404_and_a_body_that_names_none_422(client: ht
     path = "/api/v1/models/failure/activate"
     assert client.post(path, json={"version": "never-seen"}).status_code == 404
     assert client.post(path, json={"version": "../../etc"}).status_code == 404
-    bodies: list[Any] = [{}, {"version": 1}, []]
-    for body in bodies:
-        assert client.post(path, json=body).status_code == 422
-    assert client.post("/api/v1/models/luck/activate", json={"version": "x"}).status_code == 404
+    wrong: list[tuple[Any, str, str]] = [
+        ({}, "/version", "required"),
+        ({"version": 5}, "/version", "type"),
+        ([], "", "type"),
+    ]
+    for body, pointer, code in wrong:
+        for address in (path, "/api/v1/models/failure/shadow"):
+            refused = client.post(address, json=body)
+            assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameter")
+            assert [(each["pointer"], each["code"]) for each in refused.json()["errors"]] == [(pointer, code)]
+
+
+def test_a_name_that_is_no_model_is_404_and_says_which_there_are(client: httpx.Client) -> None:
+    nope = client.get("/api/v1/models/nope")
+    switched = client.post("/api/v1/models/maintenance/activate", json={"version": "x"})
+    for answer in (nope, switched):
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_model")
+        assert "maintenance follows the failure model" in answer.json()["detail"]
+
+
+def test_a_rollback_with_nothing_to_go_back_to_is_a_conflict(client: httpx.Client) -> None:
+    refused = client.post("/api/v1/models/anomaly/rollback")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert "no version was active before" in refused.json()["detail"]
+    assert client.post("/api/v1/models/luck/rollback").status_code == 404
 
 
 def test_switching_needs_the_admin_role(client: httpx.Client) -> None:

@@ -120,6 +120,8 @@ def test_an_unknown_name(model_dir: Path) -> None:
 def test_activate_and_rollback(model_dir: Path) -> None:
     first = registry.active_version(model_dir, "failure")
     loaded = registry.load(model_dir, "failure", first)
+    with pytest.raises(Conflict, match="no version was active before"):
+        registry.rollback(model_dir, "failure")
     manifest = {k: v for k, v in loaded.manifest.items() if k not in ("schema", "name", "version", "files")}
     registry.write(model_dir, "failure", "second", manifest, loaded.files)
     assert registry.versions(model_dir, "failure") == sorted([first, "second"])

@@ -25,6 +25,7 @@ def test_codes_are_short_words_and_unique(kind: type[errors.ServiceError]) -> No
     [
         (errors.MalformedBody("x"), 400),
         (errors.InvalidReading([errors.FieldError("/power", "wrong")]), 422),
+        (errors.InvalidParameter([errors.FieldError("/query/limit", "wrong")]), 422),
         (errors.UnknownCharger("x"), 404),
         (errors.UnknownJob("x"), 404),
         (errors.UnknownModel("x"), 404),
