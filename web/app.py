@@ -74,9 +74,7 @@ def create_app(settings: Settings) -> Flask:
     api.spec.components.security_scheme(
         "ApiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "From your .env."}
     )
-    app.register_blueprint(
-        get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "EVzone ML Service"})
-    )
+    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=_API_PAGE))
     errors.register(app)
     app.extensions[EXTENSION].monitor.wait_first(FIRST_LOOK_S)
     return app
@@ -137,6 +135,8 @@ _DESCRIPTION: Final = (
     "Predictive maintenance for EV chargers. Errors are RFC 9457 problem documents; every response carries "
     "`X-Request-ID`: the request's, or a new one. Times are RFC 3339 in UTC."
 )
+# Swagger UI would send the address of the specification to a validator of its makers.
+_API_PAGE: Final[dict[str, Any]] = {"app_name": "EVzone ML Service", "validatorUrl": None}
 _SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
 
 

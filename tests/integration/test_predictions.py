@@ -239,6 +239,7 @@ def test_health_ready_metrics_and_docs_are_open(web_url: str) -> None:
     page = httpx.get(f"{web_url}/docs")
     assert page.status_code == 200
     assert "http" not in page.text.replace("/openapi.json", "").split("<script>")[0].replace("http-equiv", "")
+    assert '"validatorUrl": null' in page.text  # Swagger's own would be told of the specification
     assert httpx.get(f"{web_url}/docs/swagger-ui-bundle.js").status_code == 200
     assert httpx.get(f"{web_url}/openapi.json").json()["openapi"] == "3.1.0"
 
