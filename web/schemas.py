@@ -105,16 +105,16 @@ class FailurePredictionSchema(_VerdictSchema):
 
 
 class CostBenefitSchema(Schema):
-    preventive_maintenance_cost = _number("In `currency`.")
-    expected_failure_cost = _number("In `currency`.")
-    net_savings = _number("In `currency`.")
+    preventive_maintenance_cost = _number("Of planned work: visit, parts, lost margin. In `currency`.")
+    expected_failure_cost = _number("Of a failure, times its probability within 30 days. In `currency`.")
+    net_savings = _number("The second less the first: where the work prevents every failure. In `currency`.")
     currency = _text("ISO 4217.")
 
 
 class MaintenanceScheduleSchema(_VerdictSchema):
     recommended_date = _time("When a visit is cheapest.")
     urgency = _text("How soon.", validate=validate.OneOf(["LOW", "MEDIUM", "HIGH", "CRITICAL"]))
-    estimated_downtime_hours = _number("Hours out of service for the planned work.")
+    estimated_downtime_hours = _number("Hours out of service: for planned work, or for repair.")
     cost_benefit = fields.Nested(CostBenefitSchema, required=True)
     rationale = fields.List(fields.String(), required=True)
 

@@ -3090,11 +3090,11 @@ export interface components {
             in_failure: boolean;
         };
         CostBenefit: {
-            /** @description In `currency`. */
+            /** @description Of planned work: visit, parts, lost margin. In `currency`. */
             preventive_maintenance_cost: number;
-            /** @description In `currency`. */
+            /** @description Of a failure, times its probability within 30 days. In `currency`. */
             expected_failure_cost: number;
-            /** @description In `currency`. */
+            /** @description The second less the first: where the work prevents every failure. In `currency`. */
             net_savings: number;
             /** @description ISO 4217. */
             currency: string;
@@ -3132,7 +3132,7 @@ export interface components {
              * @enum {string}
              */
             urgency: "LOW" | "MEDIUM" | "HIGH" | "CRITICAL";
-            /** @description Hours out of service for the planned work. */
+            /** @description Hours out of service: for planned work, or for repair. */
             estimated_downtime_hours: number;
             cost_benefit: components["schemas"]["CostBenefit"];
             rationale: string[];
