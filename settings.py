@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
 from environs import Env
 from marshmallow import validate
 
 from errors import SettingsInvalid
-from settings_checks import contradictions
+from settings_checks import contradictions, is_http_url
 
 ROOT: Final = Path(__file__).resolve().parent
 ROLES: Final = ("predict", "read", "admin")
@@ -171,8 +170,8 @@ class ClientSettings:
         url = env.str("ML_SERVICE_URL", "") or f"http://localhost:{port}"
         keys = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
         problems = [*_lines(env), *env.problems]
-        if urlsplit(url).scheme not in ("http", "https"):
-            problems.append("ML_SERVICE_URL: must look like http://host:port")
+        if not is_http_url(url):
+            problems.append(f"ML_SERVICE_URL: must look like http://host:port, not {url}")
         if problems:
             raise SettingsInvalid(problems)
         return cls(url.rstrip("/"), next((entry.key for entry in keys if "predict" in entry.roles), None))

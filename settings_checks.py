@@ -25,6 +25,17 @@ TOPICS_ALONE: Final = (
 )
 
 
+def is_http_url(url: str) -> bool:
+    """Whether an HTTP client can try it: a scheme, a host, and no port that is none."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+        )
+    except ValueError:
+        return False
+
+
 def contradictions(settings: Settings) -> list[str]:
     """A line for each setting that does not go with the others, or that nothing could work with."""
     problems = []

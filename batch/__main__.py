@@ -21,6 +21,7 @@ from batch.run import Run, Wanted
 from batch.service import Service
 from errors import SettingsInvalid
 from settings import ClientSettings
+from settings_checks import is_http_url
 
 KINDS: Final = ("failure", "maintenance", "anomaly", "all")
 EPILOG: Final = """\
@@ -53,6 +54,8 @@ def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
     settings = ClientSettings.from_env()
     if settings.api_key is None:
         raise Refused("ML_SERVICE_API_KEY (environment or .env) has no key that may ask for predictions.")
+    if options.url is not None and not is_http_url(options.url):
+        raise Refused(f"--url: must look like http://host:port, not {options.url}")
     url = (options.url or settings.url).rstrip("/")
     to_stdout = options.out == STDIO
     reads = input_format(options.file, options.input_format)

@@ -205,6 +205,21 @@ def test_wrong_usage_is_explained(run: Run, arguments: list[str], said: str) -> 
     assert said in command.said()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    ["nonsense", "localhost:18000", "ftp://localhost", "http://", "http://a:b", "http://a:99999", "http://["],
+)
+def test_an_address_that_is_none_is_wrong_usage_at_once(run: Run, fleet: Path, wrong: str) -> None:
+    for source, arguments, url in (
+        ("--url", ["--url", wrong], "http://127.0.0.1:1"),
+        ("ML_SERVICE_URL", [], wrong),
+    ):
+        command = run(str(fleet), "--out", "-", *arguments, url=url)
+        assert command.process.wait(20) == 2
+        assert command.said().endswith(f"{source}: must look like http://host:port, not {wrong}\n")
+        assert "trying again" not in command.said()
+
+
 def test_a_key_that_may_not_predict_is_wrong_usage(run: Run) -> None:
     command = run("-", "--out", "-", url="http://127.0.0.1:1", ML_SERVICE_API_KEY="k:read")
     assert command.ended() == 2
