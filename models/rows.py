@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -33,8 +34,13 @@ def _from_line(line: bytes, now: datetime) -> Reading | Refused:
         raw = decode_json(line)
         return parse_reading(raw, now=now)
     except (InvalidReading, MalformedBody) as error:
-        charger_id = raw.get("charger_id") if isinstance(raw, dict) else None
-        return Refused(charger_id if isinstance(charger_id, str) else None, error)
+        return Refused(said_id(raw) if isinstance(raw, dict) else None, error)
+
+
+def said_id(raw: Mapping[str, Any]) -> str | None:
+    """Whose a row says that it is, also where that is no id: a number as text, other things not at all."""
+    said = raw.get("charger_id")
+    return str(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else None
 
 
 # Of a cell; the door lets no longer line in. Python's own limit would be the end of the whole chunk.

@@ -2,8 +2,9 @@
 
 The rules are those of `models/schema.py`. As with a single body, only what is plainly right is passed here;
 every other row is judged by the schema, alone, which also words what is wrong with it. Empty and null are
-missing. In text columns (CSV) a number is written as in JSON, `error_codes` with semicolons between them or
-as a JSON list, `metadata` as a JSON object, and a `timestamp` of nine digits or more is epoch seconds.
+missing; `charger_id` may be integers. In text columns (CSV) a number is written as in JSON, `error_codes`
+with semicolons between them or as a JSON list, `metadata` as a JSON object, and a `timestamp` of nine digits
+or more is epoch seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from models.reading import (
     Reading,
     status_of,
 )
-from models.rows import Refused
+from models.rows import Refused, said_id
 from models.schema import FIELDS, REQUIRED, Moment
 
 Bools = npt.NDArray[np.bool_]
@@ -114,8 +115,7 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
         try:
             found[index] = parse_reading(raw, now=now)
         except InvalidReading as error:
-            charger_id = raw.get("charger_id")
-            found[index] = Refused(charger_id if isinstance(charger_id, str) else None, error)
+            found[index] = Refused(said_id(raw), error)
     return found
 
 
@@ -183,6 +183,8 @@ def _judge(name: str, array: pa.Array, now: datetime) -> Judged:
 
 
 def _ids(array: pa.Array) -> Judged:
+    if pa.types.is_integer(array.type):
+        array = array.cast(pa.string())
     if not pa.types.is_string(array.type):
         return _doubtful(array)
     return _texts(array), _truths(pc.match_substring_regex(array, _ID_PATTERN))
@@ -320,6 +322,8 @@ def _as_json(name: str, value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         return float(value)
+    if name == "charger_id" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # a column of digits has become one of numbers somewhere on its way
     if name == "metadata" and isinstance(value, list):  # a map
         return dict(value)
     return value

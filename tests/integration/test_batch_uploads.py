@@ -229,6 +229,12 @@ def test_texts_may_be_written_in_any_way_that_parquet_has(client: httpx.Client) 
     assert results[0]["horizons"] == results[3]["horizons"] != results[1]["horizons"]
 
 
+def test_ids_of_parquet_may_be_integers_and_failed_rows_have_theirs(client: httpx.Client) -> None:
+    table = pa.table({"charger_id": [9001, 9002], "connector_status": ["Charging", "SINGING"]})
+    results = scored(client, parquet_of(table), PARQUET)
+    assert [(row["charger_id"], "error" in row) for row in results] == [("9001", False), ("9002", True)]
+
+
 def test_other_columns_with_dots_in_their_names_are_ignored(client: httpx.Client) -> None:
     """As our own results have them when somebody makes Parquet of their CSV."""
     named = {"charger_id": ["EVZ-1"], "connector_status": ["CHARGING"], "power": [7.0]}

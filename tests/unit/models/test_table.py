@@ -118,6 +118,42 @@ def test_a_moment_may_have_any_type_that_says_when(column: pa.Array, expected: d
     assert got.stated_at
 
 
+IDS: Final = [
+    pa.array([41, 7], pa.int64()),
+    pa.array([41, 7], pa.uint8()),
+    pa.array([41, 7]).dictionary_encode(),
+    pa.array(["41", "7"]),
+]
+
+
+@pytest.mark.parametrize("column", IDS)
+def test_an_id_may_be_an_integer_whatever_becomes_of_its_row(column: pa.Array) -> None:
+    columns = {"charger_id": column, "connector_status": pa.array(["Charging", "SINGING"])}
+    good, bad = table.from_table(pa.table(columns), now=NOW)
+    assert isinstance(good, Reading)
+    assert (good.charger_id, [each.pointer for each in shown(bad)]) == ("41", ["/connector_status"])
+    assert isinstance(bad, Refused)
+    assert bad.charger_id == "7"
+
+
+def test_an_integer_that_is_missing_is_no_id() -> None:
+    got = one({"charger_id": pa.array([None], pa.int64())})
+    assert [(each.pointer, each.code) for each in shown(got)] == [("/charger_id", "required")]
+
+
+@pytest.mark.parametrize(("column", "said"), [(pa.array([4.5]), "4.5"), (pa.array([True]), None)])
+def test_other_types_are_no_ids_but_what_they_say_is_shown(column: pa.Array, said: str | None) -> None:
+    got = one({"charger_id": column})
+    assert isinstance(got, Refused)
+    assert ([each.pointer for each in shown(got)], got.charger_id) == (["/charger_id"], said)
+
+
+def test_an_integer_is_no_id_in_json_but_it_is_shown() -> None:
+    (got,) = rows.from_ndjson(b'{"charger_id":7,"connector_status":"Charging"}', now=NOW)
+    assert isinstance(got, Refused)
+    assert ([each.detail for each in shown(got)], got.charger_id) == (["Not a valid string."], "7")
+
+
 @pytest.mark.parametrize(
     "column",
     [
