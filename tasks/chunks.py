@@ -139,7 +139,22 @@ for i = 8, #ARGV do
 end
 for i = 1, 7 do redis.call('EXPIRE', KEYS[i], retention) end
 local total = tonumber(redis.call('HGET', KEYS[1], 'total'))
-if done < total then return 1 end
+if done < total then
+  -- The pace of late: a number of rows and the seconds that they took, 10 at most, so that what is longer ago
+  -- counts less and less. Where nothing was done for long (the service was away), the pace is what it was.
+  local pace = redis.call('HMGET', KEYS[1], 'pace_rows', 'pace_s', 'pace_at', 'started_at')
+  local rows, seconds, last = tonumber(pace[1]), tonumber(pace[2]), tonumber(pace[3])
+  if last then
+    local took, usual = now - last, ARGV[3] * seconds / rows
+    if took > math.max(5, 5 * usual) then took = usual end
+    rows, seconds = rows + ARGV[3], seconds + took
+  else
+    rows, seconds = done, now - (tonumber(pace[4]) or now)
+  end
+  if seconds > 10 then rows, seconds = rows * 10 / seconds, 10 end
+  redis.call('HSET', KEYS[1], 'pace_rows', rows, 'pace_s', seconds, 'pace_at', now)
+  return 1
+end
 redis.call('HSET', KEYS[1], 'finished_at', now, 'status', failed >= total and 'FAILED' or 'SUCCEEDED')
 redis.call('UNLINK', KEYS[4], KEYS[5], KEYS[6])
 redis.call('SREM', KEYS[8], ARGV[6])

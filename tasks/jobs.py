@@ -53,7 +53,8 @@ return 0
 class Job:
     """One job's record. Times are epoch seconds; `done` counts rows with a result, failed ones included.
 
-    `errors` are the first problems of rows: `{row, pointer, detail, code}`.
+    `errors` are the first problems of rows: `{row, pointer, detail, code}`. `pace` is rows a second of late,
+    without the time for which the service was away; None until some are done.
     """
 
     job_id: str
@@ -69,6 +70,7 @@ class Job:
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    pace: float | None = None
     errors: Sequence[dict[str, Any]] = ()
 
     @property
@@ -80,13 +82,16 @@ class Job:
         return KINDS if self.kind == "all" else (self.kind,)
 
     def rows_per_s(self, now: float) -> float | None:
-        """Rows done a second, from the start to the end or `now`; None before the first."""
+        """Rows done a second: of late while the job runs, of the whole run once it has ended; None before
+        the first."""
         if self.started_at is None or not self.done:
             return None
+        if not self.ended and self.pace is not None:
+            return self.pace
         return self.done / max((self.finished_at or now) - self.started_at, 1e-3)
 
     def eta_s(self, now: float) -> float | None:
-        """Seconds until the end at the rate so far; None where that cannot be said."""
+        """Seconds until the end at the rate of late; None where that cannot be said."""
         if self.ended:
             return 0.0
         rate = self.rows_per_s(now)
@@ -292,6 +297,7 @@ def _job(job_id: str, held: dict[str, str], errors: list[bytes]) -> Job:
         created_at=float(held["created_at"]),
         started_at=float(held["started_at"]) if "started_at" in held else None,
         finished_at=float(held["finished_at"]) if "finished_at" in held else None,
+        pace=float(held["pace_rows"]) / max(float(held["pace_s"]), 1e-3) if "pace_s" in held else None,
         errors=sorted(map(orjson.loads, errors), key=lambda error: (error["row"], error["pointer"])),
     )
 

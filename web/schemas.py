@@ -184,8 +184,10 @@ class JobSchema(Schema):
     created_at = _time("Accepted.")
     started_at = _time("First chunk begun.", allow_none=True)
     finished_at = _time("Ended.", allow_none=True)
-    rows_per_second = _number("Rows done a second, so far.", allow_none=True)
-    eta_seconds = _number("Seconds until the end at the rate so far.", allow_none=True)
+    rows_per_second = _number(
+        "Rows done a second: of late while the job runs, of the whole run once it has ended.", allow_none=True
+    )
+    eta_seconds = _number("Seconds until the end at the rate of late.", allow_none=True)
     errors = fields.List(
         fields.Nested(RowProblemSchema),
         required=True,

@@ -151,6 +151,40 @@ def test_a_task_that_is_neither_begun_nor_queued_is_sent_again_in_seconds(
     assert store.llen(Queues.BATCH) == sent
 
 
+def test_an_outage_does_not_slow_the_rate_of_late_but_that_of_the_whole_run(
+    lonely: tuple[Web, RunningServer], chunks: Chunks, store: Redis
+) -> None:
+    """Two rows a second, then nothing for a minute, two a second again, then ten: by the record's times."""
+    steps = [0.5] * 20 + [60.0] + [0.5] * 20 + [0.1] * 300
+    total = len(steps) + 1
+    draft = JobStore(settings_for(lonely[1].url), store).draft(
+        kind="failure", tenant=None, store=False, encoding="ndjson", chunk_rows=1, now=time.time()
+    )
+    for _ in range(total):
+        draft.add(1, b"{}")
+    job_id, record = draft.seal().job_id, JobKeys(draft.job_id).record
+
+    def finish_after(seconds: float, chunk: int) -> None:
+        for name in ("started_at", "pace_at"):
+            if store.hexists(record, name):
+                store.hincrbyfloat(record, name, -seconds)
+        chunks.finish(job_id, chunk, [b"{}"], failed=0, errors=[])
+
+    def shown() -> tuple[float, float]:
+        state = lonely[0].client.get(f"/api/v1/jobs/{job_id}").json()
+        return state["rows_per_second"], state["eta_seconds"]
+
+    with chunks.begun(job_id, 0, redelivered=False):
+        pass
+    for chunk, seconds in enumerate(steps):
+        finish_after(seconds, chunk)
+        if seconds >= 0.5:
+            assert shown() == pytest.approx((2, (total - chunk - 1) / 2), rel=0.1), chunk
+    assert shown() == pytest.approx((10, 0.1), rel=0.2)
+    finish_after(0.5, total - 1)
+    assert shown() == pytest.approx((total / (sum(steps) + 0.5), 0), rel=0.1)
+
+
 def test_every_key_of_a_job_expires(chunks: Chunks, job: Job, store: Redis) -> None:
     keys = JobKeys(job.job_id)
     chunks.feed(job.job_id)

@@ -3242,9 +3242,9 @@ export interface components {
              * @description Ended.
              */
             finished_at: string | null;
-            /** @description Rows done a second, so far. */
+            /** @description Rows done a second: of late while the job runs, of the whole run once it has ended. */
             rows_per_second: number | null;
-            /** @description Seconds until the end at the rate so far. */
+            /** @description Seconds until the end at the rate of late. */
             eta_seconds: number | null;
             /** @description The first problems of rows; each failed row has its own in the results. */
             errors: components["schemas"]["RowProblem"][];
