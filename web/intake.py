@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Final
 
@@ -22,6 +23,10 @@ from web.row_checks import MAX_LINE_BYTES, check_columns, check_line, check_size
 from web.upload import IN_MEMORY_BYTES, Upload
 
 csv.field_size_limit(MAX_LINE_BYTES)
+
+# How Python writes bytes that are no UTF-8, from 0x80 on.
+_SURROGATE: Final = 0xDC00
+_NOT_UTF_8: Final = re.compile("[\udc80-\udcff]").search
 
 # Rows, and their bytes.
 Chunk = tuple[int, bytes]
@@ -89,44 +94,78 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
             yield line
 
 
+class _CsvLines:
+    """The lines of a CSV file for Python's reader; `number` is that of the last one.
+
+    `taken` are those since it was last emptied. Raises `MalformedBody` for a line that is not UTF-8, and
+    werkzeug's 413.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        # Bytes that are no UTF-8 become lone surrogates: a decoder that refuses them does so pages ahead.
+        self._text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+        self.taken: list[str] = []
+        self.number = 0
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        readline, taken = self._text.readline, self.taken
+        taken_bytes = 0
+        while line := readline(MAX_LINE_BYTES + 1):
+            self.number += 1
+            check_line(len(line), self.number)
+            if not line.isascii() and (wrong := _NOT_UTF_8(line)):
+                raise MalformedBody(
+                    f"The body is not CSV in UTF-8: line {self.number} has the byte "
+                    f"0x{ord(wrong[0]) - _SURROGATE:02x} as its character {wrong.start() + 1}."
+                )
+            taken_bytes = len(line) + (taken_bytes if taken else 0)
+            check_size(taken_bytes)
+            taken.append(line)
+            yield line
+        self.ended = True
+
+
 def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
     """Records in their own words behind the header. Python's reader, which the worker uses too, says where
     one ends."""
-    taken: list[str] = []
-    text = io.TextIOWrapper(upload.file, "utf-8-sig", newline="")
-
-    def lines() -> Iterator[str]:
-        size = 0
-        for number in itertools.count(1):
-            line = text.readline(MAX_LINE_BYTES + 1)
-            if not line:
-                return
-            check_line(len(line), number)
-            size = len(line) + (size if taken else 0)
-            check_size(size)
-            taken.append(line)
-            yield line
-
-    reader = csv.reader(lines())
+    lines = _CsvLines(upload.file)
+    reader = csv.reader(lines)
+    begun = 1  # the line in which the record begins that is being read
     try:
         header = next(reader, [])
+        if lines.ended and header:
+            raise _unclosed(begun)
         check_columns(header)
-        heading = "".join(taken)
-        taken.clear()
+        heading = "".join(lines.taken)
+        lines.taken.clear()
         rows = 0
+        begun = lines.number + 1
         for record in reader:
+            if lines.ended:  # the reader takes the end of the file for that of the record
+                raise _unclosed(begun)
+            begun = lines.number + 1
             if not record:
-                taken.pop()  # an empty line
+                lines.taken.pop()  # an empty line
                 continue
             rows += 1
             if rows == chunk_rows:
-                yield rows, (heading + "".join(taken)).encode()
+                yield rows, (heading + "".join(lines.taken)).encode()
                 rows = 0
-                taken.clear()
+                lines.taken.clear()
         if rows:
-            yield rows, (heading + "".join(taken)).encode()
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise MalformedBody(f"The body is not CSV in UTF-8, near line {reader.line_num}: {error}.") from None
+            yield rows, (heading + "".join(lines.taken)).encode()
+    except csv.Error as error:
+        if lines.number > begun:  # one line is shorter than a cell may be
+            raise _unclosed(begun) from None
+        raise MalformedBody(f"The body is not CSV: line {lines.number}: {error}.") from None
+
+
+def _unclosed(line: int) -> MalformedBody:
+    return MalformedBody(
+        f'The body is not CSV: a quote (") that is opened in the row of line {line} is never closed, '
+        f"or only after more than {MAX_LINE_BYTES} characters."
+    )
 
 
 _READERS: Final[dict[str, Callable[[Upload, int], Iterator[Chunk]]]] = {

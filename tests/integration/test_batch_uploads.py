@@ -7,7 +7,7 @@ import io
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import orjson
@@ -105,6 +105,32 @@ def test_csv_as_spreadsheets_write_it(client: httpx.Client) -> None:
     assert [results[number]["error"]["code"] for number in (2, 3)] == ["malformed_body"] * 2
     (problem,) = results[5]["error"]["errors"]
     assert problem["pointer"] == "/temperature"
+
+
+HEADING: Final = b"charger_id,connector_status,note\n"
+ROW: Final = b"A,CHARGING,\xc3\xa9\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (HEADING + b"A,CHARGING,\xff\n" + ROW, "line 2 has the byte 0xff as its character 12"),
+        (HEADING + ROW * 5000 + b"A,CHARGING,\xe9t\xe9\n" + ROW * 9, "line 5002 has the byte 0xe9"),
+        (HEADING + b'A,CHARGING,"two\nlines \xc3"\n', "line 3 has the byte 0xc3"),
+        (b"\xff\xfe" + "charger_id,connector_status\n".encode("utf-16-le"), "line 1 has the byte 0xff"),
+        (HEADING + b'A,CHARGING,"\n' + ROW * 3, "in the row of line 2 is never closed"),
+        (HEADING + ROW + b'A,"CHARGING', "in the row of line 3 is never closed"),
+        (HEADING + b'A,CHARGING,"a\nb"\n\n' + b'A,CHARGING,"', "in the row of line 5 is never closed"),
+        (HEADING + b'A,CHARGING,"\n' + ROW * 600_000, "in the row of line 2 is never closed"),
+        (b'charger_id,"connector_status\nA,CHARGING\n', "in the row of line 1 is never closed"),
+    ],
+    ids=["byte", "far", "within", "utf-16", "quote", "last", "third", "large", "header"],
+)
+def test_what_makes_a_file_no_csv_is_named_with_its_line(
+    client: httpx.Client, body: bytes, said: str
+) -> None:
+    problem = assert_problem(post_file(client, body, CSV), 400, "malformed_body")
+    assert said in problem["detail"]
 
 
 def test_a_broken_line_of_ndjson_fails_alone(client: httpx.Client) -> None:
