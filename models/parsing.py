@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from marshmallow import ValidationError
@@ -67,19 +67,22 @@ def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
 
 
 def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
+    problems: list[FieldError] = []
+    loaded: dict[str, Any]
     try:
-        loaded: dict[str, Any] = _SCHEMA.load(raw)
+        loaded = _SCHEMA.load(raw)
     except ValidationError as error:
-        raise InvalidReading(field_errors(error.messages, pointer)) from None
-    stated: datetime | None = loaded["timestamp"]
-    problems = [
+        problems = field_errors(error.messages, pointer)
+        loaded = cast(dict[str, Any], error.valid_data)  # the other fields may be wrong too
+    stated: datetime | None = loaded.get("timestamp")
+    problems += [
         FieldError(
             f"{pointer}/{name}", "Lies more than 5 minutes in the future of the service's clock.", "future"
         )
         for name in ("timestamp", "last_maintenance")
-        if loaded[name] is not None and loaded[name] > now + FUTURE_TOLERANCE
+        if loaded.get(name) is not None and loaded[name] > now + FUTURE_TOLERANCE
     ]
-    if loaded["metadata"]:
+    if loaded.get("metadata"):
         try:
             json.dumps(loaded["metadata"], allow_nan=False)
             orjson.dumps(loaded["metadata"])

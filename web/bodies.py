@@ -62,7 +62,8 @@ def reading_of(body: Any) -> Reading:
             reading = parse_reading(body["metrics"], now=datetime.now(UTC), pointer="/metrics")
         except InvalidReading as error:
             found += error.errors
-    if reading is not None and not found and charger_id != reading.charger_id:
+    inner = body["metrics"].get("charger_id") if isinstance(body.get("metrics"), dict) else None
+    if isinstance(charger_id, str) and isinstance(inner, str) and charger_id != inner:
         found.append(FieldError("/charger_id", "Must be equal to /metrics/charger_id.", "mismatch"))
     if found or reading is None:
         raise InvalidReading(found)

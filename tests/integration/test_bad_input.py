@@ -60,6 +60,13 @@ def test_a_wrong_field_is_named(client: httpx.Client, fields: dict[str, Any], po
     assert [error["pointer"] for error in body["errors"]] == [pointer]
 
 
+def test_each_wrong_field_is_named(client: httpx.Client) -> None:
+    wrong = request(temperature="hot", last_maintenance="2099-01-01") | {"charger_id": "another"}
+    body = assert_problem(client.post(FAILURE, json=wrong), 422, "invalid_reading")
+    named = [error["pointer"] for error in body["errors"]]
+    assert named == ["/metrics/temperature", "/metrics/last_maintenance", "/charger_id"]
+
+
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_not_a_number_and_infinity_are_named(client: httpx.Client, constant: str) -> None:
     text = orjson.dumps(request(power="here")).decode().replace('"here"', constant)

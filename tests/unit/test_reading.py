@@ -71,6 +71,12 @@ def test_bounds_are_inclusive() -> None:
     assert pointers(temperature=200.01, power=-0.01) == ["/power", "/temperature"]
 
 
+def test_each_wrong_field_is_named_whatever_is_wrong_with_it() -> None:
+    wrong = {"temperature": "hot", "last_maintenance": "2099-01-01", "metadata": {"a": float("nan")}}
+    assert pointers(**wrong) == ["/temperature", "/last_maintenance", "/metadata"]
+    assert pointers(error_codes=[1], timestamp="2099-01-01") == ["/error_codes/0", "/timestamp"]
+
+
 def test_twelve_point_zero_sessions_are_twelve() -> None:
     sessions = parse(total_sessions=12.0).total_sessions
     assert (sessions, type(sessions)) == (12, int)

@@ -268,6 +268,12 @@ def test_a_view_of_texts_is_a_text() -> None:
     assert isinstance(got, Reading)
 
 
+def test_each_wrong_field_of_a_csv_row_is_named() -> None:
+    data = b"charger_id,connector_status,temperature,last_maintenance\nA,Charging,hot,2099-01-01\n"
+    (got,) = rows.from_csv(data, now=NOW)
+    assert [each.pointer for each in shown(got)] == ["/temperature", "/last_maintenance"]
+
+
 def test_a_csv_record_of_another_length_is_refused_and_its_neighbours_are_not() -> None:
     data = b'charger_id,connector_status,power\nA,Charging,1\nB,Charging\nC,Charging,"2"\nD,Charging,3,4\n'
     first, short, third, long = rows.from_csv(data, now=NOW)
