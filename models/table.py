@@ -2,9 +2,10 @@
 
 The rules are those of `models/schema.py`. As with a single body, only what is plainly right is passed here;
 every other row is judged by the schema, alone, which also words what is wrong with it. Empty and null are
-missing; `charger_id` may be integers. In text columns (CSV) a number is written as in JSON, `error_codes`
-with semicolons between them or as a JSON list, `metadata` as a JSON object, and a `timestamp` of nine digits
-or more is epoch seconds.
+missing; `charger_id` may be integers. In text columns (CSV) a number may be written in any plain
+way (`+5`, `5.`, `007`), `error_codes` with semicolons between them or as a JSON list, `metadata` as a JSON
+object, and a `timestamp` of nine digits or more is epoch seconds; blanks around numbers and times are none of
+their own.
 """
 
 from __future__ import annotations
@@ -56,8 +57,10 @@ _UNJUDGED: Final = Refused(None, InvalidReading([]))
 Judged = tuple[list[Any], Bools]
 
 _ID_PATTERN: Final = CHARGER_ID_PATTERN.replace("(?!\\n)", "").replace("$", r"\z")  # RE2 has no lookahead
-_NUMBER: Final = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _IS_NUMBER: Final = re.compile(_NUMBER).fullmatch
+_BLANKS: Final = " \t\u00a0"
+_TRIMMED: Final = (*BOUNDS, "timestamp", "last_maintenance")
 _IS_EPOCH: Final = re.compile(r"[0-9]{9,}(\.[0-9]+)?").fullmatch
 _MOMENT: Final = Moment()
 # What Arrow raises at a value that Python has not.
@@ -89,7 +92,9 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
     for name in FIELDS:
         if name in table.column_names:
             array = _plain_array(table[name])
-            values[name], plainly = _judge(name, array, now) if _is_sound(array) else _doubtful(array)
+            values[name], plainly = (
+                _judge(name, _trimmed(name, array), now) if _is_sound(array) else _doubtful(array)
+            )
         else:
             values[name], plainly = [None] * n, np.full(n, name not in REQUIRED)
         right &= plainly
@@ -153,8 +158,12 @@ def _plain_array(column: pa.ChunkedArray) -> pa.Array:
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.string())
     if pa.types.is_string(array.type):
-        array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
+        array = _without_empty(array)
     return array
+
+
+def _without_empty(texts: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
 def _is_sound(array: pa.Array) -> bool:
@@ -164,6 +173,13 @@ def _is_sound(array: pa.Array) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def _trimmed(name: str, array: pa.Array) -> pa.Array:
+    """Texts of numbers and times without blanks around them; null where nothing else is left."""
+    if name not in _TRIMMED or not pa.types.is_string(array.type):
+        return array
+    return _without_empty(pc.utf8_trim(array, _BLANKS))
 
 
 def _judge(name: str, array: pa.Array, now: datetime) -> Judged:
@@ -196,6 +212,7 @@ def _numbers(name: str, array: pa.Array) -> Judged:
     if pa.types.is_string(kind):
         written = pc.match_substring_regex(array, rf"\A{_NUMBER}\z")
         array = pc.if_else(written, array, pa.scalar(None, pa.string()))
+        array = pc.utf8_ltrim(array, "+")  # Arrow reads all of them but this
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return _doubtful(array)
     numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -330,6 +347,8 @@ def _as_json(name: str, value: Any) -> Any:
 
 
 def _read_text(name: str, text: str) -> Any:
+    if name in _TRIMMED:
+        text = text.strip(_BLANKS)
     if (name in BOUNDS and _IS_NUMBER(text)) or (name == "timestamp" and _IS_EPOCH(text)):
         return float(text)  # infinite where JSON would have no number: the schema refuses that by name
     if name == "error_codes" and not text.startswith("["):

@@ -171,6 +171,52 @@ def test_a_number_may_have_any_type_that_is_one(column: pa.Array) -> None:
     assert type(got.total_sessions) is int
 
 
+PLAIN_NUMBERS: Final = [" 41", "41 ", "+41", "41.", "041", "4.1E+1", "\t410e-1\u00a0", ".41e2"]
+
+
+@pytest.mark.parametrize("neighbour", ["Charging", "SINGING"])
+def test_a_number_in_csv_is_what_plainly_is_one(neighbour: str) -> None:
+    """Whether the columns are judged or, for the sake of another field, the row."""
+    lines = [f"A, {neighbour} ,{text},{text}" for text in PLAIN_NUMBERS]
+    data = "\n".join(["charger_id,connector_status,temperature,total_sessions", *lines]).encode()
+    got = rows.from_csv(data, now=NOW)
+    if neighbour == "Charging":
+        assert [(row.temperature, row.total_sessions) for row in got if isinstance(row, Reading)] == [
+            (41, 41)
+        ] * len(PLAIN_NUMBERS)
+    else:
+        assert [[each.pointer for each in shown(row)] for row in got] == [["/connector_status"]] * len(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["4 1", "+", ".", "-", "++1", "+-1", "1,5", "1_0", "0x1", "1e", "nan", "inf", "41 °C", "--1", "e5"],
+)
+def test_a_text_that_is_not_plainly_a_number_is_refused(text: str) -> None:
+    got = rows.from_csv(f'charger_id,connector_status,power\nA,Charging,"{text}"\n'.encode(), now=NOW)
+    assert [[each.pointer for each in shown(row)] for row in got] == [["/power"]]
+
+
+def test_blanks_around_times_and_blanks_alone_in_csv() -> None:
+    data = (
+        b"charger_id,connector_status,power,timestamp\nA,Charging, , 2026-01-05T10:00:00Z\nB,Charging, 1, \n"
+    )
+    data += b"C,SINGING, , \nD,Charging,2, 1767607200 \n"
+    first, second, third, last = rows.from_csv(data, now=NOW)
+    assert isinstance(first, Reading)
+    assert isinstance(second, Reading)
+    assert isinstance(last, Reading)
+    assert [each.pointer for each in shown(third)] == ["/connector_status"]
+    assert last.timestamp == first.timestamp
+    assert (first.power, first.timestamp) == (None, datetime(2026, 1, 5, 10, tzinfo=UTC))
+    assert (second.power, second.stated_at) == (1.0, False)
+
+
+def test_a_numeric_text_in_json_stays_no_number() -> None:
+    (got,) = rows.from_ndjson(b'{"charger_id":"A","connector_status":"Charging","power":" 41"}', now=NOW)
+    assert [each.pointer for each in shown(got)] == ["/power"]
+
+
 @pytest.mark.parametrize(
     "column", [pa.array([True]), pa.array([[1.0]]), pa.array(["1_0"]), pa.array(["nan"])]
 )
