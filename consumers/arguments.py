@@ -1,19 +1,43 @@
-"""What the commands' arguments have in common."""
+"""What the commands for a person have in common: what an argument means, and how a number is said.
+
+What an argument cannot mean raises `argparse.ArgumentTypeError`: for other errors argparse shows the
+function's name.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
 from datetime import UTC, datetime
 
 
 def moment(text: str) -> datetime:
     """ISO 8601; no offset means UTC."""
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        wanted = "must be a time in ISO 8601, like 2026-11-20 or 2026-11-20T08:30:00Z"
+        raise argparse.ArgumentTypeError(f"{wanted}, not {text!r}") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def count(text: str) -> int:
-    found = int(text)
-    if found < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return found
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def speed(text: str) -> float:
+    """How many times as fast as life; `max` and 0 are infinite."""
+    try:
+        found = 0.0 if text == "max" else float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of 0 or more, or max, not {text!r}")
+    return found or math.inf
+
+
+def number_of(n: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -19,7 +19,7 @@ from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
-from consumers.arguments import count, moment
+from consumers.arguments import count, moment, number_of
 from consumers.clients import make_producer
 from consumers.publisher import KafkaUnavailable
 from consumers.records import DEAD_LETTER_HEADERS, Outgoing
@@ -97,6 +97,7 @@ class Wanted:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replay", action="store_true", help="put them back on their topic (else: list)")
+    parser.add_argument("--full", action="store_true", help="list reasons whole, however long they are")
     parser.add_argument("--code", help="only those with this error code, like scoring_failed")
     parser.add_argument("--topic", help="only those from this topic, like ocpp.events")
     parser.add_argument("--key", help="only those with this key, usually the charger's id")
@@ -114,7 +115,7 @@ def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = 
     try:
         records = read_whole_topic(settings, settings.kafka_topic_dead_letters, timeout_s=READ_TIMEOUT_S)
         letters = list(islice(_meant(records, wanted), arguments.limit))
-        _show(letters, out)
+        _show(letters, out, full=arguments.full)
         if arguments.replay and letters:
             _send(settings, [letter.replayed() for letter in letters])
             out.write(f"Replayed {len(letters)} of them.\n")
@@ -131,17 +132,19 @@ def _meant(records: Iterable[ConsumerRecord], wanted: Wanted) -> Iterator[DeadLe
             yield letter
 
 
-def _show(letters: list[DeadLetter], out: TextIO) -> None:
+def _show(letters: list[DeadLetter], out: TextIO, *, full: bool) -> None:
     out.write(f"{'place':<10} {'buried at':<20} {'code':<18} {'tries':<5} {'key':<20} reason\n")
     for letter in letters:
         key = (letter.record.key or b"").decode("utf-8", "replace")
-        reason = letter.reason.replace("\n", " ")[:SHOWN_REASON_CHARS]
+        reason = letter.reason.replace("\n", " ")
+        if len(reason) > SHOWN_REASON_CHARS and not full:
+            reason = f"{reason[: SHOWN_REASON_CHARS - 1]}…"
         out.write(
             f"{letter.place:<10} {letter.buried_at:%Y-%m-%dT%H:%M:%SZ} {letter.code:<18} "
             f"{letter.attempts:<5} {key:<20} {reason}\n"
         )
     codes = ", ".join(f"{code} {n}" for code, n in Counter(letter.code for letter in letters).most_common())
-    out.write(f"{len(letters)} dead letters{f': {codes}' if codes else ''}.\n")
+    out.write(f"{number_of(len(letters), 'dead letter')}{f': {codes}' if codes else ''}.\n")
 
 
 def _send(settings: Settings, records: list[Outgoing]) -> None:

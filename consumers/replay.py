@@ -27,7 +27,7 @@ from kafka.producer.future import FutureRecordMetadata
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from consumers.arguments import count, moment
+from consumers.arguments import count, moment, number_of, speed
 from consumers.clients import ensure_topics, make_producer, scoring_topics
 from consumers.publisher import PUBLISH_TIMEOUT_S, KafkaUnavailable, OutcomeRefused, as_trouble
 from consumers.records import Outgoing
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 MOST_UNACKNOWLEDGED: Final = 10_000
 # How long Ctrl-C may go unnoticed, and how often the bar moves, seconds.
 TURN_S: Final = 0.1
+LEFT_OUT: Final = 1  # what `python -m batch` says of rows that failed
 INTERRUPTED: Final = 130  # what a shell expects of a command that Ctrl-C has ended
 
 Show = Callable[[int, datetime, float], None]
@@ -116,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--speed",
-        type=_speed,
+        type=speed,
         default=1.0,
         help="how much faster than recorded: 60 is an hour a minute, max is without a pause (default 1)",
     )
@@ -132,20 +133,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _speed(text: str) -> float:
-    speed = 0.0 if text == "max" else float(text)
-    if not 0 <= speed < math.inf:
-        raise argparse.ArgumentTypeError("must be 0 or more, or max")
-    return speed or math.inf
-
-
 def replay(
     settings: Settings,
     arguments: argparse.Namespace,
     stopping: threading.Event,
     out: TextIO = sys.stdout,
 ) -> int:
-    """Send a recording; the exit code. Blocks until all is acknowledged, or until `stopping` is set."""
+    """Send a recording; the exit code, 0 only when every row was sent. Blocks until all is acknowledged, or
+    until `stopping` is set."""
     from consumers.recording import load
 
     try:
@@ -173,7 +168,9 @@ def replay(
     _report(settings, recording, outbox, refused, out)
     if failed is not None:
         return _complain(settings, failed)
-    return INTERRUPTED if stopping.is_set() else 0
+    if stopping.is_set():
+        return INTERRUPTED
+    return LEFT_OUT if refused or recording.without_time else 0
 
 
 def _send_all(
@@ -253,12 +250,12 @@ def _progress(recording: Recording, rhythm: Rhythm) -> Iterator[Show]:
 def _report(
     settings: Settings, recording: Recording, outbox: Outbox, refused: list[str], out: TextIO
 ) -> None:
-    sent = f"{outbox.acknowledged:,} of {len(recording):,}"
-    out.write(f"Sent {sent} readings to {settings.kafka_topic_metrics}.\n")
+    sent = f"{outbox.acknowledged:,} of {number_of(len(recording), 'reading')}"
+    out.write(f"Sent {sent} to {settings.kafka_topic_metrics}.\n")
     if recording.without_time:
-        out.write(f"{recording.without_time:,} rows without a time were left out.\n")
+        out.write(f"Left out, without a time: {number_of(recording.without_time, 'row')}.\n")
     if refused:
-        out.write(f"{len(refused):,} rows are no readings and were left out, like {refused[0]}\n")
+        out.write(f"Left out, no reading: {number_of(len(refused), 'row')}, like {refused[0]}\n")
 
 
 def _complain(settings: Settings, error: ServiceError | KafkaError) -> int:

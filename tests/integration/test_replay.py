@@ -78,6 +78,40 @@ def test_a_simulated_fleet_is_replayed_as_it_is(kafka: RunningServer, tmp_path: 
     assert {reading["timestamp"][:8] for reading in readings} == {"2025-01-"}
 
 
+def test_rows_that_are_left_out_are_told_by_the_exit_code(kafka: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "readings.csv"
+    file.write_text(
+        "charger_id,connector_status,timestamp\nA,Charging,2026-01-05T10:00:00Z\n"
+        "A,SINGING,2026-01-05T10:00:00Z\nA,Charging,\nA,HUMMING,2026-01-06T10:00:00Z\n"
+    )
+    done = run(kafka, str(file), "--speed", "max")
+    assert done.returncode == 1, done.stderr
+    sent, untimed, refused = done.stdout.splitlines()
+    assert sent == "Sent 1 of 3 readings to charger.metrics."
+    assert untimed == "Left out, without a time: 1 row."
+    assert refused.startswith(
+        "Left out, no reading: 2 rows, like A: /connector_status: Not a connector status"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--speed", "fast"), "argument --speed: must be a number of 0 or more, or max, not 'fast'"),
+        (("--speed", "-1"), "argument --speed: must be a number of 0 or more, or max, not '-1'"),
+        (("--since", "noon"), "argument --since: must be a time in ISO 8601, like 2026-11-20"),
+        (("--limit", "x"), "argument --limit: must be a whole number of at least 1, not 'x'"),
+        (("--limit", "0"), "argument --limit: must be a whole number of at least 1, not '0'"),
+    ],
+)
+def test_wrong_usage_says_what_is_wanted(arguments: tuple[str, str], said: str) -> None:
+    done = subprocess.run(
+        [*COMMAND, SAMPLE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_ctrl_c_says_how_many_were_sent(kafka: RunningServer) -> None:
     """At one tenth of life's speed the sample's second reading is weeks away."""
     env = environment("redis://127.0.0.1:1/0", KAFKA_BOOTSTRAP_SERVERS=kafka.url, KAFKA_TRANSACTIONS="off")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
-from consumers.dead_letters import DeadLetter, Wanted
+from consumers.dead_letters import DeadLetter, Wanted, _show
 from consumers.records import Received, dead_letter
 from errors import ScoringFailed
 
@@ -23,9 +24,9 @@ def record(headers: list[tuple[str, bytes]], value: bytes | None = b"{bad") -> A
     )  # fmt: skip
 
 
-def a_letter() -> DeadLetter:
+def a_letter(reason: str = "no") -> DeadLetter:
     came = Received("in", 3, 17, b"EVZ-1", b"{bad", headers=[("trace", b"1")])
-    headers = dead_letter(came, ScoringFailed("no"), attempts=3, topic="dlq").headers
+    headers = dead_letter(came, ScoringFailed(reason), attempts=3, topic="dlq").headers
     letter = DeadLetter.of(record(list(headers)))
     assert letter is not None
     return letter
@@ -66,3 +67,13 @@ def test_other_records_on_the_topic_are_left_alone() -> None:
 )
 def test_filters(wanted: Wanted, *, included: bool) -> None:
     assert wanted.includes(a_letter()) is included
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_reasons_are_listed_whole_where_that_is_wanted(*, full: bool) -> None:
+    reason = " ".join(f"/field_{number}: Not a valid number." for number in range(9))
+    out = io.StringIO()
+    _show([a_letter(reason)], out, full=full)
+    _, line, last = out.getvalue().splitlines()
+    assert line.endswith(reason if full else f" {reason[:69]}…")
+    assert last == "1 dead letter: scoring_failed 1."
