@@ -58,6 +58,9 @@ def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
         raise Refused(f"--url: must look like http://host:port, not {options.url}")
     url = (options.url or settings.url).rstrip("/")
     to_stdout = options.out == STDIO
+    folder = Path(options.out).parent
+    if not to_stdout and not folder.is_dir():
+        raise Refused(f"--out {options.out}: there is no folder {folder}.")
     reads = input_format(options.file, options.input_format)
     file = held.enter_context(_standard_input()) if options.file == STDIO else Path(options.file)
     wanted = Wanted(

@@ -23,6 +23,7 @@ LONGEST_PAUSE_S: Final = 10.0
 EVENTS_SILENT_S: Final = 30.0
 # So long an upload that was cut may still be on its way into a job. Later it never will: its process died.
 ACCEPTING_S: Final = 30.0
+STRANGE_CHARS: Final = 100
 CONFLICT: Final = 409
 # The upload stopped midway; shed load.
 MAY_PASS: Final = (408, 429)
@@ -84,8 +85,7 @@ class Service:
                 if time.monotonic() - since > ACCEPTING_S:
                     raise UploadLost
                 raise Again("an earlier upload is still being accepted", 2.0)
-            job: Job = _checked(answer).json()
-            return job
+            return _job(answer)
 
         return self._patiently(once)
 
@@ -94,7 +94,7 @@ class Service:
 
         def once() -> Job | None:
             answer = self._client.get(f"{JOBS}/{job_id}")
-            return None if answer.status_code == httpx.codes.NOT_FOUND else _checked(answer).json()
+            return None if answer.status_code == httpx.codes.NOT_FOUND else _job(answer)
 
         return self._patiently(once)
 
@@ -202,31 +202,49 @@ def _checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
     problem = _problem(answer)
+    if answer.status_code == httpx.codes.UNAUTHORIZED and problem is not None:
+        problem += " It is taken from ML_SERVICE_API_KEY (environment or .env)."
+    said = _strange(answer) if problem is None else f"the service answers {answer.status_code}: {problem}"
     if answer.is_server_error or answer.status_code in MAY_PASS:
         wish = answer.headers.get("Retry-After", "")
-        raise Again(
-            f"the service answers {answer.status_code}: {problem}", float(wish) if wish.isdigit() else None
-        )
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        problem += " It is taken from ML_SERVICE_API_KEY (environment or .env)."
-    raise Refused(f"The service answers {answer.status_code}: {problem}")
+        raise Again(said, float(wish) if wish.isdigit() else None)
+    raise _refused(said)
+
+
+def _job(answer: httpx.Response) -> Job:
+    """The job of an answer. Raises what `_checked` raises."""
+    try:
+        document = _checked(answer).json()
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and "job_id" in document:
+        return document
+    raise _refused(_strange(answer))
+
+
+def _strange(answer: httpx.Response) -> str:
+    began = " ".join(answer.text.split())[:STRANGE_CHARS]
+    return f"what answers at {answer.url} is not the service: {answer.status_code} {began}"
+
+
+def _refused(said: str) -> Refused:
+    return Refused(said[0].upper() + said[1:])
 
 
 def _forgotten(job_id: str) -> NotSucceeded:
     return NotSucceeded(f"The service does not know job {job_id} any more.")
 
 
-def _problem(answer: httpx.Response) -> str:
-    """A problem document's detail and each of its field errors, or the first of what came instead."""
+def _problem(answer: httpx.Response) -> str | None:
+    """Each field error of a problem document, or its detail where it has none; None for another answer."""
+    if not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return None
     try:
         document = answer.json()
-        lines = [str(document["detail"])]
-        lines += [
-            f"  {error['pointer'] or 'body'}: {error['detail']}" for error in document.get("errors", [])
-        ]
-        return "\n".join(lines)
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200]
+        errors = [f"{each['pointer'] or 'body'}: {each['detail']}" for each in document.get("errors", [])]
+        return "\n  ".join(errors if len(errors) < 2 else ["", *errors]) or str(document["detail"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _pieces(file: IO[bytes], on_sent: Callable[[int], None]) -> Iterator[bytes]:

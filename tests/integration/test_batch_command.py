@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +188,7 @@ def test_what_the_service_refuses_is_explained(web: Web, run: Run, tmp_path: Pat
     file.write_text('{"charger": []}')
     command = run(str(file), "--out", str(tmp_path / "o.csv"), url=web.url)
     assert command.ended() == 2
-    assert "/chargers: Missing data for required field." in command.said()
+    assert command.said().count("/chargers: Missing data for required field.") == 1
     assert not (tmp_path / "o.csv.job").exists()
 
 
@@ -218,6 +220,48 @@ def test_an_address_that_is_none_is_wrong_usage_at_once(run: Run, fleet: Path, w
         assert command.process.wait(20) == 2
         assert command.said().endswith(f"{source}: must look like http://host:port, not {wrong}\n")
         assert "trying again" not in command.said()
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Some other program's web server: a page for whatever comes."""
+
+    status = 404
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        page = b"<!DOCTYPE html>\n<html>" + b"<p>Lorem ipsum</p>" * 1000
+        self.send_response(self.status)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 2), (200, 2), (302, 2), (502, 3)])
+def test_what_is_not_the_service_is_called_so(
+    run: Run, fleet: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: int
+) -> None:
+    monkeypatch.setattr(Stranger, "status", status)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        command = run(str(fleet), "--out", "-", "--patience", "1", url=url)
+        assert command.ended() == code, command.said()
+        server.shutdown()
+    assert (
+        f"answers at {url}/api/v1/predictions/batch?kind=failure is not the service: {status} <!DOCTYPE"
+        in (command.said())
+    )
+    assert max(map(len, command.said().splitlines())) < 250
+
+
+def test_a_folder_that_is_missing_is_named(run: Run, fleet: Path, tmp_path: Path) -> None:
+    command = run(str(fleet), "--out", str(tmp_path / "none" / "o.csv"), url="http://127.0.0.1:1")
+    assert command.ended() == 2
+    assert command.said() == f"--out {tmp_path}/none/o.csv: there is no folder {tmp_path}/none.\n"
 
 
 def test_a_key_that_may_not_predict_is_wrong_usage(run: Run) -> None:
