@@ -174,7 +174,7 @@ def test_an_outage_does_not_slow_the_rate_of_late_but_that_of_the_whole_run(
         state = lonely[0].client.get(f"/api/v1/jobs/{job_id}").json()
         return state["rows_per_second"], state["eta_seconds"]
 
-    with chunks.begun(job_id, 0, redelivered=False):
+    with chunks.begun(job_id, 0, task_id="a", redelivered=False):
         pass
     for chunk, seconds in enumerate(steps):
         finish_after(seconds, chunk)
