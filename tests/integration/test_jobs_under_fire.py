@@ -97,8 +97,17 @@ class Service:
 
     def kill_child(self) -> None:
         """A process that scores, and not its parent, which starts another."""
-        wait_until(lambda: bool(self._scoring()), what="a process to kill", log=self.logs)
-        os.kill(self._chance.choice(self._scoring()), signal.SIGKILL)
+        wait_until(self._kill_one, what="a process to kill", log=self.logs)
+
+    def _kill_one(self) -> bool:
+        scoring = self._scoring()
+        if not scoring:
+            return False
+        try:
+            os.kill(self._chance.choice(scoring), signal.SIGKILL)
+        except ProcessLookupError:  # its parent, which was killed before, has only now taken it along
+            return False
+        return True
 
     def _scoring(self) -> list[int]:
         """The processes that have said they hold models, and live."""
