@@ -32,7 +32,7 @@ def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None 
     redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
     try:
         reply = encode_reply(message["batch_id"], [lost] * asks_in(message))
-        redis.execute_command(*to_reply(message["reply_to"], reply))  # type: ignore[no-untyped-call]
+        redis.execute_command(*to_reply(message["reply_to"], reply))  # type: ignore[no-untyped-call]  # untyped there
         log.warning("task of %d readings lost: %s", asks_in(message), exception)
     except RedisError as error:
         log.debug("a lost task could not be reported: %s", error)
