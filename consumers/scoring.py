@@ -99,7 +99,7 @@ class Scoring:
         self._fresh.append(Candidate(entry, reading, tenant))
 
     def send(self) -> None:
-        """Send what may be sent now. Blocks 1.5 s at most, when the queue cannot be reached."""
+        """Send what may be sent now. Blocks 2 s at most, when the queue cannot be reached."""
         while len(self._flights) < MAX_FLIGHTS:
             group = self._next_group()
             if not group:

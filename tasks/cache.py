@@ -99,7 +99,8 @@ class VerdictCache:
     def get_all(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
         """The cached verdicts for exactly these readings as JSON bodies with `cached: true`, or None.
 
-        One round trip, which blocks 0.3 s at most; an unreachable cache has nothing.
+        One round trip, which blocks 0.3 s at most, a new connection as long again; an unreachable cache has
+        nothing.
         """
         if time.monotonic() < self._broken_until:
             return [None] * len(wanted)

@@ -2,8 +2,8 @@
 
 Tasks are sent by name, so that these processes hold no model and import none. The message is Celery's own
 (protocol 2, as kombu writes it to Redis), but made here: `send_task` builds a Redis client for each message
-and renders its arguments as text, which costs more than scoring does (docs/adr/0003). Message and the event
-"task-sent" that Flower reads go out in one round trip.
+and renders its arguments as text, which costs more than scoring does (docs/adr/0003). The event
+"task-sent" that Flower reads goes out after it: that Redis refuses an event is no reason to refuse a task.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ Mark = tuple[str, str]
 class Sender:
     """A producer of Celery tasks that gives up quickly. Safe to share between threads.
 
-    Flower's events wait for each other for `news_every_s` seconds: they leave with the next task after that,
-    or at `tell`.
+    Flower's events wait for each other for `news_every_s` seconds: they leave after the next task then, or
+    at `tell`.
     """
 
     def __init__(self, settings: Settings, *, news_every_s: float = 0.0) -> None:

@@ -83,7 +83,7 @@ class StreamDoor:
         return [Ask(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
 
     def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]:
-        """Send `asks` as one task; the answers come in their order. Blocks 1.5 s at most, raises nothing.
+        """Send `asks` as one task; the answers come in their order. Blocks 2 s at most, raises nothing.
 
         The same is asked about every reading, side by side as `ask` gives it.
 

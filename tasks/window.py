@@ -104,7 +104,7 @@ class Window:
         self._inbox.stop()
 
     def board(self, entries: list[Entry]) -> None:
-        """Have these scored: in a task that leaves now, or in the next. Blocks 1.5 s at most."""
+        """Have these scored: in a task that leaves now, or in the next. Blocks 2 s at most."""
         with self._lock:
             self._pending.extend(entries)
             departure = self._next_flight()
@@ -114,7 +114,7 @@ class Window:
         """Have these scored in a task that leaves now, unless Redis finds one of the marks (`Sender.send`).
 
         Whether they have left; if not, nothing has happened. Never while a task is under way: what leaves
-        then leaves by the rules of `board`. Blocks 1.5 s at most.
+        then leaves by the rules of `board`. Blocks 2 s at most.
         """
         flight = _Flight(entries, given_up_at=max(entry.deadline for entry in entries))
         with self._lock:
