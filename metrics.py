@@ -43,6 +43,12 @@ SHADOW_READINGS = Counter(
     "ml_shadow_readings", "Readings for a shadow version, by what became of them.", ["model", "result"]
 )
 
+UNEXPECTED_ERRORS = Counter(
+    "ml_unexpected_errors",
+    "Errors that no code expected, by the unit that each was kept to: request, row, record or event.",
+    ["unit"],
+)
+
 STREAM_RECORDS = Counter("ml_stream_records", "Kafka records by outcome.", ["outcome"])
 STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dead-letter topic.", ["code"])
 STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from errors import PredictionTimeout, ServiceError
+from errors import PredictionTimeout
 from models.reading import Kind, Reading
 from settings import Settings
 from tasks.cache import VerdictCache
@@ -42,7 +42,7 @@ class Gate:
         """The verdict as a JSON body, from the cache or from a worker.
 
         Blocks the thread for the setting `ML_SYNC_TIMEOUT` at most. Raises `QueueFull`, `BrokerUnavailable`,
-        `PredictionTimeout` or `ScoringFailed`.
+        `PredictionTimeout` or `ScoringFailed`, and the very exception that a bug raised on the reading's way.
         """
         deadline = time.monotonic() + self._timeout_s
         placed = self._places.take()
@@ -75,6 +75,6 @@ class Gate:
     def _body(self, outcome: Outcome | None) -> bytes:
         if outcome is None:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
-        if isinstance(outcome, ServiceError):
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome.body

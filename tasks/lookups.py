@@ -12,6 +12,7 @@ import threading
 from queue import SimpleQueue
 from typing import Final
 
+import metrics
 from errors import QueueFull
 from tasks.cache import VerdictCache, Wanted
 from tasks.messages import Answer
@@ -52,10 +53,21 @@ class Lookups:
                 if (another := self._waiting.get()) is None:
                     return
                 together.append(another)
-            try:
-                self._look(together)
-            except Exception:
-                log.exception("readings could not be sent")
+            self._look_or_settle(together)
+
+    def _look_or_settle(self, together: list[Entry]) -> None:
+        """`_look`, and each reading alone where that fails: what it raises is then the reading's outcome."""
+        try:
+            self._look(together)
+        except Exception as error:
+            if len(together) > 1:
+                log.exception("%d readings could not be looked up together; each goes alone", len(together))
+                for entry in together:
+                    if entry.outcome is None:
+                        self._look_or_settle([entry])
+                return
+            metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+            self._entries.settle([(together[0], error)])
 
     def _look(self, together: list[Entry]) -> None:
         wanted: list[Wanted] = [

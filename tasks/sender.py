@@ -188,3 +188,6 @@ class Sender:
             self._line.ask(kombu_messages.to_tell(self._redis, self._name, events))
         except RedisError as error:
             log.debug("events could not be published: %s", error)
+        except Exception:
+            # The task is on its queue: its sender must not take it for refused.
+            log.exception("events could not be published")

@@ -13,21 +13,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from errors import QueueFull, ServiceError
+from errors import QueueFull
 from models.reading import Kind, Reading
 from tasks.messages import Answer, Ask
 
 # Kind, tenant, fingerprint: what makes two questions the same.
 Key = tuple[Kind, str | None, str]
-Outcome = Answer | ServiceError
+Outcome = Answer | Exception
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One reading that somebody waits for. `deadline` is `time.monotonic()` seconds.
+    """One reading that somebody waits for.
 
-    `outcome` is the answer of cache or worker, or the error in its place. `cached_only`: there was no place
-    to wait for a worker.
+    `deadline` is the latest of its callers', in `time.monotonic()` seconds. `outcome` is the answer of cache
+    or worker, or the error in its place. `cached_only`: there was no place to wait for a worker.
     """
 
     key: Key
@@ -49,7 +49,11 @@ class Entries:
     def entry(
         self, kind: Kind, tenant: str | None, reading: Reading, deadline: float, *, cached_only: bool
     ) -> tuple[Entry, bool]:
-        """The entry of this reading; and whether it is new, so that somebody must get its outcome."""
+        """The entry of this reading; and whether it is new, so that somebody must get its outcome.
+
+        Only an entry that some caller still waits for is joined, and it then lives as long as its newest
+        caller: a retry after a 504 must not wait for work that has expired.
+        """
         fingerprint = reading.fingerprint()
         expires_at = time.time() + (deadline - time.monotonic())
         key = kind, tenant, fingerprint
@@ -57,8 +61,13 @@ class Entries:
         if cached_only:  # nobody else's: another may have a place
             return entry, True
         with self._lock:
-            held = self._entries.setdefault(key, entry)
-        return held, held is entry
+            held = self._entries.get(key)
+            if held is None or held.deadline <= time.monotonic():
+                self._entries[key] = entry
+                return entry, True
+            held.deadline = max(held.deadline, deadline)
+            held.ask = held.ask._replace(expires_at=max(held.ask.expires_at, expires_at))
+        return held, False
 
     def wait(self, entry: Entry, deadline: float) -> Outcome | None:
         """The outcome, or None at the deadline. Blocks the thread until one of both."""
@@ -106,12 +115,21 @@ class Entries:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_wake, all_woken)
 
-    def forget(self, entries: Iterable[Entry]) -> None:
-        """Nobody waits for these any more; whoever asks the same begins anew."""
+    def forget_expired(self, entries: Iterable[Entry], at: float) -> list[Entry]:
+        """Forget the entries whose last caller has gone by `at`; the others that have no outcome yet.
+
+        The next identical request after that starts a new entry.
+        """
+        wanted: list[Entry] = []
         with self._lock:
             for entry in entries:
-                if self._entries.get(entry.key) is entry:
+                if entry.outcome is not None:
+                    continue
+                if entry.deadline > at:
+                    wanted.append(entry)
+                elif self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
+        return wanted
 
 
 class Places:

@@ -78,7 +78,11 @@ class _Flight:
 
 
 class Window:
-    """Gets entries settled by workers. Safe to share between threads."""
+    """Gets entries settled by workers. Safe to share between threads.
+
+    The boundary for errors is the reading: whatever sending raises becomes the outcome of the readings that
+    were sent, and their task no longer counts as under way.
+    """
 
     def __init__(self, settings: Settings, entries: Entries, places: Places) -> None:
         self._timeout_s = settings.sync_timeout_s
@@ -137,11 +141,7 @@ class Window:
         now = time.monotonic()
         boarding: list[Entry] = []
         while self._pending and len(boarding) < MAX_BATCH:
-            entry = self._pending.popleft()
-            if entry.deadline > now:
-                boarding.append(entry)
-            else:
-                self._entries.forget([entry])
+            boarding += self._entries.forget_expired([self._pending.popleft()], now)
         if not boarding:
             return []
         flight = _Flight(boarding, given_up_at=max(entry.deadline for entry in boarding))
@@ -180,12 +180,35 @@ class Window:
             self._entries.settle((entry, error) for entry in flight.entries)
             self._fail_pending()
             return True
+        except Exception as error:
+            with self._lock:
+                self._flights.pop(flight.batch_id, None)
+            self._settle_alone(flight, error)
+            return True
         if not flight.task_id:
             with self._lock:
                 self._flights.pop(flight.batch_id, None)
             return False
         metrics.BATCH_READINGS.observe(len(asks))
         return True
+
+    def _settle_alone(self, flight: _Flight, error: Exception) -> None:
+        """Send the readings of a task that could not be sent one by one; one that is alone gets the error."""
+        if len(flight.entries) == 1:
+            metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+            self._entries.settle([(flight.entries[0], error)])
+            return
+        log.error(
+            "a task of %d readings could not be sent (%r); each is sent alone", len(flight.entries), error
+        )
+        singles = [
+            _Flight([entry], given_up_at=entry.deadline, again=True)
+            for entry in flight.entries
+            if entry.outcome is None
+        ]
+        with self._lock:
+            self._flights.update((single.batch_id, single) for single in singles)
+        self._depart(singles)
 
     def _fail_pending(self) -> None:
         """The broker is gone: those that wait to be sent would only meet the same fault, later."""
@@ -215,7 +238,7 @@ class Window:
     def _on_tick(self) -> None:
         metrics.WAITING.set(self._places.taken)
         now = time.monotonic()
-        if self._forget_expired(now):
+        if self._give_up_expired(now):
             self._sweep_until = now + SWEEP_FOR_S
         repeats = self._repeat_lost(now)
         with self._lock:
@@ -225,14 +248,23 @@ class Window:
         self._depart(departure + repeats)
         self._sender.tell()
 
-    def _forget_expired(self, now: float) -> bool:
-        """Forget the flights whose last caller has gone. Whether there were any."""
+    def _give_up_expired(self, now: float) -> bool:
+        """Give up the tasks that have expired. Whether there were any.
+
+        Their readings are forgotten, except those that a caller has joined since. These are sent again.
+        """
         with self._lock:
             gone = [flight for flight in self._flights.values() if flight.given_up_at <= now]
+            if not gone:
+                return False
             for flight in gone:
                 del self._flights[flight.batch_id]
-        self._entries.forget(entry for flight in gone for entry in flight.entries)
-        return bool(gone)
+            # A lost task and its repetitions share their readings, and do not all end together.
+            elsewhere = {id(entry) for flight in self._flights.values() for entry in flight.entries}
+            expired = {id(entry): entry for flight in gone for entry in flight.entries}
+            joined = self._entries.forget_expired(expired.values(), now + WORTH_SENDING_S)
+            self._pending.extend(entry for entry in joined if id(entry) not in elsewhere)
+        return True
 
     def _repeat_lost(self, now: float) -> list[_Flight]:
         """Second sendings of the tasks that a worker has begun and, by all signs, will not answer."""

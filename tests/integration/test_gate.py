@@ -397,3 +397,63 @@ def test_with_no_worker_nothing_is_sent_again_and_the_window_is_free_before_the_
     worker.answer(worker.take(timeout_s=0.9))
     assert charger_of(after.result(2)) == "AFTER"
     assert worker.take(timeout_s=0.3) is None
+
+
+UNSENDABLE = {"costs": 2**70}  # no task message can hold it: validation lets nothing of the kind through
+
+
+def test_a_reading_that_cannot_be_sent_costs_its_own_request_and_no_place_in_the_window(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reading, "fingerprint", lambda self: self.charger_id)
+    for _ in range(2 * MAX_FLIGHTS):
+        assert isinstance(ask(gate, pool, reading(metadata=UNSENDABLE)).exception(2), TypeError)
+    after = ask(gate, pool, reading("AFTER"))
+    worker.answer(worker.take())
+    assert charger_of(after.result(2)) == "AFTER"
+
+
+def test_a_reading_that_cannot_be_sent_costs_none_of_those_that_travel_with_it(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reading, "fingerprint", lambda self: self.charger_id)
+    under_way = fill_window(gate, pool, worker)
+    bad = ask(gate, pool, reading(metadata=UNSENDABLE))
+    good = [ask(gate, pool, reading(f"GOOD-{number}")) for number in range(3)]
+    wait_until(lambda: len(gate._window._pending) == 4, what="four readings to wait for the window")
+    worker.answer(under_way[0])
+    for _ in good:
+        worker.answer(worker.take())
+    assert [charger_of(future.result(2)) for future in good] == ["GOOD-0", "GOOD-1", "GOOD-2"]
+    assert isinstance(bad.exception(2), TypeError)
+
+
+@impatient
+def test_a_retry_right_after_a_timeout_is_sent_anew(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    what = reading("AGAIN")
+    with pytest.raises(PredictionTimeout):
+        ask(gate, pool, what).result(3)
+    retry = ask(gate, pool, what)  # before the window has noticed that the first task has expired
+    first, second = worker.take(), worker.take()
+    assert first is not None
+    assert second is not None
+    assert second.asks[0].expires_at > first.asks[0].expires_at
+    worker.answer(second)
+    assert charger_of(retry.result(2)) == "AGAIN"
+
+
+@impatient
+def test_a_caller_that_joins_late_is_not_left_with_a_task_that_expires_before_it(
+    gate: Gate, pool: ThreadPoolExecutor, worker: WorkerByHand
+) -> None:
+    what = reading("JOINED")
+    first = ask(gate, pool, what)
+    task = worker.take()
+    assert task is not None
+    wait_until(lambda: time.time() > task.asks[0].expires_at - 0.3, what="the end of the first caller's time")
+    second = ask(gate, pool, what)
+    assert isinstance(first.exception(3), PredictionTimeout)
+    worker.answer(worker.take())  # the same reading again, for the second caller
+    assert charger_of(second.result(2)) == "JOINED"
