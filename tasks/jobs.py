@@ -6,6 +6,7 @@ chunk is the matter of `tasks/chunks.py`.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ Lines = Iterator[list[bytes]]
 # A draft that nobody adds to or seals (its web process died) is gone after this long.
 DRAFT_TTL_S: Final = 600
 LOOKED_UP_AT_ONCE: Final = 100
+IS_JOB_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
 
 _CANCEL = """
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -205,7 +207,8 @@ class JobStore:
 
     def get(self, job_id: str, tenant: str | None) -> Job:
         """Raises `UnknownJob`, also for another tenant's."""
-        job = self.find(job_id)
+        # Nothing else is looked up: `ID:errors` would name another of the job's keys.
+        job = self.find(job_id) if IS_JOB_ID(job_id) else None
         if job is None or job.tenant != tenant:
             raise UnknownJob(f"No job {job_id}.")
         return job

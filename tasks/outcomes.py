@@ -7,8 +7,8 @@ and recall speak of what operators report, and of alerts that they acted on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, Literal, cast
 
@@ -36,6 +36,11 @@ class Outcome:
     outcome: OutcomeKind
     occurred_at: float
     verdict: dict[str, Any] | None
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Outcome:
+        """The outcome in a stored record. Fields that a newer release added are ignored."""
+        return cls(**{each.name: record[each.name] for each in fields(cls)})
 
     @property
     def called(self) -> bool:
@@ -67,7 +72,7 @@ class OutcomeStore:
     def kept(self, tenant: str | None) -> list[Outcome]:
         """All that is kept, oldest first."""
         raw = cast(list[bytes], self._redis.zrange(_key(tenant), 0, -1))
-        return [Outcome(**orjson.loads(member)) for member in raw]
+        return [Outcome.of_record(orjson.loads(member)) for member in raw]
 
 
 def live_quality(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ runs twice does no harm. The models are taken once for a task, so that no answer
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import orjson
 
 import metrics
-from errors import PredictionTimeout, ServiceError
+from errors import PredictionTimeout, ScoringFailed, ServiceError
 from models.columns import Entries
 from models.reading import Kind
 from tasks.app import app, current
@@ -23,6 +24,8 @@ from tasks.messages import GIST, Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
 from tasks.runtime import Runtime
 from tasks.scoring import score_kinds, stamp
+
+log = logging.getLogger(__name__)
 
 
 @app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.requests:ScoreRequest")
@@ -40,9 +43,21 @@ def score(raw: dict[str, Any]) -> None:
     )
     answers, stored = answer_all(runtime, message, subjects, past)
     # All before the reply, so that a caller who has an answer finds it in the cache.
-    commands = _to_store(runtime, stored) if message.store else []
+    commands = _to_store_each(runtime, stored) if message.store else []
     commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
     runtime.line.ask(*commands)
+
+
+def _to_store_each(runtime: Runtime, stored: Sequence[tuple[Ask, dict[str, Any], bytes]]) -> list[Command]:
+    """`_to_store`, and each verdict alone where that fails. One that cannot be stored is still answered."""
+    try:
+        return _to_store(runtime, stored)
+    except Exception:
+        if len(stored) > 1:
+            return [command for one in stored for command in _to_store_each(runtime, [one])]
+        metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+        log.exception("a verdict on charger %s could not be stored", stored[0][0].reading.charger_id)
+        return []
 
 
 def _to_store(runtime: Runtime, stored: Sequence[tuple[Ask, dict[str, Any], bytes]]) -> list[Command]:
@@ -105,7 +120,13 @@ def answer_all(
                     answers[place] = _failure(verdict)
                     continue
                 dressed = verdict | stamped
-                body = orjson.dumps(dressed)
+                try:
+                    body = orjson.dumps(dressed)
+                except TypeError as error:
+                    metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+                    log.exception("a verdict on charger %s has no JSON", asks[place].reading.charger_id)
+                    answers[place] = _failure(ScoringFailed(f"The verdict has no JSON ({error})."))
+                    continue
                 answers[place] = Answer(body, gist=verdict.get(GIST.get(kind, "")))
                 stored.append((asks[place], dressed, body))
     late = _failure(PredictionTimeout("The caller has stopped waiting."))

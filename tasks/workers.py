@@ -7,7 +7,8 @@ they answer at once whatever the workers do.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Final, cast
 
 import orjson
@@ -32,6 +33,11 @@ class WorkerState:
     problem: str | None
     generation: int
     seen_at: float
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> WorkerState:
+        """The state in a heartbeat record. Fields that a newer release added are ignored."""
+        return cls(**{each.name: record[each.name] for each in fields(cls)})
 
     @property
     def able(self) -> bool:
@@ -76,7 +82,7 @@ def living(redis: Redis) -> list[WorkerState]:
     found: list[tuple[bytes, WorkerState]] = []
     silent: list[tuple[bytes, WorkerState]] = []
     for field, raw in cast(dict[bytes, bytes], records).items():
-        state = WorkerState(**orjson.loads(raw))
+        state = WorkerState.of_record(orjson.loads(raw))
         (found if now - state.seen_at < SILENT_AFTER_S else silent).append((field, state))
     if silent:
         redis.hdel(WORKERS_KEY, *(field for field, _ in silent))
