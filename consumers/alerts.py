@@ -9,17 +9,22 @@ and read back by whoever gets the partition: so neither a crash nor a rebalance 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
+import metrics
 from consumers.offsets import Entry, Partition, Round
-from consumers.records import Outgoing, Scored
+from consumers.records import Outgoing, Received, Scored
+from consumers.state_topic import readable
 
 AlertKind = Literal["failure", "anomaly"]
 STATE_SCHEMA: Final = 1
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,25 @@ class _Opinion(NamedTuple):
     calm: bool
 
 
+class _Change(NamedTuple):
+    """What a verdict does to one alert: None closes it. `outgoing` are the records that tell of it."""
+
+    key: AlertKey
+    alert: OpenAlert | None
+    outgoing: tuple[Outgoing, ...] = ()
+
+
 @dataclass(slots=True)
 class Judgement:
-    """What a round's verdicts do to alerts. Nothing has changed until `Alerts.settle`."""
+    """What a round's verdicts do to alerts. Nothing has changed until `Alerts.settle`.
+
+    `failed` are the records that could not be judged, and why.
+    """
 
     outgoing: list[Outgoing] = field(default_factory=list)
     remembered: list[Outgoing] = field(default_factory=list)
     changes: dict[Partition, dict[AlertKey, OpenAlert | None]] = field(default_factory=dict)
+    failed: list[tuple[Entry, Exception]] = field(default_factory=list)
 
 
 class Alerts:
@@ -97,8 +114,12 @@ class Alerts:
         judgement = Judgement()
         for entry in done.entries:
             if entry.scored is not None:
-                for opinion in self._opinions(entry.scored):
-                    self._judge_one(judgement, entry, entry.scored, opinion)
+                try:
+                    self._judge(judgement, entry, entry.scored)
+                except Exception as error:
+                    log.exception("alerts of record %s could not be judged", entry.received.event_id)
+                    metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
+                    judgement.failed.append((entry, error))
         for partition, changes in judgement.changes.items():
             for key, alert in changes.items():
                 judgement.remembered.append(self._state_record(partition, key, alert))
@@ -126,14 +147,7 @@ class Alerts:
             return
         found = self._load([partition.partition for partition in partitions])
         for partition in partitions:
-            book: Book = {}
-            for value in found.get(partition.partition, ()):
-                state = orjson.loads(value)
-                key = AlertKey(state["kind"], state["tenant_id"], state["charger_id"])
-                book[key] = OpenAlert(
-                    state["alert_id"], state["opened_at"], state["opened_by"], state["calm"]
-                )
-            self._books[partition] = book
+            self._books[partition] = dict(readable(found.get(partition.partition, ()), _open_alert))
 
     def _opinions(self, scored: Scored) -> Iterator[_Opinion]:
         probability, in_failure = scored.failure_probability, scored.in_failure
@@ -147,28 +161,36 @@ class Alerts:
             odd = bool(scored.is_anomaly)
             yield _Opinion("anomaly", scored.anomaly, alarming=odd, calm=not odd)
 
-    def _judge_one(self, judgement: Judgement, entry: Entry, scored: Scored, opinion: _Opinion) -> None:
+    def _judge(self, judgement: Judgement, entry: Entry, scored: Scored) -> None:
+        """What the verdicts on one record change. Nothing is changed if this raises."""
         changes, book = judgement.changes.setdefault(entry.partition, {}), self._books[entry.partition]
-        if not (opinion.alarming or book or changes):
-            return  # most of the time nothing is open, and nothing opens
-        key = AlertKey(opinion.kind, scored.tenant, scored.charger_id)
-        alert = changes[key] if key in changes else book.get(key)
+        found: list[_Change] = []
+        for opinion in self._opinions(scored):
+            if opinion.alarming or book or changes:  # most of the time nothing is open, and nothing opens
+                key = AlertKey(opinion.kind, scored.tenant, scored.charger_id)
+                alert = changes[key] if key in changes else book.get(key)
+                found += self._changes(key, alert, opinion, entry.received)
+        for change in found:
+            changes[change.key] = change.alert
+            judgement.outgoing += change.outgoing
+
+    def _changes(
+        self, key: AlertKey, alert: OpenAlert | None, opinion: _Opinion, received: Received
+    ) -> Iterator[_Change]:
         if alert is None:
             if opinion.alarming:
-                body, opened_by = orjson.loads(opinion.verdict), entry.received.event_id
-                changes[key] = alert = OpenAlert(_alert_id(key, opened_by), _moment(body), opened_by)
-                judgement.outgoing.append(self._alert_record(key, alert, body | entry.received.origin))
+                body, opened_by = orjson.loads(opinion.verdict), received.event_id
+                alert = OpenAlert(_alert_id(key, opened_by), _moment(body), opened_by)
+                yield _Change(key, alert, (self._alert_record(key, alert, body | received.origin),))
         elif not opinion.calm:
             if alert.calm:
-                changes[key] = replace(alert, calm=0)
+                yield _Change(key, replace(alert, calm=0))
         elif alert.calm + 1 < self._rules.calm_readings:
-            changes[key] = replace(alert, calm=alert.calm + 1)
+            yield _Change(key, replace(alert, calm=alert.calm + 1))
         else:
-            changes[key] = None
             body = orjson.loads(opinion.verdict)
-            judgement.outgoing.append(
-                self._alert_record(key, alert, body | entry.received.origin, closed_at=_moment(body))
-            )
+            record = self._alert_record(key, alert, body | received.origin, closed_at=_moment(body))
+            yield _Change(key, None, (record,))
 
     def _alert_record(
         self, key: AlertKey, alert: OpenAlert, body: dict[str, Any], *, closed_at: str | None = None
@@ -200,6 +222,11 @@ class Alerts:
                 }
             )
         return Outgoing(self._state_topic, key.on(partition), value)
+
+
+def _open_alert(state: Mapping[str, Any]) -> tuple[AlertKey, OpenAlert]:
+    key = AlertKey(state["kind"], state["tenant_id"], state["charger_id"])
+    return key, OpenAlert(state["alert_id"], state["opened_at"], state["opened_by"], state["calm"])
 
 
 def _moment(verdict: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import TopicAlreadyExistsError, for_code
 from kafka.net.compat import KafkaNetClient
 
+from consumers.records import DEAD_LETTER_MAX_BYTES
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,6 @@ REQUEST_TIMEOUT_MS: Final = 10_000
 MAX_POLL_INTERVAL_MS: Final = 120_000
 # An open transaction whose process died holds back the readers of its topics for this long at most.
 TRANSACTION_TIMEOUT_MS: Final = 15_000
-# A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.
-DEAD_LETTER_MAX_BYTES: Final = 4_000_000
 
 
 def _security(settings: Settings) -> dict[str, Any]:

@@ -63,6 +63,11 @@ class DeadLetter:
     def place(self) -> str:
         return f"{self.record.partition}:{self.record.offset}"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds the original record. One that was too large holds only its beginning."""
+        return all(name != "x-origin-length" for name, _ in self.record.headers)
+
     def replayed(self) -> Outgoing:
         """The original record, with a header that says which dead letter it comes from."""
         kept = [
@@ -117,8 +122,12 @@ def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = 
         letters = list(islice(_meant(records, wanted), arguments.limit))
         _show(letters, out, full=arguments.full)
         if arguments.replay and letters:
-            _send(settings, [letter.replayed() for letter in letters])
-            out.write(f"Replayed {len(letters)} of them.\n")
+            whole = [letter for letter in letters if letter.is_whole]
+            _send(settings, [letter.replayed() for letter in whole])
+            out.write(f"Replayed {len(whole)} of them.\n")
+            if len(whole) < len(letters):
+                cut = number_of(len(letters) - len(whole), "dead letter")
+                out.write(f"Left out {cut}: only the beginning of the record was kept.\n")
     except (KafkaError, KafkaUnavailable) as error:
         sys.stderr.write(f"Kafka at {settings.kafka_bootstrap_servers}: {type(error).__name__} {error}\n")
         return 1

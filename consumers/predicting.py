@@ -59,9 +59,13 @@ class Predicting:
         except Exception as error:
             # No record, whatever is in it, may stop its partition.
             log.exception("record %s could not be read", entry.received.event_id)
+            metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
             self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
         else:
             self._scoring.add(entry, reading, tenant)
+
+    def refuse(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
+        self._bury(entry, error, attempts=attempts)
 
     def advance(self) -> None:
         for result in self._scoring.collect():
@@ -72,6 +76,10 @@ class Predicting:
 
     def complete(self, done: Round) -> None:
         self._judgement = self._alerts.judge(done)
+        for entry, error in self._judgement.failed:
+            entry.scored = None
+            problem = ServiceError(f"The verdict could not be judged ({type(error).__name__}: {error}).")
+            self._bury(entry, problem, attempts=1)
         done.added, done.remembered = self._judgement.outgoing, self._judgement.remembered
 
     def settle(self, done: Round) -> None:
@@ -97,6 +105,7 @@ class Predicting:
             entry.scored = found
         except Exception as error:
             log.exception("verdict on %s could not be read", entry.received.event_id)
+            metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
             problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")
             self._bury(entry, problem, attempts=attempts + 1)
 

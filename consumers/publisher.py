@@ -34,8 +34,6 @@ REFUSALS: Final = (
     AuthorizationError,
     InvalidRecordError,
     InvalidTopicError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
     TypeError,
     ValueError,
 )
@@ -55,9 +53,15 @@ class OutcomeRefused(ServiceError):
     code = "outcome_refused"
 
 
+class OutcomeTooLarge(OutcomeRefused):
+    """Raised when an outcome is larger than its topic takes. Dead letters can be shortened."""
+
+
 def as_trouble(error: Exception, doing: str) -> ServiceError:
     """What a Kafka client's error means to this service."""
     detail = f"{doing}: {type(error).__name__}: {error}"
+    if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+        return OutcomeTooLarge(detail)
     return OutcomeRefused(detail) if isinstance(error, REFUSALS) else KafkaUnavailable(detail)
 
 
@@ -69,6 +73,18 @@ def send_all(
         (record, producer.send(record.topic, record.value, key=record.key, headers=list(record.headers)))
         for record in records
     ]
+
+
+def raise_failure(sent: Iterable[tuple[Outgoing, FutureRecordMetadata]]) -> None:
+    """Raise what an unacknowledged record means. A refusal goes first: in its wake other records fail too."""
+    troubles = [
+        (as_trouble(future.exception, f"publishing to {record.topic}"), future.exception)
+        for record, future in sent
+        if future.exception is not None
+    ]
+    if troubles:
+        trouble, cause = max(troubles, key=lambda each: isinstance(each[0], OutcomeRefused))
+        raise trouble from cause
 
 
 class AtLeastOncePublisher:
@@ -100,9 +116,7 @@ class AtLeastOncePublisher:
             self._producer.flush(PUBLISH_TIMEOUT_S)
         except (KafkaError, TypeError, ValueError) as error:
             raise as_trouble(error, "publishing") from error
-        for record, future in sent:
-            if future.exception is not None:
-                raise as_trouble(future.exception, f"publishing to {record.topic}") from future.exception
+        raise_failure(sent)
 
     def commit(self) -> None:
         """Commit what is acknowledged. Blocks 5 s at most; in a rebalance it is left for later.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,14 @@ from models.reading import TENANT_ID_PATTERN, Kind, Reading
 from tasks.messages import GIST, Answer, Gist
 
 MAX_REASON_CHARS: Final = 1000
+# A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.
+DEAD_LETTER_MAX_BYTES: Final = 4_000_000
+# The broker counts some bytes more than the parts of a record: its lengths and those of the batch.
+_OVERHEAD_BYTES: Final = 4_096
+# Of a dead letter that is too large for its topic so much is kept.
+KEPT_VALUE_BYTES: Final = 65_536
+KEPT_KEY_BYTES: Final = 1_024
+KEPT_HEADER_BYTES: Final = 8_192
 # A dead letter that was replayed and failed again does not carry two of each.
 DEAD_LETTER_HEADERS: Final = frozenset(
     {
@@ -25,6 +34,8 @@ DEAD_LETTER_HEADERS: Final = frozenset(
         "x-error-code",
         "x-error-reason",
         "x-attempts",
+        "x-origin-length",
+        "x-origin-sha256",
     }
 )
 _TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
@@ -177,7 +188,7 @@ def prediction(received: Received, verdicts: Scored, *, topic: str) -> Outgoing:
 
 
 def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic: str) -> Outgoing:
-    """The record as it came, with where it came from and why it ends here."""
+    """The record as it came, with where it came from and why it ends here; `shortened` if it is too large."""
     said = {
         "x-origin-topic": received.topic,
         "x-origin-partition": str(received.partition),
@@ -190,4 +201,31 @@ def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic
     added = [(name, text.encode("utf-8", "replace")) for name, text in said.items()]
     # Kafka's client refuses a record that has neither key nor value.
     value = b"" if received.key is None and received.value is None else received.value
-    return Outgoing(topic, received.key, value, (*kept, *added))
+    letter = Outgoing(topic, received.key, value, (*kept, *added))
+    return letter if _size(letter) <= DEAD_LETTER_MAX_BYTES - _OVERHEAD_BYTES else shortened(letter)
+
+
+def shortened(letter: Outgoing) -> Outgoing:
+    """A dead letter of at most some 80 kB: the first 64 kB of its value, with its whole length and sha256.
+
+    The same object if it is no larger than that. Of headers of its producer's those that fit are kept.
+    """
+    if _size(letter) <= KEPT_VALUE_BYTES:
+        return letter
+    value = letter.value or b""
+    own, left = [], KEPT_HEADER_BYTES
+    for name, content in letter.headers:
+        if name in DEAD_LETTER_HEADERS or (left := left - len(name) - len(content)) >= 0:
+            own.append((name, content))
+    own += [
+        ("x-origin-length", str(len(value)).encode()),
+        ("x-origin-sha256", hashlib.sha256(value).hexdigest().encode()),
+    ]
+    key = None if letter.key is None else letter.key[:KEPT_KEY_BYTES]
+    return Outgoing(letter.topic, key, value[:KEPT_VALUE_BYTES], tuple(own))
+
+
+def _size(record: Outgoing) -> int:
+    """Bytes of key, value and headers."""
+    headers = sum(len(name) + len(content) for name, content in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

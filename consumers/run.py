@@ -18,6 +18,7 @@ from consumers.clients import (
     make_reader,
     probe_topic,
 )
+from consumers.crash_journal import CrashJournal
 from consumers.publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.pulse import Pulse, Status
 from consumers.stream import Stream
@@ -50,7 +51,7 @@ class Service:
         pulse: Pulse,
         *,
         topics: Mapping[str, TopicOptions],
-        make_work: Callable[[Pulse], Work],
+        make_work: Callable[[Pulse, CrashJournal], Work],
         close: Callable[[], None] = lambda: None,
         transactional: type[TransactionalPublisher] = TransactionalPublisher,
     ) -> None:
@@ -60,9 +61,10 @@ class Service:
         self._make_work = make_work
         self._close = close
         self._transactional = transactional
-        self._slot: MemberSlot | None = None
-        if settings.kafka_transactions:
-            self._slot = MemberSlot(settings.state_dir / "consumers", settings.kafka_group_id)
+        self._with_transactions = settings.kafka_transactions
+        folder = settings.state_dir / "consumers"
+        self._slot = MemberSlot(folder, settings.kafka_group_id)
+        self._journal = CrashJournal(folder, settings.kafka_group_id, self._slot.number)
         self._isolation_verified = False
 
     def run(self, stopping: threading.Event) -> int:
@@ -77,7 +79,7 @@ class Service:
                     if self._settings.kafka_transactions_required:
                         raise
                     log.warning("%s Going on without transactions.", error)
-                    self._give_up_transactions()
+                    self._with_transactions = False
                 except (KafkaUnavailable, KafkaError) as error:
                     log.debug("Kafka: %r", error)
                     self._pulse.say(Status("disconnected", self._reason(error)))
@@ -94,14 +96,8 @@ class Service:
         finally:
             self._close()
             self._pulse.stop()
-            if self._slot is not None:
-                self._slot.release()
-        return 0
-
-    def _give_up_transactions(self) -> None:
-        if self._slot is not None:
             self._slot.release()
-        self._slot = None
+        return 0
 
     def _live(self, stopping: threading.Event) -> None:
         """One life of the Kafka clients."""
@@ -114,8 +110,9 @@ class Service:
                 self._settings,
                 consumer=consumer,
                 publisher=publisher,
-                work=self._make_work(self._pulse),
+                work=self._make_work(self._pulse, self._journal),
                 pulse=self._pulse,
+                journal=self._journal,
             )
             stream.run(stopping)
         finally:
@@ -124,18 +121,17 @@ class Service:
             _leave(consumer)
 
     def _make_publisher(self, consumer: KafkaConsumer) -> AtLeastOncePublisher | TransactionalPublisher:
-        slot = self._slot
-        if slot is None:
+        if not self._with_transactions:
             log.info("delivery: at least once; readers drop repeats by event_id")
             return AtLeastOncePublisher(consumer, make_producer(self._settings))
         publisher = self._transactional(
-            consumer, lambda: make_producer(self._settings, transactional_id=slot.transactional_id)
+            consumer, lambda: make_producer(self._settings, transactional_id=self._slot.transactional_id)
         )
         try:
             publisher.open()
             if not self._isolation_verified:
                 self._verify(publisher)
-            log.info("delivery: exactly once, as %s", slot.transactional_id)
+            log.info("delivery: exactly once, as %s", self._slot.transactional_id)
         except BaseException:
             publisher.close()
             raise

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+import metrics
 from consumers.offsets import Entry
 from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from models.reading import Kind, Reading
@@ -88,12 +89,14 @@ class Scoring:
         # Those that were in a task that failed: each travels alone now, so that it harms no other.
         self._again: deque[Candidate] = deque()
         self._flights: list[_Flight] = []
+        # Results of readings that could not even be sent.
+        self._ended_early: list[Result] = []
         self._ended = threading.Event()
 
     @property
     def busy(self) -> bool:
         """Whether an answer may come at any moment."""
-        return bool(self._flights)
+        return bool(self._flights or self._ended_early)
 
     def add(self, entry: Entry, reading: Reading, tenant: str | None) -> None:
         self._fresh.append(Candidate(entry, reading, tenant))
@@ -104,16 +107,32 @@ class Scoring:
             group = self._next_group()
             if not group:
                 return
-            asks = [
-                ask
-                for candidate in group
-                for ask in self._door.ask(KINDS_ASKED, candidate.reading, candidate.tenant)
-            ]
+            group, asks = self._asks(group)
+            if not group:
+                continue
             flight = _Flight(group, self._door.submit(asks), self._clock())
             self._flights.append(flight)
             flight.future.add_done_callback(lambda _: self._ended.set())
             if flight.future.done():
                 return  # it could not be sent; the next ones would meet the same
+
+    def _asks(self, group: Sequence[Candidate]) -> tuple[list[Candidate], list[Ask]]:
+        """What to ask about the readings, and those about which something can be asked."""
+        asked: list[Candidate] = []
+        asks: list[Ask] = []
+        for candidate in group:
+            try:
+                asks += self._door.ask(KINDS_ASKED, candidate.reading, candidate.tenant)
+            except Exception as error:
+                log.exception("record %s cannot be sent", candidate.entry.received.event_id)
+                metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
+                reason = ServiceError(
+                    f"The reading cannot be sent to a worker ({type(error).__name__}: {error})."
+                )
+                self._ended_early.append(Result(candidate, error=reason))
+            else:
+                asked.append(candidate)
+        return asked, asks
 
     def wait(self, timeout_s: float) -> None:
         """Block until a task has ended that `collect` has not seen, `timeout_s` at most."""
@@ -121,7 +140,7 @@ class Scoring:
 
     def collect(self) -> list[Result]:
         """What has ended since the last call. Does not block."""
-        results: list[Result] = []
+        results, self._ended_early = self._ended_early, []
         self._ended.clear()  # before looking, so that none is missed
         ended = [flight for flight in self._flights if flight.future.done()]
         self._flights = [flight for flight in self._flights if not flight.future.done()]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from consumers.alerts import Alerts, Rules
 from consumers.clients import ocpp_topics, scoring_topics
+from consumers.crash_journal import CrashJournal
 from consumers.ocpp.translation import Translation
 from consumers.predicting import Predicting
 from consumers.pulse import Pulse
@@ -24,7 +25,7 @@ def scoring_service(
     """Readings become predictions, alerts and dead letters."""
     door = StreamDoor(settings)
 
-    def work(pulse: Pulse) -> Predicting:
+    def work(pulse: Pulse, _: CrashJournal) -> Predicting:
         scoring = Scoring(door, clock=time.monotonic)
         return Predicting(settings, scoring=scoring, alerts=_alerts(settings), pulse=pulse)
 
@@ -45,9 +46,11 @@ def ocpp_service(
     settings = replace(settings, kafka_group_id=f"{settings.kafka_group_id}-ocpp")
     topic = settings.kafka_topic_ocpp_state
 
-    def work(_: Pulse) -> Translation:
+    def work(_: Pulse, journal: CrashJournal) -> Translation:
         return Translation(
-            settings, load=lambda numbers: load_state(settings, topic, numbers, of="charge points")
+            settings,
+            load=lambda numbers: load_state(settings, topic, numbers, of="charge points"),
+            journal=journal,
         )
 
     return Service(

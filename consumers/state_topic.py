@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 import orjson
 from kafka.errors import KafkaError
 
+import metrics
 from consumers.publisher import as_trouble
 from consumers.whole_topic import read_whole_topic
 from settings import Settings
@@ -20,6 +21,23 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 LOAD_TIMEOUT_S: Final = 15.0
+
+T = TypeVar("T")
+
+
+def readable(values: Iterable[bytes], read: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
+    """What `read` makes of each state record. One that cannot be read is logged and left out.
+
+    Others may write to the topic, and one bad record must not keep its partition from every member.
+    """
+    for value in values:
+        try:
+            found = read(orjson.loads(value))
+        except Exception:
+            log.exception("a state record cannot be read and is left out: %r", value[:200])
+            metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
+        else:
+            yield found
 
 
 def load_state(
@@ -41,7 +59,8 @@ def load_state(
         raise as_trouble(error, f"reading back {of}") from error
     by_number: dict[int, list[bytes]] = defaultdict(list)
     for value in found.values():
-        by_number[orjson.loads(value)["partition"]].append(value)
+        for number in readable([value], lambda state: int(state["partition"])):
+            by_number[number].append(value)
     count = sum(len(by_number[number]) for number in numbers)
     log.info("%s of partitions %s: %d", of, ", ".join(map(str, sorted(numbers))), count)
     return by_number

@@ -16,15 +16,18 @@ from typing import Final, Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 
 import metrics
+from consumers.crash_journal import MOST_DEATHS, CrashJournal, ProcessDied
 from consumers.offsets import Partition, Round, Window
-from consumers.publisher import KafkaUnavailable
+from consumers.publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.pulse import Pulse, Status
-from consumers.records import Received
+from consumers.quarantine import Quarantine
+from consumers.records import Received, shortened
 from consumers.watchdog import Watchdog
 from consumers.work import Work
+from errors import ServiceError
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,8 @@ LOOK_EVERY_S: Final = 1.0
 UNCONNECTED_MOST_S: Final = 4.0
 ASK_ENDS_EVERY_S: Final = 20.0
 ASK_ENDS_TIMEOUT_MS: Final = 1_000
+# Errors of kafka-python that come from what a record batch holds, not from the broker.
+UNREADABLE: Final = (CorruptRecordError, UnsupportedCodecError)
 # At the end, records under way may still be worked on for this long.
 DRAIN_S: Final = 5.0
 
@@ -65,12 +70,15 @@ class Stream:
         publisher: Publisher,
         work: Work,
         pulse: Pulse,
+        journal: CrashJournal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer = consumer
         self._publisher = publisher
         self._work = work
         self._pulse = pulse
+        self._journal = journal
+        self._quarantine = Quarantine(journal)
         self._clock = clock
         self._round_records = 2 * settings.kafka_max_poll_records
         self._window = Window(
@@ -78,6 +86,8 @@ class Stream:
             most_per_partition=2 * settings.kafka_max_poll_records,
         )
         self._watchdog = Watchdog()
+        # The offset after the last record of each partition, where one has come.
+        self._positions: dict[Partition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._looked_at = self._connected_at = self._asked_ends_at = clock()
 
@@ -99,33 +109,85 @@ class Stream:
 
     def step(self) -> None:
         """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
-        self._hold_or_fetch()
+        fetched = self._hold_or_fetch()
         timeout_ms = BUSY_POLL_MS if self._work.busy else IDLE_POLL_MS
-        polled = self._consumer.poll(timeout_ms=timeout_ms)
-        for records in polled.values():
+        self._journal.fetching(f"{topic}:{number}:{offset}" for (topic, number), offset in fetched.items())
+        polled = self._poll(timeout_ms)
+        for tp, records in polled.items():
             for record in records:
                 self._take(record)
+                self._positions[Partition(*tp)] = record.offset + 1
         self._publish()
         self._look_around()
         if not polled and self._work.busy:
             self._work.wait(BUSY_WAIT_S)
 
+    def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Raises `KafkaUnavailable` where what was fetched cannot be unpacked: that counts as a death."""
+        try:
+            polled = self._consumer.poll(timeout_ms=timeout_ms)
+        except Exception as error:
+            if isinstance(error, KafkaError | ServiceError) and not isinstance(error, UNREADABLE):
+                self._journal.end()
+                raise
+            log.exception("what was fetched cannot be read")
+            metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
+            self._journal.count_death()
+            raise KafkaUnavailable(f"What was fetched cannot be read ({error!r}).") from error
+        self._journal.end()
+        return polled
+
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions go to another member: nothing of them may be published or committed here any more."""
         lost = [Partition(*partition) for partition in partitions]
+        for partition in lost:
+            self._positions.pop(partition, None)
         self._publisher.forget(lost)
         dropped = self._window.drop(lost)
         self._work.drop(lost)
         log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
 
-    def _hold_or_fetch(self) -> None:
-        """Pause what should not be fetched now, resume the rest."""
+    def assigned(self) -> None:
+        """Partitions have come from another member, which may have died of them."""
+        self._quarantine.reload()
+
+    def _hold_or_fetch(self) -> dict[Partition, int]:
+        """Pause what should not be fetched now, resume the rest: these, with the offsets that come next."""
         held = self._work.hindrance is not None
         assigned = self._consumer.assignment()
         paused = self._consumer.paused()
         unwanted = {tp for tp in assigned if held or self._window.full(Partition(*tp))}
+        positions = self._known_positions(assigned - unwanted)
+        if self._quarantine.suspected:
+            self._skip_condemned(positions)
+            alone = self._quarantine.look(positions, self._clock())
+            if alone is not None:
+                unwanted = {tp for tp in assigned if Partition(*tp) != alone}
+                positions = {alone: positions[alone]}
         self._consumer.pause(*(unwanted - paused))
         self._consumer.resume(*((paused & assigned) - unwanted))
+        return positions
+
+    def _known_positions(self, partitions: Iterable[TopicPartition]) -> dict[Partition, int]:
+        """Of those of which it is known where they stand: the first fetch of the others tells."""
+        found: dict[Partition, int] = {}
+        for tp in partitions:
+            partition = Partition(*tp)
+            position = self._positions.get(partition)
+            if position is None:
+                position = self._consumer.position(tp, timeout_ms=0)
+            if position is not None:
+                found[partition] = self._positions[partition] = position
+        return found
+
+    def _skip_condemned(self, positions: dict[Partition, int]) -> None:
+        """Make dead letters of records that processes have died of while they were fetched, unseen."""
+        for partition, offset in self._quarantine.condemned(positions):
+            entry = self._window.add(Received(*partition, offset, key=None, value=None))
+            reason = ProcessDied(f"The consumer process died {MOST_DEATHS} times while it fetched this.")
+            self._work.refuse(entry, reason, attempts=MOST_DEATHS)
+            self._consumer.seek(TopicPartition(*partition), offset + 1)
+            self._positions[partition] = positions[partition] = offset + 1
 
     def _take(self, record: ConsumerRecord) -> None:
         received = Received(
@@ -137,7 +199,14 @@ class Stream:
             headers=record.headers,
             recorded_at=record.timestamp / 1000 if record.timestamp > 0 else None,
         )
-        self._work.take(self._window.add(received))
+        entry, place = self._window.add(received), received.event_id
+        if self._journal.deaths("record", place) >= MOST_DEATHS:
+            reason = ProcessDied(f"The consumer process died {MOST_DEATHS} times at this record.")
+            self._work.refuse(entry, reason, attempts=MOST_DEATHS)
+            return
+        self._journal.begin(place)
+        self._work.take(entry)
+        self._journal.end()
 
     def _publish(self) -> None:
         self._work.advance()
@@ -146,9 +215,17 @@ class Stream:
             self._publisher.commit()
             return
         self._work.complete(done)
-        if self._publisher.publish(done):
+        try:
+            published = self._publisher.publish(done)
+        except OutcomeTooLarge as error:
+            if not _shorten(done):
+                raise
+            log.warning("dead letters are shortened, their topic takes no larger ones: %s", error)
+            return  # the round comes again with the next turn
+        if published:
             self._window.settle(done)
             self._work.settle(done)
+            self._journal.forget(entry.received.event_id for entry in done.entries)
 
     def _look_around(self) -> None:
         """Once a second: lag, connection, and what to say of this process."""
@@ -202,9 +279,23 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         log.info("partitions %s assigned", _numbers(assigned))
+        self._stream.assigned()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._stream.revoked(revoked)
+
+
+def _shorten(done: Round) -> bool:
+    """Shorten the dead letters of a round. Whether any was larger."""
+    found = False
+    for entry in done.entries:
+        outcomes = tuple(
+            shortened(outcome) if any(name == "x-error-code" for name, _ in outcome.headers) else outcome
+            for outcome in entry.outcomes or ()
+        )
+        if outcomes != entry.outcomes:
+            entry.outcomes, found = outcomes, True
+    return found
 
 
 def _label(hindrance: str) -> str:

@@ -18,7 +18,7 @@ from kafka.errors import CommitFailedError, KafkaError
 
 from consumers.clients import discard
 from consumers.offsets import Partition, Round
-from consumers.publisher import KafkaUnavailable, OutcomeRefused, as_trouble, send_all
+from consumers.publisher import KafkaUnavailable, OutcomeRefused, as_trouble, raise_failure, send_all
 from errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class TransactionsNotIsolated(ServiceError):
 
 
 class MemberSlot:
-    """The lowest number that no other consumer process of this host holds, kept until this process ends.
+    """The lowest `number` that no other consumer process of this host holds, kept until this process ends.
 
     It makes a transactional id that a successor takes over: its first act is to abort what a predecessor,
     killed in the middle, has left open, which other readers would else wait for until the broker gives up.
@@ -47,6 +47,7 @@ class MemberSlot:
         while (lock := _locked(folder / f"{group_id}-{number}.lock")) is None:
             number += 1
         self._lock = lock  # the kernel unlocks it, however this process ends
+        self.number: Final = number
         self.transactional_id: Final = f"{group_id}-{socket.gethostname()}-{number}"
 
     def release(self) -> None:
@@ -110,10 +111,8 @@ class TransactionalPublisher:
             sent = send_all(producer, (*done.outgoing, *done.remembered))
             producer.send_offsets_to_transaction(offsets, membership)
             producer.flush(TRANSACTION_TIMEOUT_S)
-            for record, future in sent:
-                # The commit does not look at them: a record that was given up would be left out.
-                if future.exception is not None:
-                    raise as_trouble(future.exception, f"publishing to {record.topic}") from future.exception
+            # The commit does not look at them: a record that was given up would be left out.
+            raise_failure(sent)
             self.before_commit()
             producer.commit_transaction()
 

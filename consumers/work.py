@@ -32,6 +32,9 @@ class Work(Protocol):
     def take(self, entry: Entry) -> None:
         """A new record. Within a partition, in the order of their offsets."""
 
+    def refuse(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
+        """A new record that must not be worked on: make a dead letter of it."""
+
     def advance(self) -> None:
         """Give outcomes to entries that can have them now. May raise `KafkaUnavailable`."""
 

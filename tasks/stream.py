@@ -20,7 +20,7 @@ from typing import Final, cast
 from redis import RedisError
 
 from celeryconfig import SCORE_HARD_LIMIT_S
-from errors import PredictionTimeout, ScoringFailed, ServiceError
+from errors import PredictionTimeout, ScoringFailed
 from models.reading import Kind, Reading
 from settings import Settings
 from tasks.connection import connect
@@ -89,7 +89,8 @@ class StreamDoor:
 
         The future fails with `BrokerUnavailable` when the task could not be sent, with `PredictionTimeout`
         when no worker came to it within the setting `KAFKA_SCORE_TIMEOUT`, with `TaskLost` when one did and
-        has not answered. Its callbacks run in another thread.
+        has not answered, and with whatever a bug raised while it was made. Its callbacks run in another
+        thread.
         """
         flight = _Flight(Future(), len(asks), time.monotonic())
         batch_id = uuid.uuid4().hex
@@ -105,7 +106,7 @@ class StreamDoor:
                 queue=Queues.STREAM,
                 expires_s=self._expires_s,
             )
-        except ServiceError as error:
+        except Exception as error:
             self._fail(batch_id, error)
         return flight.future
 
@@ -185,7 +186,7 @@ class StreamDoor:
         if removed:  # else a worker was quicker
             self._fail(batch_id, PredictionTimeout(f"No worker came to it within {self._timeout_s:g} s."))
 
-    def _fail(self, batch_id: str, error: ServiceError) -> None:
+    def _fail(self, batch_id: str, error: Exception) -> None:
         with self._lock:
             flight = self._flights.pop(batch_id, None)
         if flight is not None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from consumers.ocpp.envelope import InvalidEvent
 from consumers.ocpp.messages import INTERVAL, PROBLEM, START, TRANSACTION, Told
 
 STATE_SCHEMA: Final = 1
@@ -22,6 +23,8 @@ EVENTS_REMEMBERED: Final = 32
 STARTS_REMEMBERED: Final = 16
 INTERVALS_REMEMBERED: Final = 128
 PROBLEMS_REMEMBERED: Final = 64
+# The state of so many parts fits into one Kafka record of 1 MB, the default limit of a topic.
+PARTS_KNOWN: Final = 64
 
 NEVER: Final = -1
 
@@ -79,7 +82,10 @@ class ChargePoint:
         return None
 
     def hear(self, at_us: int, event_id: str, part: str, told: Told) -> tuple[ChargePoint, bool]:
-        """The charge point after an event, and whether any of what it told is news."""
+        """The charge point after an event, and whether any of what it told is news.
+
+        Raises `InvalidEvent` where it would have more parts than a charge point can have.
+        """
         seen = list(self.seen)
         insort(seen, (at_us, _digest(event_id)))
         parts = dict(self.parts)
@@ -91,6 +97,8 @@ class ChargePoint:
             if after is not before:
                 parts[name] = after
                 news |= fact.field != TRANSACTION
+        if len(parts) > max(PARTS_KNOWN, len(self.parts)):
+            raise InvalidEvent("/payload", f"Names more than {PARTS_KNOWN} EVSEs and connectors.")
         heard = ChargePoint(max(self.as_of_us, at_us), tuple(seen[-EVENTS_REMEMBERED:]), parts)
         return heard, news
 

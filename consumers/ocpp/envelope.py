@@ -20,7 +20,9 @@ from models.parsing import decode_json
 from models.reading import CHARGER_ID_PATTERN, FUTURE_TOLERANCE, TENANT_ID_PATTERN
 from models.schema import Moment
 
-MAX_EVENT_ID_CHARS: Final = 256
+MAX_NAME_CHARS: Final = 256
+# OCPP's integers have 32 bits.
+MAX_NUMBER: Final = 2**31 - 1
 _MOMENT: Final = Moment(epoch=True)
 _CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN)
 _TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
@@ -60,12 +62,12 @@ def read_event(value: bytes | None, *, now: datetime) -> Event:
     envelope = decode_json(value)
     if not isinstance(envelope, Mapping):
         raise InvalidEvent("", "Must be a JSON object.")
-    event_type = text(envelope, "eventType")
+    event_type = _name(envelope, "eventType")
     payload = envelope.get("payload")
     if not isinstance(payload, Mapping):
         raise InvalidEvent("/payload", "Must be a JSON object.")
     return Event(
-        event_id=_event_id(envelope),
+        event_id=_name(envelope, "eventId"),
         event_type=event_type,
         action=_action(event_type),
         version=_version(text(envelope, "ocppVersion")),
@@ -90,15 +92,16 @@ def number(document: Mapping[str, Any], name: str, pointer: str = "") -> int | N
     found = document.get(name)
     if isinstance(found, str) and found.isascii() and found.isdigit():
         found = int(found[:9])
-    if found is None or (isinstance(found, int) and not isinstance(found, bool) and found >= 0):
+    if found is None or (type(found) is int and 0 <= found <= MAX_NUMBER):
         return found
-    raise InvalidEvent(f"{pointer}/{name}", "Must be a whole number of at least 0.")
+    raise InvalidEvent(f"{pointer}/{name}", f"Must be a whole number from 0 to {MAX_NUMBER}.")
 
 
-def _event_id(envelope: Mapping[str, Any]) -> str:
-    found = text(envelope, "eventId")
-    if len(found) > MAX_EVENT_ID_CHARS:
-        raise InvalidEvent("/eventId", f"Must be at most {MAX_EVENT_ID_CHARS} characters.")
+def _name(envelope: Mapping[str, Any], name: str) -> str:
+    """A text that goes into the reading's metadata, and so must not make its record too large."""
+    found = text(envelope, name)
+    if len(found) > MAX_NAME_CHARS:
+        raise InvalidEvent(f"/{name}", f"Must be at most {MAX_NAME_CHARS} characters.")
     return found
 
 

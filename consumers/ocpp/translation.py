@@ -15,12 +15,14 @@ from typing import Any, Final
 import orjson
 
 import metrics
+from consumers.crash_journal import CrashJournal
 from consumers.ocpp.charge_point import ChargePoint, decode, state_key, state_value
 from consumers.ocpp.envelope import Event, read_event
 from consumers.ocpp.merge import reading_of
 from consumers.ocpp.messages import read_message
 from consumers.offsets import Entry, Partition, Round
 from consumers.records import Outgoing
+from consumers.state_topic import readable
 from consumers.work import bury
 from errors import ServiceError
 from settings import Settings
@@ -71,7 +73,7 @@ class _Note:
 
     outcome: str
     key: ChargerKey | None = None
-    state: ChargePoint | None = None
+    state: bytes | None = None
 
 
 class Translation:
@@ -81,13 +83,19 @@ class Translation:
     busy = False
 
     def __init__(
-        self, settings: Settings, *, load: Load, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        settings: Settings,
+        *,
+        load: Load,
+        journal: CrashJournal,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.topic = settings.kafka_topic_ocpp
         self._readings = settings.kafka_topic_metrics
         self._dead_letters = settings.kafka_topic_dead_letters
         self._state_topic = settings.kafka_topic_ocpp_state
         self._load = load
+        self._journal = journal
         self._now = now
         self._fresh: list[Entry] = []
         self._books: dict[Partition, Book] = {}
@@ -100,11 +108,15 @@ class Translation:
     def take(self, entry: Entry) -> None:
         self._fresh.append(entry)
 
+    def refuse(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
+        self._bury(entry, error, attempts=attempts)
+
     def advance(self) -> None:
         """Blocks while the state of a partition that is new here is read. Raises what `load` raises."""
         self._take_over({entry.partition for entry in self._fresh} - self._books.keys())
         fresh, self._fresh = self._fresh, []
         for entry in fresh:
+            self._journal.begin(entry.received.event_id)
             try:
                 self._notes[entry] = self._translate(entry)
             except ServiceError as error:
@@ -112,21 +124,19 @@ class Translation:
             except Exception as error:
                 # No record, whatever is in it, may stop its partition.
                 log.exception("event %s could not be translated", entry.received.event_id)
+                metrics.UNEXPECTED_ERRORS.labels(unit="event").inc()
                 self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"))
+        self._journal.end()
 
     def complete(self, done: Round) -> None:
         """The last state of each charge point that the round changes."""
-        changed: dict[tuple[Partition, ChargerKey], ChargePoint] = {}
+        changed: dict[tuple[Partition, ChargerKey], bytes] = {}
         for entry in done.entries:
             note = self._notes[entry]
             if note.key is not None and note.state is not None:
                 changed[entry.partition, note.key] = note.state
         done.remembered = [
-            Outgoing(
-                self._state_topic,
-                state_key(partition.partition, *key),
-                state_value(partition.partition, *key, state),
-            )
+            Outgoing(self._state_topic, state_key(partition.partition, *key), state)
             for (partition, key), state in changed.items()
         ]
 
@@ -146,27 +156,30 @@ class Translation:
             return
         found = self._load([partition.partition for partition in partitions])
         for partition in partitions:
-            states = map(orjson.loads, found.get(partition.partition, ()))
-            self._books[partition] = {
-                (state["tenant_id"], state["charger_id"]): decode(state) for state in states
-            }
+            self._books[partition] = dict(readable(found.get(partition.partition, ()), _charge_point))
 
     def _translate(self, entry: Entry) -> _Note:
         event = read_event(entry.received.value, now=self._now())
         book, key = self._books[entry.partition], (event.tenant, event.charger_id)
         known = book.get(key, ChargePoint())
         heard, found = translate(event, known)
+        # Encoded here, where what cannot be encoded is still the fault of this event alone.
+        state = None if heard is known else state_value(entry.partition.partition, *key, heard)
         if isinstance(found, str):
             entry.outcomes = ()
         else:
             value = orjson.dumps(found)
             entry.outcomes = (Outgoing(self._readings, event.charger_id.encode(), value),)
         outcome = found if isinstance(found, str) else "reading"
-        if heard is known:
+        if state is None:
             return _Note(outcome)
         book[key] = heard
-        return _Note(outcome, key, heard)
+        return _Note(outcome, key, state)
 
-    def _bury(self, entry: Entry, error: ServiceError) -> None:
-        bury(entry, error, attempts=1, topic=self._dead_letters)
+    def _bury(self, entry: Entry, error: ServiceError, *, attempts: int = 1) -> None:
+        bury(entry, error, attempts=attempts, topic=self._dead_letters)
         self._notes[entry] = _Note("dead_letter")
+
+
+def _charge_point(state: Mapping[str, Any]) -> tuple[ChargerKey, ChargePoint]:
+    return (state["tenant_id"], state["charger_id"]), decode(state)

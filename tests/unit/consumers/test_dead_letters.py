@@ -46,6 +46,15 @@ def test_what_goes_back_is_what_came() -> None:
     assert back.headers == (("trace", b"1"), ("x-replayed-from", b"dlq:2:9"))
 
 
+def test_a_letter_that_holds_only_the_beginning_of_its_record_is_not_put_back() -> None:
+    came = Received("in", 3, 17, b"EVZ-1", b"x" * 5_000_000)
+    cut = dead_letter(came, ScoringFailed("no"), attempts=3, topic="dlq")
+    letter = DeadLetter.of(record(list(cut.headers), cut.value))
+    assert letter is not None
+    assert not letter.is_whole
+    assert a_letter().is_whole
+
+
 def test_other_records_on_the_topic_are_left_alone() -> None:
     assert DeadLetter.of(record([("x", b"y")])) is None
 

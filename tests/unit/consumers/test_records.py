@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 
-from consumers.records import Received, Scored, dead_letter, prediction, read, scored
+from consumers.records import (
+    DEAD_LETTER_MAX_BYTES,
+    KEPT_KEY_BYTES,
+    KEPT_VALUE_BYTES,
+    Received,
+    Scored,
+    dead_letter,
+    prediction,
+    read,
+    scored,
+    shortened,
+)
 from errors import InvalidReading, MalformedBody, ScoringFailed
 from models.reading import Reading
 from tasks.messages import Answer
@@ -159,3 +171,28 @@ def test_a_record_with_neither_key_nor_value_can_be_a_dead_letter() -> None:
 def test_a_long_reason_is_cut() -> None:
     letter = dead_letter(received(), MalformedBody("x" * 9999), attempts=1, topic="dead")
     assert len(dict(letter.headers)["x-error-reason"]) == 1000
+
+
+def test_a_dead_letter_that_is_too_large_keeps_the_beginning_its_length_and_its_digest() -> None:
+    value = bytes(range(256)) * 40_000
+    came = received(value, key=b"k" * 5_000, headers=[("trace", b"1"), ("huge", b"x" * 100_000)])
+    letter = dead_letter(came, MalformedBody("x"), attempts=1, topic="dead")
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (b"k" * KEPT_KEY_BYTES, value[:KEPT_VALUE_BYTES])
+    assert headers["x-origin-length"] == b"10240000"
+    assert headers["x-origin-sha256"] == hashlib.sha256(value).hexdigest().encode()
+    assert headers["trace"] == b"1"
+    assert "huge" not in headers
+    assert headers["x-error-code"] == b"malformed_body"
+
+
+def test_huge_headers_alone_make_a_dead_letter_too_large_too() -> None:
+    came = received(b"{bad", headers=[("huge", b"x" * DEAD_LETTER_MAX_BYTES)])
+    letter = dead_letter(came, MalformedBody("x"), attempts=1, topic="dead")
+    assert letter.value == b"{bad"
+    assert "huge" not in dict(letter.headers)
+
+
+def test_a_dead_letter_of_64_kb_is_not_shortened() -> None:
+    letter = dead_letter(received(b"x" * 60_000), MalformedBody("x"), attempts=1, topic="dead")
+    assert shortened(letter) is letter

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import orjson
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import CorruptRecordError, KafkaConnectionError
 
 from consumers.alerts import Alerts, Rules
+from consumers.crash_journal import MOST_DEATHS, CrashJournal
 from consumers.offsets import Partition, Round
 from consumers.predicting import Predicting
-from consumers.publisher import KafkaUnavailable
+from consumers.publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.pulse import Pulse, Status
-from consumers.records import Outgoing
+from consumers.records import KEPT_VALUE_BYTES, Outgoing
 from consumers.scoring import Scoring
 from consumers.stream import UNCONNECTED_MOST_S, Stream
 from consumers.watchdog import StreamStuck
+from models.reading import Kind, Reading
 from settings import Settings
-from tasks.messages import Answer
+from tasks.messages import Answer, Ask
 from tests.unit.consumers.doubles import START, Clock, FakeDoor
 
 P0, P1 = TopicPartition("charger.metrics", 0), TopicPartition("charger.metrics", 1)
@@ -65,6 +69,9 @@ class FakeConsumer:
     def position(self, tp: TopicPartition, timeout_ms: float) -> int:
         return self.positions[tp]
 
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.positions[tp] = offset
+
     def end_offsets(self, partitions: list[TopicPartition], timeout_ms: float) -> dict[TopicPartition, int]:
         return {tp: len(self.logs[tp]) for tp in partitions}
 
@@ -85,18 +92,23 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.outcomes: list[tuple[str, str]] = []
+        self.letters: list[Outgoing] = []
         self.committed: dict[Partition, int] = {}
         self.forgotten: list[Partition] = []
         self.added: list[Outgoing] = []
         self.broken = False
+        self.largest = 10**9
 
     def publish(self, done: Round) -> bool:
         if self.broken:
             raise KafkaUnavailable("down")
+        if any(len(record.value or b"") > self.largest for record in done.outgoing):
+            raise OutcomeTooLarge("too large")
         for entry in done.entries:
             place = entry.received.event_id.partition(":")[2]
             assert entry.outcomes is not None
             self.outcomes += [(place, outcome.topic) for outcome in entry.outcomes]
+            self.letters += [outcome for outcome in entry.outcomes if outcome.topic.endswith("dlq")]
         self.added += [*done.added, *done.remembered]
         self.committed.update(done.offsets)
         return True
@@ -121,7 +133,8 @@ class FakePulse:
 
 
 class Bench:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.journal = CrashJournal(folder, "group", 0)
         self.consumer, self.publisher = FakeConsumer(), FakePublisher()
         self.door, self.pulse, self.clock = FakeDoor(), FakePulse(), Clock()
         self.stream = Stream(
@@ -141,6 +154,7 @@ class Bench:
                 now=lambda: START,
             ),
             pulse=cast(Pulse, self.pulse),
+            journal=self.journal,
             clock=self.clock,
         )
 
@@ -154,11 +168,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
     monkeypatch.setenv("ML_SERVICE_API_KEY", "k" * 20)
     monkeypatch.setenv("MODEL_DIR", "/")
     monkeypatch.setenv("KAFKA_MAX_POLL_RECORDS", "2")
-    return Bench(Settings.from_env(dotenv=None))
+    return Bench(Settings.from_env(dotenv=None), tmp_path)
 
 
 def good(number: int = 0) -> bytes:
@@ -284,3 +298,148 @@ def test_the_end_waits_for_what_is_under_way(bench: Bench) -> None:
     threading.Timer(0.05, bench.door.work).start()
     bench.stream.run(stopping)
     assert bench.publisher.committed == {Q0: 1}
+
+
+def test_a_dead_letter_that_its_topic_refuses_goes_out_shortened(bench: Bench) -> None:
+    bench.produce(P0, good(), b"{" * 300_000, good())
+    bench.publisher.largest = 100_000
+    for _ in range(4):
+        bench.turn()
+    assert bench.publisher.outcomes == [
+        ("0:0", "ml.predictions"),
+        ("0:1", "charger.metrics.dlq"),
+        ("0:2", "ml.predictions"),
+    ]
+    (letter,) = bench.publisher.letters
+    assert letter.value == b"{" * KEPT_VALUE_BYTES
+
+
+def test_a_prediction_that_its_topic_refuses_ends_the_process(bench: Bench) -> None:
+    bench.produce(P0, good())
+    bench.publisher.largest = 10
+    bench.turn()
+    with pytest.raises(OutcomeTooLarge):
+        bench.turn()
+
+
+def die(bench: Bench, times: int, at: str, *, while_fetching: tuple[str, ...] = ()) -> None:
+    """Leave behind what so many processes leave that were killed at a record, or while they fetched."""
+    for _ in range(times):
+        if while_fetching:
+            bench.journal.fetching(while_fetching)
+        else:
+            bench.journal.begin(at)
+        bench.journal.count_death()  # the next process does this first
+    bench.journal.reload()
+    bench.stream.assigned()
+
+
+def test_a_record_that_has_ended_three_processes_is_not_tried_again(bench: Bench) -> None:
+    bench.produce(P0, good(), good(), good())
+    die(bench, MOST_DEATHS, "charger.metrics:0:1")
+    for _ in range(3):
+        bench.turn()
+    assert bench.publisher.outcomes == [
+        ("0:0", "ml.predictions"),
+        ("0:1", "charger.metrics.dlq"),
+        ("0:2", "ml.predictions"),
+    ]
+    (letter,) = bench.publisher.letters
+    assert letter.value == good()
+    assert dict(letter.headers)["x-error-code"] == b"process_died"
+    assert bench.journal.deaths("record", "charger.metrics:0:1") == 0  # it has its outcome
+
+
+def test_a_record_that_has_ended_two_processes_is_tried_again(bench: Bench) -> None:
+    bench.produce(P0, good())
+    die(bench, MOST_DEATHS - 1, "charger.metrics:0:0")
+    for _ in range(3):
+        bench.turn()
+    assert bench.publisher.outcomes == [("0:0", "ml.predictions")]
+
+
+def test_places_at_which_two_processes_died_while_fetching_are_fetched_one_by_one(bench: Bench) -> None:
+    bench.produce(P0, good())
+    bench.produce(P1, good())
+    places = ("charger.metrics:0:0", "charger.metrics:1:0")
+    die(bench, MOST_DEATHS - 1, "", while_fetching=places)
+    bench.stream.step()
+    assert sorted(bench.consumer.positions.values()) == [0, 1]
+    for _ in range(5):
+        bench.turn()
+    assert bench.publisher.committed == {Q0: 1, Q1: 1}
+    assert not bench.journal.suspects()
+
+
+def test_a_record_that_cannot_be_fetched_is_skipped_with_a_dead_letter_after_the_third_death(
+    bench: Bench,
+) -> None:
+    bench.produce(P0, b"never seen", good())
+    die(bench, MOST_DEATHS, "", while_fetching=("charger.metrics:0:0",))
+    for _ in range(3):
+        bench.turn()
+    assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq"), ("0:1", "ml.predictions")]
+    assert bench.publisher.committed == {Q0: 2}
+    assert dict(bench.publisher.letters[0].headers)["x-error-code"] == b"process_died"
+
+
+def test_an_idle_partition_is_cleared_of_suspicion(bench: Bench) -> None:
+    die(bench, MOST_DEATHS - 1, "", while_fetching=("charger.metrics:0:0",))
+    for _ in range(50):
+        bench.turn()
+    assert not bench.journal.suspects()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), CorruptRecordError("checksum")])
+def test_what_cannot_be_unpacked_counts_as_a_death_where_it_lies(bench: Bench, error: Exception) -> None:
+    def poll(timeout_ms: float) -> dict[TopicPartition, list[Any]]:
+        raise error
+
+    bench.consumer.poll = poll  # type: ignore[method-assign]
+    with pytest.raises(KafkaUnavailable, match="cannot be read"):
+        bench.stream.step()
+    assert bench.journal.suspects() == {"charger.metrics:0:0": 1, "charger.metrics:1:0": 1}
+
+
+def test_a_broker_that_goes_away_counts_as_no_death(bench: Bench) -> None:
+    def poll(timeout_ms: float) -> dict[TopicPartition, list[Any]]:
+        raise KafkaConnectionError("gone")
+
+    bench.consumer.poll = poll  # type: ignore[method-assign]
+    with pytest.raises(KafkaConnectionError):
+        bench.stream.step()
+    bench.journal.count_death()
+    assert not bench.journal.suspects()
+
+
+def test_a_reading_that_cannot_be_asked_about_is_buried_and_the_others_are_scored(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = bench.door.ask
+
+    def refuse(kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]:
+        if reading.charger_id == "C1":
+            raise TypeError("no JSON")
+        return ask(kinds, reading, tenant)
+
+    monkeypatch.setattr(bench.door, "ask", refuse)
+    bench.produce(P0, good(0), good(1), good(2))
+    for _ in range(3):
+        bench.turn()
+    assert bench.publisher.outcomes == [
+        ("0:0", "ml.predictions"),
+        ("0:1", "charger.metrics.dlq"),
+        ("0:2", "ml.predictions"),
+    ]
+
+
+def test_a_verdict_that_alerts_cannot_read_is_buried(bench: Bench) -> None:
+    bench.produce(P0, good(0), good(1))
+    bench.stream.step()
+    for asks, future in bench.door.tasks:
+        bad = [Answer(b"not json", gist=0.9), Answer(b"{}", gist=False)]
+        future.set_result([*bad, *[Answer(b'{"x":1}', gist=0.0) for _ in asks[2:]]])
+    bench.door.tasks.clear()
+    bench.turn()
+    assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq"), ("0:1", "ml.predictions")]
+    assert bench.publisher.added == []

@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import orjson
 import pytest
 
-from consumers.ocpp.charge_point import decode
+from consumers.crash_journal import CrashJournal
+from consumers.ocpp.charge_point import (
+    EVENTS_REMEMBERED,
+    INTERVALS_REMEMBERED,
+    PARTS_KNOWN,
+    PROBLEMS_REMEMBERED,
+    STARTS_REMEMBERED,
+    ChargePoint,
+    Part,
+    Word,
+    decode,
+    state_value,
+)
+from consumers.ocpp.messages import (
+    CHARGING,
+    CODES,
+    POWER,
+    REGISTER,
+    START,
+    STATUS,
+    STOP,
+    TEMPERATURE,
+    TRANSACTION,
+    WHOLE,
+)
 from consumers.ocpp.translation import Translation
 from consumers.offsets import Entry, Partition, Round
 from consumers.publisher import KafkaUnavailable
 from consumers.records import Received
 from settings import Settings
-from tests.unit.consumers.ocpp.events import NOW, Document, envelope, hear, power, status
+from tests.unit.consumers.ocpp.events import (
+    NOW,
+    Document,
+    envelope,
+    hear,
+    notify,
+    power,
+    status,
+)
 
 P0, P1 = Partition("ocpp.events", 0), Partition("ocpp.events", 1)
 
@@ -21,7 +55,8 @@ P0, P1 = Partition("ocpp.events", 0), Partition("ocpp.events", 1)
 class Bench:
     """A translation whose state topic is a dictionary; `loads` are the partitions it has read."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.folder = folder
         self.stored: dict[bytes, bytes] = {}
         self.loads: list[list[int]] = []
         self.offsets = {P0: 0, P1: 0}
@@ -29,7 +64,8 @@ class Bench:
         self.work = self.successor()
 
     def successor(self) -> Translation:
-        return Translation(self.settings, load=self.load, now=lambda: NOW)
+        journal = CrashJournal(self.folder, "group", 0)
+        return Translation(self.settings, load=self.load, journal=journal, now=lambda: NOW)
 
     def load(self, numbers: list[int]) -> Mapping[int, Iterable[bytes]]:
         self.loads.append(numbers)
@@ -60,11 +96,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
     monkeypatch.setenv("ML_SERVICE_API_KEY", "k" * 20)
     monkeypatch.setenv("MODEL_DIR", "/")
     monkeypatch.delenv("KAFKA_TOPIC_OCPP", raising=False)
-    return Bench(Settings.from_env(dotenv=None))
+    return Bench(Settings.from_env(dotenv=None), tmp_path)
 
 
 def test_each_event_ends_as_a_reading_as_a_dead_letter_or_as_nothing(bench: Bench) -> None:
@@ -138,3 +174,89 @@ def test_without_its_state_a_partition_is_not_touched(bench: Bench, monkeypatch:
     monkeypatch.setattr(bench.work, "_load", fail)
     with pytest.raises(KafkaUnavailable):
         bench.take(status(0, "Available"))
+
+
+def availability(*evses: int) -> Document:
+    """A NotifyEvent in which each of these EVSEs says that it is available."""
+    event = notify(1)
+    (each,) = event["payload"]["eventData"]
+    event["payload"]["eventData"] = [
+        each
+        | {
+            "component": {"name": "EVSE", "evse": {"id": evse}},
+            "variable": {"name": "AvailabilityState"},
+            "actualValue": "Available",
+        }
+        for evse in evses
+    ]
+    return event
+
+
+def code_of(entry: Entry) -> bytes | None:
+    return dict(entry.outcomes[0].headers).get("x-error-code") if entry.outcomes else None
+
+
+def test_an_event_that_names_more_parts_than_a_charge_point_can_have_is_a_dead_letter(bench: Bench) -> None:
+    too_many, known, one_more, after = bench.take(
+        availability(*range(1, 9_000)),
+        availability(*range(1, PARTS_KNOWN + 1)),
+        status(2, "Charging", connector=PARTS_KNOWN + 7),
+        status(3, "Charging"),
+    )
+    assert [code_of(entry) for entry in (too_many, known, one_more, after)] == [
+        b"invalid_event", None, b"invalid_event", None,
+    ]  # fmt: skip
+
+
+def test_the_largest_state_of_a_charge_point_fits_into_a_record() -> None:
+    at_us = 1_795_000_000_123_456
+    words = {name: Word(at_us, 12345678.123456) for name in (REGISTER, POWER, TEMPERATURE, START, STOP)}
+    words |= {STATUS: Word(at_us, "UNAVAILABLE"), CHARGING: Word(at_us, "FULLY_CHARGED")}
+    words |= {TRANSACTION: Word(at_us, "T" * 200), CODES: Word(at_us, ("E" * 128, "V" * 128))}
+    part = Part(
+        words,
+        tuple(at_us + number for number in range(STARTS_REMEMBERED)),
+        10**6,
+        tuple((at_us + number, 0.123456789012345) for number in range(INTERVALS_REMEMBERED)),
+    )
+    problems = {f"{number:x>200}": Word(at_us, "P" * 128) for number in range(PROBLEMS_REMEMBERED)}
+    parts = {f"{number}.2147483647": part for number in range(2**31 - PARTS_KNOWN, 2**31 - 1)}
+    seen = tuple((at_us, "d" * 16) for _ in range(EVENTS_REMEMBERED))
+    largest = ChargePoint(at_us, seen, {WHOLE: replace(part, words=words | problems), **parts})
+    assert len(largest.parts) == PARTS_KNOWN
+    assert len(state_value(0, "t" * 64, "C" * 128, largest)) < 1_000_000
+
+
+@pytest.mark.parametrize("field", ["eventId", "eventType"])
+def test_a_name_that_would_not_fit_into_the_reading_is_a_dead_letter(bench: Bench, field: str) -> None:
+    event = status(1, "Charging")
+    event[field] += "-" * 900_000
+    assert code_of(bench.take(event)[0]) == b"invalid_event"
+
+
+def test_a_number_that_no_ocpp_integer_can_hold_is_a_dead_letter(bench: Bench) -> None:
+    assert code_of(bench.take(status(1, "Charging", connector=2**31))[0]) == b"invalid_event"
+
+
+def test_a_state_that_cannot_be_written_is_the_fault_of_its_event_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(partition: int, tenant: str | None, charger_id: str, state: ChargePoint) -> bytes:
+        if charger_id == "CP-2":
+            raise TypeError("no JSON")
+        return state_value(partition, tenant, charger_id, state)
+
+    monkeypatch.setattr("consumers.ocpp.translation.state_value", refuse)
+    good, bad, after = bench.take(
+        status(0, "Available"), status(1, "Available") | {"chargePointId": "CP-2"}, status(2, "Charging")
+    )
+    assert [code_of(entry) for entry in (good, bad, after)] == [None, b"internal", None]
+    assert [record.key for record in bench.commit([good, bad, after]).remembered] == [b"0|acme|CP-1"]
+
+
+def test_a_state_record_that_cannot_be_read_is_left_out(bench: Bench) -> None:
+    bench.commit(bench.take(status(0, "Charging")))
+    bench.stored[b"other"] = b'{"partition":0,"tenant_id":null,"charger_id":"X","parts":7}'
+    bench.work = bench.successor()
+    (repeated,) = bench.take(status(0, "Charging"))
+    assert repeated.outcomes == ()  # the readable state is known
