@@ -28,6 +28,7 @@ from web import (
     results,
     shadow,
 )
+from web.connection import connect
 from web.http import current_request
 from web.schemas import ProblemSchema
 from web.services import EXTENSION, Services
@@ -95,9 +96,7 @@ class _Application(Flask):
     response_class = http.Response
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # A body without a length ends where the server says so: a2wsgi forgets to tell, and werkzeug would
-        # take it for empty.
-        environ["wsgi.input_terminated"] = True
+        connect(environ)
         return super().wsgi_app(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ from web.header_schemas import BatchHeadersSchema
 from web.http import Response, current_request
 from web.prefer import preferred_wait_s
 from web.services import services
-from web.streaming import StreamBroken, stream
+from web.streaming import StreamBroken, check_length, stream
 from web.upload import received
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,8 @@ def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""
     held, tenant, key = services(), current_request().tenant, _idempotency_key()
     media_type = intake.media_type_of(current_request())
+    if media_type in intake.OF_LINES:
+        check_length(current_request())
     store: bool = query.get("store", media_type == "application/json")
     with received(current_request(), held.settings.max_batch_bytes) as upload:
         draft = held.jobs.draft(

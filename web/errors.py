@@ -39,6 +39,7 @@ CODE_BY_STATUS: Final = {
     405: "method_not_allowed",
     406: "not_acceptable",
     408: "request_timeout",
+    411: "length_required",
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid_request",

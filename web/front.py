@@ -19,10 +19,10 @@ from models.reading import KINDS, Kind, Reading
 from settings import Settings
 from web import access, measured
 from web.app import create_app
+from web.asgi_connection import AsgiConnection
 from web.bodies import reading_of
 from web.errors import problem_of
 from web.services import EXTENSION, Services
-from web.streaming import Connection
 
 if TYPE_CHECKING:
     from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send
@@ -78,7 +78,7 @@ class Front:
             if kind is not None and asked is not None:
                 await self._answer(kind, *asked, send, started)
                 return
-        connection = Connection(
+        connection = AsgiConnection(
             _again(events, receive), send, has_body=bool(events), body_is_here=body is not None
         )
         try:

@@ -181,6 +181,8 @@ _ROWS: Final = {
     "text/csv": (b"\n", 100),
     "application/vnd.apache.parquet": (b"", 40),
 }
+# Half a file of these is a file.
+OF_LINES: Final = frozenset({"application/x-ndjson", "text/csv"})
 ENCODINGS: Final[dict[str, Encoding]] = {
     "application/json": "ndjson",
     "application/x-ndjson": "ndjson",

@@ -11,11 +11,12 @@ from flask_smorest import Blueprint
 
 from errors import UnknownJob
 from tasks.jobs import Job
+from web.connection import Connection, shutting_down
 from web.documented import refuses, takes_headers
 from web.header_schemas import EventsHeadersSchema
 from web.http import Response, current_request, no_content
 from web.services import services
-from web.streaming import Connection, StreamBroken, shutting_down, stream
+from web.streaming import StreamBroken, stream
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/v1/jobs", description="A job's progress, live.")
 

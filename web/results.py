@@ -31,6 +31,7 @@ class Format:
 
     content_type: str
     extension: str
+    shows_its_end: bool
 
 
 # Downloads are converted in these threads, however many there are: memory that a thread has once needed its
@@ -38,9 +39,9 @@ class Format:
 _converters: Final = ThreadPoolExecutor(2, thread_name_prefix="results")
 JSON: Final = "application/json"
 FORMATS: Final = {
-    "application/x-ndjson": Format("application/x-ndjson", "ndjson"),
-    "text/csv": Format("text/csv; charset=utf-8; header=present", "csv"),
-    "application/vnd.apache.parquet": Format("application/vnd.apache.parquet", "parquet"),
+    "application/x-ndjson": Format("application/x-ndjson", "ndjson", shows_its_end=False),
+    "text/csv": Format("text/csv; charset=utf-8; header=present", "csv", shows_its_end=False),
+    "application/vnd.apache.parquet": Format("application/vnd.apache.parquet", "parquet", shows_its_end=True),
 }
 CONTENT_TYPES: Final = [JSON, *FORMATS]
 _DESCRIBED: Final = {
@@ -143,7 +144,11 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response
     }
     parts = _in_turn(WRITERS[wanted](chunks, job.kind))
     return stream(
-        lambda _connection: parts, content_type=how.content_type, headers=headers, within=held.downloads
+        lambda _connection: parts,
+        content_type=how.content_type,
+        headers=headers,
+        within=held.downloads,
+        shows_its_end=how.shows_its_end,
     )
 
 

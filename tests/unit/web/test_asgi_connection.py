@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import RequestTimeout
 
-from web import streaming
-from web.streaming import Connection
+from web import connection
+from web.asgi_connection import AsgiConnection
 
 
 async def nothing_comes() -> Any:
@@ -17,7 +17,7 @@ async def nothing_comes() -> Any:
 
 
 def test_a_client_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "STALLED_S", 0.01)
+    monkeypatch.setattr(connection, "STALLED_S", 0.01)
     sent: list[Any] = []
 
     async def stuck(event: Any) -> None:
@@ -25,12 +25,12 @@ def test_a_client_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch)
         await asyncio.get_running_loop().create_future()
 
     async def talk() -> bool:
-        connection = Connection(nothing_comes, stuck)
-        connection.listen()
-        await connection.send({"type": "http.response.body", "body": b"1", "more_body": True})
-        await connection.send({"type": "http.response.body", "body": b"", "more_body": False})
-        connection.close()
-        return connection.over()
+        other_end = AsgiConnection(nothing_comes, stuck)
+        other_end.listen()
+        await other_end.send({"type": "http.response.body", "body": b"1", "more_body": True})
+        await other_end.send({"type": "http.response.body", "body": b"", "more_body": False})
+        other_end.close()
+        return other_end.over()
 
     assert asyncio.run(talk())
     assert [event["body"] for event in sent] == [b"1"]
@@ -46,10 +46,10 @@ def test_a_client_that_goes_is_noticed_though_nothing_is_sent() -> None:
 
         async def send(_event: Any) -> None: ...
 
-        connection = Connection(receive, send)
-        connection.listen()
+        other_end = AsgiConnection(receive, send)
+        other_end.listen()
         gone.set()
-        return await asyncio.to_thread(connection.over, 10.0)
+        return await asyncio.to_thread(other_end.over, 10.0)
 
     assert asyncio.run(talk())
 
@@ -61,21 +61,21 @@ def test_what_is_no_stream_is_sent_as_it_is() -> None:
         async def send(event: Any) -> None:
             sent.append(event["body"])
 
-        connection = Connection(nothing_comes, send)
-        await connection.send({"type": "http.response.body", "body": b"1", "more_body": False})
-        connection.close()
+        other_end = AsgiConnection(nothing_comes, send)
+        await other_end.send({"type": "http.response.body", "body": b"1", "more_body": False})
+        other_end.close()
         return sent
 
     assert asyncio.run(talk()) == [b"1"]
 
 
 def test_a_body_that_stops_midway_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "STALLED_S", 0.01)
+    monkeypatch.setattr(connection, "STALLED_S", 0.01)
 
     async def send(_event: Any) -> None: ...
 
     async def talk() -> None:
-        await Connection(nothing_comes, send).receive()
+        await AsgiConnection(nothing_comes, send).receive()
 
     with pytest.raises(RequestTimeout):
         asyncio.run(talk())
