@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import httpx
 import pytest
@@ -113,16 +113,23 @@ def start_worker(
     return Process([*command, *flags], env)
 
 
-class Web(Process):
-    """A web process on a free port (or `port`), with a client that has the key."""
+# How the application is served; the first is what `make run` does.
+SERVERS: Final[dict[str, str]] = {
+    "asgi": "granian --interface asginl asgi:app --port {port}",
+    "gunicorn": "gunicorn --worker-class gthread --threads {threads} wsgi:app --bind 127.0.0.1:{port}",
+    "granian-wsgi": "granian --interface wsgi --blocking-threads {threads} wsgi:app --port {port}",
+}
 
-    def __init__(self, env: Mapping[str, str], port: int | None = None) -> None:
+
+class Web(Process):
+    """A web process on a free port (or `port`), by one of `SERVERS`, with a client that has the key."""
+
+    def __init__(self, env: Mapping[str, str], port: int | None = None, *, server: str = "asgi") -> None:
         port = free_port() if port is None else port
         self.port = port
-        super().__init__(
-            f"{BIN}/granian --interface asginl asgi:app --port {port}".split(),
-            env,
-        )
+        self.server: Final = server
+        command = SERVERS[server].format(port=port, threads=env.get("WEB_THREADS", "32"))
+        super().__init__(f"{BIN}/{command}".split(), env)
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": KEY}, timeout=10)
         wait_until(self._answers, what="the web process to answer", log=self.log)

@@ -41,7 +41,8 @@ def client(web: Web) -> httpx.Client:
 
 
 @pytest.fixture
-def lonely() -> Iterator[tuple[Web, RunningServer]]:
-    """A service without a worker: its jobs stand still."""
-    with start_redis() as redis, Web(environment(redis.url, WEB_THREADS="8")) as web:
+def lonely(request: pytest.FixtureRequest) -> Iterator[tuple[Web, RunningServer]]:
+    """A service without a worker: its jobs stand still. Its parameter, if it has one, names the server."""
+    server = getattr(request, "param", "asgi")
+    with start_redis() as redis, Web(environment(redis.url, WEB_THREADS="8"), server=server) as web:
         yield web, redis

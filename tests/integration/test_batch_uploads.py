@@ -311,20 +311,18 @@ def peak_kb(web: Web) -> int:
     return sum(peaks)
 
 
-@pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_half_a_file_is_no_file(web: Web, framing: str) -> None:
-    """Of lines nobody can see that more were to come, but by the connection."""
-    tenant, key = f"half-{framing}", {"Idempotency-Key": f"half-{framing}"}
-    body = lines([metrics() for _ in range(2000)])
+def assert_half_is_refused(web: Web, tenant: str, body: bytes, content_type: str, framing: str) -> None:
+    """Send half of `body` and go: no job comes of it, and the whole can be sent with the same key."""
+    key = {"Idempotency-Key": tenant}
     head = [
         "POST /api/v1/predictions/batch HTTP/1.1",
         "Host: here",
         f"X-API-Key: {KEY}",
         f"X-Tenant-ID: {tenant}",
-        f"Content-Type: {NDJSON}",
+        f"Content-Type: {content_type}",
         *(f"{name}: {value}" for name, value in key.items()),
     ]
-    half = body[: body.index(b"\n", len(body) // 2)]
+    half = body[: body.find(b"\n", len(body) // 2)]
     if framing == "length":
         head.append(f"Content-Length: {len(body)}")
     else:
@@ -335,6 +333,12 @@ def test_half_a_file_is_no_file(web: Web, framing: str) -> None:
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
-    whole = job_of(post_file(web.client, body, NDJSON, **key, **{"X-Tenant-ID": tenant}))
+    whole = job_of(post_file(web.client, body, content_type, **key, **{"X-Tenant-ID": tenant}))
     jobs = web.client.get("/api/v1/jobs", headers={"X-Tenant-ID": tenant}).json()["items"]
     assert [(job["job_id"], job["total"]) for job in jobs] == [(whole, 2000)]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_half_a_file_is_no_file(web: Web, framing: str) -> None:
+    """Of lines nobody can see that more were to come, but by the connection."""
+    assert_half_is_refused(web, f"half-{framing}", lines([metrics() for _ in range(2000)]), NDJSON, framing)

@@ -15,6 +15,7 @@ from tests.processes import BIN, environment
 from tests.services import RunningServer, free_port, start_redis
 
 WEB = f"{BIN}/granian --interface asginl asgi:app"
+GUNICORN = f"{BIN}/gunicorn --worker-class gthread --threads 32 wsgi:app"
 WORKER = f"{sys.executable} -m celery -A tasks.app worker -Q {Queues.SINGLE} -P prefork -c 1"
 
 
@@ -28,13 +29,13 @@ def evicting() -> Iterator[RunningServer]:
 
 @pytest.mark.parametrize(
     "command",
-    [WORKER, f"{sys.executable} -m consumers", f"{sys.executable} -m consumers ocpp", WEB],
-    ids=["worker", "consumer", "ocpp", "web"],
+    [WORKER, f"{sys.executable} -m consumers", f"{sys.executable} -m consumers ocpp", WEB, GUNICORN],
+    ids=["worker", "consumer", "ocpp", "web", "gunicorn"],
 )
 def test_an_evicting_redis_is_refused(evicting: RunningServer, command: str) -> None:
-    port = ["--port", str(free_port())] if command is WEB else []
+    address = {WEB: f" --port {free_port()}", GUNICORN: f" --bind 127.0.0.1:{free_port()}"}
     ended = subprocess.run(
-        [*command.split(), *port],
+        (command + address.get(command, "")).split(),
         cwd=ROOT,
         env=environment(evicting.url),
         capture_output=True,

@@ -170,10 +170,10 @@ def own_redis() -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def own_web(own_redis: RunningServer) -> Iterator[Web]:
+@pytest.fixture(scope="module", params=["asgi", "gunicorn"])
+def own_web(own_redis: RunningServer, request: pytest.FixtureRequest) -> Iterator[Web]:
     env = environment(own_redis.url, WEB_THREADS="8")
-    with start_worker(Queues.BATCH, env), Web(env) as web:
+    with start_worker(Queues.BATCH, env), Web(env, server=request.param) as web:
         yield web
 
 
