@@ -132,9 +132,9 @@ class Web(Process):
         super().__init__(f"{BIN}/{command}".split(), env)
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": KEY}, timeout=10)
-        wait_until(self._answers, what="the web process to answer", log=self.log)
+        wait_until(self.answers, what="the web process to answer", log=self.log)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             return self.client.get("/health").status_code == 200
         except httpx.TransportError:

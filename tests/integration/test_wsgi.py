@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -20,7 +23,7 @@ from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_
 from tests.integration.test_bad_input import assert_problem
 from tests.integration.test_batch_uploads import assert_half_is_refused
 from tests.integration.test_job_events import events, events_of
-from tests.processes import BIN, READ_KEY, Web, environment
+from tests.processes import BIN, READ_KEY, Web, environment, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer, free_port
 
@@ -240,3 +243,17 @@ def test_the_threads_of_gunicorn_are_those_of_which_some_never_wait(redis: Runni
         ):
             assert_problem(web.client.get(events_of(job)), 503, "queue_full")
             assert web.client.get("/health").status_code == 200
+
+
+def test_the_gauges_of_a_gunicorn_worker_that_died_are_forgotten(
+    redis: RunningServer, tmp_path: Path
+) -> None:
+    def workers() -> set[int]:
+        return {int(path.stem.rpartition("_")[2]) for path in tmp_path.glob("gauge_livesum_*.db")}
+
+    with Web(environment(redis.url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)), server="gunicorn") as web:
+        (first,) = workers()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: bool(workers()) and first not in workers(), what="another worker", log=web.log)
+        wait_until(web.answers, what="an answer of it", log=web.log)
+        assert "ml_gate_waiting 0.0" in web.client.get("/metrics").text
