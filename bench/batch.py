@@ -129,12 +129,22 @@ def _rows(
 
 
 def _job(client: httpx.Client, source: Path) -> Phases:
-    """One job from a file to the last byte of its results."""
-    target = FOLDER / "batch-results.parquet"
+    job_id, phases = score_file(client, source, FOLDER / "batch-results.parquet")
+    with Redis(port=REDIS_PORT) as redis:  # kept for a day otherwise, and counted as the next one's memory
+        redis.unlink(*JobKeys(job_id).all)
+    return phases
+
+
+def score_file(client: httpx.Client, source: Path, target: Path) -> tuple[str, Phases]:
+    """Run one job from a Parquet file to the last byte of its results in `target`.
+
+    Returns the job's id and its moments. Raises `RuntimeError` unless every row has a result. Blocks until
+    the results are read.
+    """
     posted = time.time()
     with source.open("rb") as file:
         answer = client.post(BATCH, content=file, headers={"Content-Type": PARQUET})
-    job_id = answer.raise_for_status().json()["job_id"]
+    job_id: str = answer.raise_for_status().json()["job_id"]
     accepted = time.time()
     while (state := _state(client, job_id))["status"] in ("PENDING", "RUNNING"):
         time.sleep(POLL_S)
@@ -148,9 +158,7 @@ def _job(client: httpx.Client, source: Path) -> Phases:
     phases = Phases(posted, accepted, ended, time.time())
     if state["failed"] or pq.read_metadata(target).num_rows != state["total"]:
         raise RuntimeError(f"not every row has its result: {state}")
-    with Redis(port=REDIS_PORT) as redis:  # kept for a day otherwise, and counted as the next one's memory
-        redis.unlink(*JobKeys(job_id).all)
-    return phases
+    return job_id, phases
 
 
 def _state(client: httpx.Client, job_id: str) -> Found:

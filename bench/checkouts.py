@@ -58,6 +58,11 @@ def checkout(ref: str) -> Checkout:
     return Checkout(root, root / ".venv" / "bin" / "python", commit)
 
 
+def described(checkout: Checkout) -> str:
+    """A short name: tag or abbreviated commit, with `-dirty` for local changes. Raises `CheckoutFailed`."""
+    return _git("describe", "--always", "--dirty", directory=checkout.root)
+
+
 def _commit_of(ref: str) -> str:
     shallow = _git("rev-parse", "--is-shallow-repository") == "true"
     try:
@@ -107,11 +112,11 @@ def _install(root: Path, ref: str) -> None:
         raise CheckoutFailed(f"The packages of {ref!r} could not be installed in {root}.")
 
 
-def _git(*arguments: str, directory: Path = ROOT) -> str:
+def _git(*arguments: str, directory: Path | None = None) -> str:
     try:
         done = subprocess.run(
             ["git", *arguments],
-            cwd=directory,
+            cwd=directory or ROOT,
             env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -92,7 +92,7 @@ class Topics:
                 self.read(early_s)
             key = f"EVZ-{random.randrange(CHARGERS):04d}"
             sent.append((key.encode(), time.time()))
-            self._producer.send(self._metrics, orjson.dumps(_reading(key)), key=key.encode())
+            self._producer.send(self._metrics, orjson.dumps(reading(key)), key=key.encode())
         self._producer.flush(30)
         return sent
 
@@ -197,7 +197,7 @@ def _shown(latency: Found) -> str:
     return f"p50 {latency['p50_ms']:.0f} ms, p99 {latency['p99_ms']:.0f} ms"
 
 
-def _reading(charger_id: str) -> Found:
+def reading(charger_id: str) -> Found:
     """Of a fleet in good order: power where something charges. Elsewhere it would be an anomaly each time."""
     status = random.choice(("AVAILABLE", "CHARGING", "OCCUPIED"))
     return {

@@ -1,0 +1,123 @@
+"""`python -m bench.compare REF`: is this working tree slower than an older commit?
+
+    python -m bench.compare REF [--limit 5] [--pairs 12] [--most-pairs 40]
+
+Both services run beside each other, each as its own `make run` would start it, from its own checkout with its
+own packages; load is on one of them at a time. A pair is, for each measure, four shots in the order old, new,
+new, old (the next time new, old, old, new), so that a machine that grows slower or faster hits both alike.
+Both are started anew every `PAIRS_A_START` pairs.
+
+Exit code 0: within the limit; 1: worse, or requests fail that did not; 2: no comparison (unknown commit,
+a side that does not start); 3: not decided after the most pairs. Writes build/bench-compare.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from typing import Final
+
+from bench import compare_report
+from bench.checkouts import Checkout, CheckoutFailed, checkout, described, here
+from bench.compare_load import MEASURES, Shot, Target, numbers
+from bench.compare_side import FOLDER, Side
+from bench.compare_verdict import FIGURES, Judgement, exit_code, judge_all, undecided_measures
+
+# Processes differ from start to start; without new starts that would look like a difference of the commits.
+# A start of both takes about as long as a pair.
+PAIRS_A_START: Final = 3
+EXIT_NO_COMPARISON: Final = 2
+OLD, NEW = "old", "new"
+
+
+class Comparison:
+    """All pairs so far. `runs[measure]` has for each pair the numbers of both sides."""
+
+    def __init__(self, limit: float, least: int, most: int) -> None:
+        self.limit = limit
+        self._least, self._most = least, most
+        self.runs: dict[str, list[dict[str, dict[str, float]]]] = {measure: [] for measure in MEASURES}
+        self.errors = {OLD: 0, NEW: 0}
+
+    def wanted(self) -> list[str]:
+        """The measures that need another pair."""
+        undecided = undecided_measures(self.judgements())
+        return [
+            measure
+            for measure, runs in self.runs.items()
+            if len(runs) < self._least or (measure in undecided and len(runs) < self._most)
+        ]
+
+    def judgements(self) -> list[Judgement]:
+        """What is known so far of each figure."""
+        ratios = {
+            figure: [run[NEW][figure.name] / run[OLD][figure.name] for run in self.runs[figure.measure]]
+            for figure in FIGURES
+        }
+        return judge_all(ratios, self.limit)
+
+    def add(self, measure: str, old: Target, new: Target) -> None:
+        """One pair of runs of one measure."""
+        shots: dict[str, list[Shot]] = {OLD: [], NEW: []}
+        for target in _order(old, new, len(self.runs[measure]) + list(MEASURES).index(measure)):
+            shot = MEASURES[measure](target)
+            shots[target.name].append(shot)
+            self.errors[target.name] += shot.errors
+        self.runs[measure].append({name: numbers(some) for name, some in shots.items()})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.compare")
+    parser.add_argument("ref", help="the commit to compare with")
+    parser.add_argument("--limit", type=float, default=5.0, help="percent that this tree may be slower")
+    parser.add_argument("--pairs", type=int, default=12, help="of each measure, at least; six are needed")
+    parser.add_argument("--most-pairs", type=int, default=40, help="where the interval is too wide")
+    given = parser.parse_args()
+    comparison = Comparison(given.limit / 100, given.pairs, max(given.pairs, given.most_pairs))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    try:
+        old, new = checkout(given.ref), here()
+        names = {OLD: described(old), NEW: described(new)}
+        _say(f"old: {names[OLD]}  new: {names[NEW]}")
+        while comparison.wanted():
+            _pairs(comparison, old, new)
+    except (CheckoutFailed, RuntimeError) as error:
+        _say(str(error))
+        return EXIT_NO_COMPARISON
+    code = exit_code(comparison.judgements(), comparison.errors[OLD], comparison.errors[NEW])
+    _say(
+        compare_report.write(comparison.judgements(), comparison.runs, comparison.errors, names, given.limit)
+    )
+    return code
+
+
+def _pairs(comparison: Comparison, old: Checkout, new: Checkout) -> None:
+    """Start both sides and measure some pairs."""
+    with ExitStack() as running:
+        sides = [running.enter_context(Side(name, each)) for name, each in ((OLD, old), (NEW, new))]
+        for side in sides:
+            side.await_ready()
+        targets = [running.enter_context(Target(side)) for side in sides]
+        for target in targets:
+            target.warm_up()
+        for _ in range(PAIRS_A_START):
+            measures = comparison.wanted()
+            if not measures:
+                return
+            for measure in measures:
+                comparison.add(measure, *targets)
+            _say(compare_report.progress(comparison.judgements()))
+
+
+def _order(old: Target, new: Target, number: int) -> tuple[Target, ...]:
+    return (new, old, old, new) if number % 2 else (old, new, new, old)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
