@@ -18,7 +18,7 @@ LONG_FORMS := tests/integration/test_jobs_under_fire.py \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-clients test-client-nestjs test-client-python soak bench evaluate check format lock clean \
+.PHONY: help run demo test test-clients test-client-nestjs test-client-python soak bench bench-compare evaluate check format lock clean \
 	installed installed-dev
 
 help: ## list these commands
@@ -56,6 +56,9 @@ test-client-nestjs: installed-dev
 
 bench: installed-dev ## measure the service beside its rivals; writes docs/benchmarks.md (BENCH="--only ours")
 	@$(PY) -m bench $(BENCH)
+
+bench-compare: installed-dev ## is this tree slower than a commit? (REF=04f6cf5; LIMIT=5 percent; COMPARE="--pairs 6")
+	@$(PY) -m bench.compare --limit $(or $(LIMIT),5) $(COMPARE) $(REF)
 
 evaluate: installed ## judge the active version on a fresh simulated fleet; report in build/evaluation (EVALUATE="--seed 7")
 	@$(PY) -m models evaluate --out build/evaluation $(EVALUATE)

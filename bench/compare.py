@@ -1,6 +1,6 @@
 """`python -m bench.compare REF`: is this working tree slower than an older commit?
 
-    python -m bench.compare REF [--limit 5] [--pairs 12] [--most-pairs 40]
+    python -m bench.compare REF [--limit 5] [--pairs 12] [--most-pairs 40] [--only WORD,…]
 
 Both services run beside each other, each as its own `make run` would start it, from its own checkout with its
 own packages; load is on one of them at a time. A pair is, for each measure, four shots in the order old, new,
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from contextlib import ExitStack
 from typing import Final
 
@@ -34,10 +35,10 @@ OLD, NEW = "old", "new"
 class Comparison:
     """All pairs so far. `runs[measure]` has for each pair the numbers of both sides."""
 
-    def __init__(self, limit: float, least: int, most: int) -> None:
+    def __init__(self, limit: float, least: int, most: int, measures: list[str]) -> None:
         self.limit = limit
         self._least, self._most = least, most
-        self.runs: dict[str, list[dict[str, dict[str, float]]]] = {measure: [] for measure in MEASURES}
+        self.runs: dict[str, list[dict[str, dict[str, float]]]] = {measure: [] for measure in measures}
         self.errors = {OLD: 0, NEW: 0}
 
     def wanted(self) -> list[str]:
@@ -54,6 +55,7 @@ class Comparison:
         ratios = {
             figure: [run[NEW][figure.name] / run[OLD][figure.name] for run in self.runs[figure.measure]]
             for figure in FIGURES
+            if figure.measure in self.runs
         }
         return judge_all(ratios, self.limit)
 
@@ -73,8 +75,12 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=5.0, help="percent that this tree may be slower")
     parser.add_argument("--pairs", type=int, default=12, help="of each measure, at least; six are needed")
     parser.add_argument("--most-pairs", type=int, default=40, help="where the interval is too wide")
+    parser.add_argument("--only", default="", help="words; measures whose name holds one of them")
     given = parser.parse_args()
-    comparison = Comparison(given.limit / 100, given.pairs, max(given.pairs, given.most_pairs))
+    measures = [name for name in MEASURES if any(word in name for word in given.only.split(","))]
+    if not measures:
+        parser.error(f"--only: no measure is called so; there are: {'; '.join(MEASURES)}")
+    comparison = Comparison(given.limit / 100, given.pairs, max(given.pairs, given.most_pairs), measures)
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         old, new = checkout(given.ref), here()
@@ -84,6 +90,9 @@ def main() -> int:
             _pairs(comparison, old, new)
     except (CheckoutFailed, RuntimeError) as error:
         _say(str(error))
+        return EXIT_NO_COMPARISON
+    except Exception:  # left alone, it would end in exit code 1: this tree is slower
+        traceback.print_exc()
         return EXIT_NO_COMPARISON
     code = exit_code(comparison.judgements(), comparison.errors[OLD], comparison.errors[NEW])
     _say(

@@ -94,6 +94,8 @@ class Target:
         load = Load(f"{self._side.url}{_PREDICTIONS}", KEY, "unique", uuid.uuid4().hex[:8])
         before_s = self._side.cpu_s()
         outcome = apply(load, connections, SINGLES_S)
+        if not outcome.requests:
+            raise RuntimeError(f"{self.name}: no answer to single predictions in {SINGLES_S} s")
         return Shot(
             outcome.requests,
             outcome.seconds,

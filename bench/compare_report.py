@@ -74,12 +74,14 @@ def _row(one: Judgement, runs: Runs, limit_percent: float) -> str:
         statistics.median(run[side][figure.name] for run in runs[figure.measure]) for side in ("old", "new")
     )
     name = f"{figure.name}, {figure.unit}{' *' if figure.decides else ''}"
-    interval = "too few pairs" if math.isnan(one.low) else f"{one.low:.3f} to {one.high:.3f}"
+    interval = "" if math.isnan(one.low) else f"{one.low:.3f} to {one.high:.3f}"
     cells = [figure.measure, name, _shown(old), _shown(new), f"{one.median:.3f}", interval, str(one.pairs)]
     return "| " + " | ".join([*cells, _verdict(one, limit_percent)]) + " |"
 
 
 def _verdict(one: Judgement, limit_percent: float) -> str:
+    if math.isnan(one.low):
+        return "not decided: too few pairs"
     if one.verdict == "undecided":
         return "not decided: interval wider than the limit"
     return f"within {limit_percent:g} %" if one.verdict == "within" else f"worse by {one.cost * 100:.1f} %"
