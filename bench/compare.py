@@ -21,7 +21,7 @@ from typing import Final
 
 from bench import compare_report
 from bench.checkouts import Checkout, CheckoutFailed, checkout, described, here
-from bench.compare_load import MEASURES, Shot, Target, numbers
+from bench.compare_load import MEASURES, Shot, Target, numbers, warm_up
 from bench.compare_side import FOLDER, Side
 from bench.compare_verdict import FIGURES, Judgement, exit_code, judge_all, undecided_measures
 
@@ -109,7 +109,7 @@ def _pairs(comparison: Comparison, old: Checkout, new: Checkout) -> None:
             side.await_ready()
         targets = [running.enter_context(Target(side)) for side in sides]
         for target in targets:
-            target.warm_up()
+            warm_up(target, comparison.wanted())
         for _ in range(PAIRS_A_START):
             measures = comparison.wanted()
             if not measures:

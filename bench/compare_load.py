@@ -32,8 +32,7 @@ CHARGERS: Final = 2_000
 # Events, cache entries and history of the last answers are written a moment after the answers.
 SETTLE_S: Final = 0.3
 TIMEOUT_S: Final = 60.0
-WARM_UP_CONNECTIONS: Final = (16, 1)
-WARM_UP_JOBS: Final = 2  # the second has chunks of the size that the first has taught
+BATCH: Final = "batch"
 _PREDICTIONS: Final = "/api/v1/predictions/failure"
 
 
@@ -80,14 +79,6 @@ class Target:
             max_poll_records=5_000,
         )
         self._closing.callback(self._reader.close)
-
-    def warm_up(self) -> None:
-        """Load models, open connections, fill caches; blocks for some seconds."""
-        self.stream()
-        for _ in range(WARM_UP_JOBS):
-            self.batch()
-        for connections in WARM_UP_CONNECTIONS:
-            self.singles(connections)
 
     def singles(self, connections: int) -> Shot:
         """Single predictions, each of a charger of its own."""
@@ -151,6 +142,14 @@ _SHOTS: Final[tuple[Callable[[Target], Shot], ...]] = (
 MEASURES: Final[Mapping[str, Callable[[Target], Shot]]] = dict(
     zip(dict.fromkeys(figure.measure for figure in FIGURES), _SHOTS, strict=True)
 )
+
+
+def warm_up(target: Target, measures: Sequence[str]) -> None:
+    """Load models, open connections and fill caches for these measures; blocks for some seconds."""
+    for measure in measures:
+        MEASURES[measure](target)
+    if BATCH in measures:  # the first job has taught the size of chunks
+        MEASURES[BATCH](target)
 
 
 def _fleet() -> Path:
