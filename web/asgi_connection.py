@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class AsgiConnection(Connection):
     """`receive`, `send` and `close` are for the event loop, the rest for the request's thread.
 
-    `has_body`: it came with one; `body_is_here`: no more of it is to come.
+    `has_body`: it came with one; `body_is_here`: no more of it is to come; `answers`: the answer has begun.
     """
 
     can_cut = True
@@ -37,6 +37,7 @@ class AsgiConnection(Connection):
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._streams = False
+        self.answers = False
         self._watcher: asyncio.Task[None] | None = None
 
     def within(self, scope: HTTPScope) -> HTTPScope:
@@ -66,6 +67,7 @@ class AsgiConnection(Connection):
         return event
 
     async def send(self, event: SendEvent) -> None:
+        self.answers = True
         if event["type"] == "http.response.start" and self._has_body and not self._body_ended:
             # The server closes the connection then, and a client that does not know would send its next
             # request into the closing.

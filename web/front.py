@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_from_bytes
 
 from a2wsgi import WSGIMiddleware
 
+import metrics
 from models.parsing import decode_json
 from models.reading import KINDS, Kind, Reading
 from settings import Settings
@@ -21,11 +22,13 @@ from web import access, measured
 from web.app import create_app
 from web.asgi_connection import AsgiConnection
 from web.bodies import reading_of
-from web.errors import problem_of
+from web.errors import Problem, problem_of
 from web.services import EXTENSION, Services
 
 if TYPE_CHECKING:
-    from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send
+    from collections.abc import Awaitable, Callable
+
+    from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send, SendEvent
 
 PREFIX: Final = "/api/v1/predictions/"
 KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
@@ -83,6 +86,12 @@ class Front:
         )
         try:
             await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
+        except Exception as error:
+            if connection.answers:
+                raise  # the server cuts the answer
+            metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+            request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
+            await _send_problem(problem_of(error, request_id), request_id, connection.send)
         finally:
             connection.close()
 
@@ -110,22 +119,41 @@ class Front:
     async def _answer(
         self, kind: Kind, reading: Reading, tenant: str | None, request_id: str, send: Send, started: float
     ) -> None:
-        status, headers = 200, OF_VERDICTS
+        status = 200
         try:
             body = await self._gate.answer(kind, reading, tenant)
         except Exception as error:
             location = PREFIX + quote(reading.charger_id) if kind == "failure" else None
             problem = problem_of(error, request_id, retry_location=location)
-            status, headers, body = problem.status, _encoded(problem.all_headers()), problem.body(request_id)
-        encoded = [
-            *headers,
-            *OF_ALL,
-            (b"x-request-id", request_id.encode()),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": encoded})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+            status = problem.status
+            await _send_problem(problem, request_id, send)
+        else:
+            await _send(status, OF_VERDICTS, body, request_id, send)
         measured.count(ENDPOINTS[kind], "POST", status, started)
+
+
+async def _send_problem(
+    problem: Problem, request_id: str, send: Callable[[SendEvent], Awaitable[None]]
+) -> None:
+    headers = _encoded(problem.all_headers())
+    await _send(problem.status, headers, problem.body(request_id), request_id, send)
+
+
+async def _send(
+    status: int,
+    headers: Headers,
+    body: bytes,
+    request_id: str,
+    send: Callable[[SendEvent], Awaitable[None]],
+) -> None:
+    encoded = [
+        *headers,
+        *OF_ALL,
+        (b"x-request-id", request_id.encode()),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def _read(receive: Receive, most_bytes: int) -> tuple[list[ReceiveEvent], bytes | None]:
