@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
@@ -19,6 +20,7 @@ from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError
 
 from settings import Settings
 from tasks import workers
@@ -42,6 +44,8 @@ CHUNKS_A_WORKER: Final = 2
 LARGE_ROWS: Final = 20_000
 ERRORS_SHOWN: Final = 10
 WORKERS_KNOWN_S: Final = 2.0
+# What Redis says, or does not say, whatever the chunk.
+OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 
 _NOW = """
 local clock = redis.call('TIME')
@@ -121,6 +125,12 @@ redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], ARGV[1])
 """
 )
 
+# Uncount an attempt, if the chunk is still counted: it may be done, or its job forgotten.
+_RETURN = """
+local attempts = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
+if attempts > 0 then redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
+"""
+
 # Store a chunk's results and count them, once; the last one ends the job.
 _FINISH = (
     _NOW
@@ -184,7 +194,9 @@ class Chunks:
         self._begin = redis.register_script(_BEGIN)
         self._renew = redis.register_script(_RENEW)
         self._finish = redis.register_script(_FINISH)
+        self._return = redis.register_script(_RETURN)
         self._in_hand: tuple[str, int] | None = None
+        self._to_give_back: deque[tuple[str, int]] = deque()
         self._processes = 1
         self._processes_known_until = 0.0
 
@@ -237,8 +249,10 @@ class Chunks:
 
         It is not when it is done, cancelled, forgotten, or in the hands of another who is alive; when the
         broker delivers a task again, whoever took that task is not. The lease is kept while the context
-        lasts, by whoever calls `renew`.
+        lasts, by whoever calls `renew`. An attempt that ends in an outage of Redis is given back: it says
+        nothing about the chunk.
         """
+        self._give_back()
         keys = JobKeys(job_id)
         token = f"{task_id}:{uuid.uuid4().hex}"
         attempt = cast(
@@ -251,11 +265,26 @@ class Chunks:
         self._in_hand = (job_id, chunk) if attempt else None
         try:
             yield attempt
+        except OUTAGES:
+            if attempt:
+                self._to_give_back.append((job_id, chunk))
+            raise
         finally:
             self._in_hand = None
 
+    def _give_back(self) -> None:
+        """Uncount the attempts that an outage of Redis has ended, once it can be reached again."""
+        while self._to_give_back:
+            job_id, chunk = returned = self._to_give_back.popleft()
+            try:
+                self._return(keys=[JobKeys(job_id).attempts], args=[chunk])
+            except OUTAGES:
+                self._to_give_back.append(returned)
+                raise
+
     def renew(self) -> None:
         """Renew the lease on the chunk in hand, if there is one. For another thread than the scoring one."""
+        self._give_back()
         in_hand = self._in_hand
         if in_hand is not None:
             job_id, chunk = in_hand

@@ -6,6 +6,7 @@ they answer at once whatever the workers do.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,6 +14,8 @@ from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
+
+log = logging.getLogger(__name__)
 
 WORKERS_KEY: Final = "ml:workers"
 GENERATION_KEY: Final = "ml:models:generation"
@@ -82,7 +85,11 @@ def living(redis: Redis) -> list[WorkerState]:
     found: list[tuple[bytes, WorkerState]] = []
     silent: list[tuple[bytes, WorkerState]] = []
     for field, raw in cast(dict[bytes, bytes], records).items():
-        state = WorkerState.of_record(orjson.loads(raw))
+        try:
+            state = WorkerState.of_record(orjson.loads(raw))
+        except (KeyError, TypeError, ValueError):
+            log.warning("the heartbeat record %r cannot be read and is left out", field)
+            continue
         (found if now - state.seen_at < SILENT_AFTER_S else silent).append((field, state))
     if silent:
         redis.hdel(WORKERS_KEY, *(field for field, _ in silent))

@@ -7,10 +7,12 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import cast
 
 import orjson
 import pytest
+import redis
 from redis import Redis
 
 from tasks import workers
@@ -241,3 +243,37 @@ def test_a_damaged_record_keeps_no_other_job_waiting(
     other.add(1, orjson.dumps(metrics()))
     other.seal()
     assert Recovery(store, chunks).look() == 1
+
+
+def begin(chunks: Chunks, job: Job, *, ends: Exception | None = None) -> int:
+    """Take the first chunk in hand and let go of it again, by `ends` if given; which attempt it was."""
+    attempts: list[int] = []
+    with (
+        suppress(*([] if ends is None else [type(ends)])),
+        chunks.begun(job.job_id, 0, task_id="t", redelivered=True) as attempt,
+    ):
+        attempts.append(attempt)
+        if ends is not None:
+            raise ends
+    return attempts[0]
+
+
+@pytest.mark.parametrize("outage", [redis.ConnectionError("gone"), redis.TimeoutError("mute")])
+def test_outages_of_redis_count_as_no_attempts(chunks: Chunks, job: Job, outage: Exception) -> None:
+    assert [begin(chunks, job, ends=outage) for _ in range(7)] == [1] * 7
+    assert begin(chunks, job, ends=ValueError("died")) == 1
+    assert begin(chunks, job) == 2
+
+
+def test_an_attempt_is_given_back_when_redis_is_there_again(
+    lonely: tuple[Web, RunningServer], chunks: Chunks, job: Job, store: Redis
+) -> None:
+    begin(chunks, job, ends=redis.ConnectionError("gone"))
+    lonely[1].kill()
+    with pytest.raises(redis.ConnectionError):
+        chunks.renew()
+    lonely[1].restart()
+    wait_until(lambda: bool(store.ping()), what="Redis")
+    chunks.renew()
+    chunks.renew()  # once
+    assert begin(chunks, job) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -257,3 +258,13 @@ def test_a_job_whose_input_is_gone_ends_and_says_so(client: httpx.Client, redis:
     ended = finish(client, draft.job_id)
     assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 1)
     assert [(each["row"], each["code"]) for each in ended["errors"]] == [(2, "scoring_failed")]
+
+
+@pytest.mark.parametrize("suffix", [":attempts", ":errors", ":held", ":input", ":results", ":sent", "\n"])
+@pytest.mark.parametrize("path", ["", "/results", "/events"])
+def test_what_is_no_job_id_names_no_job(client: httpx.Client, suffix: str, path: str) -> None:
+    job_id = submit(client, [metrics()])["job_id"]
+    for name in (job_id + suffix, job_id.upper(), job_id[:-1]):
+        answer = client.get(f"/api/v1/jobs/{quote(name)}{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_job")
+    assert client.delete(f"/api/v1/jobs/{quote(job_id + suffix)}").status_code == 404

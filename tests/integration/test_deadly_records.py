@@ -1,0 +1,95 @@
+"""Records that end the consumer process, on real servers: each costs three processes and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+from kafka import KafkaProducer
+
+from consumers.crash_journal import MOST_DEATHS
+from tests.integration.deadly_consumer import KILLS
+from tests.integration.stream_bench import INPUT, Process, StreamBench, event_id, stream_bench
+from tests.services import start_kafka, start_redis
+
+BOMB_BYTES = 400_000_000
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[StreamBench]:
+    with (
+        start_redis() as redis,
+        start_kafka() as kafka,
+        stream_bench(redis, kafka, tmp_path, KAFKA_TOPIC_PARTITIONS="2", SPARE_MB="250") as bench,
+    ):
+        bench.start_worker()
+        yield bench
+
+
+@contextmanager
+def always_restarted(bench: StreamBench, *arguments: str) -> Iterator[list[Process]]:
+    """The processes of a consumer that is started again whenever it ends, as a supervisor does."""
+    started = [bench.start("consumer", ["-m", "tests.integration.deadly_consumer", *arguments])]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            if started[-1].popen.poll() is not None:
+                started.append(
+                    bench.start("consumer", ["-m", "tests.integration.deadly_consumer", *arguments])
+                )
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield started
+    finally:
+        over.set()
+        thread.join()
+
+
+def reading(charger_id: str) -> bytes:
+    return orjson.dumps({"charger_id": charger_id, "connector_status": "CHARGING"})
+
+
+def test_a_record_that_kills_the_consumer_is_a_dead_letter_after_the_third_death(bench: StreamBench) -> None:
+    deadly = b'{"charger_id":"%b"}' % KILLS
+    with always_restarted(bench) as processes:
+        bench.wait_for_state("running", timeout_s=60)
+        good = bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
+        (bad,) = bench.produce(deadly, partition=0)
+        good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
+        good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=1)
+        bench.read(until=len(good) + 1, timeout_s=90)
+    assert set(bench.predictions()) == set(good)
+    (letter,) = bench.dead_letters().values()
+    assert (event_id(letter), letter.value) == (bad, deadly)
+    headers = dict(letter.headers)
+    assert (headers["x-error-code"], headers["x-attempts"]) == (b"process_died", b"3")
+    assert len(processes) == MOST_DEATHS + 1
+
+
+def test_a_batch_that_does_not_fit_into_the_memory_is_skipped_and_its_neighbours_are_scored(
+    bench: StreamBench,
+) -> None:
+    bomb = KafkaProducer(
+        bootstrap_servers=bench.kafka_server.url,
+        compression_type="zstd",
+        max_request_size=2 * BOMB_BYTES,
+    )
+    with always_restarted(bench):
+        bench.wait_for_state("running", timeout_s=60)
+        good = bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
+        bad = bomb.send(INPUT, bytes(BOMB_BYTES), key=b"key", partition=0).get(30)
+        bomb.close()
+        good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
+        good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=1)
+        bench.read(until=len(good) + 1, timeout_s=90)
+    assert set(bench.predictions()) == set(good)
+    (letter,) = bench.dead_letters().values()
+    assert event_id(letter) == f"{INPUT}:0:{bad.offset}"
+    assert dict(letter.headers)["x-error-code"] == b"process_died"
