@@ -1,0 +1,96 @@
+"""Replace what differs between two runs: times of the run, random ids, ports, folders, rates."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from datetime import datetime
+from typing import Any, Final
+
+DAY_S: Final = 86_400
+# Readings of the scenarios are from 2024. Any time around the present comes from the run itself.
+BACK_S: Final = 2 * DAY_S
+AHEAD_S: Final = 60 * DAY_S
+# Values that depend on the speed of the machine, by their key.
+RATES: Final = frozenset({"rows_per_second", "eta_seconds", "pace_rows", "pace_s", "median_lead_hours"})
+# 32 hexadecimal digits under these keys are computed from the reading, not drawn.
+COMPUTED: Final = frozenset({"fingerprint"})
+
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
+_HTTP_DATE: Final = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
+_EPOCH: Final = re.compile(r"\d{10}(?:\.\d+)?")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HEX_ID: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_PORT: Final = re.compile(r"(127\.0\.0\.1|localhost):[1-9]\d{3,4}\b")
+_PID: Final = re.compile(r"(@<host>|<host>):\d+")
+_LENGTH: Final = re.compile(r"<\d+ characters>")
+
+
+class Normaliser:
+    """Replaces the changing parts of decoded values.
+
+    Args:
+        literals: texts of this run (folders, names) and the words that replace them, longest first.
+    """
+
+    def __init__(self, literals: dict[str, str]) -> None:
+        self._from = time.time() - BACK_S
+        self._to = time.time() + AHEAD_S
+        known = {**literals, socket.gethostname(): "<host>"}
+        self._literals = sorted(known.items(), key=lambda pair: -len(pair[0]))
+
+    def value(self, value: Any, key: str = "") -> Any:
+        """The same value with its changing parts replaced; `key` is the name under which it stands."""
+        if isinstance(value, dict):
+            return self._members(value)
+        if isinstance(value, list | tuple):
+            return [self.value(each, key) for each in value]
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, int | float):
+            return self._number(value, key)
+        return self.text(str(value), key)
+
+    def text(self, text: str, key: str = "") -> str:
+        """The same text with times, ids, addresses and folders replaced."""
+        for literal, word in self._literals:
+            text = text.replace(literal, word)
+        if _EPOCH.fullmatch(text) and self._is_present(float(text)):
+            return "<epoch>"
+        if key in RATES:
+            return "<rate>"
+        text = _TIME.sub(self._time, text)
+        text = _HTTP_DATE.sub("<date>", text)
+        text = _UUID.sub("<uuid>", text)
+        if key not in COMPUTED:
+            text = _HEX_ID.sub("<id>", text)
+        text = _PORT.sub(r"\1:<port>", text)
+        text = _PID.sub(r"\1:<pid>", text)
+        return _LENGTH.sub("<n characters>", text)
+
+    def _members(self, members: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in members.items():
+            plain = self.text(str(name))
+            while plain in found:  # two names that differ only in what is replaced
+                plain += "'"
+            found[plain] = self.value(value, str(name))
+        return found
+
+    def _number(self, value: float, key: str) -> float | str:
+        if key in RATES:
+            return "<rate>"
+        if key in ("pid", "port"):
+            return f"<{key}>"
+        return "<epoch>" if self._is_present(value) else value
+
+    def _time(self, match: re.Match[str]) -> str:
+        try:
+            moment = datetime.fromisoformat(match[0])
+        except ValueError:
+            return match[0]
+        return "<time>" if self._is_present(moment.timestamp()) else match[0]
+
+    def _is_present(self, epoch_s: float) -> bool:
+        return self._from <= epoch_s <= self._to
