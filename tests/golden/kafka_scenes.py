@@ -75,6 +75,7 @@ class Topics:
     def __init__(self, servers: str) -> None:
         self.servers = servers
         self.producer = KafkaProducer(bootstrap_servers=servers, max_block_ms=10_000)
+        self._counter = self._reader()
 
     def make(self, topic: str) -> None:
         """Create a topic of one partition."""
@@ -93,12 +94,7 @@ class Topics:
 
     def count(self, *topics: str) -> int:
         """How many records are on partition 0 of these topics."""
-        reader = self._reader()
-        try:
-            ends = reader.end_offsets([TopicPartition(topic, 0) for topic in topics])
-        finally:
-            reader.close()
-        return sum(ends.values())
+        return sum(self._counter.end_offsets([TopicPartition(topic, 0) for topic in topics]).values())
 
     def read(self, topic: str, *, at_least: int = 0) -> list[ConsumerRecord]:
         """All records of partition 0, once there are so many."""
@@ -120,6 +116,7 @@ class Topics:
 
     def close(self) -> None:
         self.producer.close()
+        self._counter.close()
 
     def _reader(self) -> KafkaConsumer:
         return KafkaConsumer(bootstrap_servers=self.servers, fetch_max_wait_ms=50)
@@ -185,7 +182,8 @@ def commands(runner: Commands, topics: Topics) -> Document:
     until(topics, first + 1, DEAD_LETTERS)
     other = {"KAFKA_TOPIC_METRICS": "golden.replayed"}
     fast = ("consumers", "replay", "--speed", "max", "--no-shift-to-now")
-    runner.run("replay", *fast, "good.csv", env=other)
+    runner.run("replay", *fast, "timed.csv", env=other)
+    runner.run("replay without times", *fast, "good.csv", env=other)
     runner.run("replay with a bad row", *fast, "mixed.csv", env=other)
     runner.run("replay without columns", *fast, "no_columns.csv", env=other)
     runner.run("replay missing file", *fast, "@nothing.csv", env=other)

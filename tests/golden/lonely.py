@@ -134,8 +134,16 @@ class Lonely:
         ask("job_pending", "GET", path)
         ask("results_pending", "GET", f"{path}/results")
         ask("results_pending_ndjson", "GET", f"{path}/results", headers={"Accept": "application/x-ndjson"})
-        ask("batch_waited_for_in_vain", "POST", BATCH, json=BODY, headers={**headers, "Prefer": "wait=1"})
+        ask(
+            "batch_waited_for_in_vain",
+            "POST",
+            f"{BATCH}?kind=all",
+            json=BODY,
+            headers={**headers, "Prefer": "wait=1"},
+        )
         self.http.keep("events_pending", f"GET {JOBS}/{{id}}/events", self._first_events(f"{path}/events"))
+        for suffix in ("input", "sent"):
+            ask(f"job_{suffix}_key", "GET", f"{path}:{suffix}")
         ask("job_cancelled", "DELETE", path)
         ask("events_cancelled", "GET", f"{path}/events")
         self.keys["batch_cancelled"] = redis_dump.dump(self.redis, redis_dump.keys_of(self.redis) - before)

@@ -10,13 +10,18 @@ from prometheus_client.parser import text_string_to_metric_families
 FOREIGN: Final = ("python_", "process_")
 # Labels whose values depend on timing: what was looked at while something was starting.
 UNSTABLE: Final = frozenset({"status", "reason"})
+# Counted only where a consumer had to wait; what it is called is on the page of a single process.
+NOT_ALWAYS: Final = frozenset({"ml_stream_paused_seconds"})
 
 
-def read(text: str) -> dict[str, Any]:
-    """Every metric of ours: type, help, the samples' names with their labels, and the labels' values."""
+def read(text: str, *, of_several: bool = False) -> dict[str, Any]:
+    """Every metric of ours: type, help, the samples' names with their labels, and the labels' values.
+
+    With `of_several` the page adds up several processes, and names only what has been counted.
+    """
     found: dict[str, Any] = {}
     for family in text_string_to_metric_families(text):
-        if family.name.startswith(FOREIGN):
+        if family.name.startswith(FOREIGN) or (of_several and family.name in NOT_ALWAYS):
             continue
         samples: dict[str, set[str]] = {}
         values: dict[str, set[str]] = {}

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 DAY_S: Final = 86_400
+SLOT_S: Final = DAY_S // 2
 # Readings of the scenarios are from 2024. Any time around the present comes from the run itself.
 BACK_S: Final = 2 * DAY_S
 AHEAD_S: Final = 60 * DAY_S
@@ -24,6 +25,8 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX_ID: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _PORT: Final = re.compile(r"(127\.0\.0\.1|localhost):[1-9]\d{3,4}\b")
 _PID: Final = re.compile(r"(@<host>|<host>):\d+")
+_HOUR: Final = re.compile(r"(?<=[0-9a-f]{12}):\d{6}$")
+_ROWS_PER_S: Final = re.compile(r"[\d,.]+ rows/s")
 _LENGTH: Final = re.compile(r"<\d+ characters>")
 
 
@@ -67,16 +70,22 @@ class Normaliser:
             text = _HEX_ID.sub("<id>", text)
         text = _PORT.sub(r"\1:<port>", text)
         text = _PID.sub(r"\1:<pid>", text)
+        text = _HOUR.sub(":<hour>", text)
+        text = _ROWS_PER_S.sub("<rate> rows/s", text)
         return _LENGTH.sub("<n characters>", text)
 
     def _members(self, members: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, value in members.items():
-            plain = self.text(str(name))
+            plain = "<slot>" if self._is_present_slot(str(name)) else self.text(str(name))
             while plain in found:  # two names that differ only in what is replaced
                 plain += "'"
             found[plain] = self.value(value, str(name))
         return found
+
+    def _is_present_slot(self, name: str) -> bool:
+        """Whether a name is the number of a 12-hour slot since 1970 around now."""
+        return name.isdecimal() and self._is_present(int(name) * SLOT_S)
 
     def _number(self, value: float, key: str) -> float | str:
         if key in RATES:

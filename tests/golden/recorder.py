@@ -128,7 +128,9 @@ class _Recorder:
             }
             self.found["redis"] |= redis_scenes.scenes(web.client, client)
             self._commands_on(env, web, topics)
-            self.found["metrics"] |= {"all_processes": metrics_page.read(web.client.get("/metrics").text)}
+            self.found["metrics"] |= {
+                "all_processes": metrics_page.read(web.client.get("/metrics").text, of_several=True)
+            }
 
     def _commands_on(self, env: dict[str, str], web: Web, topics: Topics) -> None:
         """Commands that need the service or the broker."""
