@@ -122,6 +122,8 @@ def _same(recorded: Any, now: Any) -> bool:
     if isinstance(recorded, bool) or isinstance(now, bool):
         return recorded is now
     if isinstance(recorded, int | float) and isinstance(now, int | float):
+        if math.isnan(recorded) or math.isnan(now):
+            return math.isnan(recorded) and math.isnan(now)
         return math.isclose(recorded, now, rel_tol=TOLERANCE, abs_tol=1.001 * TOLERANCE)
     if isinstance(recorded, str) and isinstance(now, str) and len(recorded) == len(now):
         return recorded == now or _close_in_time(recorded, now)

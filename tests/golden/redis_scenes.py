@@ -21,6 +21,9 @@ SHARED_KEYS: Final = (
     "_kombu.binding.*",
 )
 
+# Written by the clock, whatever is called meanwhile. Those that last stand with the processes.
+BY_THE_WAY: Final = ("ml:drift:", "ml:jobs:recovery")
+
 
 def scenes(client: httpx.Client, redis: Redis) -> dict[str, Any]:
     """Keys by the call that leaves them, each call with a charger of its own; then those of the processes."""
@@ -30,8 +33,7 @@ def scenes(client: httpx.Client, redis: Redis) -> dict[str, Any]:
         before = redis_dump.keys_of(redis)
         call()
         found[name] = redis_dump.dump(redis, redis_dump.keys_of(redis) - before)
-        # Counted a second later, by the way: those stand with the processes.
-        found[name] = {key: value for key, value in found[name].items() if not key.startswith("ml:drift:")}
+        found[name] = {key: value for key, value in found[name].items() if not key.startswith(BY_THE_WAY)}
 
     for kind in ("failure", "maintenance", "anomaly"):
         body = request_of(without_time(ORDINARY, f"STORE-{kind}"))
@@ -56,6 +58,8 @@ def scenes(client: httpx.Client, redis: Redis) -> dict[str, Any]:
         found["processes"] |= redis_dump.dump(redis, names)
     # How often workers were asked to look again depends on how fast they were.
     found["processes"]["ml:models:generation"]["value"] = "<count>"
+    consumers = found["processes"]["ml:consumers"]
+    consumers["value"] = {record["role"]: record for record in consumers["value"].values()}
     return found
 
 
