@@ -26,6 +26,8 @@ def head(response: httpx.Response) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     for name, value in response.headers.multi_items():
         shown = value if value == "0" else MEASURED.get(name, value)
+        if name == "allow":  # a set, written in no order
+            shown = ", ".join(sorted(shown.split(", ")))
         before = headers.get(name)
         headers[name] = shown if before is None else [before, shown]
     return {"status": response.status_code, "headers": headers}
