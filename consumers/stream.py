@@ -147,8 +147,13 @@ class Stream:
         self._work.drop(lost)
         log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
 
-    def assigned(self) -> None:
-        """Partitions have come from another member, which may have died of them."""
+    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions have come here, perhaps from a member that has died of them.
+
+        This happens inside `poll`, which would fetch from them at once. The next step does that, once it has
+        said where.
+        """
+        self._consumer.pause(*partitions)
         self._quarantine.reload()
 
     def _hold_or_fetch(self) -> dict[Partition, int]:
@@ -279,7 +284,7 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         log.info("partitions %s assigned", _numbers(assigned))
-        self._stream.assigned()
+        self._stream.assigned(assigned)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._stream.revoked(revoked)

@@ -16,7 +16,7 @@ from tests.integration.deadly_consumer import KILLS
 from tests.integration.stream_bench import INPUT, Process, StreamBench, event_id, stream_bench
 from tests.services import start_kafka, start_redis
 
-BOMB_BYTES = 400_000_000
+BOMB_BYTES = 500_000_000
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def bench(tmp_path: Path) -> Iterator[StreamBench]:
     with (
         start_redis() as redis,
         start_kafka() as kafka,
-        stream_bench(redis, kafka, tmp_path, KAFKA_TOPIC_PARTITIONS="2", SPARE_MB="250") as bench,
+        stream_bench(redis, kafka, tmp_path, KAFKA_TOPIC_PARTITIONS="2") as bench,
     ):
         bench.start_worker()
         yield bench
@@ -76,6 +76,7 @@ def test_a_record_that_kills_the_consumer_is_a_dead_letter_after_the_third_death
 def test_a_batch_that_does_not_fit_into_the_memory_is_skipped_and_its_neighbours_are_scored(
     bench: StreamBench,
 ) -> None:
+    bench.environment["SPARE_MB"] = "300"
     bomb = KafkaProducer(
         bootstrap_servers=bench.kafka_server.url,
         compression_type="zstd",

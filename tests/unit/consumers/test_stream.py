@@ -331,7 +331,7 @@ def die(bench: Bench, times: int, at: str, *, while_fetching: tuple[str, ...] = 
             bench.journal.begin(at)
         bench.journal.count_death()  # the next process does this first
     bench.journal.reload()
-    bench.stream.assigned()
+    bench.stream.assigned([P0, P1])
 
 
 def test_a_record_that_has_ended_three_processes_is_not_tried_again(bench: Bench) -> None:
@@ -443,3 +443,14 @@ def test_a_verdict_that_alerts_cannot_read_is_buried(bench: Bench) -> None:
     bench.turn()
     assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq"), ("0:1", "ml.predictions")]
     assert bench.publisher.added == []
+
+
+def test_partitions_that_have_just_come_are_not_fetched_from_before_their_places_are_marked(
+    bench: Bench,
+) -> None:
+    bench.stream.assigned([P0, P1])
+    assert bench.consumer.held == {P0, P1}
+    bench.produce(P0, good())
+    for _ in range(3):
+        bench.turn()
+    assert bench.publisher.committed == {Q0: 1}
