@@ -18,8 +18,8 @@ LONG_FORMS := tests/integration/test_jobs_under_fire.py \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-clients test-client-nestjs test-client-python soak bench bench-compare evaluate check format lock clean \
-	installed installed-dev
+.PHONY: help run demo test test-clients test-client-nestjs test-client-python soak fuzz compat bench \
+	bench-compare evaluate check format lock clean installed installed-dev
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -40,6 +40,11 @@ test-client-python: installed-dev ## test the Python client against the service,
 
 soak: installed-dev ## run the long forms of the tests that kill processes (half an hour; SEED=7 repeats a run)
 	@SOAK=1 $(PY) -m pytest -s $(LONG_FORMS)
+
+# -s: it says how far it is, with a line for each pairing.
+compat: installed-dev ## serve with another release, in every pairing and in each other's place (REF=04f6cf5)
+	$(if $(REF),,$(error Name the other release: make compat REF=<commit>, see docs/releases.md))
+	@COMPAT_REF=$(REF) $(PY) -m pytest -s tests/compat
 
 check: installed-dev ## format, lint, types, tests: what must pass before a commit
 	@$(PY) -m ruff format --check .

@@ -52,11 +52,11 @@ def settings_for(redis_url: str) -> Settings:
 class Process:
     """One process of the service, in a session of its own, its output in a file."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
+    def __init__(self, command: list[str], env: Mapping[str, str], directory: Path = ROOT) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="evzone-", suffix=".log", delete=False)  # noqa: SIM115
         self.process = subprocess.Popen(
             leashed(command),
-            cwd=ROOT,
+            cwd=directory,
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -67,6 +67,14 @@ class Process:
     def signal_all(self, number: signal.Signals) -> None:
         """Signal the process and its children."""
         os.killpg(self.process.pid, number)
+
+    def end(self, timeout_s: float) -> int:
+        """SIGTERM the process alone, as a process manager does, and wait; the exit code.
+
+        Raises `subprocess.TimeoutExpired`. The output stays until `stop`.
+        """
+        self.process.terminate()
+        return self.process.wait(timeout_s)
 
     def stop(self) -> None:
         """End it, its children too. Does nothing if it has ended."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import signal
@@ -35,6 +34,7 @@ from tests.batches import NDJSON, PARQUET, ended, job_of, pages, parquet_of, pos
 from tests.processes import Process, Web, environment, settings_for, start_worker, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer, start_redis
+from tests.verdicts import TOLERANCE, unlike
 
 SOAK: Final = os.environ.get("SOAK") == "1"
 SEED: Final = int(os.environ.get("SEED", "0")) or random.randrange(1, 10**6)
@@ -51,7 +51,6 @@ LAST_KILL_AT: Final = ROWS * 7 // 10
 LAST_WEB_KILL_AT: Final = ROWS // 4
 DEADLINE_S: Final = 1500 if SOAK else 90
 PATIENCE_S: Final = 30.0
-TOLERANCE: Final = 1e-6
 SCORED_AT_ONCE: Final = 4096
 # What the service adds to a verdict.
 ADDED: Final = ("row", "tenant_id", "timestamp", "cached", "degraded", "fingerprint")
@@ -272,19 +271,3 @@ def readings_of(part: pa.Table) -> list[Reading]:
 
 def plain(verdict: Any) -> Any:
     return orjson.loads(orjson.dumps(verdict))
-
-
-def unlike(one: Any, other: Any, place: str = "") -> str | None:
-    """Where two JSON values differ, by more than the tolerance where they are numbers."""
-    if one == other:
-        return None
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        found = (unlike(one[name], other[name], f"{place}/{name}") for name in one)
-        return next(filter(None, found), None)
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        parts = (unlike(*pair, f"{place}/{index}") for index, pair in enumerate(zip(one, other, strict=True)))
-        return next(filter(None, parts), None)
-    numbers = isinstance(one, float | int) and isinstance(other, float | int)
-    if numbers and math.isclose(one, other, rel_tol=0, abs_tol=TOLERANCE):
-        return None
-    return f"{place}: {one!r} is not {other!r}"
