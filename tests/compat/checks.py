@@ -33,6 +33,7 @@ class Jobs:
 
     def __init__(self, web: Web, book: Book) -> None:
         self._book = book
+        self._as_stream = False
         self._body = parquet_of(fleet_table(ROWS, seed=SEED))
         job_id = self.submit(web)
         ended(web.client, job_id, timeout_s=JOB_TIMEOUT_S)
@@ -49,18 +50,24 @@ class Jobs:
         return made.pop()
 
     def check(self, job_id: str, webs: list[Web]) -> None:
-        """Wait for its end and read it whole at each web process, page by page and as a stream."""
+        """Wait for its end and read it whole at each web process, in turns page by page and as a stream."""
         for web in webs:
             state = ended(web.client, job_id, timeout_s=JOB_TIMEOUT_S)
             counts = (state["status"], state["total"], state["done"], state["failed"])
             assert counts == ("SUCCEEDED", ROWS, ROWS, 0), state
             assert "event: done" in web.client.get(f"/api/v1/jobs/{job_id}/events").text
-            self._compare(results_of(web.client, job_id))
-            stream = web.client.get(f"/api/v1/jobs/{job_id}/results", headers={"Accept": NDJSON})
-            self._compare([orjson.loads(line) for line in stream.text.splitlines()])
+            self._compare(self._read(web, job_id))
             listed = web.client.get("/api/v1/jobs?limit=100").json()["items"]
             assert [job["job_id"] for job in listed].count(job_id) == 1
         self._book.count("job rows", ROWS)
+
+    def _read(self, web: Web, job_id: str) -> list[dict[str, Any]]:
+        self._as_stream = not self._as_stream
+        if not self._as_stream:
+            return results_of(web.client, job_id)
+        answer = web.client.get(f"/api/v1/jobs/{job_id}/results", headers={"Accept": NDJSON})
+        assert answer.status_code == 200, answer.text
+        return [orjson.loads(line) for line in answer.text.splitlines()]
 
     def _compare(self, rows: list[dict[str, Any]]) -> None:
         assert [row["row"] for row in rows] == list(range(ROWS)), "rows are missing, doubled or out of order"
