@@ -6,7 +6,6 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import httpx
 import orjson
 
 from bench.fleet_file import fleet_table
@@ -19,6 +18,7 @@ from tests.verdicts import unlike
 
 ROWS: Final = 3_000
 SMALL_ROWS: Final = 40
+MODELS: Final = 3  # failure, anomaly, and the schedule that follows the first
 SEED: Final = 7
 TENANT: Final = "acme"
 JOB_TIMEOUT_S: Final = 90.0
@@ -174,36 +174,34 @@ class Outcomes:
         self._reported += 1
 
 
-def check_models(web: Web, processes: int) -> None:
-    """All of the workers' `processes` hold the same versions, obey this web process, and verify for it."""
+def check_models(web: Web, names: set[str]) -> None:
+    """The workers of these `names` hold the same versions, obey this web process, and verify for it."""
     wait_until(
-        lambda: _held_by_all(web, processes),
-        what="the same models in all workers",
+        lambda: _held_by_all(web, names),
+        what=f"the same models in {sorted(names)}",
         timeout_s=SETTLED_WITHIN_S,
+        log=lambda: web.client.get("/api/v1/models").text,
     )
     wait_until(
-        lambda: _post(web, "/api/v1/models/reload").status_code == 200,
+        lambda: web.client.post("/api/v1/models/reload").status_code == 200,
         what="every worker's reload",
         timeout_s=SETTLED_WITHIN_S,
     )
     for name in ("failure", "anomaly"):
         card = web.client.get(f"/api/v1/models/{name}")
         assert card.status_code == 200, card.text
-        verified = _post(web, f"/api/v1/models/{name}/versions/{card.json()['active']}/verify")
+        verified = web.client.post(f"/api/v1/models/{name}/versions/{card.json()['active']}/verify")
         assert verified.status_code == 200, verified.text
 
 
-def _held_by_all(web: Web, processes: int) -> bool:
+def _held_by_all(web: Web, names: set[str]) -> bool:
     answer = web.client.get("/api/v1/models")
     assert answer.status_code == 200, answer.text
     models = answer.json()["models"]
-    return len(models) == 3 and all(
-        model["status"] == "active" and len(model["workers"]) == processes for model in models
+    return len(models) == MODELS and all(
+        model["status"] == "active" and {held.partition("@")[0] for held in model["workers"]} == names
+        for model in models
     )
-
-
-def _post(web: Web, path: str) -> httpx.Response:
-    return web.client.post(path)
 
 
 def check_operations(web: Web) -> None:

@@ -16,7 +16,7 @@ import orjson
 from redis import Redis
 
 from tests.compat.faults import Book, bad_lines
-from tests.compat.releases import Release
+from tests.compat.releases import Release, worker_name
 from tests.processes import KEY, Process, wait_until
 
 # What is replaced together: a release's processes of one kind.
@@ -115,6 +115,10 @@ class Fleet:
                 self._book.fault(f"{release.name} {name} ended with {code}:\n{process.log()[-2000:]}")
             self._look_at(f"{release.name} {name}", process)
             process.stop()
+
+    def worker_names(self) -> set[str]:
+        """The names of the workers that run, without their host."""
+        return {worker_name(name, release) for release, name in self._processes if name in SIDES["workers"]}
 
     def look(self) -> None:
         """Each process must live and must have logged no error."""

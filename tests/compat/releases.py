@@ -28,7 +28,7 @@ print(json.dumps({
 }))
 """
 LIST_TIMEOUT_S: Final = 60
-SCORING: Final = "worker-"
+WORKER: Final = "worker-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,13 @@ class Release:
         """Start one program as `make run` would, with `settings` on top. Returns before it is ready."""
         found = self._programs[program]
         command = list(found["command"])
-        if program.startswith(SCORING):
+        if program.startswith(WORKER):
             # On one host the two releases would otherwise have the same worker names.
-            command += ["-n", f"{program.removeprefix(SCORING)}-{self.name}@%h"]
+            command += ["-n", f"{worker_name(program, self.name)}@%h"]
         env = {**self._env, **found["environment"], **settings}
         return Process(command, env, Path(found["directory"]))
+
+
+def worker_name(program: str, release: str) -> str:
+    """A worker's name in this run, without its host."""
+    return f"{program.removeprefix(WORKER)}-{release}"

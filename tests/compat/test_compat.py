@@ -47,7 +47,6 @@ REF: Final = os.environ.get("COMPAT_REF", "")
 # From all old to all old again, by way of all eight pairings.
 WALK: Final = ("web", "workers", "web", "consumers", "web", "workers", "web", "consumers")
 CALLERS: Final = 3
-SCORING_PROCESSES: Final = 4  # single 1, batch 2, stream 1
 SETTLE_S: Final = 3.0
 
 pytestmark = pytest.mark.skipif(not REF, reason="compares releases: make compat REF=<commit>")
@@ -89,7 +88,7 @@ class Run:
         self._flow.send_events()
         job_id = self._jobs.submit(web)
         check_cache_and_history(web, web, self._reference)
-        self._look_around(SCORING_PROCESSES)
+        self._look_around()
         self._jobs.check(job_id, [web])
         self._flow.wait_until_worked_off()
 
@@ -108,21 +107,21 @@ class Run:
         job_id = self._jobs.submit(*webs)
         check_cache_and_history(webs[0], webs[-1], self._reference)
         check_cache_and_history(webs[-1], webs[0], self._reference)
-        self._look_around(SCORING_PROCESSES * (2 if side == "workers" else 1))
+        self._look_around()
         self._jobs.check(job_id, webs)
         # This one and what flows meanwhile are in hand when the old processes are told to end.
         in_hand = self._jobs.submit(*webs)
         self._fleet.end(side, before)
         self._jobs.check(in_hand, self._fleet.rotation.webs())
 
-    def _look_around(self, processes: int) -> None:
+    def _look_around(self) -> None:
         webs = self._fleet.rotation.webs()
         check_histories(webs, self._histories)
         check_fleet(webs)
         self._outcomes.check(webs, self._histories)
         for web in webs:
             check_small_job(web)
-            check_models(web, processes)
+            check_models(web, self._fleet.worker_names())
             check_operations(web)
 
     @contextmanager
@@ -162,7 +161,7 @@ class Run:
                 thread.join()
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_two_releases_serve_together_in_every_pairing(tmp_path: Path) -> None:
     began = time.monotonic()
     try:
