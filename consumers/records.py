@@ -13,7 +13,7 @@ import orjson
 
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
 from models.parsing import decode_json, parse_reading
-from models.reading import TENANT_ID_PATTERN, Kind, Reading
+from models.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
 from tasks.messages import GIST, Answer, Gist
 
 MAX_REASON_CHARS: Final = 1000
@@ -97,15 +97,21 @@ def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
     """
     if not received.value:
         raise MalformedBody("The record is empty.")
-    document = decode_json(received.value)
+    document = decode_json(received.value, for_schema=True)
     if not isinstance(document, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     tenant = _tenant(document)
     reading = _in_envelope(document, now) if _is_envelope(document) else parse_reading(document, now=now)
     if not reading.stated_at and received.recorded_at is not None:
-        recorded = datetime.fromtimestamp(received.recorded_at, UTC)
-        reading = reading._replace(timestamp=min(recorded, now))
+        reading = reading._replace(timestamp=_recorded(received.recorded_at, now))
     return reading, tenant
+
+
+def _recorded(at: float, now: datetime) -> datetime:
+    """The broker's time of a record, in the bounds of a reading's: a producer may have set any."""
+    if at <= EARLIEST.timestamp():
+        return EARLIEST
+    return now if at >= now.timestamp() else datetime.fromtimestamp(at, UTC)
 
 
 def _is_envelope(document: Mapping[str, Any]) -> bool:

@@ -26,9 +26,16 @@ from models.reading import (
     NO_METADATA,
     STATUS_AS_WRITTEN,
     Reading,
+    is_encodable,
 )
-from models.schema import MAX_MOMENT_CHARS, ReadingSchema
+from models.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
 
+# Enough for a reading in a list in a body, and its metadata one level too deep.
+MAX_LEVELS: Final = 64
+# Of the smallest integer of 64 bits.
+MAX_INTEGER_CHARS: Final = 20
+# A string, a quote that opens one without end, or a bracket.
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL).finditer
 _IS_CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN).match
 _SCHEMA: Final = ReadingSchema()
 _ENERGY, _POWER, _TEMPERATURE, _UPTIME, _SESSIONS = (
@@ -36,21 +43,73 @@ _ENERGY, _POWER, _TEMPERATURE, _UPTIME, _SESSIONS = (
 )
 
 
-def decode_json(raw: bytes | str) -> Any:
-    """Decode JSON. Raises `MalformedBody` for what is not JSON, however deep or oddly encoded.
+def decode_json(raw: bytes | str, *, for_schema: bool = False) -> Any:
+    """Decode JSON.
 
     `NaN`, `Infinity` and numbers beyond a double are let through although orjson refuses them: the schema
-    then refuses them by the field's name, which helps a caller more than a byte offset.
+    then refuses them by the field's name, which helps a caller more than a byte offset. For the same reason
+    `for_schema` lets lone surrogates through, and replaces whatever is nested too deeply to be decoded by
+    null, `MAX_LEVELS` levels down. An integer beyond 64 bits becomes a float.
+
+    Raises:
+        MalformedBody: the text is not JSON, or not UTF-8; without `for_schema` also for lone surrogates and
+            for nesting that is too deep.
     """
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         try:
-            value = json.loads(raw)
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is refused here
+            return _decode_leniently(raw) if for_schema else _decode_encodable(raw)
         except (ValueError, RecursionError):
             raise MalformedBody(f"The body is not JSON: {error}.") from None
-        return value
+
+
+def _decode_encodable(raw: bytes | str) -> Any:
+    value = json.loads(_text(raw), parse_int=_integer)
+    json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is refused here
+    return value
+
+
+def _decode_leniently(raw: bytes | str) -> Any:
+    text = _text(raw)
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        return json.loads(_cut_to_levels(text, MAX_LEVELS), parse_int=_integer)
+
+
+def _text(raw: bytes | str) -> str:
+    return raw if isinstance(raw, str) else raw.decode("utf-8-sig")
+
+
+def _integer(digits: str) -> int | float:
+    """As orjson has it, so that a number does not depend on what else stands in the document."""
+    if len(digits) <= MAX_INTEGER_CHARS and -(2**63) <= (number := int(digits)) < 2**64:
+        return number
+    return float(digits)
+
+
+def _cut_to_levels(text: str, most_levels: int) -> str:
+    """The same JSON with null in place of each object and list below `most_levels` levels.
+
+    Raises `ValueError` for a string that does not end.
+    """
+    kept: list[str] = []
+    levels, end = 0, 0
+    for token in _TOKEN(text):
+        mark = token[0]
+        if mark in ("{", "["):
+            levels += 1
+            if levels == most_levels + 1:
+                kept += text[end : token.start()], "null"
+                end = len(text)
+        elif mark in ("}", "]"):
+            if levels == most_levels + 1:
+                end = token.end()
+            levels -= 1
+        elif mark == '"':
+            raise ValueError("a string does not end")
+    return "".join(kept) + text[end:]
 
 
 def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
@@ -82,13 +141,6 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
         for name in ("timestamp", "last_maintenance")
         if loaded.get(name) is not None and loaded[name] > now + FUTURE_TOLERANCE
     ]
-    if loaded.get("metadata"):
-        try:
-            json.dumps(loaded["metadata"], allow_nan=False)
-            orjson.dumps(loaded["metadata"])
-        except (ValueError, TypeError, RecursionError):
-            detail = "Cannot be carried: NaN, infinity, a number that is too large, or too deep."
-            problems.append(FieldError(f"{pointer}/metadata", detail, "range"))
     if problems:
         raise InvalidReading(problems)
     codes: list[str] | None = loaded["error_codes"]
@@ -103,7 +155,7 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
         uptime_hours=loaded["uptime_hours"],
         total_sessions=loaded["total_sessions"],
         last_maintenance=loaded["last_maintenance"],
-        metadata=loaded["metadata"] or {},
+        metadata=loaded["metadata"] or NO_METADATA,
         stated_at=stated is not None,
     )
 
@@ -129,7 +181,7 @@ def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
         return None
     if sessions is not None and type(sessions) is not int:
         return None
-    if metadata is not None and (type(metadata) is not dict or metadata):
+    if metadata is not None and type(metadata) is not dict:
         return None
     latest = now + FUTURE_TOLERANCE
     try:
@@ -146,11 +198,11 @@ def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
                 _plain_number(get("uptime_hours"), _UPTIME),
                 sessions,
                 None if serviced is None else _plain_moment(serviced, latest),
-                NO_METADATA,
+                read_part(metadata) if metadata else NO_METADATA,
                 stated is not None,
             )
         )
-    except _Doubt:
+    except (_Doubt, ValidationError):
         return None
 
 
@@ -181,7 +233,7 @@ def _plain_codes(codes: object) -> tuple[str, ...]:
     if type(codes) is not list or len(codes) > MAX_ERROR_CODES:
         raise _Doubt
     for code in codes:
-        if type(code) is not str or len(code) > MAX_ERROR_CODE_CHARS:
+        if type(code) is not str or len(code) > MAX_ERROR_CODE_CHARS or not is_encodable(code):
             raise _Doubt
     return real_codes(codes) if codes else ()
 

@@ -27,6 +27,8 @@ MAX_ERROR_CODES: Final = 128
 # Before that no charger reported anything; it also keeps years below 1000 out, which nothing prints alike.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ERROR_CODE_CHARS: Final = 128
+MAX_METADATA_LEVELS: Final = 32
+MAX_COSTS_BYTES: Final = 16_384
 NO_METADATA: Final[Mapping[str, Any]] = {}
 
 STATUSES: Final = ("AVAILABLE", "CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
@@ -47,6 +49,10 @@ OCPP_STATUSES: Final = {
 }
 
 
+# Decoders join both halves of a pair.
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]").search
+
+
 def _plain(status: str) -> str:
     return re.sub(r"[\s_-]", "", status).lower()
 
@@ -59,6 +65,11 @@ STATUS_AS_WRITTEN: Final = {status: status for status in STATUSES} | OCPP_STATUS
 def status_of(text: str) -> str | None:
     """The contract's word for a status as it was spelt; None if it is none."""
     return STATUS_AS_WRITTEN.get(text) or _STATUS_BY_SPELLING.get(_plain(text[:64]))
+
+
+def is_encodable(text: str) -> bool:
+    """Whether UTF-8 can encode a text: a JSON escape may name half of a surrogate pair, which it cannot."""
+    return text.isascii() or _LONE_SURROGATE(text) is None
 
 
 # Lower and upper physical bound of each number. The upper ones only keep typing errors and other units
@@ -77,7 +88,8 @@ class Reading(NamedTuple):
 
     `energy_delivered` kWh in the current or last session, `power` kW, `temperature` °C, `uptime_hours` h,
     `total_sessions` a count. `error_codes` is `None` where the charger reports none of its own accord, and
-    empty where it reports that there is no error. `stated_at` is false where the sender named no time, so
+    empty where it reports that there is no error. Of `metadata` only the part is held that is read: `costs`.
+    `stated_at` is false where the sender named no time, so
     that `timestamp` is the moment of arrival.
     """
 

@@ -31,16 +31,21 @@ def from_ndjson(data: bytes, *, now: datetime) -> list[Reading | Refused]:
 def _from_line(line: bytes, now: datetime) -> Reading | Refused:
     raw: Any = None
     try:
-        raw = decode_json(line)
+        raw = decode_json(line, for_schema=True)
         return parse_reading(raw, now=now)
     except (InvalidReading, MalformedBody) as error:
         return Refused(said_id(raw) if isinstance(raw, dict) else None, error)
 
 
 def said_id(raw: Mapping[str, Any]) -> str | None:
-    """Whose a row says that it is, also where that is no id: a number as text, other things not at all."""
+    """The row's `charger_id` as text, even if it is not a valid id. None for other than text and numbers.
+
+    The text can be encoded: a lone surrogate in it becomes a question mark.
+    """
     said = raw.get("charger_id")
-    return str(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else None
+    if isinstance(said, bool) or not isinstance(said, str | int | float):
+        return None
+    return str(said).encode("utf-8", "replace").decode()
 
 
 # Of a cell; the door lets no longer line in. Python's own limit would be the end of the whole chunk.

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from models.reading import (
     BOUNDS,
     CHARGER_ID_PATTERN,
     EARLIEST,
+    MAX_COSTS_BYTES,
     MAX_ERROR_CODE_CHARS,
     MAX_ERROR_CODES,
+    MAX_METADATA_LEVELS,
+    NO_METADATA,
     OCPP_STATUSES,
     STATUSES,
+    is_encodable,
     status_of,
 )
 
 MAX_MOMENT_CHARS: Final = 64
+# Tuples are the pairs of a map in Parquet.
+_NESTS: Final = (dict, list, tuple)
 _HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
 
 
@@ -96,6 +105,76 @@ class Status(fields.String):
         return status
 
 
+class Code(fields.String):
+    """An error code: any text that UTF-8 can encode, which lone surrogates are not."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        code: str = super()._deserialize(value, attr, data, **kwargs)
+        if not is_encodable(code):
+            raise self.make_error("invalid_utf8")
+        return code
+
+
+class Codes(fields.List[str]):
+    """A list of error codes. Of a list that is too long no member is judged: one error is enough."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str | None]:
+        if isinstance(value, list) and len(value) > MAX_ERROR_CODES:
+            raise ValidationError(f"Longer than maximum length {MAX_ERROR_CODES}.")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Metadata(fields.Dict):
+    """An object of which `costs` is read and the rest is ignored; loads to the part that is read."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[Any, Any]:
+        if not isinstance(value, Mapping):
+            raise self.make_error("invalid")
+        return dict(read_part(value))
+
+
+def read_part(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a reading's metadata that is read: `{"costs": …}`, or nothing.
+
+    That part can be encoded as JSON. Costs that are no object are ignored, as are costs that hold nothing.
+
+    Raises:
+        ValidationError: the metadata is nested too deeply, or `costs` is too large or not JSON.
+    """
+    if _is_deeper(metadata, MAX_METADATA_LEVELS):
+        raise ValidationError(f"Must be at most {MAX_METADATA_LEVELS} levels deep.")
+    costs = metadata.get("costs")
+    if costs is None:
+        return NO_METADATA
+    try:
+        encoded = orjson.dumps(costs)
+        if len(encoded) > MAX_COSTS_BYTES:
+            raise ValidationError({"costs": [f"Must be at most {MAX_COSTS_BYTES} bytes of JSON."]})
+        json.dumps(costs, allow_nan=False)  # orjson writes NaN as null
+    except (ValueError, TypeError, RecursionError):
+        detail = "Must be JSON: no NaN, no infinity, no number beyond 64 bits, no lone surrogate."
+        raise ValidationError({"costs": [detail]}) from None
+    return {"costs": costs} if costs and isinstance(costs, Mapping) else NO_METADATA
+
+
+def _is_deeper(value: Any, most_levels: int) -> bool:
+    """Whether objects and lists are nested in more than `most_levels` levels; `value` itself is the first.
+
+    Looks at one level after the other, so that no depth ends in a `RecursionError`.
+    """
+    level = [value]
+    for _ in range(most_levels):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+            if isinstance(inner, _NESTS)
+        ]
+        if not level:
+            return False
+    return True
+
+
 class ReadingSchema(Schema):
     """Marshmallow schema of one reading; loads to a plain dict that `parse_reading` makes a `Reading`."""
 
@@ -123,8 +202,8 @@ class ReadingSchema(Schema):
     )
     power = Number("power", metadata={"description": "kW, now.", "example": 47.5})
     temperature = Number("temperature", metadata={"description": "°C, inside the charger.", "example": 41.0})
-    error_codes = fields.List(
-        fields.String(validate=validate.Length(max=MAX_ERROR_CODE_CHARS)),
+    error_codes = Codes(
+        Code(validate=validate.Length(max=MAX_ERROR_CODE_CHARS)),
         allow_none=True,
         load_default=None,
         validate=validate.Length(max=MAX_ERROR_CODES),
@@ -163,11 +242,14 @@ class ReadingSchema(Schema):
             "minimum": 0,
         },
     )
-    metadata = fields.Dict(
-        keys=fields.String(),
+    metadata = Metadata(
         allow_none=True,
         load_default=dict,
-        metadata={"description": "Carried, never scored, except the documented cost inputs."},
+        metadata={
+            "description": f"At most {MAX_METADATA_LEVELS} levels deep. `costs` (at most {MAX_COSTS_BYTES} "
+            "bytes of JSON) overrides the configured costs of the maintenance schedule, and "
+            "`costs.maintenance_interval_days` the ordinary service interval. The rest is ignored."
+        },
     )
 
 

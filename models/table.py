@@ -18,13 +18,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from marshmallow import ValidationError
 
-from errors import InvalidReading
-from models.parsing import parse_reading, real_codes
+from errors import InvalidReading, MalformedBody
+from models.parsing import decode_json, parse_reading, real_codes
 from models.reading import (
     BOUNDS,
     CHARGER_ID_PATTERN,
@@ -34,6 +33,7 @@ from models.reading import (
     MAX_ERROR_CODES,
     NO_METADATA,
     Reading,
+    is_encodable,
     status_of,
 )
 from models.rows import Refused, said_id
@@ -292,7 +292,10 @@ def _are_codes(codes: Any) -> bool:
     return (
         isinstance(codes, list)
         and len(codes) <= MAX_ERROR_CODES
-        and all(isinstance(code, str) and len(code) <= MAX_ERROR_CODE_CHARS for code in codes)
+        and all(
+            isinstance(code, str) and len(code) <= MAX_ERROR_CODE_CHARS and is_encodable(code)
+            for code in codes
+        )
     )
 
 
@@ -355,7 +358,7 @@ def _read_text(name: str, text: str) -> Any:
         return text.split(";")
     if name in ("error_codes", "metadata"):
         try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
+            return decode_json(text, for_schema=True)
+        except MalformedBody:
             return text
     return text

@@ -19,9 +19,12 @@ from web.streaming import receiving
 REQUIRED: Final = {"charger_id": "", "metrics": ": the reading, with its own charger_id and connector_status"}
 
 
-def json_body(limit_bytes: int, request: Request | None = None) -> Any:
-    """The decoded body of the current request. Raises `MalformedBody`, `QueueFull` where too many bodies are
-    still on their way, and werkzeug's 408, 413 and 415."""
+def json_body(limit_bytes: int, request: Request | None = None, *, for_schema: bool = False) -> Any:
+    """The decoded body of the current request; `for_schema` is that of `decode_json`.
+
+    Raises `MalformedBody`, `QueueFull` where too many bodies are still on their way, and werkzeug's 408, 413
+    and 415.
+    """
     request = current_request() if request is None else request
     if (
         request.content_type != "application/json"
@@ -36,12 +39,12 @@ def json_body(limit_bytes: int, request: Request | None = None) -> Any:
         raw = request.get_data(cache=False)
     if request.content_length is None and len(raw) >= limit_bytes:
         raise RequestEntityTooLarge  # a chunked body is cut at the limit
-    return decode_json(raw)
+    return decode_json(raw, for_schema=for_schema)
 
 
 def prediction_request(request: Request, limit_bytes: int) -> Reading:
     """The reading of a `{charger_id, metrics}` body. Raises `InvalidReading`, naming each wrong field."""
-    return reading_of(json_body(limit_bytes, request))
+    return reading_of(json_body(limit_bytes, request, for_schema=True))
 
 
 def reading_of(body: Any) -> Reading:

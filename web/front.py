@@ -111,7 +111,7 @@ class Front:
         if tenant is not None and not access.TENANT_ID.match(tenant):
             return None
         try:
-            reading = reading_of(decode_json(body))
+            reading = reading_of(decode_json(body, for_schema=True))
         except Exception:
             return None  # Flask's view meets the same error, and has the answer to it
         return reading, tenant, access.request_id(given.get(b"x-request-id", ""))

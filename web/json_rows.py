@@ -13,9 +13,11 @@ from itertools import islice
 from typing import IO, Any, Final
 
 import orjson
+from marshmallow import ValidationError
 
 from errors import FieldError, InvalidReading, MalformedBody
-from models.parsing import decode_json
+from models.parsing import MAX_LEVELS, decode_json
+from models.schema import read_part
 
 FIELD: Final = "chargers"
 WINDOW_BYTES: Final = 1 << 18
@@ -35,7 +37,7 @@ _REST: Final = "the rest of them"
 def whole(data: bytes) -> list[Any]:
     """The rows of a small document. Raises `MalformedBody` and `InvalidReading`, which say more of it than
     `in_windows` can."""
-    body = decode_json(data)
+    body = decode_json(data, for_schema=True)
     if not isinstance(body, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     if FIELD not in body:
@@ -106,13 +108,18 @@ def _last_rows(window: bytes, at: int) -> list[Any]:
 
 def _decoded(text: bytes) -> Any:
     try:
-        return decode_json(text)
+        return decode_json(text, for_schema=True)
     except MalformedBody:
         return None
 
 
 def line(row: Any) -> bytes:
-    """A row as the workers read it, JSON on one line."""
+    """A row as the workers read it, JSON on one line. Metadata that nobody reads is left out.
+
+    Of whatever is nested too deeply for an encoder, what lies deeper than a reading may be becomes null: the
+    worker refuses the field all the same.
+    """
+    row = _without_unread(row)
     try:
         data = orjson.dumps(row)
         # orjson writes NaN as null, which would be another reading; the worker shall refuse it. As many nulls
@@ -123,8 +130,26 @@ def line(row: Any) -> bytes:
         if orjson.loads(data) == row:
             return data
     except TypeError:
-        pass  # an integer that no machine has, for example: the worker will say so of this row
+        row = _cut(row, MAX_LEVELS)  # too deep, or half of a surrogate pair
+    return json.dumps(row).encode()
+
+
+def _without_unread(row: Any) -> Any:
+    """The row with the part of its metadata that is read; as it is where that part is to be refused."""
+    metadata = row.get("metadata") if isinstance(row, dict) else None
+    if not isinstance(metadata, dict) or not metadata:
+        return row
     try:
-        return json.dumps(row).encode()
-    except RecursionError:
-        return b'"nested too deeply"'
+        return {**row, "metadata": read_part(metadata)}
+    except ValidationError:
+        return row
+
+
+def _cut(value: Any, levels: int) -> Any:
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return None
+    if isinstance(value, dict):
+        return {name: _cut(inner, levels - 1) for name, inner in value.items()}
+    return [_cut(inner, levels - 1) for inner in value]

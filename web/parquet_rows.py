@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from errors import MalformedBody
+from errors import FieldError, InvalidReading, MalformedBody
+from models.reading import MAX_METADATA_LEVELS
 from models.schema import FIELDS
 from web.row_checks import check_columns, check_size
 from web.upload import IN_MEMORY_BYTES, Upload
@@ -25,25 +26,27 @@ COMPRESSION_LIMIT: Final = 64
 # are: whoever repeats one long text there has at least had to send the file.
 SMALL_BYTES: Final = 4_000_000
 READ_BYTES: Final = 1 << 20
+# Arrow's own limit for streams is 64, the table's own level included.
+MAX_COLUMN_LEVELS: Final = 62
 
 
 def chunks_of_parquet(upload: Upload, chunk_rows: int) -> Iterator[tuple[int, bytes]]:
     """Chunks of `chunk_rows` rows (the last may have fewer) and their Arrow IPC streams.
 
-    Raises `MalformedBody`, `InvalidReading` for missing columns, and werkzeug's 413.
+    Raises `MalformedBody`, `InvalidReading` for columns that are missing or nested too deeply, and werkzeug's
+    413.
     """
     import pyarrow as pa  # 40 MB, for those web processes that are sent such files
 
     try:
         file = _opened(upload)
-        known = [name for name in file.schema_arrow.names if name in FIELDS]
-        plain = pa.schema([(name, _plain(file.schema_arrow.field(name).type)) for name in known])
+        plain, paths = _read_columns(file.schema_arrow)
         held: list[pa.RecordBatch] = []
         rows = 0
-        for batch in file.iter_batches(batch_size=chunk_rows, columns=known):
+        for batch in file.iter_batches(batch_size=chunk_rows, columns=paths):
             check_size(sum(map(_text_bytes, batch.columns)))
             # Columns `power.max` and the like come too, as if they lay within `power`.
-            held += pa.Table.from_batches([batch]).select(known).cast(plain).to_batches()
+            held += pa.Table.from_batches([batch]).select(plain.names).cast(plain).to_batches()
             rows += batch.num_rows
             if rows >= chunk_rows:
                 table = pa.Table.from_batches(held)
@@ -54,6 +57,42 @@ def chunks_of_parquet(upload: Upload, chunk_rows: int) -> Iterator[tuple[int, by
             yield rows, _ipc(pa.Table.from_batches(held))
     except (pa.ArrowException, OSError) as error:
         raise MalformedBody(f"The body is not Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _read_columns(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
+    """The columns that are read, with plain types, and their paths in the file.
+
+    Of metadata in columns of its own only `costs` is read. Raises `InvalidReading` for a column that is
+    nested too deeply to be passed on.
+    """
+    import pyarrow as pa
+
+    columns, paths = [], []
+    for name in schema.names:
+        if name not in FIELDS:
+            continue
+        kind, path = _plain(schema.field(name).type), name
+        if _levels(kind) > MAX_COLUMN_LEVELS:
+            detail = f"Must be at most {MAX_METADATA_LEVELS} levels deep."
+            raise InvalidReading([FieldError(f"/{name}", detail, "range")])
+        if name == "metadata" and pa.types.is_struct(kind) and _levels(kind) <= MAX_METADATA_LEVELS:
+            inner = [member.name for member in kind]
+            if "costs" not in inner:
+                continue
+            if inner.count("costs") == 1:
+                kind, path = pa.struct([kind.field("costs")]), "metadata.costs"
+        columns.append((name, kind))
+        paths.append(path)
+    return pa.schema(columns), paths
+
+
+def _levels(kind: pa.DataType) -> int:
+    """In how many levels a type is nested; a plain one in none."""
+    import pyarrow as pa
+
+    if not pa.types.is_nested(kind):
+        return 0
+    return 1 + max((_levels(kind.field(number).type) for number in range(kind.num_fields)), default=0)
 
 
 def _opened(upload: Upload) -> pq.ParquetFile:

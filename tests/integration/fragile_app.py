@@ -1,4 +1,4 @@
-"""The worker app, with a scorer that readings with `{"fault": "kills"|"hangs"}` in their metadata upset."""
+"""The worker app, with a scorer that readings with `fault` (`kills` or `hangs`) in `metadata.costs` upset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _verdicts = Scorer.verdicts
 
 
 def _fragile(self: Scorer, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
-    faults = {reading.metadata.get("fault") for reading in batch.readings}
+    faults = {reading.metadata.get("costs", {}).get("fault") for reading in batch.readings}
     if "kills" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
     if "hangs" in faults:

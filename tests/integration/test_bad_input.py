@@ -95,9 +95,7 @@ def test_a_wrong_envelope_is_named(client: httpx.Client, body: Any, pointer: str
     assert pointer in [error["pointer"] for error in problem["errors"]]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"charger_id":"\\ud800"}', b"{'a': 1}"]
-)
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"{'a': 1}"])
 def test_what_is_not_json_is_400(client: httpx.Client, content: bytes) -> None:
     assert_problem(client.post(FAILURE, content=content, headers=JSON), 400, "malformed_body")
 

@@ -68,7 +68,7 @@ def fragile(redis: RunningServer) -> Iterator[httpx.Client]:
 def test_a_chunk_that_kills_its_worker_is_given_up_and_the_others_are_scored(fragile: httpx.Client) -> None:
     rows = [metrics() for _ in range(5 * CHUNK_ROWS)]
     deadly = range(2 * CHUNK_ROWS, 3 * CHUNK_ROWS)
-    rows[deadly[7]]["metadata"] = {"fault": "kills"}
+    rows[deadly[7]]["metadata"] = {"costs": {"fault": "kills"}}
     job_id = job_of(post_file(fragile, lines(rows), NDJSON))
     state = ended(fragile, job_id, timeout_s=100)
     assert (state["status"], state["done"], state["failed"]) == ("SUCCEEDED", len(rows), CHUNK_ROWS)

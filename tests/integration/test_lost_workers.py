@@ -60,7 +60,9 @@ def gate(worker: Process, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def reading(charger_id: str, fault: str | None = None) -> Reading:
-    return Reading(charger_id, "CHARGING", datetime.now(UTC), metadata={"fault": fault} if fault else {})
+    return Reading(
+        charger_id, "CHARGING", datetime.now(UTC), metadata={"costs": {"fault": fault}} if fault else {}
+    )
 
 
 def ask_together(gate: Gate, chargers: list[str], faults: dict[str, str]) -> dict[str, Future[bytes]]:

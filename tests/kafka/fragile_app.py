@@ -16,7 +16,7 @@ _verdicts = Scorer.verdicts
 
 
 def _die_of_some(self: Scorer, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
-    if any(reading.metadata.get("deadly") for reading in batch.readings):
+    if any(reading.metadata.get("costs", {}).get("deadly") for reading in batch.readings):
         os._exit(1)
     return _verdicts(self, kind, batch)
 

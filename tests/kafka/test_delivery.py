@@ -90,7 +90,7 @@ def test_a_reading_that_kills_its_worker_is_a_dead_letter_and_its_neighbours_are
     Doom(bench, probability=0, most=0).start()
     bench.wait_for_state("running", timeout_s=60)
     healthy = {"charger_id": "H", "connector_status": "CHARGING"}
-    deadly = healthy | {"metadata": {"deadly": True}}
+    deadly = healthy | {"metadata": {"costs": {"deadly": True}}}
     ids = bench.produce(*[healthy] * 5, deadly, *[healthy] * 5, partition=0)
     bench.read(until=len(ids), timeout_s=90)
     letters = bench.dead_letters()

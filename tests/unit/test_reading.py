@@ -72,8 +72,8 @@ def test_bounds_are_inclusive() -> None:
 
 
 def test_each_wrong_field_is_named_whatever_is_wrong_with_it() -> None:
-    wrong = {"temperature": "hot", "last_maintenance": "2099-01-01", "metadata": {"a": float("nan")}}
-    assert pointers(**wrong) == ["/temperature", "/last_maintenance", "/metadata"]
+    wrong = {"temperature": "hot", "last_maintenance": "2099-01-01", "metadata": []}
+    assert pointers(**wrong) == ["/temperature", "/metadata", "/last_maintenance"]
     assert pointers(error_codes=[1], timestamp="2099-01-01") == ["/error_codes/0", "/timestamp"]
 
 
@@ -98,7 +98,7 @@ def test_a_reading_survives_its_way_through_a_message() -> None:
         total_sessions=4,
         last_maintenance="2026-01-01T00:00:00.123456Z",
         timestamp="2026-10-01T00:00:00.654321Z",
-        metadata={"visit_cost": 5},
+        metadata={"costs": {"visit": 5}},
     )
     for reading in (full, parse()):
         assert Reading.from_wire(orjson.loads(orjson.dumps(reading.to_wire()))) == reading
@@ -114,15 +114,93 @@ def test_equal_readings_have_equal_fingerprints_and_others_have_not() -> None:
 
 def test_json_is_decoded_and_what_is_not_json_is_refused() -> None:
     assert decode_json(b'{"a": [1, null]}') == {"a": [1, None]}
-    for bad in (b"", b"{", b"\xff", b"nan", b"[" * 100_000, b'"\\ud800"', "{'a': 1}"):
+    for bad in (b"", b"{", b"\xff", b"nan", b"[" * 100_000, b'"\\ud800"', "{'a': 1}", "{}".encode("utf-16")):
         with pytest.raises(MalformedBody):
             decode_json(bad)
 
 
 def test_numbers_that_json_has_not_are_left_to_the_schema() -> None:
     assert decode_json(b'{"power": Infinity}') == {"power": float("inf")}
-    with pytest.raises(InvalidReading, match="/metadata"):
-        parse(metadata={"a": 10**400})
+
+
+def nested(levels: int) -> Any:
+    found: Any = []
+    for level in range(levels - 1):
+        found = {"inner": found} if level % 2 else [found, 1]
+    return found
+
+
+def test_of_metadata_only_costs_are_kept_whatever_else_it_holds() -> None:
+    costs = {"visit": 90.5, "currency": "EUR", "maintenance_interval_days": 90}
+    for other in (float("nan"), 10**400, "\ud800", "x" * 1_000_000, nested(31), {1: 2}):
+        assert parse(metadata={"costs": costs, "other": other}).metadata == {"costs": costs}
+        assert parse(metadata={"other": other}).fingerprint() == parse().fingerprint()
+    ignored: list[Any] = [None, {}, [], "visit: 5", 7]
+    for nothing in ignored:
+        assert parse(metadata={"costs": nothing}) == parse()
+
+
+@pytest.mark.parametrize("levels", [33, 254, 255, 100_000])
+def test_metadata_may_be_thirty_two_levels_deep(levels: int) -> None:
+    assert parse(metadata={"other": nested(31)}).metadata == {}
+    assert parse(metadata={"costs": {"other": nested(30)}}).fingerprint() != parse().fingerprint()
+    assert pointers(metadata={"other": nested(levels - 1)}) == ["/metadata"]
+    assert pointers(metadata={"costs": nested(levels - 1)}) == ["/metadata"]
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("-inf"), 2**64, "\udfff", {1: 2}, "x" * 16_380])
+def test_costs_that_cannot_be_carried_are_refused_by_name(cost: Any) -> None:
+    with pytest.raises(InvalidReading) as caught:
+        parse(metadata={"costs": {"visit": cost}})
+    assert [(error.pointer, error.code) for error in caught.value.errors] == [("/metadata/costs", "range")]
+
+
+def test_costs_may_have_sixteen_kilobytes() -> None:
+    costs = {"note": "x" * (16_384 - len('{"note":""}'))}
+    assert parse(metadata={"costs": costs}).metadata == {"costs": costs}
+    assert pointers(metadata={"costs": costs | {"note": costs["note"] + "x"}}) == ["/metadata/costs"]
+    assert pointers(metadata={"costs": "x" * 16_384}) == ["/metadata/costs"]
+
+
+def test_half_of_a_surrogate_pair_is_refused_by_the_name_of_its_field() -> None:
+    assert pointers(charger_id="\ud800", error_codes=["ok", "E\udc00"]) == ["/charger_id", "/error_codes/1"]
+    assert pointers(connector_status="\ud800", timestamp="\ud800") == ["/connector_status", "/timestamp"]
+    assert parse(note="\ud800", error_codes=["\x00", "\u202e", "\U0001f600"]).error_codes == (
+        "\x00",
+        "\u202e",
+        "\U0001f600",
+    )
+
+
+def test_of_too_many_codes_none_is_judged() -> None:
+    assert pointers(error_codes=[1] * 10_000) == ["/error_codes"]
+
+
+@pytest.mark.parametrize("levels", [60, 1024, 1025, 20_000])
+def test_what_is_nested_deeply_is_left_to_the_schema(levels: int) -> None:
+    deep = b'{"a":[' * (levels // 2) + b'1, "]}"' + b"]}" * (levels // 2)
+    raw = decode_json(
+        b'{"charger_id":"A","connector_status":"CHARGING","x":%b,"metadata":{"a":%b}}' % (deep, deep),
+        for_schema=True,
+    )
+    assert raw["charger_id"] == "A"
+    with pytest.raises(InvalidReading) as caught:
+        parse_reading(raw, now=NOW)
+    assert [error.pointer for error in caught.value.errors] == ["/metadata"]
+
+
+@pytest.mark.parametrize("tail", [b"", b"]" * 2999, b"]" * 3001, b'"' + b"]" * 3000, b"]" * 3000 + b'"'])
+def test_what_is_nested_deeply_and_is_no_json_is_refused(tail: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        decode_json(b"[" * 3000 + tail, for_schema=True)
+
+
+def test_an_integer_beyond_64_bits_is_a_float_whatever_else_there_is() -> None:
+    for digits in ("18446744073709551616", "-9223372036854775809", "9" * 300):
+        plain, strange = (decode_json(f"[{digits}, {other}]")[0] for other in ("1", "NaN"))
+        assert (plain, type(plain)) == (strange, float)
+    assert decode_json("[18446744073709551615, NaN]")[0] == 2**64 - 1
+    assert decode_json("9" * 5000) == float("inf")
 
 
 def _zulu(at: int, timespec: str) -> str:

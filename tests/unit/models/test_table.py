@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
@@ -65,6 +65,7 @@ def shown(row: Reading | Refused) -> Any:
     return row
 
 
+@settings(deadline=None)
 @given(st.lists(json_rows, min_size=1, max_size=12))
 def test_an_arrow_table_is_judged_like_its_rows(raw: list[dict[str, Any]]) -> None:
     schema = pa.schema(
@@ -79,6 +80,7 @@ def test_an_arrow_table_is_judged_like_its_rows(raw: list[dict[str, Any]]) -> No
     assert [repr(shown(row)) for row in got] == [repr(judged(row)) for row in raw]
 
 
+@settings(deadline=None)
 @given(st.lists(json_rows, min_size=1, max_size=12))
 def test_a_csv_file_is_judged_like_its_rows(raw: list[dict[str, Any]]) -> None:
     """As far as CSV can say the same: an empty cell is missing, codes have semicolons between them."""
@@ -248,15 +250,15 @@ def test_error_codes_are_a_list_or_a_text(column: pa.Array, expected: tuple[str,
 @pytest.mark.parametrize(
     "column",
     [
-        pa.array(['{"visit_cost": 300}']),
-        pa.array([{"visit_cost": 300}]),
-        pa.array([[("visit_cost", 300)]], pa.map_(pa.string(), pa.int64())),
+        pa.array(['{"costs": {"visit": 300}, "site": NaN, "note": "\\ud800"}']),
+        pa.array([{"costs": {"visit": 300}, "site": {"city": "Berlin"}}]),
+        pa.array([[("costs", {"visit": 300})]], pa.map_(pa.string(), pa.struct([("visit", pa.int64())]))),
     ],
 )
-def test_metadata_is_an_object(column: pa.Array) -> None:
+def test_metadata_is_an_object_of_which_costs_are_kept(column: pa.Array) -> None:
     got = one({"metadata": column})
     assert isinstance(got, Reading)
-    assert got.metadata == {"visit_cost": 300}
+    assert got.metadata == {"costs": {"visit": 300}}
 
 
 def one(columns: dict[str, pa.Array]) -> Reading | Refused:
@@ -295,7 +297,8 @@ FAR: Final = [0, 2**62]  # 1970, and a year that Python has no number for
         ("last_maintenance", pa.array(FAR).cast(pa.timestamp("ms", "UTC"))),
         ("charger_id", NOT_UTF_8),
         ("error_codes", pa.ListArray.from_arrays(pa.array([0, 1, 2]), NOT_UTF_8)),
-        ("metadata", pa.array(["{}", '{"a": 1e400}'])),
+        ("metadata", pa.array(['{"a": 1e400}', "[" * 5000 + "]" * 5000])),
+        ("error_codes", pa.array(["E-1", '["\\ud800"]'])),
         ("metadata", pa.StructArray.from_arrays([pa.array(FAR[1:]).cast(pa.timestamp("us"))], ["seen"])),
     ],
 )
@@ -306,7 +309,7 @@ def test_a_value_that_python_has_not_is_refused_by_name_and_its_neighbour_is_not
     columns = {"charger_id": pa.array(["A"] * n), "connector_status": pa.array(["Charging"] * n)}
     *first, last = table.from_table(pa.table(columns | {name: column}), now=NOW)
     assert all(isinstance(row, Reading) for row in first)
-    assert [each.pointer for each in shown(last)] == [f"/{name}"]
+    assert [each.pointer.startswith(f"/{name}") for each in shown(last)] == [True]
 
 
 def test_a_view_of_texts_is_a_text() -> None:

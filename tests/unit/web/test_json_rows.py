@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
@@ -50,6 +50,7 @@ def read(document: bytes) -> list[Any]:
     return list(map(decoded, json_rows.in_windows(io.BytesIO(document))))
 
 
+@settings(deadline=None)
 @given(
     rows=rows, style=styles, others=st.dictionaries(st.sampled_from(["a", "b"]), text), first=st.booleans()
 )
@@ -62,6 +63,7 @@ def test_windows_do_not_change_what_is_read(
     assert read(raw) == json_rows.whole(raw) == rows
 
 
+@settings(deadline=None)
 @given(rows=st.lists(objects, min_size=5, max_size=20), data=st.data())
 def test_a_document_that_ends_early_is_refused_after_the_rows_before(rows: list[Any], data: Any) -> None:
     raw = orjson.dumps({"chargers": rows})

@@ -2992,7 +2992,7 @@ export interface components {
              * @example 2026-11-20T08:30:00Z
              */
             timestamp?: string | number | null;
-            /** @description Carried, never scored, except the documented cost inputs. */
+            /** @description At most 32 levels deep. `costs` (at most 16384 bytes of JSON) overrides the configured costs of the maintenance schedule, and `costs.maintenance_interval_days` the ordinary service interval. The rest is ignored. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
