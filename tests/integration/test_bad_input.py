@@ -95,6 +95,27 @@ def test_a_wrong_envelope_is_named(client: httpx.Client, body: Any, pointer: str
     assert pointer in [error["pointer"] for error in problem["errors"]]
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    ("member", "pointer"),
+    [
+        *((b'"metadata":{"a":%b}' % (b"[" * n + b"]" * n), "/metadata") for n in (32, 251, 1100, 5000)),
+        (b'"metadata":{"costs":{"visit":-Infinity}}', "/metadata/costs"),
+        (b'"metadata":{"costs":{"note":"%b"}}' % (b"x" * 16_384), "/metadata/costs"),
+        (b'"error_codes":["\\ud800"]', "/error_codes/0"),
+        (b'"power":%b' % (b"9" * 5000), "/power"),
+    ],
+)
+def test_hostile_json_is_refused_by_name_at_both_doors(
+    client: httpx.Client, member: bytes, pointer: str, content_type: str
+) -> None:
+    body = b'{"charger_id":"A","metrics":{"charger_id":"A","connector_status":"CHARGING",%b}}' % member
+    problem = assert_problem(
+        client.post(FAILURE, content=body, headers={"Content-Type": content_type}), 422, "invalid_reading"
+    )
+    assert [error["pointer"] for error in problem["errors"]] == ["/metrics" + pointer]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"{'a': 1}"])
 def test_what_is_not_json_is_400(client: httpx.Client, content: bytes) -> None:
     assert_problem(client.post(FAILURE, content=content, headers=JSON), 400, "malformed_body")

@@ -120,3 +120,46 @@ def test_a_second_list_is_refused() -> None:
     rows = b",".join([row] * 200)
     with pytest.raises(InvalidReading, match="more than one"):
         read(b'{"chargers":[%b],"chargers":[%b]}' % (rows, row))
+
+
+def metadata_of(line: bytes) -> Any:
+    return orjson.loads(line).get("metadata")
+
+
+@pytest.mark.parametrize(
+    "other", [b'"%b"' % (b"x" * 1000), b"NaN", b'"\\ud800"', b"9" * 5000, b"[" * 30 + b"]" * 30]
+)
+def test_metadata_that_nobody_reads_is_not_stored(other: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "MAX_ROW_BYTES", 100_000)
+    metadata = b'{"costs":{"visit":90},"other":%b}' % other
+    raw = b'{"chargers":[{"charger_id":"A"},{"charger_id":"B","metadata":%b}]}' % metadata
+    for rows in (json_rows.whole(raw), list(json_rows.in_windows(io.BytesIO(raw)))):
+        assert list(map(metadata_of, map(json_rows.line, rows))) == [None, {"costs": {"visit": 90}}]
+
+
+@pytest.mark.parametrize(
+    ("member", "pointer"),
+    [
+        *((b'"metadata":{"a":%b}' % (b"[" * n + b"]" * n), "/metadata") for n in (32, 254, 900, 1100, 5000)),
+        (b'"metadata":{"costs":{"visit":NaN}}', "/metadata/costs"),
+        (b'"metadata":{"costs":{"visit":"\\ud800"}}', "/metadata/costs"),
+        (b'"metadata":{"costs":"%b"}' % (b"x" * 16_384), "/metadata/costs"),
+        (b'"error_codes":["\\ud800"]', "/error_codes/0"),
+        (b'"power":%b' % (b"9" * 5000), "/power"),
+        (b'"power":%b' % (b"[" * 5000 + b"]" * 5000), "/power"),
+    ],
+)
+def test_a_hostile_row_is_refused_by_the_name_of_its_field_and_its_neighbours_are_not(
+    member: bytes, pointer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rows, "MAX_ROW_BYTES", 100_000)
+    good = b'{"charger_id":"A","connector_status":"CHARGING"}'
+    raw = b'{"chargers":[%b,%b,%b},%b]}' % (good, good[:-1], member, good)
+    for rows in (json_rows.whole(raw), list(json_rows.in_windows(io.BytesIO(raw)))):
+        lines = b"\n".join(map(json_rows.line, rows))
+        first, refused, last = from_ndjson(lines, now=datetime.now(UTC))
+        assert not isinstance(first, Refused)
+        assert not isinstance(last, Refused)
+        assert isinstance(refused, Refused)
+        assert isinstance(refused.error, InvalidReading)
+        assert [each.pointer for each in refused.error.errors] == [pointer]
