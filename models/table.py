@@ -358,7 +358,8 @@ def _read_text(name: str, text: str) -> Any:
         return text.split(";")
     if name in ("error_codes", "metadata"):
         try:
-            return decode_json(text, for_schema=True)
+            found = decode_json(text, for_schema=True)
         except MalformedBody:
             return text
+        return text if found == "" else found  # an empty text is no missing one
     return text
