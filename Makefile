@@ -66,8 +66,8 @@ bench-compare: installed-dev ## is this tree slower than a commit? (REF=04f6cf5;
 	@$(PY) -m bench.compare --limit $(or $(LIMIT),5) $(COMPARE) $(REF)
 
 # As many examples as fit into 45 minutes on one core.
-fuzz: EXAMPLES ?= 100000
-fuzz: installed-dev ## send any JSON the whole way from body to record (EXAMPLES=100000; 45 minutes; SEED=7 repeats a run)
+fuzz: EXAMPLES ?= 130000
+fuzz: installed-dev ## send any JSON the whole way from body to record (EXAMPLES=130000; 45 minutes; SEED=7 repeats a run)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -s tests/unit/test_whole_path.py
 
 evaluate: installed ## judge the active version on a fresh simulated fleet; report in build/evaluation (EVALUATE="--seed 7")
