@@ -25,6 +25,7 @@ from errors import ServiceError
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 STEPS = {"failure": 16, "anomaly": 2}
+TOO_LITTLE = 2  # exit status of `train` on a history that teaches nothing yet
 VERSIONS = Path(__file__).resolve().parent / "versions"
 
 
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(chosen.run(chosen) or 0)
     except (ServiceError, ValueError) as error:
         print(f"models {chosen.command}: {error}", file=sys.stderr)
-        return 1
+        return TOO_LITTLE if getattr(error, "code", "") == "too_little_history" else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -212,11 +213,15 @@ def _simulate(chosen: argparse.Namespace) -> None:
 def _train(chosen: argparse.Namespace) -> None:
     from models import registry
     from models.anomaly_training import train_anomaly
-    from models.history import load
+    from models.history import NoReadings, load
+    from models.horizons import too_little
     from models.scorer import anomaly_model, failure_model
     from models.training import train_failure
 
-    history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
+    try:
+        history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
+    except NoReadings:
+        raise too_little(None) from None
     about_file = chosen.history / "about.json"
     about = orjson.loads(about_file.read_bytes()) if about_file.is_file() else {}
     origin = {
@@ -237,6 +242,9 @@ def _train(chosen: argparse.Namespace) -> None:
         if chosen.activate:
             registry.activate(chosen.model_dir, name, version)
         print(f"{folder}{' (active)' if chosen.activate else ''}")
+        for horizon, about in manifest.get("horizons", {}).items():
+            if about["carried_from"]:
+                print(f"  {horizon}: {manifest['metrics'][horizon]['reason']}")
 
 
 def _score(chosen: argparse.Namespace) -> None:

@@ -9,11 +9,12 @@ from sklearn.ensemble import IsolationForest
 
 from models import anomaly, export
 from models.baseline import LENGTH_OF_PAST
-from models.columns import Floats
+from models.columns import Floats, Ints
 from models.drift import Distribution
 from models.failure import HORIZON_DAYS
 from models.features import Frame, compute
 from models.history import History
+from models.horizons import MIN_HEALTHY, SPANS, span_days, too_little
 from models.labels import in_failure, labels
 from models.manifest import described, golden_frame, golden_of
 from models.sampling import without_labels
@@ -28,9 +29,7 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
     """The manifest and files of an anomaly version: fitted on half of the chargers, scaled on the rest."""
     rng = np.random.default_rng(seed)
     progress("healthy readings")
-    healthy = np.flatnonzero((labels(history, HORIZON_DAYS[-1]) == 0) & ~in_failure(history))
-    if len(healthy) < 200:
-        raise ValueError("fewer than 200 readings are known to be healthy: too few to say what is usual")
+    healthy, healthy_days = _healthy(history)
     index = np.sort(rng.choice(healthy, min(HEALTHY_ROWS, len(healthy)), replace=False))
     full = compute(history.columns, history.spec, index)
     names = list(history.spec.names)
@@ -39,6 +38,9 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
         median, spread = _usual(frame)
     ready = anomaly.filled(frame, median)
     fit_on = history.columns.charger[index] % 2 == 0
+    by_charger = 0 < fit_on.sum() < len(fit_on)
+    if not by_charger:  # a single charger: every second reading
+        fit_on = np.arange(len(index)) % 2 == 0
     progress("isolation forest")
     forest = IsolationForest(random_state=seed, **FOREST).fit(ready[fit_on])
     held_out = -forest.score_samples(ready[~fit_on])
@@ -60,6 +62,7 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
         "metrics": {
             "false_alarm_rate": float((np.interp(held_out, raw, scale) >= anomaly.THRESHOLD).mean()),
             "healthy_rows": len(index),
+            "healthy_days": healthy_days,
         },
         "features": history.spec.to_manifest(),
         "forest_features": list(anomaly.FEATURES),
@@ -76,6 +79,20 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
         },
     }
     return manifest, {"model.onnx": export.forest_to_onnx(forest)}
+
+
+def _healthy(history: History) -> tuple[Ints, float]:
+    """Readings that no failure followed within the longest horizon known of enough of them, and its days.
+
+    Raises `TooLittleHistory`.
+    """
+    for days in reversed(HORIZON_DAYS):
+        healthy = np.flatnonzero((labels(history, days) == 0) & ~in_failure(history))
+        if len(healthy) >= MIN_HEALTHY and span_days(history) >= SPANS * days:
+            return healthy, days
+    raise too_little(
+        history, f"{MIN_HEALTHY} readings without a failure within a day after are needed, {len(healthy)} are"
+    )
 
 
 def _usual(frame: Frame) -> tuple[Floats, Floats]:

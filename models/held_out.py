@@ -3,7 +3,8 @@
 By time where there are failures enough: models of the older part score the newer one, a gap of one horizon
 between them. Where there are few, the newer part alone holds too few to calibrate on, and models of the older
 failures are much weaker than the final ones: then the history is cut into blocks, each scored by models of
-the others, so that every failure is evidence (docs/adr/0005-calibration.md).
+the others, so that every failure is evidence (docs/adr/0005-calibration.md). Columns are the horizons that
+`rows` have labels of.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from models.columns import Floats, Ints
 from models.failure import HORIZON_NAMES
 from models.features import FeatureSpec, Frame
 from models.labels import UNKNOWN
-from models.sampling import Rows, bare_of, split
+from models.sampling import Rows, bare_of, split, teaches
 
 BLOCKS: Final = 5
 FEW_FAILURES: Final = 500
@@ -44,29 +45,53 @@ class HeldOut:
 
 def by_time(
     rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
-) -> HeldOut:
-    """The newer part of `rows`, scored by models of the older part."""
+) -> HeldOut | None:
+    """The newer part of `rows`, scored by models of the older part; None if that part is too short."""
     older, newer = split(rows)
+    if not len(newer.index) or not all(teaches(part, column) for column, part in enumerate(older)):
+        return None
     everything = np.arange(len(newer.index))
     return _scored(newer, spec, seed, lambda column: iter([(older[column], everything)]), progress)
 
 
 def by_blocks(
     rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
-) -> HeldOut:
-    """All `rows`, each block of time scored by models of the others.
-
-    A reading before a failure belongs to the block of that failure, so that no failure is on both sides.
-    """
-    speaks_of_s = np.where(rows.labels[-1] == 1, rows.next_failure_s, rows.time_s)
-    edges = np.quantile(speaks_of_s, np.arange(1, BLOCKS) / BLOCKS)
-    block = np.searchsorted(edges, speaks_of_s)
+) -> HeldOut | None:
+    """All `rows`, each block scored by models of the others; None if there are no `blocks`."""
+    block = blocks(rows)
+    if block is None:
+        return None
 
     def parts(_: int) -> Iterator[tuple[Rows, Ints]]:
-        for number in range(BLOCKS):
+        for number in np.unique(block):
             yield rows.take(block != number), np.flatnonzero(block == number)
 
     return _scored(rows, spec, seed, parts, progress)
+
+
+def blocks(rows: Rows) -> Ints | None:
+    """The block of each row: of time, or of chargers if the history is too short for that.
+
+    A reading before a failure belongs to the block of that failure, so that no failure is on both sides.
+    None if neither leaves failures to learn from outside each block.
+    """
+    ahead = np.any([label == 1 for label in rows.labels], axis=0)
+    speaks_of_s = np.where(ahead, rows.next_failure_s, rows.time_s)
+    edges = np.quantile(speaks_of_s, np.arange(1, BLOCKS) / BLOCKS)
+    of_time = np.searchsorted(edges, speaks_of_s)
+    # Chargers that failed most are dealt out first, one to each block in turn.
+    failing = np.bincount(rows.charger, ahead)
+    rank = np.empty(len(failing), np.int64)
+    rank[np.argsort(-failing, kind="stable")] = np.arange(len(failing))
+    for block in (of_time, rank[rows.charger] % BLOCKS):
+        present = np.unique(block)
+        if len(present) > 1 and all(
+            teaches(rows.take(block != number), column)
+            for number in present
+            for column in range(len(rows.labels))
+        ):
+            return block
+    return None
 
 
 def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[str, Any]]:
@@ -74,11 +99,15 @@ def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dic
 
     Models of one half of the chargers' older readings are judged on the newer ones of that half ("known")
     and of the other ("strange"), and the other way round. What `known` is better by does not carry over to a
-    charger that joins the fleet.
+    charger that joins the fleet. Empty where there is too little to judge by.
     """
+    if len(rows.labels) <= WEEK:
+        return {}
     older, newer = split(rows)
     learned, known = older[WEEK], newer.labels[WEEK] != UNKNOWN
     half = np.random.default_rng(seed).permutation(int(rows.charger.max()) + 1) % 2
+    if not all(teaches(learned.take(half[learned.charger] == side), WEEK) for side in (0, 1)):
+        return {}
     raw = np.empty((2, len(newer.index)))  # by the model of one's own half, and of the other
     for side in (0, 1):
         lessons = learned.take(half[learned.charger] == side)
@@ -111,9 +140,9 @@ def _scored(
     for kind in KINDS:
         bare = kind == KINDS[1]
         seen = bare_of(judged, spec) if bare else judged
-        raw = np.empty((len(judged.index), len(HORIZON_NAMES)))
+        raw = np.empty((len(judged.index), len(judged.labels)))
         chosen: list[int] = []
-        for column, name in enumerate(HORIZON_NAMES):
+        for column, name in enumerate(HORIZON_NAMES[: len(judged.labels)]):
             progress(f"fit {name} {kind}, some held out")
             stages = np.empty((boosting.TREES, len(judged.index)), np.float32)
             for lessons, places in parts(column):

@@ -32,6 +32,10 @@ class BadHistory(ServiceError):
     code = "bad_history"
 
 
+class NoReadings(BadHistory):
+    """Raised where no reading is left, be the file empty or all of it later than `until`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Events:
     """Failures or maintenance, sorted; `key` orders them by charger and time."""
@@ -90,7 +94,7 @@ def load(
     time_s = readings.times("timestamp", needed=True)
     kept = np.flatnonzero(time_s <= limit_s)
     if not len(kept):
-        raise BadHistory(f"{readings.path}: no reading{'' if until is None else f' up to {until}'}")
+        raise NoReadings(f"{readings.path}: no reading{'' if until is None else f' up to {until}'}")
     identifiers = readings.text("charger_id")
     codes, charger_ids = pd.factorize(identifiers[kept], sort=True)
     charger = codes.astype(np.int64)

@@ -57,8 +57,11 @@ class Rows:
 
 
 def sample(history: History, truth: tuple[Labels, ...], rng: np.random.Generator) -> Rows:
-    """At most `MAX_ROWS` readings of known future, each with its weight and features."""
-    day, week, month = truth
+    """At most `MAX_ROWS` readings of known future, each with its weight and features.
+
+    `truth` are the labels of the horizons to learn: the first one, two or all three of `HORIZON_DAYS`.
+    """
+    day, week, month = truth[0], truth[min(1, len(truth) - 1)], truth[-1]
     known = day != UNKNOWN
     strata = {
         "week": known & (week == 1),
@@ -75,8 +78,6 @@ def sample(history: History, truth: tuple[Labels, ...], rng: np.random.Generator
     index = np.concatenate(picked)
     order = np.argsort(index)
     index, weight = index[order], np.concatenate(weights)[order]
-    if sum(int((label[index] == 1).sum()) for label in truth) == 0:
-        raise ValueError("no reading is followed by a failure within 30 days: there is nothing to learn")
     full = compute(history.columns, history.spec, index)
     return Rows(
         index,
@@ -113,7 +114,7 @@ def without_labels(history: History, index: Ints, frame: Frame) -> Rows:
 
 
 def split(rows: Rows) -> tuple[list[Rows], Rows]:
-    """Older rows for each horizon, ending one horizon before the newer ones begin.
+    """Older rows for each horizon of `rows`, ending one horizon before the newer ones begin.
 
     Where the history is too short for that, by charger instead: a quarter of the chargers is the newer part.
     """
@@ -122,14 +123,21 @@ def split(rows: Rows) -> tuple[list[Rows], Rows]:
     mass = np.cumsum(rows.weight[usable][order])
     begin = rows.time_s[usable][order][int(np.searchsorted(mass, mass[-1] * (1 - NEWER_SHARE)))]
     newer = rows.take(rows.time_s > begin)
-    older = [rows.take(rows.time_s <= begin - days * DAY_S) for days in HORIZON_DAYS]
+    horizons = HORIZON_DAYS[: len(rows.labels)]
+    older = [rows.take(rows.time_s <= begin - days * DAY_S) for days in horizons]
     if all(
         _failing(part, k) >= MIN_POSITIVES and _failing(newer, k) >= MIN_POSITIVES
         for k, part in enumerate(older)
     ):
         return older, newer
     held_out = rows.charger % 4 == 0
-    return [rows.take(~held_out)] * len(HORIZON_DAYS), rows.take(held_out)
+    return [rows.take(~held_out)] * len(horizons), rows.take(held_out)
+
+
+def teaches(rows: Rows, column: int) -> bool:
+    """Whether rows of both outcomes are known for a horizon."""
+    label = rows.labels[column]
+    return bool((label == 1).any() and (label == 0).any())
 
 
 def _failing(rows: Rows, column: int) -> int:

@@ -3,6 +3,9 @@
 The failure model is fitted twice. First on the older part of the history, with a gap of one horizon before
 the newer part, on which the number of trees is chosen, probabilities are calibrated and the manifest's
 metrics are measured; then on everything, with that number of trees and that calibration.
+
+A horizon that the history is too short for is carried from the longest one learnt (`models/horizons.py`). It
+gets the same trees with another calibration, so that serving knows no difference.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from models.failure import (
 from models.features import FeatureSpec
 from models.held_out import FEW_FAILURES, KINDS, HeldOut, by_blocks, by_time, known_and_strange
 from models.history import History
+from models.horizons import Learnable, carried_on, learnable, too_little
 from models.labels import DAY_S, UNKNOWN, days_to_failure, inside_recorded, labels
 from models.manifest import described, golden_frame, golden_of
 from models.metrics import ranking_metrics
@@ -37,58 +41,69 @@ Progress = Callable[[str], None]
 
 
 def train_failure(history: History, *, seed: int = 0, progress: Progress = lambda _: None) -> tuple[Any, Any]:
-    """The manifest and files of a failure version. Raises `ValueError` where there is nothing to learn."""
+    """The manifest and files of a failure version. Raises `TooLittleHistory`."""
     rng = np.random.default_rng(seed)
-    progress("labels")
     truth = tuple(labels(history, days) for days in HORIZON_DAYS)
+    learnt = learnable(history, truth)
     progress("features")
-    rows = sample(history, truth, rng)
+    rows = sample(history, truth[: learnt.count], rng)
     held_out = by_time(rows, history.spec, seed, progress)
-    metrics = _measured(held_out)
-    if rows.failures() < FEW_FAILURES:
+    metrics = None if held_out is None else _measured(held_out)
+    if held_out is None or rows.failures() < FEW_FAILURES:
         held_out = by_blocks(rows, history.spec, seed, progress)
+    if held_out is None:
+        raise too_little(history, "failures of more chargers, or at more times, are needed to judge by")
+    metrics = metrics or _measured(held_out)
     progress("judge on chargers it has not seen")
-    chargers = known_and_strange(rows, history.spec, seed)
+    chargers: dict[str, Any] = known_and_strange(rows, history.spec, seed)
     progress("calibrate")
+    base_rates = tuple(_base_rate(rows, column) for column in range(learnt.count))
     horizons = tuple(
-        replace(horizon, faulty_shift=_faulty_shift(history, rows, column))
+        replace(horizon, faulty_shift=_faulty_shift(history, column, base_rates[column]))
         for column, horizon in enumerate(_horizons(held_out, np.ones(len(held_out.raw), np.bool_)))
     )
-    final: list[HistGradientBoostingClassifier] = []
-    for kind, lessons, sizes in zip(KINDS, (rows, bare_of(rows, history.spec)), held_out.sizes, strict=True):
-        for column, name in enumerate(HORIZON_NAMES):
+    final: list[list[HistGradientBoostingClassifier]] = [[], []]
+    for models, kind, lessons, sizes in zip(
+        final, KINDS, (rows, bare_of(rows, history.spec)), held_out.sizes, strict=True
+    ):
+        for column, name in enumerate(HORIZON_NAMES[: learnt.count]):
             progress(f"fit {name} {kind}, on everything")
             model = boosting.fit(lessons, column, history.spec, sizes[column], seed)
             export.round_thresholds(model)
-            final.append(model)
-    with_history, without_history = final[: len(HORIZON_NAMES)], final[len(HORIZON_NAMES) :]
-    probability = calibrated(held_out.raw, horizons, *_healthy_and_known(held_out.raw))[:, -1]
+            models.append(model)
+    horizons, base_rates = carried_on(horizons, base_rates)
+    # A carried horizon has the trees of the one that it is carried from.
+    taught_by = [min(column, learnt.count - 1) for column in range(len(HORIZON_NAMES))]
+    with_history, without_history = ([models[column] for column in taught_by] for models in final)
+    raw = held_out.raw[:, taught_by]
+    probability = calibrated(raw, horizons, *_healthy_and_known(raw))[:, -1]
     golden = golden_of(history, rows)
     expected = _scored(with_history, without_history, horizons, golden, history.spec)
     manifest = {
         "type": "gradient-boosted trees by horizon, calibrated",
         **described(history),
-        "metrics": metrics,
-        "metrics_by_charger_7d": chargers,
-        "base_rate": {name: _base_rate(rows, column) for column, name in enumerate(HORIZON_NAMES)},
+        "metrics": metrics | {name: {"rows": 0, "reason": why} for name, why in _not_learnt(learnt).items()},
+        "metrics_by_charger_7d": chargers or {"reason": "too few failures within 7 days to judge by"},
+        "base_rate": dict(zip(HORIZON_NAMES, base_rates, strict=True)),
         "features": history.spec.to_manifest(),
         "horizons": {
             name: {
                 "days": horizon.days,
-                "trees": size,
+                "trees": held_out.sizes[0][column],
+                "carried_from": learnt.longest if name in _not_learnt(learnt) else None,
                 "faulty_shift": horizon.faulty_shift,
                 "calibration": {
                     "with_history": horizon.with_history.to_manifest(),
                     "without_history": horizon.without_history.to_manifest(),
                 },
             }
-            for name, horizon, size in zip(HORIZON_NAMES, horizons, held_out.sizes[0], strict=True)
+            for name, horizon, column in zip(HORIZON_NAMES, horizons, taught_by, strict=True)
         },
         "mean_log_odds": {
             "with_history": export.mean_log_odds(with_history[-1]),
             "without_history": export.mean_log_odds(without_history[-1]),
         },
-        "confidence": _confidence(probability, held_out.rows),
+        "confidence": _confidence(probability, held_out.rows, observed=learnt.reason is None),
         "distributions": {
             "features": {
                 name: Distribution.of(rows.frame[:, column].astype(np.float64), rows.weight).to_manifest()
@@ -102,11 +117,17 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
     return manifest, {"model.onnx": graph}
 
 
+def _not_learnt(learnt: Learnable) -> dict[str, str]:
+    """The horizons that are carried, each with the reason."""
+    why = f"not observed, carried from {learnt.longest} at a constant hazard: {learnt.reason}"
+    return dict.fromkeys(HORIZON_NAMES[learnt.count :], why)
+
+
 def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
-    """Calibrations fitted on the rows of `which`."""
+    """Calibrations of the horizons that were learnt, fitted on the rows of `which`."""
     rows = held_out.rows
     result = []
-    for column, days in enumerate(HORIZON_DAYS):
+    for column, days in enumerate(HORIZON_DAYS[: len(rows.labels)]):
         known = which & (rows.labels[column] != UNKNOWN)
         happened = rows.labels[column][known].astype(np.float64)
         weight, failures = rows.weight[known], rows.take(known).failures(column)
@@ -124,11 +145,13 @@ def _measured(held_out: HeldOut) -> dict[str, Any]:
     fit_on = rows.charger % 2 == 0
     probability = calibrated(held_out.raw, _horizons(held_out, fit_on), *_healthy_and_known(held_out.raw))
     result: dict[str, Any] = {}
-    for column, name in enumerate(HORIZON_NAMES):
+    for column, name in enumerate(HORIZON_NAMES[: len(rows.labels)]):
         judged = ~fit_on & (rows.labels[column] != UNKNOWN)
         result[name] = ranking_metrics(
             rows.labels[column][judged], probability[judged, column], rows.weight[judged]
         )
+        if result[name].get("pr_auc") is None:
+            result[name]["reason"] = "the readings held out do not have both outcomes"
     return result
 
 
@@ -137,7 +160,7 @@ def _healthy_and_known(raw: Floats) -> tuple[Any, Any]:
     return np.ones(len(raw), np.bool_), np.zeros(len(raw), np.bool_)
 
 
-def _faulty_shift(history: History, rows: Rows, column: int) -> float:
+def _faulty_shift(history: History, column: int, base_rate: float) -> float:
     """How many log-odds a FAULTY reading is likelier to be still or again failed than another to fail.
 
     Where a fleet has few FAULTY readings, ten at a share of 0.7 are added.
@@ -148,12 +171,15 @@ def _faulty_shift(history: History, rows: Rows, column: int) -> float:
     faulty = faulty[columns.time_s[faulty] <= history.end_s - days * DAY_S]
     failed = inside_recorded(history)[faulty] | (days_to_failure(history)[faulty] <= days)
     share = (float(failed.sum()) + 7.0) / (len(failed) + 10.0)
-    return float(calibration.logit(np.array(share)) - calibration.logit(np.array(_base_rate(rows, column))))
+    return float(calibration.logit(np.array(share)) - calibration.logit(np.array(base_rate)))
 
 
-def _confidence(probability: Floats, rows: Rows) -> dict[str, list[float]]:
-    """By probability, the share of newer rows on which "more likely than not, or not" was right."""
-    known = rows.labels[-1] != UNKNOWN
+def _confidence(probability: Floats, rows: Rows, *, observed: bool) -> dict[str, list[float]]:
+    """By probability, the share of held-out rows on which "more likely than not, or not" was right.
+
+    Where no call within the longest horizon has been observed, the share that a calibrated model would get.
+    """
+    known = (rows.labels[-1] != UNKNOWN) & observed
     p, weight = probability[known], rows.weight[known]
     right = ((p >= 0.5) == (rows.labels[-1][known] == 1)).astype(np.float64)
     edges = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
