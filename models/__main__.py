@@ -100,7 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--from", dest="since", type=_moment, help="default: the last third begins")
     evaluate.add_argument("--to", type=_moment, help="default: the newest reading")
     evaluate.add_argument("--chargers", type=_count, default=2000, help="of the simulated fleet")
-    evaluate.add_argument("--seed", type=int, default=101, help="of the simulated fleet")
+    evaluate.add_argument(
+        "--seed",
+        type=int,
+        default=101,
+        help="of the simulated fleets; five are judged by cost, from this one on",
+    )
     evaluate.add_argument(
         "--map", action="append", default=[], type=_mapping, metavar="FIELD=COLUMN[,COLUMN]"
     )
@@ -214,7 +219,7 @@ def _train(chosen: argparse.Namespace) -> None:
     from models import registry
     from models.anomaly_training import train_anomaly
     from models.history import NoReadings, load
-    from models.horizons import too_little
+    from models.horizons import carried, too_little
     from models.scorer import anomaly_model, failure_model
     from models.training import train_failure
 
@@ -242,9 +247,8 @@ def _train(chosen: argparse.Namespace) -> None:
         if chosen.activate:
             registry.activate(chosen.model_dir, name, version)
         print(f"{folder}{' (active)' if chosen.activate else ''}")
-        for horizon, about in manifest.get("horizons", {}).items():
-            if about["carried_from"]:
-                print(f"  {horizon}: {manifest['metrics'][horizon]['reason']}")
+        for horizon, note in carried(manifest).items():
+            print(f"  {horizon}: {note}")
 
 
 def _score(chosen: argparse.Namespace) -> None:

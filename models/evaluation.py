@@ -12,13 +12,15 @@ from models import policy, report
 from models.evaluate import figures, window
 from models.failure import FailureModel, rfc3339
 from models.history import load
+from models.horizons import carried
 from models.maintenance import Prices, prices
 from models.simulate import simulate
 from settings import Costs
 
 SIMULATED_DAYS: Final = 365
 WINDOW_SHARE: Final = 1 / 3
-POLICY_CHARGERS: Final = 2000
+POLICY_CHARGERS: Final = 1000
+POLICY_SEEDS: Final = 5  # fleets that the policies are compared on, from the evaluation's own seed on
 # The settings' defaults, so that a report does not depend on one desk's environment.
 COSTS: Final = Costs(
     currency="USD",
@@ -44,7 +46,7 @@ def evaluate(
     chargers: int,
     seed: int,
     progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Path, Path]:
+) -> tuple[Path, ...]:
     """Judge a version on `history`, or on a fresh simulated fleet where there is none, and write the report.
 
     Raises `BadHistory`, and `ValueError` where the window holds nothing to judge.
@@ -63,10 +65,12 @@ def evaluate(
     judged = window(model, past, since_s, end_s)
     progress("figures and intervals")
     found = figures(judged)
-    costs: list[policy.Outcome] = []
+    costs: dict[int, list[policy.Outcome]] = {}
     if history is None:
-        progress("live the same year under three policies")
-        costs = policy.compare(model, _prices(), manifest["base_rate"]["30d"], chargers=POLICY_CHARGERS)
+        for number in range(seed, seed + POLICY_SEEDS):
+            progress(f"live the same year under three policies, seed {number}")
+            base_30d = manifest["base_rate"]["30d"]
+            costs[number] = policy.compare(model, _prices(), base_30d, chargers=POLICY_CHARGERS, seed=number)
     about = {
         "failure model": f"{model.version}, trained on {manifest['trained_on']}",
         "judged on": "a fresh simulated fleet" if history is None else f"history {history.name}",
@@ -74,6 +78,8 @@ def evaluate(
         "intervals": "95 %, bootstrap over chargers",
         "baselines": "fitted on the same fleet before the window",
     }
+    if notes := carried(manifest):
+        about["horizons"] = "; ".join(f"{name}: {note}" for name, note in notes.items())
     return report.write(out, model, past, judged, found, costs, about)
 
 

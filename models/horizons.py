@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -34,10 +34,10 @@ class TooLittleHistory(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Learnable:
-    """The first `count` horizons can be learnt; `reason` says why the next one cannot, if there is one."""
+    """The first `count` horizons can be learnt; `reasons` say why each of the others cannot."""
 
     count: int
-    reason: str | None
+    reasons: tuple[str, ...]
 
     @property
     def longest(self) -> str:
@@ -48,15 +48,17 @@ class Learnable:
 def learnable(history: History, truth: tuple[Labels, ...]) -> Learnable:
     """Which horizons `truth` (labels by horizon) can teach. Raises `TooLittleHistory` if there is none."""
     span = span_days(history)
-    for column, days in enumerate(HORIZON_DAYS):
-        failures, healthy = _evidence(history, truth[column])
-        if span >= SPANS * days and failures >= MIN_FAILURES and healthy >= MIN_HEALTHY:
+    count, reasons = len(truth), []
+    for column, label in enumerate(truth):
+        failures, healthy = _evidence(history, label)
+        enough = span >= SPANS * HORIZON_DAYS[column] and failures >= MIN_FAILURES and healthy >= MIN_HEALTHY
+        if enough and not reasons:
             continue
-        reason = f"{_needed(column)}; there are {span:.1f}, {failures} and {healthy}"
+        count = min(count, column)
+        reasons.append(f"{_needed(column)}; there are {span:.1f}, {failures} and {healthy}")
         if not column:
-            raise too_little(history, reason)
-        return Learnable(column, reason)
-    return Learnable(len(HORIZON_DAYS), None)
+            raise too_little(history, reasons[0])
+    return Learnable(count, tuple(reasons))
 
 
 def _needed(column: int) -> str:
@@ -89,6 +91,15 @@ def _evidence(history: History, label: Labels) -> tuple[int, int]:
     onset_s = np.round(history.columns.time_s[ahead] + days_to_failure(history)[ahead] * DAY_S)
     failures = np.unique(np.column_stack([history.columns.charger[ahead], onset_s]), axis=0)
     return len(failures), int((label == 0).sum())
+
+
+def carried(manifest: dict[str, Any]) -> dict[str, str]:
+    """The horizons of a version that were not learnt, each with the reason. Empty for most versions."""
+    return {
+        name: str(manifest["metrics"][name]["reason"])
+        for name, about in manifest.get("horizons", {}).items()
+        if about.get("carried_from")
+    }
 
 
 def carried_on(

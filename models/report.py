@@ -1,13 +1,14 @@
-"""The evaluation as a report: Markdown and HTML, with the same tables and plots. Offline only."""
+"""The evaluation as a report: Markdown and HTML with the same tables and plots, JSON with the figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import orjson
 from sklearn.metrics import precision_recall_curve
 
 from models import svg
@@ -15,7 +16,7 @@ from models.evaluate import ALERT_SHARES, MODEL, Window, alerted
 from models.failure import HORIZON_NAMES, MORE_LIKELY_THAN_NOT, FailureModel
 from models.history import History
 from models.labels import DAY_S, UNKNOWN
-from models.policy import Outcome
+from models.policy import Outcome, overall
 from models.words import words
 
 WEEK: Final = HORIZON_NAMES.index("7d")
@@ -33,6 +34,7 @@ _FIGURES: Final = (
     ("top_decile", "observed / predicted, top decile"),
     *((f"recall_{share:.0%}", f"recall at {share:.0%} alerted a day") for share in ALERT_SHARES),
 )
+_JSON: Final = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _STYLE: Final = (
     "body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}"
     "td,th{border:1px solid #ccc;padding:3px 8px;text-align:left}"
@@ -47,10 +49,13 @@ def write(
     history: History,
     judged: Window,
     figures: dict[str, Any],
-    costs: Sequence[Outcome],
+    costs: Mapping[int, Sequence[Outcome]],
     about: dict[str, str],
-) -> tuple[Path, Path]:
-    """Write `report.md` with its `*.svg`, and `report.html` in one file."""
+) -> tuple[Path, ...]:
+    """Write `report.md` with its `*.svg`, `report.html` in one file, and the figures as `report.json`.
+
+    `costs` are the policies' by seed; empty where none were judged.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     plots = {
         "precision-recall": _precision_recall(judged),
@@ -62,10 +67,13 @@ def write(
     sections = _sections(model, history, judged, figures, costs, about)
     for name, drawing in plots.items():
         (folder / f"{name}.svg").write_text(drawing)
-    markdown, html = folder / "report.md", folder / "report.html"
+    markdown, html, figures_file = (folder / f"report.{suffix}" for suffix in ("md", "html", "json"))
     markdown.write_text(_markdown(sections, list(plots)))
     html.write_text(_html(sections, plots))
-    return markdown, html
+    policies = {"by_seed": costs, "overall": overall(costs)} if costs else None
+    document = {"about": about, "horizons": figures, "policies": policies}
+    figures_file.write_bytes(orjson.dumps(document, option=_JSON))
+    return markdown, html, figures_file
 
 
 def _sections(
@@ -73,7 +81,7 @@ def _sections(
     history: History,
     judged: Window,
     figures: dict[str, Any],
-    costs: Sequence[Outcome],
+    costs: Mapping[int, Sequence[Outcome]],
     about: dict[str, str],
 ) -> list[tuple[str, Table | str]]:
     sections: list[tuple[str, Table | str]] = [("", "\n".join(f"- {key}: {about[key]}" for key in about))]
@@ -90,7 +98,10 @@ def _sections(
         sections.append(("Lead time", _lead_text(lead)))
     sections.append(("Confidence", _confidence(model, judged)))
     if costs:
-        sections.append(("Cost a charger and year, simulated", _cost_table(costs)))
+        title = f"Cost a charger and year, simulated: mean and range of {len(costs)} seeds"
+        sections.append((title, _cost_table(overall(costs))))
+        for seed, outcomes in costs.items():
+            sections.append((f"The same, seed {seed}: 95 % intervals over chargers", _cost_table(outcomes)))
     sections.append(("Worst chargers at the window's end", _worst(history, judged)))
     return sections
 

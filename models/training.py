@@ -103,7 +103,7 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
             "with_history": export.mean_log_odds(with_history[-1]),
             "without_history": export.mean_log_odds(without_history[-1]),
         },
-        "confidence": _confidence(probability, held_out.rows, observed=learnt.reason is None),
+        "confidence": _confidence(probability, held_out.rows, observed=not learnt.reasons),
         "distributions": {
             "features": {
                 name: Distribution.of(rows.frame[:, column].astype(np.float64), rows.weight).to_manifest()
@@ -119,8 +119,9 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
 
 def _not_learnt(learnt: Learnable) -> dict[str, str]:
     """The horizons that are carried, each with the reason."""
-    why = f"not observed, carried from {learnt.longest} at a constant hazard: {learnt.reason}"
-    return dict.fromkeys(HORIZON_NAMES[learnt.count :], why)
+    how = f"not observed, carried from {learnt.longest} at a constant hazard"
+    names = HORIZON_NAMES[learnt.count :]
+    return {name: f"{how}: {why}" for name, why in zip(names, learnt.reasons, strict=True)}
 
 
 def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
@@ -142,7 +143,7 @@ def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
 def _measured(held_out: HeldOut) -> dict[str, Any]:
     """Metrics on every second charger, calibrated on the others."""
     rows = held_out.rows
-    fit_on = rows.charger % 2 == 0
+    fit_on = np.unique(rows.charger, return_inverse=True)[1] % 2 == 0
     probability = calibrated(held_out.raw, _horizons(held_out, fit_on), *_healthy_and_known(held_out.raw))
     result: dict[str, Any] = {}
     for column, name in enumerate(HORIZON_NAMES[: len(rows.labels)]):

@@ -51,6 +51,7 @@ def test_blocks_score_every_row_once_and_no_failure_is_on_both_sides(
 ) -> None:
     sampled, spec = rows
     scored = held_out.by_blocks(sampled, spec, 0)
+    assert scored is not None
     assert len(scored.raw) == len(sampled.index)
     assert np.isfinite(scored.raw).all()
     assert len(learned) == 2 * len(HORIZON_DAYS) * held_out.BLOCKS
@@ -73,6 +74,7 @@ def test_the_newer_part_is_scored_by_the_older(
 ) -> None:
     sampled, spec = rows
     scored = held_out.by_time(sampled, spec, 0)
+    assert scored is not None
     for lessons, column in learned:
         assert lessons.time_s.max() <= scored.rows.time_s.min() - HORIZON_DAYS[column] * DAY_S
 

@@ -160,7 +160,7 @@ def test_nothing_to_learn_is_said_in_one_line(tmp_path: Path, capsys: pytest.Cap
     simulate(5, 20, 1).write(tmp_path)
     pd.DataFrame({"charger_id": ["x"], "timestamp": ["2025-01-05"]}).to_csv(tmp_path / "failures.csv")
     (tmp_path / "failures.parquet").unlink()
-    assert main(["train", "--history", str(tmp_path), "--model-dir", str(tmp_path / "v")]) == 1
-    assert "nothing to learn" in capsys.readouterr().err
+    assert main(["train", "--history", str(tmp_path), "--model-dir", str(tmp_path / "v")]) == 2
+    assert "too few to learn from" in capsys.readouterr().err
     assert main(["train", "--history", str(tmp_path / "none"), "--model-dir", str(tmp_path / "v")]) == 1
     assert "neither readings.parquet nor readings.csv" in capsys.readouterr().err
