@@ -48,7 +48,8 @@ class Learnable:
 def learnable(history: History, truth: tuple[Labels, ...]) -> Learnable:
     """Which horizons `truth` (labels by horizon) can teach. Raises `TooLittleHistory` if there is none."""
     span = span_days(history)
-    count, reasons = len(truth), []
+    count = len(truth)
+    reasons: list[str] = []
     for column, label in enumerate(truth):
         failures, healthy = _evidence(history, label)
         enough = span >= SPANS * HORIZON_DAYS[column] and failures >= MIN_FAILURES and healthy >= MIN_HEALTHY

@@ -48,7 +48,13 @@ class ModelCardSchema(Schema):
     held = fields.List(
         fields.Raw(), required=True, metadata={"description": "Version and last problem of each worker."}
     )
-    card = fields.Raw(required=True, metadata={"description": "The active version's manifest."})
+    card = fields.Raw(
+        required=True,
+        metadata={
+            "description": "The active version's manifest. A horizon whose `carried_from` is not null was not "
+            "observed in training; its `metrics` have the `reason` and no figure."
+        },
+    )
 
 
 class ActivateSchema(Schema):

@@ -106,6 +106,11 @@ def test_horizons_that_cannot_be_observed_are_carried(
         assert metrics["reason"] in said
     rates = [manifest["base_rate"][name] for name in HORIZON_NAMES]
     assert 0 < rates[0] < rates[1] < rates[2] < 1
+    where = ["--history", str(history), "--model-dir", str(tmp_path / "versions")]
+    window = ["--from", START.isoformat(), "--to", (START + pd.Timedelta(days=days)).isoformat()]
+    assert main(["score", *where, *window, "--out", str(tmp_path / "scores.parquet")]) == 0
+    said_1d = pd.read_parquet(tmp_path / "scores.parquet")["p_1d"].median()
+    assert rates[0] / 4 < said_1d < rates[0] * 2
     scorer = Scorer.load(tmp_path / "versions", costs)
     hot = reading(temperature=80.0, error_codes=("GroundFailure",))
     faulty = reading(connector_status="FAULTY")
