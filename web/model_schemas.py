@@ -51,8 +51,8 @@ class ModelCardSchema(Schema):
     card = fields.Raw(
         required=True,
         metadata={
-            "description": "The active version's manifest. A horizon whose `carried_from` is not null was not "
-            "observed in training; its `metrics` have the `reason` and no figure."
+            "description": "The active version's manifest. A horizon whose `carried_from` is not null was "
+            "not observed in training; its `metrics` have the `reason` and no figure."
         },
     )
 

@@ -3308,7 +3308,7 @@ export interface components {
             versions: string[];
             /** @description Version and last problem of each worker. */
             held: unknown[];
-            /** @description The active version's manifest. */
+            /** @description The active version's manifest. A horizon whose `carried_from` is not null was not observed in training; its `metrics` have the `reason` and no figure. */
             card: unknown;
         };
         Activate: {
