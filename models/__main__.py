@@ -36,7 +36,9 @@ HISTORY_HELP = """files of a history, each .parquet or .csv:
   failures     charger_id, timestamp of the onset; optional component, cause
   maintenance  charger_id, timestamp; optional component, kind ('corrective' ends a failure).
                The file itself may be absent.
-Times are ISO 8601 (no offset: UTC) or epoch seconds. A column that is nowhere is missing throughout."""
+Times are ISO 8601 (no offset: UTC) or epoch seconds. A column that is nowhere is missing throughout.
+Horizons that the history is too short for are carried from the longest that it can teach; where it can teach
+none, the exit status is 2."""
 
 
 def main(arguments: list[str] | None = None) -> int:

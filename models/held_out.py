@@ -111,7 +111,8 @@ def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dic
     older, newer = split(rows)
     learned, known = older[WEEK], newer.labels[WEEK] != UNKNOWN
     half = np.random.default_rng(seed).permutation(int(rows.charger.max()) + 1) % 2
-    if not all(teaches(learned.take(half[learned.charger] == side), WEEK) for side in (0, 1)):
+    halves = (learned.take(half[learned.charger] == side) for side in (0, 1))
+    if not len(newer.index) or not all(teaches(lessons, WEEK) for lessons in halves):
         return {}
     raw = np.empty((2, len(newer.index)))  # by the model of one's own half, and of the other
     for side in (0, 1):
