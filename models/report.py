@@ -96,7 +96,8 @@ def _sections(
     lead = lead_times(history, judged)
     if len(lead):
         sections.append(("Lead time", _lead_text(lead)))
-    sections.append(("Confidence", _confidence(model, judged)))
+    if (judged.truth[-1] != UNKNOWN).any():
+        sections.append(("Confidence", _confidence(model, judged)))
     if costs:
         title = f"Cost a charger and year, simulated: mean and range of {len(costs)} seeds"
         sections.append((title, _cost_table(overall(costs))))
