@@ -21,7 +21,8 @@ from models.sampling import without_labels
 from models.training import Progress
 
 HEALTHY_ROWS: Final = 60_000
-FOREST: Final[dict[str, Any]] = {"n_estimators": 80, "max_samples": 256}
+TREES: Final = 80
+ROWS_A_TREE: Final = 256
 FALSE_ALARMS: Final = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 
@@ -38,11 +39,12 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
         median, spread = _usual(frame)
     ready = anomaly.filled(frame, median)
     fit_on = history.columns.charger[index] % 2 == 0
-    by_charger = 0 < fit_on.sum() < len(fit_on)
-    if not by_charger:  # a single charger: every second reading
+    if fit_on.all() or not fit_on.any():  # as with a single charger: every second reading
         fit_on = np.arange(len(index)) % 2 == 0
     progress("isolation forest")
-    forest = IsolationForest(random_state=seed, **FOREST).fit(ready[fit_on])
+    forest = IsolationForest(
+        n_estimators=TREES, max_samples=min(ROWS_A_TREE, int(fit_on.sum())), random_state=seed
+    ).fit(ready[fit_on])
     held_out = -forest.score_samples(ready[~fit_on])
     raw = np.quantile(held_out, [1 - share for share in FALSE_ALARMS])
     score = -25.0 * np.log10(FALSE_ALARMS)

@@ -41,6 +41,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     monkeypatch.setattr(sampling, "MAX_ROWS", {"week": 1000, "month": 1000, "healthy": 2000})
     monkeypatch.setattr(boosting, "TREES", 12)
     monkeypatch.setattr(held_out, "MIN_TREES", 4)
+    monkeypatch.setattr(held_out, "BLOCKS", 3)
 
     def run(folder: Path, *options: str) -> int:
         where = ["--history", str(folder), "--model-dir", str(tmp_path / "versions"), "--version", "v"]
