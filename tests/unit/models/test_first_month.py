@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import boosting, held_out, registry, sampling
+from models import boosting, held_out, registry
 from models.__main__ import main
 from models.calibration import Calibration, logit, sigmoid
 from models.failure import HORIZON_NAMES, MAX_P, MIN_P
@@ -37,8 +37,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Trains few trees on few rows of a history; versions are below `tmp_path / "versions"`."""
-    monkeypatch.setattr(sampling, "MAX_ROWS", {"week": 1000, "month": 1000, "healthy": 2000})
+    """Trains few trees on a history; versions are below `tmp_path / "versions"`."""
     monkeypatch.setattr(boosting, "TREES", 12)
     monkeypatch.setattr(held_out, "MIN_TREES", 4)
     monkeypatch.setattr(held_out, "BLOCKS", 3)
