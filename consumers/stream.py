@@ -123,9 +123,14 @@ class Stream:
             self._work.wait(BUSY_WAIT_S)
 
     def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """Raises `KafkaUnavailable` where what was fetched cannot be unpacked: that counts as a death."""
+        """Raises `KafkaUnavailable` where what was fetched cannot be unpacked: that counts as a death.
+
+        Raises `MemoryError` with the mark still set: without memory only a new process is sure to work.
+        """
         try:
             polled = self._consumer.poll(timeout_ms=timeout_ms)
+        except MemoryError:
+            raise
         except Exception as error:
             if isinstance(error, KafkaError | ServiceError) and not isinstance(error, UNREADABLE):
                 self._journal.end()

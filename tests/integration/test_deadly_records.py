@@ -64,7 +64,7 @@ def test_a_record_that_kills_the_consumer_is_a_dead_letter_after_the_third_death
         (bad,) = bench.produce(deadly, partition=0)
         good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
         good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=1)
-        bench.read(until=len(good) + 1, timeout_s=90)
+        bench.read(until=len(good) + 1, timeout_s=120)
     assert set(bench.predictions()) == set(good)
     (letter,) = bench.dead_letters().values()
     assert (event_id(letter), letter.value) == (bad, deadly)
@@ -89,7 +89,7 @@ def test_a_batch_that_does_not_fit_into_the_memory_is_skipped_and_its_neighbours
         bomb.close()
         good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
         good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=1)
-        bench.read(until=len(good) + 1, timeout_s=90)
+        bench.read(until=len(good) + 1, timeout_s=120)
     assert set(bench.predictions()) == set(good)
     (letter,) = bench.dead_letters().values()
     assert event_id(letter) == f"{INPUT}:0:{bad.offset}"

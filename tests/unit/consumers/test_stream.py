@@ -390,7 +390,20 @@ def test_an_idle_partition_is_cleared_of_suspicion(bench: Bench) -> None:
     assert not bench.journal.suspects()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), CorruptRecordError("checksum")])
+def test_a_process_without_memory_ends_and_leaves_its_mark(bench: Bench) -> None:
+    def poll(timeout_ms: float) -> dict[TopicPartition, list[Any]]:
+        raise MemoryError
+
+    bench.consumer.poll = poll  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        bench.stream.step()
+    bench.journal.count_death()  # the next process does this first
+    assert bench.journal.suspects() == {"charger.metrics:0:0": 1, "charger.metrics:1:0": 1}
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeDecodeError("utf-8", b"", 0, 1, ""), CorruptRecordError("checksum")]
+)
 def test_what_cannot_be_unpacked_counts_as_a_death_where_it_lies(bench: Bench, error: Exception) -> None:
     def poll(timeout_ms: float) -> dict[TopicPartition, list[Any]]:
         raise error
