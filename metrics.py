@@ -45,7 +45,7 @@ SHADOW_READINGS = Counter(
 
 UNEXPECTED_ERRORS = Counter(
     "ml_unexpected_errors",
-    "Errors that no code expected, by the unit that each was kept to: request, row, record or event.",
+    "Errors that no code expected, by the unit that each was kept to: request, row, record, event.",
     ["unit"],
 )
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import metrics
 from errors import InvalidReading, MalformedBody, ServiceError
 from models.parsing import decode_json, parse_reading
 from models.reading import Reading
+
+log = logging.getLogger(__name__)
 
 
 class Refused(NamedTuple):
@@ -35,6 +39,15 @@ def _from_line(line: bytes, now: datetime) -> Reading | Refused:
         return parse_reading(raw, now=now)
     except (InvalidReading, MalformedBody) as error:
         return Refused(said_id(raw) if isinstance(raw, dict) else None, error)
+    except Exception as error:
+        return unreadable(error)
+
+
+def unreadable(error: Exception) -> Refused:
+    """A row at which reading it raised an error that no code expects. It costs its neighbours nothing."""
+    log.error("a row cannot be read", exc_info=error)
+    metrics.UNEXPECTED_ERRORS.labels(unit="row").inc()
+    return Refused(None, ServiceError(f"The row cannot be read ({type(error).__name__})."))
 
 
 def said_id(raw: Mapping[str, Any]) -> str | None:

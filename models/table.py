@@ -10,6 +10,7 @@ their own.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
@@ -36,8 +37,10 @@ from models.reading import (
     is_encodable,
     status_of,
 )
-from models.rows import Refused, said_id
+from models.rows import Refused, said_id, unreadable
 from models.schema import FIELDS, REQUIRED, Moment
+
+log = logging.getLogger(__name__)
 
 Bools = npt.NDArray[np.bool_]
 # `Reading`'s fields between the third and `metadata`.
@@ -84,7 +87,21 @@ def from_texts(
 
 
 def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
-    """One for each row, in order. Columns that the contract does not know are ignored, of whatever type."""
+    """One for each row, in order. Columns that the contract does not know are ignored, of whatever type.
+
+    Where rows cannot be judged together each is judged alone. One that cannot be judged at all is refused.
+    """
+    try:
+        return _judged_together(table, now)
+    except Exception as error:
+        if table.num_rows > 1:
+            log.exception("%d rows cannot be judged together; each is judged alone", table.num_rows)
+            rows = (table.slice(place, 1) for place in range(table.num_rows))
+            return [from_table(row, now=now)[0] for row in rows]
+        return [unreadable(error)]
+
+
+def _judged_together(table: pa.Table, now: datetime) -> list[Reading | Refused]:
     table = table.select([name for name in table.column_names if name in FIELDS]).combine_chunks()
     n = table.num_rows
     right = np.ones(n, np.bool_)

@@ -344,3 +344,34 @@ def test_a_line_that_is_not_json_is_refused_and_its_neighbours_are_not() -> None
     assert isinstance(broken.error, MalformedBody)
     assert isinstance(number, Refused)
     assert first.timestamp - datetime(2026, 1, 5, 10, tzinfo=UTC) == timedelta(0)
+
+
+@pytest.mark.parametrize("encoding", ["csv", "arrow", "ndjson"])
+def test_a_row_that_raises_what_nobody_expects_is_refused_alone(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(raw: object, *, now: datetime, pointer: str = "") -> Reading:
+        if isinstance(raw, dict) and raw["charger_id"] == "BAD":
+            raise RecursionError("nobody thought of this")
+        return parse_reading(raw, now=now, pointer=pointer)
+
+    monkeypatch.setattr(rows, "parse_reading", refuse)
+    monkeypatch.setattr(table, "parse_reading", refuse)
+    # A status that only the schema knows, so that each row is judged by it.
+    raw = [{"charger_id": name, "connector_status": "cHaRgInG"} for name in ("A", "BAD", "B")]
+    if encoding == "ndjson":
+        found = rows.from_ndjson(b"\n".join(map(orjson.dumps, raw)), now=NOW)
+    elif encoding == "csv":
+        lines = [
+            "charger_id,connector_status,temperature",
+            *(f"{row['charger_id']},cHaRgInG,x" for row in raw),
+        ]
+        found = rows.from_csv("\n".join(lines).encode(), now=NOW)
+    else:
+        columns = {name: [row[name] for row in raw] for name in raw[0]} | {"temperature": ["x"] * 3}
+        found = table.from_table(pa.table(columns), now=NOW)
+    first, bad, last = found
+    assert isinstance(bad, Refused)
+    assert "RecursionError" in str(bad.error)
+    for row in (first, last):
+        assert "RecursionError" not in str(row.error if isinstance(row, Refused) else row)
