@@ -14,7 +14,7 @@ from consumers.offsets import Partition
 
 ALONE_AFTER_DEATHS: Final = 2
 # A place that was fetched from for so long without harm, and without a record, is not suspected any more.
-HARMLESS_AFTER_S: Final = 3.0
+HARMLESS_AFTER_S: Final = 2.0
 
 
 class Quarantine:

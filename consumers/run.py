@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from kafka import KafkaConsumer
@@ -63,8 +64,9 @@ class Service:
         self._transactional = transactional
         self._with_transactions = settings.kafka_transactions
         folder = settings.state_dir / "consumers"
-        self._slot = MemberSlot(folder, settings.kafka_group_id)
-        self._journal = CrashJournal(folder, settings.kafka_group_id, self._slot.number)
+        self._slot = _member_slot(settings, folder)
+        number = 0 if self._slot is None else self._slot.number
+        self._journal = CrashJournal(folder, settings.kafka_group_id, number)
         self._isolation_verified = False
 
     def run(self, stopping: threading.Event) -> int:
@@ -96,7 +98,8 @@ class Service:
         finally:
             self._close()
             self._pulse.stop()
-            self._slot.release()
+            if self._slot is not None:
+                self._slot.release()
         return 0
 
     def _live(self, stopping: threading.Event) -> None:
@@ -121,17 +124,18 @@ class Service:
             _leave(consumer)
 
     def _make_publisher(self, consumer: KafkaConsumer) -> AtLeastOncePublisher | TransactionalPublisher:
-        if not self._with_transactions:
+        slot = self._slot
+        if slot is None or not self._with_transactions:
             log.info("delivery: at least once; readers drop repeats by event_id")
             return AtLeastOncePublisher(consumer, make_producer(self._settings))
         publisher = self._transactional(
-            consumer, lambda: make_producer(self._settings, transactional_id=self._slot.transactional_id)
+            consumer, lambda: make_producer(self._settings, transactional_id=slot.transactional_id)
         )
         try:
             publisher.open()
             if not self._isolation_verified:
                 self._verify(publisher)
-            log.info("delivery: exactly once, as %s", self._slot.transactional_id)
+            log.info("delivery: exactly once, as %s", slot.transactional_id)
         except BaseException:
             publisher.close()
             raise
@@ -151,6 +155,16 @@ class Service:
         if cause is None or isinstance(cause, TimeoutError) or getattr(cause, "retriable", False):
             return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer"
         return f"{type(cause).__name__}: {cause}"
+
+
+def _member_slot(settings: Settings, folder: Path) -> MemberSlot | None:
+    """None where `STATE_DIR` cannot be written to and no transactions are wanted: then nothing needs it."""
+    try:
+        return MemberSlot(folder, settings.kafka_group_id)
+    except OSError:
+        if settings.kafka_transactions:
+            raise
+        return None
 
 
 def _leave(consumer: KafkaConsumer) -> None:

@@ -24,9 +24,9 @@ from consumers.offsets import Partition, Round, Window
 from consumers.publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.pulse import Pulse, Status
 from consumers.quarantine import Quarantine
-from consumers.records import Received, shortened
+from consumers.records import Received
 from consumers.watchdog import Watchdog
-from consumers.work import Work
+from consumers.work import Work, shorten_dead_letters
 from errors import ServiceError
 from settings import Settings
 
@@ -228,7 +228,7 @@ class Stream:
         try:
             published = self._publisher.publish(done)
         except OutcomeTooLarge as error:
-            if not _shorten(done):
+            if not shorten_dead_letters(done):
                 raise
             log.warning("dead letters are shortened, their topic takes no larger ones: %s", error)
             return  # the round comes again with the next turn
@@ -293,19 +293,6 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._stream.revoked(revoked)
-
-
-def _shorten(done: Round) -> bool:
-    """Shorten the dead letters of a round. Whether any was larger."""
-    found = False
-    for entry in done.entries:
-        outcomes = tuple(
-            shortened(outcome) if any(name == "x-error-code" for name, _ in outcome.headers) else outcome
-            for outcome in entry.outcomes or ()
-        )
-        if outcomes != entry.outcomes:
-            entry.outcomes, found = outcomes, True
-    return found
 
 
 def _label(hindrance: str) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import metrics
 from consumers.offsets import Entry, Partition, Round
-from consumers.records import dead_letter
+from consumers.records import dead_letter, shortened
 from errors import ServiceError
 
 
@@ -52,3 +52,16 @@ def bury(entry: Entry, error: ServiceError, *, attempts: int, topic: str) -> Non
     """Make a dead letter of a record."""
     entry.outcomes = (dead_letter(entry.received, error, attempts=attempts, topic=topic),)
     metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()
+
+
+def shorten_dead_letters(done: Round) -> bool:
+    """Shorten the dead letters of a round, as `shortened` does. Whether any was larger."""
+    found = False
+    for entry in done.entries:
+        outcomes = tuple(
+            shortened(outcome) if any(name == "x-error-code" for name, _ in outcome.headers) else outcome
+            for outcome in entry.outcomes or ()
+        )
+        if outcomes != entry.outcomes:
+            entry.outcomes, found = outcomes, True
+    return found
