@@ -214,9 +214,10 @@ def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic
 def shortened(letter: Outgoing) -> Outgoing:
     """A dead letter of at most some 80 kB: the first 64 kB of its value, with its whole length and sha256.
 
-    The same object if it is no larger than that. Of headers of its producer's those that fit are kept.
+    The same object if it is no larger than that, or has been shortened. Of headers of its producer's those
+    that fit are kept.
     """
-    if _size(letter) <= KEPT_VALUE_BYTES:
+    if _size(letter) <= KEPT_VALUE_BYTES or any(name == "x-origin-length" for name, _ in letter.headers):
         return letter
     value = letter.value or b""
     own, left = [], KEPT_HEADER_BYTES

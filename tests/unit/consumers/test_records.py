@@ -187,6 +187,12 @@ def test_a_dead_letter_that_is_too_large_keeps_the_beginning_its_length_and_its_
     assert headers["x-error-code"] == b"malformed_body"
 
 
+def test_a_shortened_dead_letter_is_not_shortened_again() -> None:
+    letter = shortened(dead_letter(received(b"x" * 900_000), MalformedBody("x"), attempts=1, topic="dead"))
+    assert shortened(letter) is letter
+    assert dict(letter.headers)["x-origin-length"] == b"900000"
+
+
 def test_huge_headers_alone_make_a_dead_letter_too_large_too() -> None:
     came = received(b"{bad", headers=[("huge", b"x" * DEAD_LETTER_MAX_BYTES)])
     letter = dead_letter(came, MalformedBody("x"), attempts=1, topic="dead")
