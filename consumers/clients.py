@@ -14,10 +14,13 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import TopicAlreadyExistsError, for_code
 from kafka.net.compat import KafkaNetClient
 
+from consumers import record_batches
 from consumers.records import DEAD_LETTER_MAX_BYTES
 from settings import Settings
 
 log = logging.getLogger(__name__)
+
+record_batches.install()
 
 CONNECT_TIMEOUT_MS: Final = 3_000
 REQUEST_TIMEOUT_MS: Final = 10_000

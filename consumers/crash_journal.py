@@ -3,24 +3,23 @@
 A mark in a mapped file says which record the process is at. The kernel keeps the file's pages when the
 process is killed. The next process that takes the member slot finds the mark, and counts a death for the
 record. Setting a mark is a copy of some bytes; nothing is written to the disk for it.
-
-A mark is of one record at a time, or of the places that a poll fetches from: a compressed batch that is too
-large for the memory ends the process while it is unpacked, before anybody has seen its records.
 """
 
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import logging
 import mmap
+import os
 import re
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import Any, Final
 
 from errors import ServiceError
 
@@ -30,13 +29,10 @@ log = logging.getLogger(__name__)
 MOST_DEATHS: Final = 3
 # Deaths further apart than this have nothing to do with each other, seconds.
 FORGOTTEN_AFTER_S: Final = 86_400.0
-_MARK_BYTES: Final = 16_384
+_MARK_BYTES: Final = 1_024
 _LENGTH: Final = struct.Struct("<I")
 _NONE: Final = _LENGTH.pack(0)
 _IS_PLACE: Final = re.compile(r".+:[0-9]+:[0-9]+").fullmatch
-
-Stage = Literal["record", "fetch"]
-STAGES: Final[tuple[Stage, ...]] = ("record", "fetch")
 
 
 class ProcessDied(ServiceError):
@@ -48,58 +44,51 @@ class ProcessDied(ServiceError):
 class CrashJournal:
     """Marks of one process, and deaths counted by all processes of a group on this host. For one thread.
 
-    Places are written `topic:partition:offset`. In a folder that cannot be written to, nothing outlives the
-    process.
+    Places are written `topic:partition:offset`. Without a folder, or in one that cannot be written to,
+    nothing outlives the process. Methods raise nothing.
     """
 
     def __init__(
-        self, folder: Path, group_id: str, slot: int, *, clock: Callable[[], float] = time.time
+        self, folder: Path | None, group_id: str, slot: int, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
         self._deaths: dict[str, list[float]] = {}
-        self._deaths_file = folder / f"{group_id}.deaths"
-        self._map: mmap.mmap | bytearray
+        self._deaths_file: Path | None = None
+        self._map: mmap.mmap | bytearray = bytearray(_MARK_BYTES)
+        if folder is None:
+            return
         try:
             self._map = _mapped(folder / f"{group_id}-{slot}.mark")
-            self.count_death()
         except OSError as error:
             log.warning("a record that ends this process will not be recognised (%s)", error)
-            self._map = bytearray(_MARK_BYTES)
+            return
+        self._deaths_file = folder / f"{group_id}.deaths"
+        self.count_death()
         self.reload()
 
     def begin(self, place: str) -> None:
         """This process is at a record from now on, until `end`."""
-        self._mark("record", place.encode())
-
-    def fetching(self, places: Iterable[str]) -> None:
-        """This process fetches the records at these places from now on, until `end`."""
-        self._mark("fetch", " ".join(places).encode())
+        payload = place.encode()[: _MARK_BYTES - _LENGTH.size]
+        self._map[_LENGTH.size : _LENGTH.size + len(payload)] = payload
+        self._map[: _LENGTH.size] = _LENGTH.pack(len(payload))
 
     def end(self) -> None:
         """The process has survived."""
         self._map[: _LENGTH.size] = _NONE
 
-    def deaths(self, stage: Stage, place: str) -> int:
+    def deaths(self, place: str) -> int:
         """How often a process of this host has died there of late."""
-        return len(self._deaths.get(f"{stage} {place}", ())) if self._deaths else 0
-
-    def suspects(self) -> dict[str, int]:
-        """The places at which a process has died while it fetched, with the number of deaths."""
-        return {
-            name.removeprefix("fetch "): len(times)
-            for name, times in self._deaths.items()
-            if name.startswith("fetch ")
-        }
+        return len(self._deaths.get(place, ())) if self._deaths else 0
 
     def forget(self, places: Iterable[str]) -> None:
-        """The records there have their outcomes, or have turned out to be harmless."""
+        """The records there have their outcomes."""
         if not self._deaths:
             return
-        names = {f"{stage} {place}" for place in places for stage in STAGES} & self._deaths.keys()
-        if names:
+        known = self._deaths.keys() & set(places)
+        if known:
             with self._shared() as shared:
-                for name in names:
-                    shared.pop(name, None)
+                for place in known:
+                    shared.pop(place, None)
                 self._deaths = dict(shared)
 
     def reload(self) -> None:
@@ -107,55 +96,56 @@ class CrashJournal:
         with self._shared() as shared:
             self._deaths = dict(shared)
 
-    def _mark(self, stage: Stage, text: bytes) -> None:
-        payload = b"%b %b" % (stage.encode(), text[: _MARK_BYTES - 64])
-        self._map[_LENGTH.size : _LENGTH.size + len(payload)] = payload
-        self._map[: _LENGTH.size] = _LENGTH.pack(len(payload))
-
     def count_death(self) -> None:
-        """Count a death at each place that the mark names, and clear the mark."""
+        """Count a death at the place that the mark names, and clear the mark."""
         (length,) = _LENGTH.unpack(self._map[: _LENGTH.size])
         payload = bytes(self._map[_LENGTH.size : _LENGTH.size + min(length, _MARK_BYTES)])
-        text = payload.decode(errors="replace")
+        place = payload.decode(errors="replace")
         self.end()
-        stage, *places = text.split(" ")
-        places = [place for place in places if _IS_PLACE(place)]  # a long list is cut somewhere
-        if stage not in STAGES or not places:
+        if not _IS_PLACE(place):
             return
-        log.warning("a process died at %s %s", stage, ", ".join(places))
+        log.warning("a process died at record %s", place)
         with self._shared() as shared:
-            for place in places:
-                shared.setdefault(f"{stage} {place}", []).append(self._clock())
+            shared.setdefault(place, []).append(self._clock())
             self._deaths = dict(shared)
 
     @contextmanager
     def _shared(self) -> Iterator[dict[str, list[float]]]:
         """The deaths of all processes of this group on this host, locked; changes are written."""
-        try:
-            file = self._deaths_file.open("a+b")
-        except OSError:
-            yield dict(self._deaths)
-            return
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            before = _read(file)
-            oldest = self._clock() - FORGOTTEN_AFTER_S
-            deaths = {name: [at for at in times if at > oldest] for name, times in before.items()}
-            deaths = {name: times for name, times in deaths.items() if times}
+        deaths = dict(self._deaths)
+        with ExitStack() as held:
+            file = None
+            if self._deaths_file is not None:
+                try:
+                    file = held.enter_context(self._deaths_file.open("a+b", buffering=0))
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    deaths = self._of_late(_read(file))
+                except OSError as error:
+                    log.warning("deaths of processes cannot be read (%s)", error)
+            before = json.dumps(deaths)
             yield deaths
-            if deaths != before:
-                file.truncate(0)
-                file.write(json.dumps(deaths).encode())
+            if file is not None and json.dumps(deaths) != before:
+                try:
+                    file.truncate(0)
+                    file.write(json.dumps(deaths).encode())
+                except OSError as error:
+                    log.warning("deaths of processes cannot be written (%s)", error)
+
+    def _of_late(self, deaths: dict[str, list[float]]) -> dict[str, list[float]]:
+        oldest = self._clock() - FORGOTTEN_AFTER_S
+        found = {place: [at for at in times if at > oldest] for place, times in deaths.items()}
+        return {place: times for place, times in found.items() if times}
 
 
 def _mapped(path: Path) -> mmap.mmap:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        file.truncate(_MARK_BYTES)
+        # Not a hole: on a full disk the first store into one would end the process.
+        os.posix_fallocate(file.fileno(), 0, _MARK_BYTES)
         return mmap.mmap(file.fileno(), _MARK_BYTES)
 
 
-def _read(file: IO[bytes]) -> dict[str, list[float]]:
+def _read(file: io.FileIO) -> dict[str, list[float]]:
     file.seek(0)
     try:
         found: Any = json.loads(file.read() or b"{}")

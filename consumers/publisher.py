@@ -56,6 +56,8 @@ class OutcomeRefused(ServiceError):
 class OutcomeTooLarge(OutcomeRefused):
     """Raised when an outcome is larger than its topic takes. Dead letters can be shortened."""
 
+    code = "outcome_too_large"
+
 
 def as_trouble(error: Exception, doing: str) -> ServiceError:
     """What a Kafka client's error means to this service."""

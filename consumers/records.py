@@ -21,6 +21,8 @@ MAX_REASON_CHARS: Final = 1000
 DEAD_LETTER_MAX_BYTES: Final = 4_000_000
 # The broker counts some bytes more than the parts of a record: its lengths and those of the batch.
 _OVERHEAD_BYTES: Final = 4_096
+# Of a header: the lengths of its name and value.
+_HEADER_OVERHEAD_BYTES: Final = 10
 # Of a dead letter that is too large for its topic so much is kept.
 KEPT_VALUE_BYTES: Final = 65_536
 KEPT_KEY_BYTES: Final = 1_024
@@ -222,7 +224,7 @@ def shortened(letter: Outgoing) -> Outgoing:
     value = letter.value or b""
     own, left = [], KEPT_HEADER_BYTES
     for name, content in letter.headers:
-        if name in DEAD_LETTER_HEADERS or (left := left - len(name) - len(content)) >= 0:
+        if name in DEAD_LETTER_HEADERS or (left := left - _header_size(name, content)) >= 0:
             own.append((name, content))
     own += [
         ("x-origin-length", str(len(value)).encode()),
@@ -233,6 +235,10 @@ def shortened(letter: Outgoing) -> Outgoing:
 
 
 def _size(record: Outgoing) -> int:
-    """Bytes of key, value and headers."""
-    headers = sum(len(name) + len(content) for name, content in record.headers)
+    """Bytes of key, value and headers, at least as many as the producer's client estimates."""
+    headers = sum(_header_size(name, content) for name, content in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers
+
+
+def _header_size(name: str, content: bytes) -> int:
+    return len(name.encode()) + len(content) + _HEADER_OVERHEAD_BYTES

@@ -65,8 +65,11 @@ class Service:
         self._with_transactions = settings.kafka_transactions
         folder = settings.state_dir / "consumers"
         self._slot = _member_slot(settings, folder)
-        number = 0 if self._slot is None else self._slot.number
-        self._journal = CrashJournal(folder, settings.kafka_group_id, number)
+        self._journal = CrashJournal(
+            None if self._slot is None else folder,
+            settings.kafka_group_id,
+            0 if self._slot is None else self._slot.number,
+        )
         self._isolation_verified = False
 
     def run(self, stopping: threading.Event) -> int:

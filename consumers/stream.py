@@ -16,18 +16,17 @@ from typing import Final, Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
+from kafka.errors import KafkaError
 
 import metrics
 from consumers.crash_journal import MOST_DEATHS, CrashJournal, ProcessDied
 from consumers.offsets import Partition, Round, Window
 from consumers.publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.pulse import Pulse, Status
-from consumers.quarantine import Quarantine
+from consumers.record_batches import Unreadable, UnreadableRecord
 from consumers.records import Received
 from consumers.watchdog import Watchdog
 from consumers.work import Work, shorten_dead_letters
-from errors import ServiceError
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,8 +42,6 @@ LOOK_EVERY_S: Final = 1.0
 UNCONNECTED_MOST_S: Final = 4.0
 ASK_ENDS_EVERY_S: Final = 20.0
 ASK_ENDS_TIMEOUT_MS: Final = 1_000
-# Errors of kafka-python that come from what a record batch holds, not from the broker.
-UNREADABLE: Final = (CorruptRecordError, UnsupportedCodecError)
 # At the end, records under way may still be worked on for this long.
 DRAIN_S: Final = 5.0
 
@@ -78,7 +75,6 @@ class Stream:
         self._work = work
         self._pulse = pulse
         self._journal = journal
-        self._quarantine = Quarantine(journal)
         self._clock = clock
         self._round_records = 2 * settings.kafka_max_poll_records
         self._window = Window(
@@ -86,8 +82,6 @@ class Stream:
             most_per_partition=2 * settings.kafka_max_poll_records,
         )
         self._watchdog = Watchdog()
-        # The offset after the last record of each partition, where one has come.
-        self._positions: dict[Partition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._looked_at = self._connected_at = self._asked_ends_at = clock()
 
@@ -109,95 +103,37 @@ class Stream:
 
     def step(self) -> None:
         """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
-        fetched = self._hold_or_fetch()
+        self._hold_or_fetch()
         timeout_ms = BUSY_POLL_MS if self._work.busy else IDLE_POLL_MS
-        self._journal.fetching(f"{topic}:{number}:{offset}" for (topic, number), offset in fetched.items())
-        polled = self._poll(timeout_ms)
-        for tp, records in polled.items():
+        polled = self._consumer.poll(timeout_ms=timeout_ms)
+        for records in polled.values():
             for record in records:
                 self._take(record)
-                self._positions[Partition(*tp)] = record.offset + 1
         self._publish()
         self._look_around()
         if not polled and self._work.busy:
             self._work.wait(BUSY_WAIT_S)
 
-    def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """Raises `KafkaUnavailable` where what was fetched cannot be unpacked: that counts as a death.
-
-        Raises `MemoryError` with the mark still set: without memory only a new process is sure to work.
-        """
-        try:
-            polled = self._consumer.poll(timeout_ms=timeout_ms)
-        except MemoryError:
-            raise
-        except Exception as error:
-            if isinstance(error, KafkaError | ServiceError) and not isinstance(error, UNREADABLE):
-                self._journal.end()
-                raise
-            log.exception("what was fetched cannot be read")
-            metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
-            self._journal.count_death()
-            raise KafkaUnavailable(f"What was fetched cannot be read ({error!r}).") from error
-        self._journal.end()
-        return polled
-
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions go to another member: nothing of them may be published or committed here any more."""
         lost = [Partition(*partition) for partition in partitions]
-        for partition in lost:
-            self._positions.pop(partition, None)
         self._publisher.forget(lost)
         dropped = self._window.drop(lost)
         self._work.drop(lost)
         log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
 
-    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions have come here, perhaps from a member that has died of them.
+    def assigned(self) -> None:
+        """Partitions have come here, perhaps from a member that has died of one of their records."""
+        self._journal.reload()
 
-        This happens inside `poll`, which would fetch from them at once. The next step does that, once it has
-        said where.
-        """
-        self._consumer.pause(*partitions)
-        self._quarantine.reload()
-
-    def _hold_or_fetch(self) -> dict[Partition, int]:
-        """Pause what should not be fetched now, resume the rest: these, with the offsets that come next."""
+    def _hold_or_fetch(self) -> None:
+        """Pause what should not be fetched now, resume the rest."""
         held = self._work.hindrance is not None
         assigned = self._consumer.assignment()
         paused = self._consumer.paused()
         unwanted = {tp for tp in assigned if held or self._window.full(Partition(*tp))}
-        positions = self._known_positions(assigned - unwanted)
-        if self._quarantine.suspected:
-            self._skip_condemned(positions)
-            alone = self._quarantine.look(positions, self._clock())
-            if alone is not None:
-                unwanted = {tp for tp in assigned if Partition(*tp) != alone}
-                positions = {alone: positions[alone]}
         self._consumer.pause(*(unwanted - paused))
         self._consumer.resume(*((paused & assigned) - unwanted))
-        return positions
-
-    def _known_positions(self, partitions: Iterable[TopicPartition]) -> dict[Partition, int]:
-        """Of those of which it is known where they stand: the first fetch of the others tells."""
-        found: dict[Partition, int] = {}
-        for tp in partitions:
-            partition = Partition(*tp)
-            position = self._positions.get(partition)
-            if position is None:
-                position = self._consumer.position(tp, timeout_ms=0)
-            if position is not None:
-                found[partition] = self._positions[partition] = position
-        return found
-
-    def _skip_condemned(self, positions: dict[Partition, int]) -> None:
-        """Make dead letters of records that processes have died of while they were fetched, unseen."""
-        for partition, offset in self._quarantine.condemned(positions):
-            entry = self._window.add(Received(*partition, offset, key=None, value=None))
-            reason = ProcessDied(f"The consumer process died {MOST_DEATHS} times while it fetched this.")
-            self._work.refuse(entry, reason, attempts=MOST_DEATHS)
-            self._consumer.seek(TopicPartition(*partition), offset + 1)
-            self._positions[partition] = positions[partition] = offset + 1
 
     def _take(self, record: ConsumerRecord) -> None:
         received = Received(
@@ -207,10 +143,13 @@ class Stream:
             key=record.key,
             value=record.value,
             headers=record.headers,
-            recorded_at=record.timestamp / 1000 if record.timestamp > 0 else None,
+            recorded_at=record.timestamp / 1000 if (record.timestamp or 0) > 0 else None,
         )
         entry, place = self._window.add(received), received.event_id
-        if self._journal.deaths("record", place) >= MOST_DEATHS:
+        if isinstance(record.value, Unreadable):
+            self._work.refuse(entry, UnreadableRecord(record.value.reason), attempts=1)
+            return
+        if self._journal.deaths(place) >= MOST_DEATHS:
             reason = ProcessDied(f"The consumer process died {MOST_DEATHS} times at this record.")
             self._work.refuse(entry, reason, attempts=MOST_DEATHS)
             return
@@ -289,7 +228,7 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         log.info("partitions %s assigned", _numbers(assigned))
-        self._stream.assigned(assigned)
+        self._stream.assigned()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._stream.revoked(revoked)

@@ -92,9 +92,9 @@ def _healthy(history: History) -> tuple[Ints, float]:
         healthy = np.flatnonzero((labels(history, days) == 0) & ~in_failure(history))
         if len(healthy) >= MIN_HEALTHY and span_days(history) >= SPANS * days:
             return healthy, days
-    raise too_little(
-        history, f"{MIN_HEALTHY} readings without a failure within a day after are needed, {len(healthy)} are"
-    )
+    needed = f"{SPANS:g} days of readings are needed, there are {span_days(history):.1f}"
+    healthy_needed = f"{MIN_HEALTHY} readings without a failure within a day after, there are {len(healthy)}"
+    raise too_little(history, f"{needed}, and {healthy_needed}")
 
 
 def _usual(frame: Frame) -> tuple[Floats, Floats]:

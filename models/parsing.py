@@ -34,8 +34,8 @@ from models.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
 MAX_LEVELS: Final = 64
 # Of the smallest integer of 64 bits.
 MAX_INTEGER_CHARS: Final = 20
-# A string, a quote that opens one without end, or a bracket.
-_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL).finditer
+# A string, a quote that opens one without end, or brackets.
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|"|[\[{]+|[\]}]+', re.DOTALL).finditer
 _IS_CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN).match
 _SCHEMA: Final = ReadingSchema()
 _ENERGY, _POWER, _TEMPERATURE, _UPTIME, _SESSIONS = (
@@ -97,17 +97,18 @@ def _cut_to_levels(text: str, most_levels: int) -> str:
     kept: list[str] = []
     levels, end = 0, 0
     for token in _TOKEN(text):
-        mark = token[0]
-        if mark in ("{", "["):
-            levels += 1
-            if levels == most_levels + 1:
-                kept += text[end : token.start()], "null"
+        start, stop = token.span()
+        first = text[start]
+        if first in "[{":
+            if levels <= most_levels < levels + stop - start:
+                kept += text[end : start + most_levels - levels], "null"
                 end = len(text)
-        elif mark in ("}", "]"):
-            if levels == most_levels + 1:
-                end = token.end()
-            levels -= 1
-        elif mark == '"':
+            levels += stop - start
+        elif first in "]}":
+            if levels - (stop - start) <= most_levels < levels:
+                end = start + levels - most_levels
+            levels -= stop - start
+        elif stop - start == 1:
             raise ValueError("a string does not end")
     return "".join(kept) + text[end:]
 

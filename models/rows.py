@@ -45,7 +45,7 @@ def _from_line(line: bytes, now: datetime) -> Reading | Refused:
 
 def unreadable(error: Exception) -> Refused:
     """A row at which reading it raised an error that no code expects. It costs its neighbours nothing."""
-    log.error("a row cannot be read", exc_info=error)
+    log.warning("a row cannot be read: %r", error)  # a file may have a million of them
     metrics.UNEXPECTED_ERRORS.labels(unit="row").inc()
     return Refused(None, ServiceError(f"The row cannot be read ({type(error).__name__})."))
 

@@ -147,12 +147,13 @@ def read_part(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     if costs is None:
         return NO_METADATA
     try:
-        encoded = orjson.dumps(costs)
+        encoded = orjson.dumps(costs, option=orjson.OPT_PASSTHROUGH_DATETIME)
         if len(encoded) > MAX_COSTS_BYTES:
             raise ValidationError({"costs": [f"Must be at most {MAX_COSTS_BYTES} bytes of JSON."]})
-        json.dumps(costs, allow_nan=False)  # orjson writes NaN as null
+        if b"null" in encoded:
+            json.dumps(costs, allow_nan=False)  # orjson writes NaN as null
     except (ValueError, TypeError, RecursionError):
-        detail = "Must be JSON: no NaN, no infinity, no number beyond 64 bits, no lone surrogate."
+        detail = "Must be JSON: no NaN, no infinity, no lone surrogate."
         raise ValidationError({"costs": [detail]}) from None
     return {"costs": costs} if costs and isinstance(costs, Mapping) else NO_METADATA
 

@@ -94,7 +94,7 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
     try:
         return _judged_together(table, now)
     except Exception as error:
-        if table.num_rows > 1:
+        if table.num_rows != 1:
             log.exception("%d rows cannot be judged together; each is judged alone", table.num_rows)
             rows = (table.slice(place, 1) for place in range(table.num_rows))
             return [from_table(row, now=now)[0] for row in rows]
@@ -150,6 +150,8 @@ def _rows(table: pa.Table, places: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 
 def _cells(name: str, array: pa.Array, places: Sequence[int]) -> list[Any]:
+    if pa.types.is_map(array.type):
+        return [_map(array[place]) for place in places]
     try:
         return [_as_json(name, value) for value in array.take(pa.array(places)).to_pylist()]
     except _NO_VALUE:
@@ -162,6 +164,15 @@ def _cell(name: str, cell: pa.Scalar) -> Any:
     try:
         return _as_json(name, cell.as_py())
     except _NO_VALUE:
+        return _NOTHING_OF_JSON
+
+
+def _map(cell: pa.Scalar) -> Any:
+    """A map as an object. Of a list of pairs that is no map the schema says so."""
+    try:
+        pairs = cell.as_py()
+        return None if pairs is None else dict(pairs)
+    except (*_NO_VALUE, TypeError):
         return _NOTHING_OF_JSON
 
 
@@ -361,8 +372,6 @@ def _as_json(name: str, value: Any) -> Any:
         return float(value)
     if name == "charger_id" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # a column of digits has become one of numbers somewhere on its way
-    if name == "metadata" and isinstance(value, list):  # a map
-        return dict(value)
     return value
 
 

@@ -274,8 +274,11 @@ class Chunks:
 
     def _give_back(self) -> None:
         """Uncount the attempts that an outage of Redis has ended, once it can be reached again."""
-        while self._to_give_back:
-            job_id, chunk = returned = self._to_give_back.popleft()
+        while True:
+            try:
+                job_id, chunk = returned = self._to_give_back.popleft()
+            except IndexError:  # for two threads
+                return
             try:
                 self._return(keys=[JobKeys(job_id).attempts], args=[chunk])
             except OUTAGES:
@@ -284,11 +287,11 @@ class Chunks:
 
     def renew(self) -> None:
         """Renew the lease on the chunk in hand, if there is one. For another thread than the scoring one."""
-        self._give_back()
         in_hand = self._in_hand
         if in_hand is not None:
             job_id, chunk = in_hand
             self._renew(keys=[JobKeys(job_id).held], args=[chunk, LEASE_S])
+        self._give_back()
 
     def input(self, job_id: str, chunk: int) -> bytes | None:
         packed = cast(bytes | None, self._redis.hget(JobKeys(job_id).input, str(chunk)))

@@ -40,7 +40,7 @@ class Outcome:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Outcome:
         """The outcome in a stored record. Fields that a newer release added are ignored."""
-        return cls(**{each.name: record[each.name] for each in fields(cls)})
+        return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
 
     @property
     def called(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from redis.exceptions import ConnectionError, TimeoutError
 
 import metrics
 from errors import PredictionTimeout, ScoringFailed, ServiceError
@@ -19,6 +20,7 @@ from models.columns import Entries
 from models.reading import Kind
 from tasks.app import app, current
 from tasks.connection import Command
+from tasks.history import NO_ENTRIES
 from tasks.inbox import to_reply
 from tasks.messages import GIST, Answer, Ask, ScoreMessage, encode_reply
 from tasks.names import Queues, TaskNames
@@ -36,16 +38,30 @@ def score(raw: dict[str, Any]) -> None:
     queue = Queues.STREAM if message.door == "kafka" else Queues.SINGLE
     metrics.QUEUE_SECONDS.labels(queue=queue).observe(max(0.0, time.time() - message.sent_at))
     subjects = subjects_of(message.asks)
-    past = runtime.history.of(
-        [message.asks[places[0]].reading for places in subjects],
-        [message.asks[places[0]].tenant for places in subjects],
-        among_themselves=True,
-    )
+    past = _past(runtime, [message.asks[places[0]] for places in subjects])
     answers, stored = answer_all(runtime, message, subjects, past)
     # All before the reply, so that a caller who has an answer finds it in the cache.
     commands = _to_store_each(runtime, stored) if message.store else []
     commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
     runtime.line.ask(*commands)
+
+
+def _past(runtime: Runtime, subjects: Sequence[Ask]) -> list[Entries]:
+    """The past of each subject; none where it cannot be read, for example a key of another type.
+
+    Raises `RedisError` where Redis cannot be reached: then the task is another worker's.
+    """
+    try:
+        readings, tenants = [ask.reading for ask in subjects], [ask.tenant for ask in subjects]
+        return runtime.history.of(readings, tenants, among_themselves=True)
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception:
+        if len(subjects) > 1:
+            return [entries for ask in subjects for entries in _past(runtime, [ask])]
+        metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+        log.exception("the history of charger %s cannot be read", subjects[0].reading.charger_id)
+        return [NO_ENTRIES]
 
 
 def _to_store_each(runtime: Runtime, stored: Sequence[tuple[Ask, dict[str, Any], bytes]]) -> list[Command]:

@@ -40,7 +40,7 @@ class WorkerState:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> WorkerState:
         """The state in a heartbeat record. Fields that a newer release added are ignored."""
-        return cls(**{each.name: record[each.name] for each in fields(cls)})
+        return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
 
     @property
     def able(self) -> bool:
@@ -88,7 +88,7 @@ def living(redis: Redis) -> list[WorkerState]:
         try:
             state = WorkerState.of_record(orjson.loads(raw))
         except (KeyError, TypeError, ValueError):
-            log.warning("the heartbeat record %r cannot be read and is left out", field)
+            log.debug("the heartbeat record %r cannot be read and is left out", field)
             continue
         (found if now - state.seen_at < SILENT_AFTER_S else silent).append((field, state))
     if silent:

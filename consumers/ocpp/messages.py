@@ -117,7 +117,7 @@ def _transaction_2(event: Event, payload: Mapping[str, Any]) -> Told:
     info = payload.get("transactionInfo")
     if kind not in ("Started", "Updated", "Ended") or not isinstance(info, Mapping):
         raise InvalidEvent("/payload", "Must have an eventType of OCPP 2.0.1 and transactionInfo.")
-    transaction = text(info, "transactionId", "/payload/transactionInfo")
+    transaction = text(info, "transactionId", "/payload/transactionInfo")[:_MAX_NAME_CHARS]
     meter = read_meter(payload.get("meterValue"), "/payload/meterValue")
     facts = [Fact(TRANSACTION, transaction), *_measured(meter)]
     if kind == "Started":

@@ -132,6 +132,8 @@ def _sample(sampled: Any, pointer: str) -> _Sample | None:
         raise InvalidEvent(pointer, "Must be a JSON object.")
     measurand = sampled.get("measurand", REGISTER)
     phase = sampled.get("phase")
+    if not isinstance(measurand, str) or not isinstance(phase, str | None):
+        raise InvalidEvent(pointer, "Must have a measurand and a phase that are strings, or none.")
     if (
         measurand not in _UNITS
         or sampled.get("format") == "SignedData"

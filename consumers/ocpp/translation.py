@@ -17,7 +17,7 @@ import orjson
 import metrics
 from consumers.crash_journal import CrashJournal
 from consumers.ocpp.charge_point import ChargePoint, decode, state_key, state_value
-from consumers.ocpp.envelope import Event, read_event
+from consumers.ocpp.envelope import Event, InvalidEvent, read_event
 from consumers.ocpp.merge import reading_of
 from consumers.ocpp.messages import read_message
 from consumers.offsets import Entry, Partition, Round
@@ -36,6 +36,8 @@ NO_PART: Final = "unknown_connector"
 REPEATED: Final = "repeated"
 LATE: Final = "late"
 NO_STATUS: Final = "no_status"
+# Kafka's default limit of a record is 1 MB.
+MAX_STATE_BYTES: Final = 900_000
 
 # Whose, of which tenant.
 ChargerKey = tuple[str | None, str]
@@ -165,6 +167,8 @@ class Translation:
         heard, found = translate(event, known)
         # Encoded here, where what cannot be encoded is still the fault of this event alone.
         state = None if heard is known else state_value(entry.partition.partition, *key, heard)
+        if state is not None and len(state) > MAX_STATE_BYTES:
+            raise InvalidEvent("", f"Makes more than {MAX_STATE_BYTES} bytes of state of the charge point.")
         if isinstance(found, str):
             entry.outcomes = ()
         else:

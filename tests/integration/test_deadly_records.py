@@ -73,7 +73,7 @@ def test_a_record_that_kills_the_consumer_is_a_dead_letter_after_the_third_death
     assert len(processes) == MOST_DEATHS + 1
 
 
-def test_a_batch_that_does_not_fit_into_the_memory_is_skipped_and_its_neighbours_are_scored(
+def test_a_batch_that_does_not_fit_into_the_memory_ends_no_process(
     bench: StreamBench,
 ) -> None:
     bench.environment["SPARE_MB"] = "300"
@@ -82,7 +82,7 @@ def test_a_batch_that_does_not_fit_into_the_memory_is_skipped_and_its_neighbours
         compression_type="zstd",
         max_request_size=2 * BOMB_BYTES,
     )
-    with always_restarted(bench):
+    with always_restarted(bench) as processes:
         bench.wait_for_state("running", timeout_s=60)
         good = bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
         bad = bomb.send(INPUT, bytes(BOMB_BYTES), key=b"key", partition=0).get(30)
@@ -93,4 +93,5 @@ def test_a_batch_that_does_not_fit_into_the_memory_is_skipped_and_its_neighbours
     assert set(bench.predictions()) == set(good)
     (letter,) = bench.dead_letters().values()
     assert event_id(letter) == f"{INPUT}:0:{bad.offset}"
-    assert dict(letter.headers)["x-error-code"] == b"process_died"
+    assert dict(letter.headers)["x-error-code"] == b"unreadable_record"
+    assert len(processes) == 1

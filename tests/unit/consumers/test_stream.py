@@ -11,7 +11,6 @@ import orjson
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import CorruptRecordError, KafkaConnectionError
 
 from consumers.alerts import Alerts, Rules
 from consumers.crash_journal import MOST_DEATHS, CrashJournal
@@ -19,6 +18,7 @@ from consumers.offsets import Partition, Round
 from consumers.predicting import Predicting
 from consumers.publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.pulse import Pulse, Status
+from consumers.record_batches import Unreadable
 from consumers.records import KEPT_VALUE_BYTES, Outgoing
 from consumers.scoring import Scoring
 from consumers.stream import UNCONNECTED_MOST_S, Stream
@@ -68,9 +68,6 @@ class FakeConsumer:
 
     def position(self, tp: TopicPartition, timeout_ms: float) -> int:
         return self.positions[tp]
-
-    def seek(self, tp: TopicPartition, offset: int) -> None:
-        self.positions[tp] = offset
 
     def end_offsets(self, partitions: list[TopicPartition], timeout_ms: float) -> dict[TopicPartition, int]:
         return {tp: len(self.logs[tp]) for tp in partitions}
@@ -322,16 +319,12 @@ def test_a_prediction_that_its_topic_refuses_ends_the_process(bench: Bench) -> N
         bench.turn()
 
 
-def die(bench: Bench, times: int, at: str, *, while_fetching: tuple[str, ...] = ()) -> None:
-    """Leave behind what so many processes leave that were killed at a record, or while they fetched."""
+def die(bench: Bench, times: int, at: str) -> None:
+    """Leave behind what so many processes leave that were killed at a record."""
     for _ in range(times):
-        if while_fetching:
-            bench.journal.fetching(while_fetching)
-        else:
-            bench.journal.begin(at)
+        bench.journal.begin(at)
         bench.journal.count_death()  # the next process does this first
-    bench.journal.reload()
-    bench.stream.assigned([P0, P1])
+    bench.stream.assigned()
 
 
 def test_a_record_that_has_ended_three_processes_is_not_tried_again(bench: Bench) -> None:
@@ -347,7 +340,7 @@ def test_a_record_that_has_ended_three_processes_is_not_tried_again(bench: Bench
     (letter,) = bench.publisher.letters
     assert letter.value == good()
     assert dict(letter.headers)["x-error-code"] == b"process_died"
-    assert bench.journal.deaths("record", "charger.metrics:0:1") == 0  # it has its outcome
+    assert bench.journal.deaths("charger.metrics:0:1") == 0  # it has its outcome
 
 
 def test_a_record_that_has_ended_two_processes_is_tried_again(bench: Bench) -> None:
@@ -358,71 +351,18 @@ def test_a_record_that_has_ended_two_processes_is_tried_again(bench: Bench) -> N
     assert bench.publisher.outcomes == [("0:0", "ml.predictions")]
 
 
-def test_places_at_which_two_processes_died_while_fetching_are_fetched_one_by_one(bench: Bench) -> None:
-    bench.produce(P0, good())
-    bench.produce(P1, good())
-    places = ("charger.metrics:0:0", "charger.metrics:1:0")
-    die(bench, MOST_DEATHS - 1, "", while_fetching=places)
-    bench.stream.step()
-    assert sorted(bench.consumer.positions.values()) == [0, 1]
-    for _ in range(5):
-        bench.turn()
-    assert bench.publisher.committed == {Q0: 1, Q1: 1}
-    assert not bench.journal.suspects()
-
-
-def test_a_record_that_cannot_be_fetched_is_skipped_with_a_dead_letter_after_the_third_death(
-    bench: Bench,
-) -> None:
-    bench.produce(P0, b"never seen", good())
-    die(bench, MOST_DEATHS, "", while_fetching=("charger.metrics:0:0",))
+def test_a_record_that_cannot_be_read_out_of_its_batch_is_buried(bench: Bench) -> None:
+    bench.produce(P0, good(), Unreadable.of(b"raw", ValueError("no UTF-8")), good())
     for _ in range(3):
         bench.turn()
-    assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq"), ("0:1", "ml.predictions")]
-    assert bench.publisher.committed == {Q0: 2}
-    assert dict(bench.publisher.letters[0].headers)["x-error-code"] == b"process_died"
-
-
-def test_an_idle_partition_is_cleared_of_suspicion(bench: Bench) -> None:
-    die(bench, MOST_DEATHS - 1, "", while_fetching=("charger.metrics:0:0",))
-    for _ in range(50):
-        bench.turn()
-    assert not bench.journal.suspects()
-
-
-def test_a_process_without_memory_ends_and_leaves_its_mark(bench: Bench) -> None:
-    def poll(timeout_ms: float) -> dict[TopicPartition, list[Any]]:
-        raise MemoryError
-
-    bench.consumer.poll = poll  # type: ignore[method-assign]
-    with pytest.raises(MemoryError):
-        bench.stream.step()
-    bench.journal.count_death()  # the next process does this first
-    assert bench.journal.suspects() == {"charger.metrics:0:0": 1, "charger.metrics:1:0": 1}
-
-
-@pytest.mark.parametrize(
-    "error", [UnicodeDecodeError("utf-8", b"", 0, 1, ""), CorruptRecordError("checksum")]
-)
-def test_what_cannot_be_unpacked_counts_as_a_death_where_it_lies(bench: Bench, error: Exception) -> None:
-    def poll(timeout_ms: float) -> dict[TopicPartition, list[Any]]:
-        raise error
-
-    bench.consumer.poll = poll  # type: ignore[method-assign]
-    with pytest.raises(KafkaUnavailable, match="cannot be read"):
-        bench.stream.step()
-    assert bench.journal.suspects() == {"charger.metrics:0:0": 1, "charger.metrics:1:0": 1}
-
-
-def test_a_broker_that_goes_away_counts_as_no_death(bench: Bench) -> None:
-    def poll(timeout_ms: float) -> dict[TopicPartition, list[Any]]:
-        raise KafkaConnectionError("gone")
-
-    bench.consumer.poll = poll  # type: ignore[method-assign]
-    with pytest.raises(KafkaConnectionError):
-        bench.stream.step()
-    bench.journal.count_death()
-    assert not bench.journal.suspects()
+    assert bench.publisher.outcomes == [
+        ("0:0", "ml.predictions"),
+        ("0:1", "charger.metrics.dlq"),
+        ("0:2", "ml.predictions"),
+    ]
+    (letter,) = bench.publisher.letters
+    assert letter.value == b"raw"
+    assert dict(letter.headers)["x-error-code"] == b"unreadable_record"
 
 
 def test_a_reading_that_cannot_be_asked_about_is_buried_and_the_others_are_scored(
@@ -456,14 +396,3 @@ def test_a_verdict_that_alerts_cannot_read_is_buried(bench: Bench) -> None:
     bench.turn()
     assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq"), ("0:1", "ml.predictions")]
     assert bench.publisher.added == []
-
-
-def test_partitions_that_have_just_come_are_not_fetched_from_before_their_places_are_marked(
-    bench: Bench,
-) -> None:
-    bench.stream.assigned([P0, P1])
-    assert bench.consumer.held == {P0, P1}
-    bench.produce(P0, good())
-    for _ in range(3):
-        bench.turn()
-    assert bench.publisher.committed == {Q0: 1}

@@ -28,5 +28,5 @@ def test_an_outcome_with_a_new_field_is_read() -> None:
 
 
 def test_a_record_without_a_needed_field_is_none() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(TypeError):
         WorkerState.of_record({"name": "single@host"})

@@ -1,0 +1,159 @@
+"""Record batches of kafka-python that never raise, and never grow without bound, for what a producer sent.
+
+kafka-python 3.0.12 unpacks a batch whole, however large it becomes: a megabyte of zstd can hold gigabytes. An
+error in one record is an error of `poll`, at every offset of its batch, and the partition stands still. Here
+such a record, or each record of such a batch, comes out of `poll` with a value of type `Unreadable`.
+
+Only message format 2 is covered (Kafka 0.11 and later).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import lz4.frame
+import snappy
+import zstandard
+from kafka.record import memory_records
+from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
+from kafka.record.util import decode_varint
+
+from errors import ServiceError
+
+# Producers make batches of 16 kB to 1 MB before compression.
+MAX_UNPACKED_BYTES: Final = 32_000_000
+_XERIAL_MAGIC: Final = b"\x82SNAPPY\x00"
+_XERIAL_HEADER_BYTES: Final = 16
+
+
+class UnreadableRecord(ServiceError):
+    """Raised for a record that the producer's batch holds, but that cannot be read out of it."""
+
+    code = "unreadable_record"
+
+
+class Unreadable(bytes):
+    """What there is of a record that cannot be read, and why it cannot: the value of such a record."""
+
+    reason: str = ""
+
+    @classmethod
+    def of(cls, raw: bytes, error: Exception) -> Unreadable:
+        found = cls(raw)
+        found.reason = f"The record cannot be read out of its batch ({type(error).__name__}: {error})."
+        return found
+
+
+class TooLarge(Exception):
+    """Raised for a batch that would be larger than `MAX_UNPACKED_BYTES`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it is larger than {MAX_UNPACKED_BYTES} bytes unpacked")
+
+
+class SafeRecordBatch(DefaultRecordBatch):
+    """One batch of records. Iterating it raises nothing."""
+
+    def __iter__(self) -> Iterator[DefaultRecord]:
+        try:
+            self._unpack()
+        except Exception as error:
+            return self._rest_unreadable(self.base_offset, error)
+        return self._records()
+
+    def _unpack(self) -> None:
+        if not self._decompressed and self.compression_type != self.CODEC_NONE:
+            data = bytes(memoryview(self._buffer)[self._pos :])
+            self._buffer = bytearray(_UNPACK[self.compression_type](data))
+            self._pos = 0
+        self._decompressed = True
+
+    def _records(self) -> Iterator[DefaultRecord]:
+        following = self.base_offset
+        for _ in range(self.records_count):
+            try:
+                record = self._read_msg()
+            except Exception as error:
+                try:
+                    length, start = decode_varint(self._buffer, self._pos)
+                    end = start + length
+                    if length < 0 or end > len(self._buffer):
+                        raise ValueError("its length is wrong")
+                except Exception:
+                    yield from self._rest_unreadable(following, error)
+                    return
+                record = self._unreadable(following, Unreadable.of(bytes(self._buffer[start:end]), error))
+                self._pos = end
+            following = record.offset + 1
+            yield record
+
+    def _rest_unreadable(self, first: int, error: Exception) -> Iterator[DefaultRecord]:
+        for offset in range(first, self.last_offset + 1):
+            yield self._unreadable(offset, Unreadable.of(b"", error))
+
+    def _unreadable(self, offset: int, value: Unreadable) -> DefaultRecord:
+        return DefaultRecord(len(value), offset, self.max_timestamp, self.timestamp_type, None, value, [])
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) > MAX_UNPACKED_BYTES:
+        raise TooLarge
+    return data
+
+
+def _gzip(data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        return _bounded(file.read(MAX_UNPACKED_BYTES + 1))
+
+
+def _zstd(data: bytes) -> bytes:
+    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True) as reader:
+        return _bounded(reader.read(MAX_UNPACKED_BYTES + 1))
+
+
+def _lz4(data: bytes) -> bytes:
+    return _bounded(lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=MAX_UNPACKED_BYTES + 1))
+
+
+def _snappy(data: bytes) -> bytes:
+    """Raw, or in blocks of snappy-java, each with its size in front. A block states its unpacked size."""
+    if not data.startswith(_XERIAL_MAGIC):
+        return _snappy_blocks([data])
+    blocks, at = [], _XERIAL_HEADER_BYTES
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        blocks.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return _snappy_blocks(blocks)
+
+
+def _snappy_blocks(blocks: list[bytes]) -> bytes:
+    if sum(map(_snappy_size, blocks)) > MAX_UNPACKED_BYTES:
+        raise TooLarge
+    return b"".join(bytes(snappy.decompress(block)) for block in blocks)
+
+
+def _snappy_size(block: bytes) -> int:
+    """The unpacked size that a block states: a little-endian base-128 number of at most five bytes."""
+    size = 0
+    for place, byte in enumerate(block[:5]):
+        size |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return size
+    raise ValueError("a snappy block states no size")
+
+
+_UNPACK: Final[dict[int, Callable[[bytes], bytes]]] = {
+    DefaultRecordBatch.CODEC_GZIP: _gzip,
+    DefaultRecordBatch.CODEC_SNAPPY: _snappy,
+    DefaultRecordBatch.CODEC_LZ4: _lz4,
+    DefaultRecordBatch.CODEC_ZSTD: _zstd,
+}
+
+
+def install() -> None:
+    """Have all consumers of this process read such batches: kafka-python has no setting for it."""
+    vars(memory_records)["DefaultRecordBatch"] = SafeRecordBatch

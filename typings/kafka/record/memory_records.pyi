@@ -1,0 +1,1 @@
+from kafka.record.default_records import DefaultRecordBatch as DefaultRecordBatch
