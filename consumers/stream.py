@@ -147,6 +147,8 @@ class Stream:
         )
         entry, place = self._window.add(received), received.event_id
         if isinstance(record.value, Unreadable):
+            # The producer's client takes nothing but bytes themselves.
+            entry.received = received._replace(value=bytes(record.value))
             self._work.refuse(entry, UnreadableRecord(record.value.reason), attempts=1)
             return
         if self._journal.deaths(place) >= MOST_DEATHS:

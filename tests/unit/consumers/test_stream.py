@@ -362,6 +362,7 @@ def test_a_record_that_cannot_be_read_out_of_its_batch_is_buried(bench: Bench) -
     ]
     (letter,) = bench.publisher.letters
     assert letter.value == b"raw"
+    assert type(letter.value) is bytes
     assert dict(letter.headers)["x-error-code"] == b"unreadable_record"
 
 
