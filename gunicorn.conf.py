@@ -1,4 +1,4 @@
-"""What gunicorn is told beside its command line, which wins. It reads this file where it is started."""
+"""Settings of gunicorn. It reads this file in the folder in which it is started; its command line wins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ control_socket_disable: Final = True
 
 
 def on_starting(server: Any) -> None:
-    """End here, with exit code 2, for what would end each worker: gunicorn would start another for ever.
+    """Exit with code 2 for wrong settings: each worker would end with them, and gunicorn would start another.
 
     The application learns how many threads there are: some of them must be left by those who wait.
     """

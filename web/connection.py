@@ -1,8 +1,8 @@
 """The other end of a request: whether the client is still there, and how to break off an answer.
 
-Each server tells something else. ASGI tells everything (`web/asgi_connection.py`); gunicorn hands over the
-socket; of other WSGI servers nothing is known but that they close the iterator of an answer when they cannot
-send any more.
+Servers differ in what an application learns of the client. An ASGI server reports everything
+(`web/asgi_connection.py`). gunicorn hands over the socket. Other WSGI servers only close the iterator of an
+answer when they cannot send any more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # A client that sends or takes nothing for so long is cut off: it holds one of few threads.
 STALLED_S: Final = 60.0
 KEY: Final = "evzone.connection"
-# Linux tells of a client that has gone though unread bytes of it are left; elsewhere only of a reset.
+# Linux reports a closed connection although unread bytes are left; other systems report only a reset.
 _GONE: Final = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 _shutdown: Final = threading.Event()
@@ -55,7 +55,7 @@ def _ending(before: Callable[[int, FrameType | None], Any], number: int, frame: 
 
 
 class Connection:
-    """The other end of one request, where the server tells nothing of it.
+    """The other end of one request, of which the server reports nothing.
 
     `body_is_here`: no more of the body is to come. `can_cut`: a client notices that an answer was cut.
     `tells_cut_bodies`: a body without a length that breaks off is an error, and does not just end.
@@ -81,7 +81,7 @@ class Connection:
 
 
 class SocketConnection(Connection):
-    """The same of a WSGI server that hands over its socket. Whoever sends or takes nothing is cut off."""
+    """The same where the server hands over its socket. A client that sends or takes nothing is cut off."""
 
     can_cut = True
     tells_cut_bodies = True
