@@ -169,6 +169,6 @@ def _consumer(env: dict[str, str], *command: str) -> Process:
 
 
 def _running(redis: Redis) -> int:
-    """How many consumers say that they run."""
-    records: Any = redis.hgetall("ml:consumers")
-    return sum(json.loads(record)["state"] == "running" for record in records.values())
+    """How many consumers say that they run, and have partitions."""
+    records: Any = [json.loads(record) for record in redis.hgetall("ml:consumers").values()]
+    return sum(record["state"] == "running" and record["partitions"] > 0 for record in records)
