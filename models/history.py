@@ -35,6 +35,8 @@ class BadHistory(ServiceError):
 class NoReadings(BadHistory):
     """Raised where no reading is left, be the file empty or all of it later than `until`."""
 
+    code = "no_readings"
+
 
 @dataclass(frozen=True, slots=True)
 class Events:

@@ -160,8 +160,9 @@ def test_every_format_is_taken(served: Web, content_type: str, packed: bool) -> 
 
 def test_too_many_bytes_are_413_with_and_without_a_length(served: Web) -> None:
     body = b" " * (MOST_BYTES + 1)
-    assert_problem(post_file(served.client, body, JSON), 413, "too_large")
-    assert_problem(post_file(served.client, in_pieces(body), JSON), 413, "too_large")
+    # After a refusal the server closes the connection and may not say so: the next request needs another.
+    for sent in (body, in_pieces(body)):
+        assert_problem(post_file(served.client, sent, JSON, Connection="close"), 413, "too_large")
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
