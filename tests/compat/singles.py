@@ -1,4 +1,4 @@
-"""Callers of single predictions, and their promise: every call is answered, whoever scores it, alike."""
+"""Callers of single predictions. Each call is answered alike by both releases."""
 
 from __future__ import annotations
 

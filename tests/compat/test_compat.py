@@ -147,7 +147,7 @@ class Run:
             "stream": self._flow.run,
         }
         threads = [
-            threading.Thread(target=guarded(book, name, lambda run=run: run(over)))  # type: ignore[misc]
+            threading.Thread(target=guarded(book, name, lambda run=run: run(over)))  # type: ignore[misc]  # bound now
             for name, run in loads.items()
         ]
         for thread in threads:

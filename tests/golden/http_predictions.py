@@ -147,6 +147,6 @@ def _methods(scenes: Scenes) -> None:
     ask("charger_with_post", "POST", f"{PREDICTIONS}/GOLD-1", json=request_of(readings.LEAST))
     ask("charger_with_options", "OPTIONS", f"{PREDICTIONS}/GOLD-1")
     ask("nothing_there", "GET", "/nothing")
-    ask("root", "GET", "/")
+    ask("slash", "GET", "/")
     ask("two_slashes", "GET", "/api/v1//models")
     ask("slash_at_the_end", "GET", "/api/v1/models/")

@@ -48,7 +48,7 @@ def main() -> int:
         sys.stdout.write(json.dumps(described(parser)))
         raise Described(0)
 
-    argparse.ArgumentParser.parse_args = print_and_end  # type: ignore[method-assign,assignment]
+    argparse.ArgumentParser.parse_args = print_and_end  # type: ignore[method-assign,assignment]  # a stand-in
     module = sys.argv[1]
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

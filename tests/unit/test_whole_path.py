@@ -119,7 +119,7 @@ def path() -> Iterator[Path]:
 def test_what_is_accepted_goes_the_whole_way_and_what_is_not_is_refused_by_name(
     path: Path, seed: int
 ) -> None:
-    print(f"SEED={seed} repeats this")  # noqa: T201
+    print(f"SEED={seed} repeats this")  # noqa: T201 - the report of the run
     left = EXAMPLES - (seed - SEED) * ROUND
     bounded = settings(
         max_examples=min(ROUND, left),
@@ -142,7 +142,7 @@ def test_what_is_accepted_goes_the_whole_way_and_what_is_not_is_refused_by_name(
         while lines:
             some, lines[:] = lines[:SOME_ROWS], lines[SOME_ROWS:]
             published_as_files(some, kind)
-    print(f"{min(ROUND, left)} examples took {time.process_time() - began_s:.0f} CPU-seconds")  # noqa: T201
+    print(f"{min(ROUND, left)} examples took {time.process_time() - began_s:.0f} CPU-seconds")  # noqa: T201 - likewise
 
 
 def whole_path(path: Path, raw: RawReading) -> None:
