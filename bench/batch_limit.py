@@ -31,13 +31,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.scoring import COSTS, VERSIONS
-from models import table as tables
 from models.codes import FAMILIES
 from models.columns import Columns, Floats, count_codes, to_millisecond
 from models.features import compute
-from models.reading import STATUSES, Reading
 from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
+from readings import arrow as tables
+from readings.reading import STATUSES, Reading
 from web.result_tables import SCHEMAS, table_of
 
 # The whole frame at once would hold a million verdicts as Python objects, and is slower for it.

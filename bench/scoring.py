@@ -22,9 +22,9 @@ import orjson
 
 from models.columns import Entries, Histories, from_readings
 from models.features import MAX_ENTRIES, compute
-from models.reading import KINDS, Kind, Reading
 from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
+from readings.reading import KINDS, Kind, Reading
 from settings import Costs
 
 VERSIONS: Final = Path(__file__).resolve().parents[1] / "models" / "versions"

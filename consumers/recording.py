@@ -1,6 +1,6 @@
 """Recorded readings from a file, in the order of their times.
 
-Parquet or CSV (`.csv`, `.csv.gz`) with the columns of the contract, as `models/table.py` reads them and
+Parquet or CSV (`.csv`, `.csv.gz`) with the columns of the contract, as `readings/arrow.py` reads them and
 `python -m models simulate` writes them; or a CSV of charging sessions, each of which becomes the reading of
 its end. For a person's command only: pyarrow takes 40 MB.
 """
@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from consumers.sessions import COLUMNS as SESSION_COLUMNS
 from consumers.sessions import Session
 from errors import ServiceError
-from models.reading import Reading
-from models.table import from_table
+from readings.arrow import from_table
+from readings.reading import Reading
 
 NEEDED: Final = ("charger_id", "connector_status", "timestamp")
 ROWS_AT_ONCE: Final = 4096
@@ -92,7 +92,7 @@ def _readings_in(folder: Path) -> Path:
 
 
 def _read_csv(file: Path) -> pa.Table:
-    """Every column as text. What a text means is `models/table.py`'s to say."""
+    """Every column as text. What a text means is `readings/arrow.py`'s to say."""
     with pa_csv.open_csv(file) as reader:  # compression goes by the file's name
         names = reader.schema.names
     as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
-from models.parsing import decode_json, parse_reading
-from models.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
+from readings.parsing import decode_json, parse_reading
+from readings.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
 from tasks.messages import GIST, Answer, Gist
 
 MAX_REASON_CHARS: Final = 1000

@@ -32,7 +32,7 @@ from consumers.clients import ensure_topics, make_producer, scoring_topics
 from consumers.publisher import PUBLISH_TIMEOUT_S, KafkaUnavailable, OutcomeRefused, as_trouble
 from consumers.records import Outgoing
 from errors import ServiceError
-from models.reading import Reading
+from readings.reading import Reading
 from settings import Settings
 
 if TYPE_CHECKING:

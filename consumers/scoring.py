@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol
 import metrics
 from consumers.offsets import Entry
 from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from tasks.messages import Answer, Ask
 from tasks.stream import TaskLost
 

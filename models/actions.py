@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from models.codes import FAMILIES, UNSAFE_TO_RESET, family
-from models.reading import Reading
+from readings.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,7 +21,7 @@ from models.actions import code_families
 from models.columns import Floats
 from models.failure import rfc3339
 from models.features import FeatureSpec, Frame
-from models.reading import Reading
+from readings.reading import Reading
 
 if TYPE_CHECKING:
     from models.onnx_session import Session

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from models.anomaly import AnomalyModel
     from models.failure import FailureModel
     from models.onnx_session import Session
-    from models.reading import Reading
+    from readings.reading import Reading
 
 
 class Batch:

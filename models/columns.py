@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.codes import FAMILIES, family
-from models.reading import STATUSES, Reading
+from readings.reading import STATUSES, Reading
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -21,8 +21,8 @@ from models.actions import Action, action, steps
 from models.calibration import Calibration, logit, sigmoid
 from models.columns import Floats, Ints
 from models.features import FeatureSpec, Frame
-from models.reading import Reading
 from models.reasons import Factor, Reasons
+from readings.reading import Reading
 
 if TYPE_CHECKING:
     from models.onnx_session import Session

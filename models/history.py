@@ -20,7 +20,7 @@ from errors import ServiceError
 from models.codes import FAMILIES, family
 from models.columns import NO_STATUS, STATUS_INDEX, Columns, Floats, Ints, count_codes, to_millisecond
 from models.features import FeatureSpec, vocabulary_of
-from models.reading import _STATUS_BY_SPELLING, BOUNDS, _plain
+from readings.reading import _STATUS_BY_SPELLING, BOUNDS, _plain
 
 NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
 _CHARGER_SHIFT: Final = 43  # milliseconds since 1970 stay below 2**43 until the year 2248

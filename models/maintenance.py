@@ -23,7 +23,7 @@ import numpy as np
 
 from models.columns import Floats
 from models.failure import HORIZON_DAYS, FailureVerdict, rfc3339
-from models.reading import Reading
+from readings.reading import Reading
 
 if TYPE_CHECKING:
     from settings import Costs

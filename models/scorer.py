@@ -19,7 +19,7 @@ from models.failure import FailureModel, Horizon
 from models.features import FeatureSpec, Frame, compute
 from models.onnx_session import Session
 from models.quiet_hours import quiet_hours
-from models.reading import KINDS, Kind, Reading
+from readings.reading import KINDS, Kind, Reading
 
 if TYPE_CHECKING:
     from settings import Costs

@@ -15,8 +15,8 @@ import pandas as pd
 from models import assumptions as facts
 from models.assumptions import Assumptions
 from models.columns import Floats
-from models.reading import STATUSES
 from models.world import START_S, STEP_DAYS, World, words_of
+from readings.reading import STATUSES
 
 Objects = npt.NDArray[np.object_]
 

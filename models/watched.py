@@ -14,8 +14,8 @@ from models.anomaly import AnomalyModel
 from models.columns import Floats, Histories, from_readings
 from models.failure import FailureModel
 from models.features import Frame, compute
-from models.reading import Reading
 from models.scorer import Scorer, anomaly_model, failure_model
+from readings.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)

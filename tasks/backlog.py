@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from models.columns import Entries
-from models.reading import Reading
+from readings.reading import Reading
 
 # A scored reading and the past that it was scored with.
 Seen = tuple[Reading, Entries]

@@ -18,7 +18,7 @@ import orjson
 from redis import Redis, RedisError
 
 import metrics
-from models.reading import KINDS, Kind
+from readings.reading import KINDS, Kind
 from settings import Settings
 from tasks.connection import CACHE_TIMEOUT_S, Command, Line, connect
 from tasks.names import tenant_prefix

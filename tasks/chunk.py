@@ -14,10 +14,10 @@ from redis import RedisError, ResponseError
 
 import metrics
 from errors import FieldError, InvalidReading, ScoringFailed, ServiceError
-from models import rows
 from models.columns import Entries
-from models.reading import Kind, Reading
-from models.rows import Refused
+from readings import rows
+from readings.reading import Kind, Reading
+from readings.rows import Refused
 from tasks.app import app, current
 from tasks.chunks import ERRORS_SHOWN, MAX_ATTEMPTS, Counted
 from tasks.jobs import Encoding, Job

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from errors import PredictionTimeout
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.cache import VerdictCache
 from tasks.lookups import Lookups

@@ -14,7 +14,7 @@ import orjson
 
 from models.columns import Entries
 from models.past import MAX_AGE_S, SLOT_S
-from models.reading import Reading
+from readings.reading import Reading
 from tasks.connection import Command, Line
 from tasks.names import tenant_prefix
 from tasks.scripts import for_each

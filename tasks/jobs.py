@@ -19,7 +19,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from errors import BrokerUnavailable, UnknownJob
-from models.reading import KINDS, Kind
+from readings.reading import KINDS, Kind
 from settings import Settings
 from tasks.connection import connect
 from tasks.job_keys import OPEN_KEY, JobKeys, index_key

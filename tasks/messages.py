@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from tasks.names import NEWEST_SCHEMA, SCHEMA_VERSION
 from tasks.reading_columns import from_columns, to_columns
 

@@ -22,9 +22,9 @@ from redis import Redis, RedisError
 
 from models import registry
 from models.columns import Entries
-from models.reading import Kind, Reading
 from models.scorer import Scorer
 from models.watched import Watched
+from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.backlog import Backlog
 from tasks.drift import DriftCounter

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any, Final
 
-from models.reading import NO_METADATA, Reading
+from readings.reading import NO_METADATA, Reading
 
 # What most readings leave out; a column in which nobody says anything else does not travel.
 _LEFT_OUT: Final[Mapping[str, Any]] = {**Reading._field_defaults, "metadata": {}}

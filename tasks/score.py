@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 import metrics
 from errors import PredictionTimeout, ScoringFailed, ServiceError
 from models.columns import Entries
-from models.reading import Kind
+from readings.reading import Kind
 from tasks.app import app, current
 from tasks.connection import Command
 from tasks.history import NO_ENTRIES

@@ -12,8 +12,8 @@ import metrics
 from errors import ScoringFailed, ServiceError
 from models.batch import Batch
 from models.columns import Entries
-from models.reading import Kind, Reading
 from models.scorer import Scorer
+from readings.reading import Kind, Reading
 from tasks.runtime import Runtime
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from redis import RedisError
 
 from celeryconfig import SCORE_HARD_LIMIT_S
 from errors import PredictionTimeout, ScoringFailed
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.connection import connect
 from tasks.inbox import Inbox

@@ -16,7 +16,7 @@ from redis import Redis
 
 from errors import ModelRefused, PredictionTimeout, UnknownModel
 from models import registry
-from models.reading import KINDS
+from readings.reading import KINDS
 from settings import Settings
 from tasks import workers
 from tasks.names import SCHEMA_VERSION, Queues, TaskNames

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from errors import QueueFull
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from tasks.messages import Answer, Ask
 
 # Kind, tenant, fingerprint: what makes two questions the same.

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from hypothesis import strategies as st
 
-from models.reading import BOUNDS, OCPP_STATUSES, STATUSES
+from readings.reading import BOUNDS, OCPP_STATUSES, STATUSES
 
 # On both sides of each limit: 32 levels of metadata, 254 that orjson writes, 1,024 that it reads.
 DEPTHS: Final = (1, 2, 31, 32, 33, 34, 62, 63, 64, 65, 253, 254, 255, 256, 990, 1023, 1024, 1025, 5000)

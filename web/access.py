@@ -11,7 +11,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from errors import FieldError, InvalidParameter
-from models.reading import TENANT_ID_PATTERN
+from readings.reading import TENANT_ID_PATTERN
 from settings import Settings
 from web.http import current_request
 

@@ -9,8 +9,8 @@ from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from errors import FieldError, InvalidParameter, InvalidReading
-from models.parsing import decode_json, field_errors, parse_reading
-from models.reading import Reading
+from readings.parsing import decode_json, field_errors, parse_reading
+from readings.reading import Reading
 from web.http import Request, current_request
 from web.services import services
 from web.streaming import receiving

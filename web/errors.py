@@ -14,7 +14,7 @@ from redis import RedisError
 from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, Unauthorized
 
 import errors
-from models.parsing import field_errors
+from readings.parsing import field_errors
 from web.http import Response, current_request
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import orjson
 from a2wsgi import WSGIMiddleware
 
 import metrics
-from models.reading import KINDS, Kind, Reading
+from readings.reading import KINDS, Kind, Reading
 from settings import Settings
 from web import access, measured
 from web.app import create_app

@@ -1,4 +1,4 @@
-"""A batch's file cut into chunks of rows, in one of the encodings that `models/rows.py` reads.
+"""A batch's file cut into chunks of rows, in one of the encodings that `readings/rows.py` reads.
 
 Rows are only told apart here; workers judge them. What makes a whole file unreadable is refused at once.
 """

@@ -16,8 +16,8 @@ import orjson
 from marshmallow import ValidationError
 
 from errors import FieldError, InvalidReading, MalformedBody
-from models.parsing import MAX_LEVELS, decode_json
-from models.schema import read_part
+from readings.parsing import MAX_LEVELS, decode_json
+from readings.schema import read_part
 
 FIELD: Final = "chargers"
 WINDOW_BYTES: Final = 1 << 18

@@ -9,7 +9,7 @@ from flask_smorest import Blueprint
 
 import metrics
 from errors import FieldError, InvalidParameter
-from models.reading import FUTURE_TOLERANCE
+from readings.reading import FUTURE_TOLERANCE
 from tasks.outcomes import live_quality
 from web import schemas
 from web.bodies import loaded_body

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from errors import FieldError, InvalidReading, MalformedBody
-from models.reading import MAX_METADATA_LEVELS
-from models.schema import FIELDS
+from readings.reading import MAX_METADATA_LEVELS
+from readings.schema import FIELDS
 from web.row_checks import check_columns, check_size
 from web.upload import IN_MEMORY_BYTES, Upload
 

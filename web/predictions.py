@@ -11,7 +11,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from errors import UnknownCharger
-from models.reading import Kind
+from readings.reading import Kind
 from web import schemas
 from web.bodies import prediction_request
 from web.documented import answers, refuses, takes

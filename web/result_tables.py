@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-from models.reading import Kind
+from readings.reading import Kind
 from tasks.jobs import JOB_KINDS, JobKind
 
 # What a deviation is given for, by `models/anomaly.py`; a test compares the two.

@@ -8,7 +8,7 @@ from typing import Final
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from errors import FieldError, InvalidReading
-from models.schema import FIELDS, REQUIRED
+from readings.schema import FIELDS, REQUIRED
 
 # What one worker is given at once; rows of ordinary readings fill a thirtieth of it.
 MAX_CHUNK_BYTES: Final = 32_000_000

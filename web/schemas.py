@@ -6,8 +6,8 @@ from typing import Final
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from models.reading import CHARGER_ID_PATTERN
-from models.schema import Moment, ReadingSchema
+from readings.reading import CHARGER_ID_PATTERN
+from readings.schema import Moment, ReadingSchema
 from tasks.jobs import JOB_KINDS
 from tasks.jobs import STATUSES as JOB_STATUSES
 from tasks.outcomes import OUTCOMES

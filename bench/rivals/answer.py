@@ -13,9 +13,9 @@ import orjson
 
 from models.columns import from_readings
 from models.features import compute
-from models.parsing import decode_json, parse_reading
-from models.reading import Reading
 from models.scorer import Scorer
+from readings.parsing import decode_json, parse_reading
+from readings.reading import Reading
 from settings import Costs
 
 ROOT = Path(__file__).resolve().parents[2]

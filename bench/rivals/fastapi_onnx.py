@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 from pydantic import BaseModel, Field
 
 from bench.rivals.answer import Answerer
-from models.reading import Reading
+from readings.reading import Reading
 
 SCORED_AT_ONCE = 4096
 

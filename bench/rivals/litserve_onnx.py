@@ -8,7 +8,7 @@ import litserve
 from starlette.responses import Response
 
 from bench.rivals.answer import Answerer
-from models.parsing import parse_reading
+from readings.parsing import parse_reading
 
 
 class Api(litserve.LitAPI):

@@ -46,7 +46,7 @@ def limit(settings: Settings) -> None:
 
 def plain(settings: Settings) -> None:
     from bench.rivals.answer import Answerer
-    from models.parsing import decode_json, parse_reading
+    from readings.parsing import decode_json, parse_reading
 
     answerer = Answerer()
     servers = settings.kafka_bootstrap_servers

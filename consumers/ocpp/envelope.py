@@ -16,9 +16,9 @@ from typing import Any, Final, Literal
 from marshmallow import ValidationError
 
 from errors import MalformedBody, ServiceError
-from models.parsing import decode_json
-from models.reading import CHARGER_ID_PATTERN, FUTURE_TOLERANCE, TENANT_ID_PATTERN
-from models.schema import Moment
+from readings.parsing import decode_json
+from readings.reading import CHARGER_ID_PATTERN, FUTURE_TOLERANCE, TENANT_ID_PATTERN
+from readings.schema import Moment
 
 MAX_NAME_CHARS: Final = 256
 # OCPP's integers have 32 bits.

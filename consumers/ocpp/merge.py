@@ -26,7 +26,7 @@ from consumers.ocpp.messages import (
     TEMPERATURE,
     WHOLE,
 )
-from models.reading import BOUNDS, MAX_ERROR_CODES
+from readings.reading import BOUNDS, MAX_ERROR_CODES
 
 # The first of these that a part of the charge point has is the charge point's.
 ORDER: Final = ("FAULTY", "CHARGING", "FULLY_CHARGED", "OCCUPIED", "AVAILABLE", "UNAVAILABLE", "OFFLINE")

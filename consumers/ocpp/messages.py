@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from consumers.ocpp.envelope import Event, InvalidEvent, number, text
 from consumers.ocpp.meter import Meter, read_meter
-from models.parsing import real_codes
-from models.reading import MAX_ERROR_CODE_CHARS, status_of
+from readings.parsing import real_codes
+from readings.reading import MAX_ERROR_CODE_CHARS, status_of
 
 WHOLE: Final = "0"
 # Fields of a part. Energy in kWh, power in kW, temperature in degrees Celsius.

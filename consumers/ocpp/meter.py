@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 from marshmallow import ValidationError
 
 from consumers.ocpp.envelope import InvalidEvent
-from models.reading import BOUNDS
-from models.schema import Moment
+from readings.reading import BOUNDS
+from readings.schema import Moment
 
 REGISTER: Final = "Energy.Active.Import.Register"
 INTERVAL: Final = "Energy.Active.Import.Interval"

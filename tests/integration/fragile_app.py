@@ -10,8 +10,8 @@ from typing import Any
 from celery.signals import worker_process_init
 
 from models.batch import Batch
-from models.reading import Kind
 from models.scorer import Scorer
+from readings.reading import Kind
 from tasks.app import app
 
 HANG_S = 60

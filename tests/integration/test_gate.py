@@ -18,7 +18,7 @@ from redis import Redis
 
 import metrics
 from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ScoringFailed
-from models.reading import Reading
+from readings.reading import Reading
 from settings import Settings
 from tasks.cache import VerdictCache
 from tasks.gate import Gate

@@ -14,7 +14,7 @@ from redis import Redis
 
 from models.columns import Entries
 from models.past import SLOT_S
-from models.reading import Reading
+from readings.reading import Reading
 from tasks.connection import Line
 from tasks.history import SLOTS, RecentHistory
 from tests.readings import metrics, new_charger_id, request

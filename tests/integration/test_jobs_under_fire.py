@@ -24,9 +24,9 @@ import pytest
 from redis import Redis, RedisError
 
 from bench.fleet_file import fleet_table
-from models import table as tables
-from models.reading import Reading
 from models.scorer import Scorer
+from readings import arrow as tables
+from readings.reading import Reading
 from tasks.job_keys import JobKeys
 from tasks.names import Queues
 from tasks.workers import living

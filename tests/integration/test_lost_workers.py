@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from errors import PredictionTimeout, ScoringFailed
-from models.reading import Reading
+from readings.reading import Reading
 from settings import Settings
 from tasks.cache import VerdictCache
 from tasks.gate import Gate

@@ -15,7 +15,7 @@ import pytest
 from kafka import KafkaConsumer
 from kafka.consumer.fetcher import ConsumerRecord
 
-from models.parsing import parse_reading
+from readings.parsing import parse_reading
 from settings import ROOT
 from tests.integration.stream_bench import INPUT
 from tests.processes import environment

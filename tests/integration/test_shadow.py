@@ -16,10 +16,10 @@ from redis import Redis
 from errors import ScoringFailed
 from models import agreement
 from models.columns import Entries, Floats
-from models.parsing import parse_reading
 from models.past import Frame
 from models.scorer import Scorer
 from models.watched import Watched
+from readings.parsing import parse_reading
 from settings import ROOT, Costs, Settings
 from tasks import counters
 from tasks.backlog import Seen

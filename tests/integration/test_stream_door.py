@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from errors import BrokerUnavailable, PredictionTimeout
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from settings import Settings
 from tasks import stream
 from tasks.messages import Answer, ScoreMessage, encode_reply

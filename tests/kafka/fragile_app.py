@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from models.batch import Batch
-from models.reading import Kind
 from models.scorer import Scorer
+from readings.reading import Kind
 from tasks.app import app
 
 __all__ = ["app"]

@@ -31,11 +31,11 @@ from redis._parsers import Encoder
 from consumers import records
 from consumers.records import Received
 from errors import InvalidReading, MalformedBody, ScoringFailed, ServiceError
-from models import rows
-from models.parsing import decode_json
-from models.reading import BOUNDS, Kind, Reading, is_encodable
-from models.rows import Refused
 from models.scorer import Scorer
+from readings import rows
+from readings.parsing import decode_json
+from readings.reading import BOUNDS, Kind, Reading, is_encodable
+from readings.rows import Refused
 from settings import load_or_exit
 from tasks.cache import VerdictCache
 from tasks.connection import Command

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import orjson
 
 from errors import BrokerUnavailable, PredictionTimeout, ServiceError
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from tasks.messages import Answer, Ask
 from tasks.stream import TaskLost
 

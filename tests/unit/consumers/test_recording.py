@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from consumers.recording import RecordingUnreadable, load
-from models.reading import Reading
+from readings.reading import Reading
 from stack.sample.sessions import SESSIONS_FILE, load_sessions
 
 NINE, TEN, ELEVEN = (datetime(2025, 1, 1, hour, tzinfo=UTC) for hour in (9, 10, 11))

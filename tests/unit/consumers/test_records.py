@@ -22,7 +22,7 @@ from consumers.records import (
     shortened,
 )
 from errors import InvalidReading, MalformedBody, ScoringFailed
-from models.reading import Reading
+from readings.reading import Reading
 from tasks.messages import Answer
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)

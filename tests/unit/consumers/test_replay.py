@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.replay import Rhythm, record
-from models.reading import FUTURE_TOLERANCE, Reading
+from readings.reading import FUTURE_TOLERANCE, Reading
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)

@@ -23,7 +23,7 @@ from consumers.records import KEPT_VALUE_BYTES, Outgoing
 from consumers.scoring import Scoring
 from consumers.stream import UNCONNECTED_MOST_S, Stream
 from consumers.watchdog import StreamStuck
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.messages import Answer, Ask
 from tests.unit.consumers.doubles import START, Clock, FakeDoor

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from models.reading import Reading
 from models.scorer import Scorer
+from readings.reading import Reading
 from settings import Costs
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # see models/__main__.py

@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 
 from models.columns import Columns, Entries, count_codes, from_readings
-from models.reading import Reading
+from readings.reading import Reading
 from tests.unit.models.conftest import NOON
 
 VOCABULARY = {"X-17": 10}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from models.actions import steps
-from models.reading import Reading
+from readings.reading import Reading
 
 DANGEROUS = [
     *("GroundFailure", "groundfailure", "GFI", "gfi_trip", "ResidualCurrentDevice", "RCM", "RCMU_TRIP"),

@@ -13,8 +13,8 @@ import pytest
 from models.columns import Floats, from_readings
 from models.features import MAX_ENTRIES, FeatureSpec, compute
 from models.history import History, load
-from models.reading import STATUSES, Reading
 from models.simulate import simulate
+from readings.reading import STATUSES, Reading
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from models.__main__ import main
 from models.calibration import Calibration, logit, sigmoid
 from models.failure import HORIZON_NAMES, MAX_P, MIN_P
 from models.horizons import carried_calibration, carried_probability
-from models.reading import Reading
 from models.scorer import Scorer
 from models.simulate import simulate
+from readings.reading import Reading
 from settings import ROOT, Costs
 
 pytestmark = pytest.mark.timeout(600)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from models.columns import from_readings
 from models.quiet_hours import MIN_ENTRIES, WORKING_HOURS, quiet_hours
-from models.reading import Reading
+from readings.reading import Reading
 from tests.unit.models.conftest import NOON
 
 Make = Callable[..., Reading]

@@ -15,8 +15,8 @@ import pytest
 from errors import UnknownModel
 from models.batch import Batch
 from models.columns import Entries
-from models.reading import KINDS, STATUSES, Kind, Reading
 from models.scorer import Scorer
+from readings.reading import KINDS, STATUSES, Kind, Reading
 from tests.unit.models.conftest import NOON
 
 Make = Callable[..., Reading]

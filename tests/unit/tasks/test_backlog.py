@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from models.columns import Entries
-from models.reading import Reading
+from readings.reading import Reading
 from tasks.backlog import CHUNK, Backlog, Seen
 
 

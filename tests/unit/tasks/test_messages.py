@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from models.reading import Kind, Reading
+from readings.reading import Kind, Reading
 from tasks.messages import Answer, Ask, ScoreMessage, asks_in, decode_reply, encode_reply
 from tasks.names import NEWEST_SCHEMA, SCHEMA_VERSION
 from tasks.reading_columns import from_columns, to_columns

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
-from models.rows import Refused, from_ndjson
+from readings.rows import Refused, from_ndjson
 from web import json_rows
 
 WINDOW_BYTES = 128

@@ -11,8 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from errors import InvalidReading
-from models.reading import Reading
-from models.rows import Refused, from_arrow
+from readings.reading import Reading
+from readings.rows import Refused, from_arrow
 from web.parquet_rows import chunks_of_parquet
 from web.upload import Upload
 

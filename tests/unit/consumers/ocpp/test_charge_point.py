@@ -17,7 +17,7 @@ from consumers.ocpp.charge_point import (
     decode,
     state_value,
 )
-from models.parsing import parse_reading
+from readings.parsing import parse_reading
 from tests.unit.consumers.ocpp.events import (
     NOW,
     Document,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumers.ocpp.envelope import InvalidEvent
-from models.parsing import parse_reading
+from readings.parsing import parse_reading
 from tests.unit.consumers.ocpp.events import (
     NOW,
     Document,

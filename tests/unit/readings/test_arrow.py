@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
-from models import rows, table
-from models.parsing import parse_reading
-from models.reading import STATUSES, Reading
-from models.rows import Refused
+from readings import arrow, rows
+from readings.parsing import parse_reading
+from readings.reading import STATUSES, Reading
+from readings.rows import Refused
 
 NOW: Final = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
@@ -76,7 +76,7 @@ def test_an_arrow_table_is_judged_like_its_rows(raw: list[dict[str, Any]]) -> No
             *((name, pa.string()) for name in ("last_maintenance", "timestamp")),
         ]
     )
-    got = table.from_table(pa.Table.from_pylist(raw, schema), now=NOW)
+    got = arrow.from_table(pa.Table.from_pylist(raw, schema), now=NOW)
     assert [repr(shown(row)) for row in got] == [repr(judged(row)) for row in raw]
 
 
@@ -131,7 +131,7 @@ IDS: Final = [
 @pytest.mark.parametrize("column", IDS)
 def test_an_id_may_be_an_integer_whatever_becomes_of_its_row(column: pa.Array) -> None:
     columns = {"charger_id": column, "connector_status": pa.array(["Charging", "SINGING"])}
-    good, bad = table.from_table(pa.table(columns), now=NOW)
+    good, bad = arrow.from_table(pa.table(columns), now=NOW)
     assert isinstance(good, Reading)
     assert (good.charger_id, [each.pointer for each in shown(bad)]) == ("41", ["/connector_status"])
     assert isinstance(bad, Refused)
@@ -264,17 +264,17 @@ def test_metadata_is_an_object_of_which_costs_are_kept(column: pa.Array) -> None
 def one(columns: dict[str, pa.Array]) -> Reading | Refused:
     ordinary = {"charger_id": pa.array(["A"]), "connector_status": pa.array(["Charging"])}
     unknown = {"firmware": pa.array([{"major": 1}])}
-    (got,) = table.from_table(pa.table(ordinary | columns | unknown), now=NOW)
+    (got,) = arrow.from_table(pa.table(ordinary | columns | unknown), now=NOW)
     return got
 
 
 def test_what_has_no_row_has_no_reading() -> None:
-    assert table.from_table(pa.table({"charger_id": pa.array([], pa.string())}), now=NOW) == []
+    assert arrow.from_table(pa.table({"charger_id": pa.array([], pa.string())}), now=NOW) == []
 
 
 def test_a_column_that_is_missing_or_null_is_refused_where_it_is_required() -> None:
     for given_columns in ({}, {"connector_status": pa.nulls(1)}):
-        (got,) = table.from_table(pa.table({"charger_id": pa.array(["A"])} | given_columns), now=NOW)
+        (got,) = arrow.from_table(pa.table({"charger_id": pa.array(["A"])} | given_columns), now=NOW)
         assert isinstance(got, Refused)
         assert [each.code for each in shown(got)] == ["required"]
 
@@ -307,7 +307,7 @@ def test_a_value_that_python_has_not_is_refused_by_name_and_its_neighbour_is_not
 ) -> None:
     n = len(column)
     columns = {"charger_id": pa.array(["A"] * n), "connector_status": pa.array(["Charging"] * n)}
-    *first, last = table.from_table(pa.table(columns | {name: column}), now=NOW)
+    *first, last = arrow.from_table(pa.table(columns | {name: column}), now=NOW)
     assert all(isinstance(row, Reading) for row in first)
     assert [each.pointer.startswith(f"/{name}") for each in shown(last)] == [True]
 
@@ -356,7 +356,7 @@ def test_a_row_that_raises_what_nobody_expects_is_refused_alone(
         return parse_reading(raw, now=now, pointer=pointer)
 
     monkeypatch.setattr(rows, "parse_reading", refuse)
-    monkeypatch.setattr(table, "parse_reading", refuse)
+    monkeypatch.setattr(arrow, "parse_reading", refuse)
     # A status that only the schema knows, so that each row is judged by it.
     raw = [{"charger_id": name, "connector_status": "cHaRgInG"} for name in ("A", "BAD", "B")]
     if encoding == "ndjson":
@@ -369,7 +369,7 @@ def test_a_row_that_raises_what_nobody_expects_is_refused_alone(
         found = rows.from_csv("\n".join(lines).encode(), now=NOW)
     else:
         columns = {name: [row[name] for row in raw] for name in raw[0]} | {"temperature": ["x"] * 3}
-        found = table.from_table(pa.table(columns), now=NOW)
+        found = arrow.from_table(pa.table(columns), now=NOW)
     first, bad, last = found
     assert isinstance(bad, Refused)
     assert "RecursionError" in str(bad.error)

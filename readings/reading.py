@@ -2,7 +2,7 @@
 records share.
 
 Units are those of the contract: kWh, kW, °C, hours; times are aware UTC datetimes. A missing number is
-`None`, never zero. What comes from outside becomes a reading in `models/parsing.py`.
+`None`, never zero. What comes from outside becomes a reading in `readings/parsing.py`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import metrics
 from errors import InvalidReading, MalformedBody, ServiceError
-from models.parsing import decode_json, parse_reading
-from models.reading import Reading
+from readings.parsing import decode_json, parse_reading
+from readings.reading import Reading
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ csv.field_size_limit(1_000_000)
 
 def from_csv(data: bytes, *, now: datetime) -> list[Reading | Refused]:
     """One for each record after the header, in order."""
-    from models import table  # pyarrow is 40 MB, which the workers of other queues do without
+    from readings import arrow  # pyarrow is 40 MB, which the workers of other queues do without
 
     header, *records = csv.reader(io.StringIO(data.decode(), newline=""))
     whole = [record for record in records if len(record) == len(header)]
-    judged = iter(table.from_texts(header, whole, now=now))
+    judged = iter(arrow.from_texts(header, whole, now=now))
     return [
         next(judged) if len(record) == len(header) else _of_wrong_length(record, header) for record in records
     ]
@@ -85,6 +85,6 @@ def _of_wrong_length(record: list[str], header: list[str]) -> Refused:
 
 def from_arrow(data: bytes, *, now: datetime) -> list[Reading | Refused]:
     """One for each row of an Arrow IPC stream, in order."""
-    from models import table
+    from readings import arrow
 
-    return table.from_ipc(data, now=now)
+    return arrow.from_ipc(data, now=now)

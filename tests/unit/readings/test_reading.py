@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
-from models import parsing
-from models.parsing import decode_json, parse_reading
-from models.reading import BOUNDS, OCPP_STATUSES, STATUSES, Reading
+from readings import parsing
+from readings.parsing import decode_json, parse_reading
+from readings.reading import BOUNDS, OCPP_STATUSES, STATUSES, Reading
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEAST = {"charger_id": "A", "connector_status": "CHARGING"}

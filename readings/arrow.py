@@ -1,6 +1,6 @@
 """Readings from an Arrow table: what a column of a CSV or Parquet file says, judged a column at a time.
 
-The rules are those of `models/schema.py`. As with a single body, only what is plainly right is passed here;
+The rules are those of `readings/schema.py`. As with a single body, only what is plainly right is passed here;
 every other row is judged by the schema, alone, which also words what is wrong with it. Empty and null are
 missing; `charger_id` may be integers. In text columns (CSV) a number may be written in any plain
 way (`+5`, `5.`, `007`), `error_codes` with semicolons between them or as a JSON list, `metadata` as a JSON
@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 from marshmallow import ValidationError
 
 from errors import InvalidReading, MalformedBody
-from models.parsing import decode_json, parse_reading, real_codes
-from models.reading import (
+from readings.parsing import decode_json, parse_reading, real_codes
+from readings.reading import (
     BOUNDS,
     CHARGER_ID_PATTERN,
     EARLIEST,
@@ -37,8 +37,8 @@ from models.reading import (
     is_encodable,
     status_of,
 )
-from models.rows import Refused, said_id, unreadable
-from models.schema import FIELDS, REQUIRED, Moment
+from readings.rows import Refused, said_id, unreadable
+from readings.schema import FIELDS, REQUIRED, Moment
 
 log = logging.getLogger(__name__)
 

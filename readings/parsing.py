@@ -1,7 +1,7 @@
 """Data from outside becomes a `Reading`, or a list of what is wrong with it.
 
 The schema is the judge; `_plainly_right` only passes what it would pass too, sooner. Both read the bounds and
-patterns of `models/reading.py`.
+patterns of `readings/reading.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 from marshmallow import ValidationError
 
 from errors import FieldError, InvalidReading, MalformedBody
-from models.reading import (
+from readings.reading import (
     BOUNDS,
     CHARGER_ID_PATTERN,
     EARLIEST,
@@ -28,7 +28,7 @@ from models.reading import (
     Reading,
     is_encodable,
 )
-from models.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
+from readings.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
 
 # Enough for a reading in a list in a body, and its metadata one level too deep.
 MAX_LEVELS: Final = 64

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from models.reading import (
+from readings.reading import (
     BOUNDS,
     CHARGER_ID_PATTERN,
     EARLIEST,
