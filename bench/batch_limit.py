@@ -31,9 +31,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.scoring import COSTS, VERSIONS
-from models.codes import FAMILIES
-from models.columns import Columns, Floats, count_codes, to_millisecond
-from models.features import compute
+from models.features.columns import Columns, Floats, count_codes, to_millisecond
+from models.features.error_codes import FAMILIES
+from models.features.frame import compute
 from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
 from readings import arrow as tables

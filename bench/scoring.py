@@ -20,8 +20,8 @@ from typing import Final, TypeVar
 
 import orjson
 
-from models.columns import Entries, Histories, from_readings
-from models.features import MAX_ENTRIES, compute
+from models.features.columns import Entries, Histories, from_readings
+from models.features.frame import MAX_ENTRIES, compute
 from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
 from readings.reading import KINDS, Kind, Reading

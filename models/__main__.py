@@ -205,7 +205,7 @@ def _say(name: str, step: str) -> None:
 
 
 def _simulate(chosen: argparse.Namespace) -> None:
-    from models.simulate import simulate
+    from models.simulation.simulate import simulate
 
     fleet = simulate(chosen.chargers, chosen.days, chosen.seed)
     fleet.write(chosen.out, suffix=chosen.format)
@@ -219,11 +219,11 @@ def _simulate(chosen: argparse.Namespace) -> None:
 
 def _train(chosen: argparse.Namespace) -> None:
     from models import registry
-    from models.anomaly_training import train_anomaly
-    from models.history import NoReadings, load
-    from models.horizons import carried, too_little
     from models.scorer import anomaly_model, failure_model
-    from models.training import train_failure
+    from models.training.history import NoReadings, load
+    from models.training.horizons import carried, too_little
+    from models.training.train_anomaly import train_anomaly
+    from models.training.train_failure import train_failure
 
     try:
         history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
@@ -255,7 +255,7 @@ def _train(chosen: argparse.Namespace) -> None:
 
 def _score(chosen: argparse.Namespace) -> None:
     from models import registry
-    from models.history_scores import score_window
+    from models.evaluation.history_scores import score_window
     from models.scorer import failure_model
 
     version = chosen.version or registry.active_version(chosen.model_dir, "failure")
@@ -267,7 +267,7 @@ def _score(chosen: argparse.Namespace) -> None:
 
 def _evaluate(chosen: argparse.Namespace) -> None:
     from models import registry
-    from models.evaluation import evaluate
+    from models.evaluation.evaluate_version import evaluate
     from models.scorer import failure_model
 
     version = chosen.version or registry.active_version(chosen.model_dir, "failure")
@@ -289,7 +289,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
 
 def _robustness(chosen: argparse.Namespace) -> None:
     from models import registry
-    from models.robustness import robustness
+    from models.evaluation.robustness import robustness
     from models.scorer import failure_model
 
     version = chosen.version or registry.active_version(chosen.model_dir, "failure")
@@ -306,7 +306,7 @@ def _robustness(chosen: argparse.Namespace) -> None:
 
 
 def _sessions(chosen: argparse.Namespace) -> None:
-    from models.sessions import convert
+    from models.simulation.sessions import convert
 
     print(f"{chosen.out}: {convert(chosen.sessions, chosen.outages, chosen.out)} readings")
 

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
-from models.codes import FAMILIES, UNSAFE_TO_RESET, family
+from models.features.error_codes import FAMILIES, UNSAFE_TO_RESET, family
 from readings.reading import Reading
 
 if TYPE_CHECKING:

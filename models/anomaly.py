@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 import numpy as np
 
 from models.actions import code_families
-from models.columns import Floats
 from models.failure import rfc3339
-from models.features import FeatureSpec, Frame
+from models.features.columns import Floats
+from models.features.frame import FeatureSpec, Frame
 from readings.reading import Reading
 
 if TYPE_CHECKING:

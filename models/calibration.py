@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from models.columns import Floats
+from models.features.columns import Floats
 
 
 def sigmoid(log_odds: Floats) -> Floats:

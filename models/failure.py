@@ -2,7 +2,8 @@
 
 Pure: a frame and readings in, verdicts out. Each horizon has boosted trees of its own for readings with
 history and for those without, each with its own calibration, and a running maximum keeps the horizons
-monotone. One ONNX graph holds all trees and says what each feature contributes (`models/export.py`).
+monotone. One ONNX graph holds all trees and says what each feature contributes
+(`models/training/onnx_export.py`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import orjson
 
 from models.actions import Action, action, steps
 from models.calibration import Calibration, logit, sigmoid
-from models.columns import Floats, Ints
-from models.features import FeatureSpec, Frame
+from models.features.columns import Floats, Ints
+from models.features.frame import FeatureSpec, Frame
 from models.reasons import Factor, Reasons
 from readings.reading import Reading
 

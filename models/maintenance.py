@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import numpy as np
 
-from models.columns import Floats
 from models.failure import HORIZON_DAYS, FailureVerdict, rfc3339
+from models.features.columns import Floats
 from readings.reading import Reading
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 
 from errors import ModelRefused, ScoringFailed
-from models.columns import Floats
-from models.features import Frame
+from models.features.columns import Floats
+from models.features.frame import Frame
 
 # Workers are processes: more threads inside one fight each other for the same cores.
 _THREADS = 1

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.columns import Columns, Ints
+from models.features.columns import Columns, Ints
 from readings.reading import STATUSES
 
 WORKING_HOURS: Final = range(7, 19)  # UTC hours in which a technician comes

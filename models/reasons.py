@@ -6,9 +6,9 @@ from typing import Final, Literal, TypedDict
 
 import numpy as np
 
-from models.columns import Floats, Ints
-from models.features import FeatureSpec, Frame
-from models.words import words
+from models.feature_labels import words
+from models.features.columns import Floats, Ints
+from models.features.frame import FeatureSpec, Frame
 
 # A share of the log-odds below which a factor is noise to a reader.
 MIN_WEIGHT: Final = 0.01

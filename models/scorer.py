@@ -12,13 +12,13 @@ from errors import ModelRefused, ScoringFailed, ServiceError, UnknownModel
 from models import maintenance, registry
 from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
-from models.batch import Batch
 from models.calibration import Calibration
-from models.columns import Columns, Floats, Histories
 from models.failure import FailureModel, Horizon
-from models.features import FeatureSpec, Frame, compute
+from models.features.columns import Columns, Floats, Histories
+from models.features.frame import FeatureSpec, Frame, compute
 from models.onnx_session import Session
 from models.quiet_hours import quiet_hours
+from models.scoring_batch import Batch
 from readings.reading import KINDS, Kind, Reading
 
 if TYPE_CHECKING:

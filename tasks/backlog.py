@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from models.columns import Entries
+from models.features.columns import Entries
 from readings.reading import Reading
 
 # A scored reading and the past that it was scored with.

@@ -14,7 +14,7 @@ from redis import RedisError, ResponseError
 
 import metrics
 from errors import FieldError, InvalidReading, ScoringFailed, ServiceError
-from models.columns import Entries
+from models.features.columns import Entries
 from readings import rows
 from readings.reading import Kind, Reading
 from readings.rows import Refused

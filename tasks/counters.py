@@ -12,7 +12,7 @@ import numpy as np
 from redis import Redis
 from redis.client import Pipeline
 
-from models.columns import Ints
+from models.features.columns import Ints
 
 _TYPE: Final = "i64"
 _STORED: Final = ">i8"  # Redis numbers bits from the most significant one

@@ -15,14 +15,16 @@ from redis import Redis
 
 from errors import NotFound
 from models import registry
-from models.baseline import JUDGED, STATUSES, Baseline
+from models.monitoring.drift_report import JUDGED, STATUSES, Baseline
 from settings import Settings
 from tasks import counters
 from tasks.backlog import Seen
 from tasks.versions import stored_name
 
 if TYPE_CHECKING:
-    from models.watched import Watched  # with it come the models' libraries, which the web does without
+    from models.monitoring.loaded_version import (
+        Watched,  # with it come the models' libraries, which the web does without
+    )
 
 __all__ = ["DEFAULT_WINDOW", "JUDGED", "STATUSES", "WINDOWS", "DriftCounter", "DriftReports"]
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from models.columns import Entries
-from models.past import MAX_AGE_S, SLOT_S
+from models.features.columns import Entries
+from models.features.history_features import MAX_AGE_S, SLOT_S
 from readings.reading import Reading
 from tasks.connection import Command, Line
 from tasks.names import tenant_prefix

@@ -21,9 +21,9 @@ from typing import Any, Final
 from redis import Redis, RedisError
 
 from models import registry
-from models.columns import Entries
+from models.features.columns import Entries
+from models.monitoring.loaded_version import Watched
 from models.scorer import Scorer
-from models.watched import Watched
 from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.backlog import Backlog

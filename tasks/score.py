@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 import metrics
 from errors import PredictionTimeout, ScoringFailed, ServiceError
-from models.columns import Entries
+from models.features.columns import Entries
 from readings.reading import Kind
 from tasks.app import app, current
 from tasks.connection import Command

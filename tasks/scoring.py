@@ -10,9 +10,9 @@ from typing import Any
 
 import metrics
 from errors import ScoringFailed, ServiceError
-from models.batch import Batch
-from models.columns import Entries
+from models.features.columns import Entries
 from models.scorer import Scorer
+from models.scoring_batch import Batch
 from readings.reading import Kind, Reading
 from tasks.runtime import Runtime
 

@@ -17,16 +17,19 @@ from redis import Redis
 
 import metrics
 from errors import NotFound, ServiceError
-from models import agreement, registry
+from models import registry
 from models.anomaly import THRESHOLD as ANOMALY_THRESHOLD
-from models.columns import Floats
+from models.features.columns import Floats
+from models.monitoring import shadow_report
 from settings import Settings
 from tasks import counters, workers
 from tasks.backlog import Seen
 from tasks.versions import stored_name
 
 if TYPE_CHECKING:
-    from models.watched import Watched  # with it come the models' libraries, which the web does without
+    from models.monitoring.loaded_version import (
+        Watched,  # with it come the models' libraries, which the web does without
+    )
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class ShadowComparison:
         self._shadow = shadow
         self._threshold = threshold(settings, active.name)
         self._key = _key(active.name, active.identity, shadow.identity, self._threshold)
-        self._counts = np.zeros(agreement.LENGTH, np.int64)
+        self._counts = np.zeros(shadow_report.LENGTH, np.int64)
         self._largest = 0.0
 
     def look(self, seen: Sequence[Seen]) -> None:
@@ -80,12 +83,12 @@ class ShadowComparison:
         self._counts[:] = 0
 
     def _add(self, active: Floats, shadow: Floats) -> None:
-        self._counts += agreement.count(active, shadow, threshold=self._threshold)
+        self._counts += shadow_report.count(active, shadow, threshold=self._threshold)
         self._largest = max(self._largest, float(np.abs(shadow - active).max()))
         metrics.SHADOW_READINGS.labels(model=self._active.name, result="compared").inc(len(active))
 
     def _count(self, field: str, number: int) -> None:
-        self._counts[agreement.FIELDS.index(field)] += number
+        self._counts[shadow_report.FIELDS.index(field)] += number
         metrics.SHADOW_READINGS.labels(model=self._active.name, result=field).inc(number)
 
 
@@ -117,7 +120,7 @@ class ShadowReports:
             if model["name"] == stored and (held := model.get("shadow")) is not None
         ]
         problem: str | None = None
-        counts = np.zeros(agreement.LENGTH, np.int64)
+        counts = np.zeros(shadow_report.LENGTH, np.int64)
         extremes: dict[bytes, float] = {}
         try:
             pair = (self._identity(stored, active), self._identity(stored, shadow))
@@ -125,7 +128,7 @@ class ShadowReports:
             problem = str(error)
         else:
             key = _key(stored, *pair, limit)
-            counts = counters.total(self._redis, [key], length=agreement.LENGTH)
+            counts = counters.total(self._redis, [key], length=shadow_report.LENGTH)
             extremes = dict(
                 cast(list[tuple[bytes, float]], self._redis.zrange(_extremes(key), 0, -1, withscores=True))
             )
@@ -139,7 +142,7 @@ class ShadowReports:
             "until": _time(extremes.get(b"until")),
             "threshold": limit,
             "largest_difference": round(extremes.get(b"largest", 0.0), 6) if counts[0] else None,
-            **agreement.report(counts),
+            **shadow_report.report(counts),
         }
 
     def _identity(self, name: str, version: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from models.columns import from_readings
-from models.features import compute
+from models.features.columns import from_readings
+from models.features.frame import compute
 from models.scorer import Scorer
 from readings.parsing import decode_json, parse_reading
 from readings.reading import Reading

@@ -9,8 +9,8 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
-from models.batch import Batch
 from models.scorer import Scorer
+from models.scoring_batch import Batch
 from readings.reading import Kind
 from tasks.app import app
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.simulate import simulate
+from models.simulation.simulate import simulate
 from settings import ROOT
 from tasks.names import Queues
 from tests.processes import READ_KEY, Web, environment, start_worker, wait_until

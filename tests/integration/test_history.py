@@ -12,8 +12,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from models.columns import Entries
-from models.past import SLOT_S
+from models.features.columns import Entries
+from models.features.history_features import SLOT_S
 from readings.reading import Reading
 from tasks.connection import Line
 from tasks.history import SLOTS, RecentHistory

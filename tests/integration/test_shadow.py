@@ -14,11 +14,11 @@ import pytest
 from redis import Redis
 
 from errors import ScoringFailed
-from models import agreement
-from models.columns import Entries, Floats
-from models.past import Frame
+from models.features.columns import Entries, Floats
+from models.features.history_features import Frame
+from models.monitoring import shadow_report
+from models.monitoring.loaded_version import Watched
 from models.scorer import Scorer
-from models.watched import Watched
 from readings.parsing import parse_reading
 from settings import ROOT, Costs, Settings
 from tasks import counters
@@ -208,7 +208,7 @@ def test_a_reading_that_the_shadow_cannot_score_sinks_no_other(redis: RunningSer
         (key,) = (
             key for key in store.scan_iter("ml:shadow:failure:*picky*") if not key.endswith(b":extremes")
         )
-        report = agreement.report(counters.total(store, [key.decode()], length=agreement.LENGTH))
+        report = shadow_report.report(counters.total(store, [key.decode()], length=shadow_report.LENGTH))
     assert (report["readings"], report["failed"], report["dropped"]) == (2, 1, 7)
 
 

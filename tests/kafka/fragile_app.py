@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from models.batch import Batch
 from models.scorer import Scorer
+from models.scoring_batch import Batch
 from readings.reading import Kind
 from tasks.app import app
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import calibrating, calibration
-from models.columns import Floats
-from models.metrics import calibration_error
+from models import calibration
+from models.features.columns import Floats
+from models.training import calibration_fit
+from models.training.quality import calibration_error
 
 
 def drawn(n: int, seed: int) -> tuple[Floats, Floats]:
@@ -19,7 +20,7 @@ def drawn(n: int, seed: int) -> tuple[Floats, Floats]:
 
 def test_a_bent_score_becomes_true() -> None:
     raw, happened = drawn(60_000, 1)
-    fitted = calibrating.fit(raw, happened)
+    fitted = calibration_fit.fit(raw, happened)
     other, what_happened = drawn(60_000, 2)
     probability = calibration.sigmoid(fitted.log_odds(other))
     assert calibration_error(what_happened, probability, np.ones(len(other))) < 0.005
@@ -29,7 +30,7 @@ def test_a_bent_score_becomes_true() -> None:
 
 def test_it_rises_everywhere() -> None:
     raw, happened = drawn(5_000, 3)
-    fitted = calibrating.fit(raw, happened)
+    fitted = calibration_fit.fit(raw, happened)
     assert (np.diff(fitted.log_odds(np.linspace(-20, 20, 1_001))) > 0).all()
 
 
@@ -38,7 +39,7 @@ def test_few_failures_give_a_line_and_no_crash(positives: int) -> None:
     raw = np.linspace(-6, 0, 500)
     happened = np.zeros(500)
     happened[500 - positives :] = 1
-    fitted = calibrating.fit(raw, happened)
+    fitted = calibration_fit.fit(raw, happened)
     assert len(fitted.raw) == 2
     assert (np.diff(fitted.calibrated) > 0).all()
 
@@ -47,7 +48,7 @@ def test_weights_stand_for_rows() -> None:
     raw, happened = drawn(2_000, 4)
     weight = np.where(happened == 1, 1.0, 3.0)
     index = np.repeat(np.arange(2_000), weight.astype(int))
-    weighted = calibrating.fit(raw, happened, weight)
-    repeated = calibrating.fit(raw[index], happened[index])
+    weighted = calibration_fit.fit(raw, happened, weight)
+    repeated = calibration_fit.fit(raw[index], happened[index])
     at = np.linspace(-5, 2, 20)
     np.testing.assert_allclose(weighted.log_odds(at), repeated.log_odds(at), atol=0.05)

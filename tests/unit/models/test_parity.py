@@ -11,12 +11,13 @@ from sklearn.ensemble import (
     IsolationForest,
 )
 
-from models import export, registry
+from models import registry
 from models.calibration import logit
-from models.columns import Floats
-from models.features import Frame
+from models.features.columns import Floats
+from models.features.frame import Frame
 from models.onnx_session import Session
 from models.scorer import failure_model
+from models.training import onnx_export
 from tests.unit.models.conftest import VERSIONS
 
 TOLD_BY = 5  # the feature that is missing where there is no history
@@ -41,7 +42,7 @@ def fitted(frame: Frame) -> list[HistGradientBoostingClassifier]:
         model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=16, random_state=1)
         models.append(model.fit(frame, happened))
     for model in models:
-        export.round_thresholds(model)
+        onnx_export.round_thresholds(model)
     return models
 
 
@@ -54,7 +55,7 @@ def fitted_without(frame: Frame) -> list[HistGradientBoostingClassifier]:
         model = HistGradientBoostingClassifier(max_iter=size, max_leaf_nodes=7, random_state=2)
         models.append(model.fit(frame, happened))
     for model in models:
-        export.round_thresholds(model)
+        onnx_export.round_thresholds(model)
     return models
 
 
@@ -62,7 +63,7 @@ def fitted_without(frame: Frame) -> list[HistGradientBoostingClassifier]:
 def served(
     fitted: list[HistGradientBoostingClassifier], fitted_without: list[HistGradientBoostingClassifier]
 ) -> Session:
-    return Session(export.boosted_to_onnx(fitted, fitted_without, told_by=TOLD_BY), "raw")
+    return Session(onnx_export.boosted_to_onnx(fitted, fitted_without, told_by=TOLD_BY), "raw")
 
 
 def test_boosted_trees(
@@ -85,14 +86,14 @@ def test_rounding_thresholds_changes_no_row(frame: Frame) -> None:
     happened = np.nan_to_num(frame[:, 3]) > 0
     model = HistGradientBoostingClassifier(max_iter=20, random_state=1).fit(frame, happened)
     before = model.decision_function(frame)
-    export.round_thresholds(model)
+    onnx_export.round_thresholds(model)
     assert (model.decision_function(frame) == before).all()
 
 
 def test_isolation_forest(frame: Frame) -> None:
     filled = np.nan_to_num(frame)
     forest = IsolationForest(n_estimators=40, max_samples=128, random_state=0).fit(filled[:4_000])
-    served = Session(export.forest_to_onnx(forest), "score_samples").run(filled)[:, 0]
+    served = Session(onnx_export.forest_to_onnx(forest), "score_samples").run(filled)[:, 0]
     assert np.abs(served - forest.score_samples(filled)).max() <= 1e-5
 
 
@@ -143,9 +144,11 @@ def test_contributions_add_up(
     raw = served.run(frame)
     known = ~np.isnan(frame[:, TOLD_BY])
     for rows, model in ((known, fitted[-1]), (~known, fitted_without[-1])):
-        total = raw[rows, 3:].sum(axis=1) + export.mean_log_odds(model)
+        total = raw[rows, 3:].sum(axis=1) + onnx_export.mean_log_odds(model)
         assert np.abs(total - raw[rows, 2]).max() <= 1e-5
-        assert export.mean_log_odds(model) == pytest.approx(model.decision_function(frame).mean(), abs=0.02)
+        assert onnx_export.mean_log_odds(model) == pytest.approx(
+            model.decision_function(frame).mean(), abs=0.02
+        )
 
 
 def test_a_row_alone_is_the_same_row_among_others_bit_for_bit(frame: Frame, served: Session) -> None:

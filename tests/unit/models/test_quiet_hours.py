@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from models.columns import from_readings
+from models.features.columns import from_readings
 from models.quiet_hours import MIN_ENTRIES, WORKING_HOURS, quiet_hours
 from readings.reading import Reading
 from tests.unit.models.conftest import NOON

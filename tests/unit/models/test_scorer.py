@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from errors import UnknownModel
-from models.batch import Batch
-from models.columns import Entries
+from models.features.columns import Entries
 from models.scorer import Scorer
+from models.scoring_batch import Batch
 from readings.reading import KINDS, STATUSES, Kind, Reading
 from tests.unit.models.conftest import NOON
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from models.columns import Entries
+from models.features.columns import Entries
 from readings.reading import Reading
 from tasks.backlog import CHUNK, Backlog, Seen
 

@@ -1,0 +1,63 @@
+"""Simple answers that the model must beat: base rate, error-count rule, logistic regression. Offline only.
+
+They are fitted on the same fleet's older readings, so that they know it better than a version that was
+trained elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from models import calibration
+from models.features.columns import Floats
+from models.features.frame import FeatureSpec, Frame
+from models.training import calibration_fit
+from models.training.labels import UNKNOWN, Labels
+
+Predict = Callable[[Frame], Floats]
+
+
+def error_count(frame: Frame, spec: FeatureSpec) -> Floats:
+    """The rule of thumb: error codes now, and the share of the last week's readings that had any."""
+    now = np.nan_to_num(frame[:, spec.names.index("codes")].astype(np.float64))
+    week = np.nan_to_num(frame[:, spec.names.index("codes_share_7d")].astype(np.float64))
+    return np.minimum(now, 10) + 14 * week  # two readings a day: the share becomes a count
+
+
+def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]:
+    """Fit each baseline on rows of one horizon; rows of unknown future are left out."""
+    known = happened != UNKNOWN
+    rows, truth = frame[known], happened[known].astype(np.float64)
+    rate = (truth.sum() + 0.5) / (len(truth) + 1)
+    rule = calibration_fit.fit(error_count(rows, spec), truth)
+    result: dict[str, Predict] = {
+        "base rate": lambda other: np.full(len(other), rate),
+        "error-count rule": lambda other: calibration.sigmoid(rule.log_odds(error_count(other, spec))),
+    }
+    if 0 < truth.sum() < len(truth):
+        result["logistic regression"] = _logistic(rows, truth, spec.first_past)
+        result["logistic regression, all features"] = _logistic(rows, truth, rows.shape[1])
+    return result
+
+
+def _logistic(rows: Frame, truth: Floats, width: int) -> Predict:
+    """Logistic regression on the first `width` columns; missing values at their medians, flagged."""
+    columns = np.flatnonzero(~np.isnan(rows[:, :width]).all(axis=0))
+    pipeline = make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True),
+        StandardScaler(),
+        LogisticRegression(C=0.1, max_iter=300),
+    )
+    pipeline.fit(rows[:, columns].astype(np.float64), truth)
+
+    def predict(frame: Frame) -> Floats:
+        scores: Floats = pipeline.predict_proba(frame[:, columns].astype(np.float64))[:, 1]
+        return scores
+
+    return predict

@@ -1,0 +1,93 @@
+"""`python -m models evaluate`: from a version and a history to the report. Offline only."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from models.evaluation import evaluation_report, policies
+from models.evaluation.figures import figures, window
+from models.failure import FailureModel, rfc3339
+from models.maintenance import Prices, prices
+from models.simulation.simulate import simulate
+from models.training.history import load
+from models.training.horizons import carried
+from settings import Costs
+
+SIMULATED_DAYS: Final = 365
+WINDOW_SHARE: Final = 1 / 3
+POLICY_CHARGERS: Final = 1000
+POLICY_SEEDS: Final = 5  # fleets that the policies are compared on, from the evaluation's own seed on
+# The settings' defaults, so that a report does not depend on one desk's environment.
+COSTS: Final = Costs(
+    currency="USD",
+    visit=450.0,
+    parts_preventive=120.0,
+    parts_failure=900.0,
+    downtime_per_hour=4.8,
+    emergency_factor=1.5,
+    planned_downtime_hours=2.0,
+    failure_downtime_hours=240.0,
+)
+
+
+def evaluate(
+    model: FailureModel,
+    manifest: dict[str, Any],
+    out: Path,
+    *,
+    history: Path | None,
+    mapping: Mapping[str, Sequence[str]],
+    since: datetime | None,
+    to: datetime | None,
+    chargers: int,
+    seed: int,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Path, ...]:
+    """Judge a version on `history`, or on a fresh simulated fleet where there is none, and write the report.
+
+    Raises `BadHistory`, and `ValueError` where the window holds nothing to judge.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = history
+        if folder is None:
+            progress(f"simulate {chargers} chargers")
+            folder = Path(scratch)
+            simulate(chargers, SIMULATED_DAYS, seed).write(folder)
+        progress("read the history")
+        past = load(folder, mapping=mapping, until=to, spec=model.spec)
+    begin_s, end_s = float(past.columns.time_s.min()), past.end_s
+    since_s = since.timestamp() if since else end_s - WINDOW_SHARE * (end_s - begin_s)
+    progress("score the window, fit the baselines")
+    judged = window(model, past, since_s, end_s)
+    progress("figures and intervals")
+    found = figures(judged)
+    costs: dict[int, list[policies.Outcome]] = {}
+    if history is None:
+        for number in range(seed, seed + POLICY_SEEDS):
+            progress(f"live the same year under three policies, seed {number}")
+            base_30d = manifest["base_rate"]["30d"]
+            costs[number] = policies.compare(
+                model, _prices(), base_30d, chargers=POLICY_CHARGERS, seed=number
+            )
+    about = {
+        "failure model": f"{model.version}, trained on {manifest['trained_on']}",
+        "judged on": "a fresh simulated fleet" if history is None else f"history {history.name}",
+        "window": f"{_moment(since_s)} to {_moment(end_s)}, one reading a charger and day",
+        "intervals": "95 %, bootstrap over chargers",
+        "baselines": "fitted on the same fleet before the window",
+    }
+    if notes := carried(manifest):
+        about["horizons"] = "; ".join(f"{name}: {note}" for name, note in notes.items())
+    return evaluation_report.write(out, model, past, judged, found, costs, about)
+
+
+def _prices() -> Prices:
+    return prices(COSTS)
+
+
+def _moment(time_s: float) -> str:
+    return rfc3339(datetime.fromtimestamp(time_s, UTC))

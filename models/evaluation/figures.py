@@ -1,0 +1,173 @@
+"""Figures of a failure version on a window of a history, beside simple baselines. Offline only.
+
+One reading a charger and day is judged, the day's last, unless it is inside a failure or its future is not
+known. Intervals are 95 % bootstrap intervals over chargers, which keep a charger's days together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from models.evaluation import baselines
+from models.failure import HORIZON_DAYS, HORIZON_NAMES, FailureModel
+from models.features.columns import Floats, Ints
+from models.features.frame import Frame, compute
+from models.training.history import History
+from models.training.labels import DAY_S, UNKNOWN, labels
+
+ALERT_SHARES: Final = (0.01, 0.02, 0.05)
+BASELINE_ROWS: Final = 40_000
+MODEL: Final = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Judged rows: `truth[h]` 1, 0 or -1 by horizon, `scores[name]` [n, horizons]."""
+
+    rows: Ints
+    charger: Ints
+    time_s: Floats
+    truth: list[Any]
+    scores: dict[str, Floats]
+    frame: Frame
+
+
+def window(model: FailureModel, history: History, since_s: float, to_s: float, *, seed: int = 0) -> Window:
+    """Score the window with the model and with baselines fitted on what came a month before it.
+
+    `history` must have the model's spec. Raises `ValueError` where no reading in the window can be judged.
+    """
+    columns = history.columns
+    truth = [labels(history, days, end_s=to_s) for days in HORIZON_DAYS]
+    inside = np.flatnonzero((columns.time_s >= since_s) & (columns.time_s <= to_s))
+    # The day's last reading first, its future second: the last reading whose future is known would be, on the
+    # day of a failure, the one just before it, and failures would look more frequent than they are.
+    rows = _last_of_day(columns.charger[inside], columns.time_s[inside], inside)
+    rows = rows[truth[0][rows] != UNKNOWN]
+    if not len(rows):
+        raise ValueError("no reading in the window has a known future")
+    frame = compute(columns, model.spec, rows)
+    scores = {MODEL: model.probabilities(frame)}
+    rng = np.random.default_rng(seed)
+    for column, days in enumerate(HORIZON_DAYS):
+        older = np.flatnonzero((columns.time_s < since_s - days * DAY_S) & (truth[column] != UNKNOWN))
+        if len(older) < 100:
+            continue
+        older = np.sort(rng.choice(older, min(BASELINE_ROWS, len(older)), replace=False))
+        fitted = baselines.fit(compute(columns, model.spec, older), truth[column][older], model.spec)
+        for name, predict in fitted.items():
+            scores.setdefault(name, np.full((len(rows), len(HORIZON_DAYS)), np.nan))[:, column] = predict(
+                frame
+            )
+    return Window(
+        rows, columns.charger[rows], columns.time_s[rows], [one[rows] for one in truth], scores, frame
+    )
+
+
+def _last_of_day(charger: Ints, time_s: Floats, rows: Ints) -> Ints:
+    day = np.floor(time_s / DAY_S)
+    last = np.ones(len(rows), np.bool_)
+    last[:-1] = (charger[1:] != charger[:-1]) | (day[1:] != day[:-1])
+    kept: Ints = rows[last]
+    return kept
+
+
+class Ranking:
+    """One scorer's figures under many charger weights: sorted once, riskiest first, ties kept together."""
+
+    def __init__(self, happened: Any, score: Floats, alerts: dict[float, Any]) -> None:
+        self._order = np.argsort(-score, kind="stable")
+        self._score = score[self._order]
+        self._ends = np.flatnonzero(np.append(self._score[1:] != self._score[:-1], True))
+        self._hit = (happened[self._order] == 1).astype(np.float64)
+        self._error = (self._score - self._hit) ** 2
+        self._alerts = {share: alerted[self._order] * self._hit for share, alerted in alerts.items()}
+
+    def figures(self, weight: Floats) -> dict[str, float]:
+        """PR-AUC, ROC-AUC, Brier, ECE, observed / predicted of the top decile, recall by share alerted."""
+        weight = weight[self._order]
+        hits, mass = weight * self._hit, np.cumsum(weight)
+        positives, total = np.cumsum(hits)[self._ends], mass[self._ends]
+        if not positives[-1]:
+            return {}
+        precision = positives / np.maximum(total, 1e-12)
+        found, others = np.diff(positives, prepend=0.0), np.diff(total - positives, prepend=0.0)
+        tenth = np.minimum((mass / mass[-1] * 10 - 1e-9).astype(np.int64), 9)
+        observed = np.bincount(tenth, hits, 10)
+        stated = np.bincount(tenth, weight * self._score, 10)
+        return {
+            "pr_auc": float((found * precision).sum() / positives[-1]),
+            # the chance that a reading before a failure scores above another one; a tie is half a chance
+            "roc_auc": float(
+                (others * (positives - found / 2)).sum() / (positives[-1] * max(others.sum(), 1e-12))
+            ),
+            "brier": float((weight * self._error).sum() / mass[-1]),
+            "ece": float(np.abs(observed - stated).sum() / mass[-1]),
+            "top_decile": float(observed[0] / stated[0]),
+            **{
+                f"recall_{share:.0%}": float((weight * caught).sum() / positives[-1])
+                for share, caught in self._alerts.items()
+            },
+        }
+
+
+def figures(judged: Window, *, replicates: int = 200, seed: int = 0) -> dict[str, Any]:
+    """By horizon and scorer: ranking, calibration and alert figures, each as [value, low, high].
+
+    Intervals of every scorer come from the same draws of chargers; `beyond` is the share of draws in which
+    the model's PR-AUC is above that scorer's.
+    """
+    rng = np.random.default_rng(seed)
+    present, number = np.unique(judged.charger, return_inverse=True)
+    draws = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), replicates).astype(float)
+    result: dict[str, Any] = {}
+    for column, horizon in enumerate(HORIZON_NAMES):
+        known = judged.truth[column] != UNKNOWN
+        happened = judged.truth[column][known] == 1
+        entry: dict[str, Any] = {"rows": int(known.sum()), "positives": int(happened.sum()), "by": {}}
+        result[horizon] = entry
+        if not 0 < entry["positives"] < entry["rows"]:
+            continue
+        entry["prevalence"] = entry["positives"] / entry["rows"]
+        drawn: dict[str, list[dict[str, float]]] = {}
+        for name, scores in judged.scores.items():
+            score = scores[known, column]
+            if np.isnan(score).any():
+                continue
+            alerts = {
+                share: alerted(judged.charger[known], judged.time_s[known], score, share)
+                for share in ALERT_SHARES
+            }
+            ranking = Ranking(happened, score, alerts)
+            drawn[name] = [ranking.figures(draw[number[known]]) for draw in draws]
+            value = ranking.figures(np.ones(len(score)))
+            entry["by"][name] = {
+                **{key: [one, *_interval(drawn[name], key)] for key, one in value.items()},
+                "beyond": [_beaten(drawn[MODEL], drawn[name])],
+            }
+    return result
+
+
+def _interval(drawn: list[dict[str, float]], key: str) -> list[float]:
+    low, high = np.quantile([one[key] for one in drawn if one], [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def _beaten(model: list[dict[str, float]], other: list[dict[str, float]]) -> float:
+    pairs = [(a["pr_auc"], b["pr_auc"]) for a, b in zip(model, other, strict=True) if a and b]
+    return float(np.mean([a > b for a, b in pairs])) if pairs else float("nan")
+
+
+def alerted(charger: Ints, time_s: Floats, score: Floats, share: float) -> Any:
+    """[n] whether the row is among the day's riskiest `share` of chargers (at least one a day)."""
+    day = np.floor(time_s / DAY_S).astype(np.int64)
+    order = np.lexsort((charger, -score, day))
+    first = np.searchsorted(day[order], day[order], side="left")
+    rank = np.arange(len(order)) - first
+    per_day = np.bincount(day - day.min())[day[order] - day.min()]
+    result = np.zeros(len(score), np.bool_)
+    result[order] = rank < np.maximum(np.round(share * per_day), 1)
+    return result

@@ -1,0 +1,138 @@
+"""Readings and their recent past become one frame of numbers: the only implementation, for training and
+for serving alike.
+
+A row's features come from the reading itself and, where history is there, from entries of the same charger
+that are strictly older. The past is bounded so that a server can keep it: the first entry of each 12-hour
+slot (a charger that reports every minute then looks like one that reports twice a day, which is what the
+models were trained on), at most 30 days back, at most 60 entries. Without history those columns are NaN.
+
+Only numpy. Sums run over the past in one fixed order, so that a row has the same features, bit for bit,
+alone or among a million (tests/unit/models/features/test_frame.py replays a fleet to show it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from errors import ModelRefused
+from models.features import history_features
+from models.features.columns import STATUS_INDEX, Columns, Floats, Ints
+from models.features.error_codes import FAMILIES, family
+from models.features.history_features import DAY_S, MAX_ENTRIES, Frame
+
+__all__ = ["MAX_ENTRIES", "FeatureSpec", "Frame", "compute", "vocabulary_of"]
+
+SCHEMA: Final = 1  # raised whenever a feature changes its meaning; older versions are then refused
+CHUNK_ROWS: Final = 128  # x 60 entries x 15 sums x 8 bytes = 0.9 MB: stays in the cache
+_FLAGGED: Final = ("CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
+_FLAGGED_INDEX: Final = np.array([STATUS_INDEX[name] for name in _FLAGGED])
+_NOW: Final = (
+    *(f"is_{status.lower()}" for status in _FLAGGED),
+    "energy_kwh",
+    "power_kw",
+    "temperature_c",
+    "uptime_h",
+    "sessions",
+    "days_since_maintenance",
+    "codes",
+    *(f"codes_{name}" for name in FAMILIES),
+)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Which columns a version was trained on: the named codes it knows beside the families.
+
+    `vocabulary` are codes that were frequent in training (a fleet's own words); `names` are the columns of
+    the frame, in order.
+    """
+
+    vocabulary: tuple[str, ...] = ()
+
+    @cached_property
+    def code_columns(self) -> dict[str, int]:
+        """Column of each named code in `Columns.codes`."""
+        return {code: len(FAMILIES) + index for index, code in enumerate(self.vocabulary)}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        now = (*_NOW, *(f"code:{code}" for code in self.vocabulary))
+        return (*now, *history_features.NAMES, *(f"code_mean_30d:{code}" for code in self.vocabulary))
+
+    @cached_property
+    def first_past(self) -> int:
+        """Index of the first column that needs history."""
+        return len(_NOW) + len(self.vocabulary)
+
+    def to_manifest(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "vocabulary": list(self.vocabulary), "names": list(self.names)}
+
+    @classmethod
+    def from_manifest(cls, raw: dict[str, Any]) -> FeatureSpec:
+        """Raises `ModelRefused` where the version was trained on other features than this code computes."""
+        spec = cls(tuple(raw["vocabulary"]))
+        if raw["schema"] != SCHEMA or list(spec.names) != raw["names"]:
+            raise ModelRefused(
+                f"features are of schema {raw['schema']}, this release computes schema {SCHEMA}; train anew"
+            )
+        return spec
+
+
+def compute(
+    columns: Columns, spec: FeatureSpec, rows: Ints | None = None, depth: Ints | None = None
+) -> Frame:
+    """The frame [len(rows), len(spec.names)] for `rows` of `columns` (default: all).
+
+    `depth` (by row of the result) cuts the past to so many entries, 0 for none: training uses it so that
+    the models learn to answer without history too.
+    """
+    rows = np.arange(len(columns), dtype=np.int64) if rows is None else rows
+    frame = np.full((len(rows), len(spec.names)), np.nan, np.float32)
+    frame[:, : spec.first_past] = _now(columns, rows)
+    if (columns.charger[1:] != columns.charger[:-1]).all():
+        return frame  # one reading of each charger: nothing has a past
+    entries = history_features.Past.of(columns)
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = slice(start, start + CHUNK_ROWS)
+        limit = None if depth is None else depth[chunk]
+        history_features.fill(frame[chunk, spec.first_past :], columns, rows[chunk], entries, limit)
+    return frame
+
+
+def _now(columns: Columns, rows: Ints) -> Floats:
+    status = columns.status[rows]
+    codes = columns.codes[rows]
+    flags = np.where(status[:, None] < 0, np.nan, status[:, None] == _FLAGGED_INDEX)
+    numbers = (
+        columns.energy_kwh[rows],
+        columns.power_kw[rows],
+        columns.temperature_c[rows],
+        columns.uptime_h[rows],
+        columns.sessions[rows],
+        # a visit after the reading is not known yet (or a clock is wrong)
+        history_features.not_negative((columns.time_s[rows] - columns.serviced_s[rows]) / DAY_S),
+        codes[:, : len(FAMILIES)].sum(axis=1),
+    )
+    return np.concatenate((flags, np.array(numbers).T, codes), axis=1)
+
+
+def vocabulary_of(
+    codes: Iterable[Sequence[str]], chargers: Iterable[int], *, limit: int = 12
+) -> tuple[str, ...]:
+    """A fleet's own words: codes of no known family that most chargers have sent.
+
+    At most `limit`, each from at least 5 chargers: one charger's private code would name the charger, not
+    its trouble.
+    """
+    seen: dict[str, set[int]] = {}
+    for charger, sent in zip(chargers, codes, strict=True):
+        for code in set(sent):
+            if FAMILIES[family(code)] == "other":
+                seen.setdefault(code, set()).add(charger)
+    ranked = sorted((-len(who), code) for code, who in seen.items() if len(who) >= 5)
+    return tuple(code for _, code in ranked[:limit])

@@ -1,0 +1,282 @@
+"""The recent past of a reading as numbers: which entries count, and what they add up to.
+
+Part of `models/features/frame.py`, which says what the past is. Only numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.features.aggregates import Codes, Counts, Sums
+from models.features.columns import STATUS_INDEX, Bools, Columns, Floats, Ints
+from models.features.error_codes import FAMILIES
+
+Frame = npt.NDArray[np.float32]
+SLOT_S: Final = 12 * 3600.0
+MAX_AGE_S: Final = 30 * 86_400.0
+MAX_ENTRIES: Final = 60  # at most 255: models/features/aggregates.py counts in bytes
+DAY_S: Final = 86_400.0
+WEEK_DAYS: Final = 7.0
+HALF_WEEK_DAYS: Final = 3.0
+NEAR_ZERO_KWH: Final = 0.5  # FLEET_FACTS "Usage": sessions below 0.5 kWh count as near-zero
+NAMES: Final = (
+    "history_days",
+    "days_since_faulty",
+    "days_since_code",
+    "offline_share_7d",
+    "offline_share_30d",
+    "faulty_share_7d",
+    "faulty_share_30d",
+    "unavailable_share_30d",
+    "charging_share_7d",
+    "charging_share_30d",
+    "temperature_mean_7d",
+    "temperature_max_7d",
+    "temperature_mean_30d",
+    "temperature_std_30d",
+    "temperature_above_usual",
+    "temperature_trend_per_day",
+    "temperature_charging_7d",
+    "temperature_charging_change",
+    "power_charging_7d",
+    "power_charging_ratio",
+    "power_now_ratio",
+    "energy_mean_7d",
+    "energy_mean_ratio",
+    "near_zero_share_7d",
+    "near_zero_share_30d",
+    "sessions_per_day_7d",
+    "sessions_per_day_30d",
+    "days_since_session",
+    "sessions_missed",
+    "reboots_per_day_7d",
+    "reboots_per_day_30d",
+    "codes_share_7d",
+    "codes_share_30d",
+    "hardware_share_3d",
+    "hardware_share_7d",
+    "hardware_share_30d",
+    "days_since_hardware_code",
+    *(f"{name}_share_7d" for name in FAMILIES),
+    *(f"{name}_share_30d" for name in FAMILIES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Where each row's past lies: `kept` are the entries that a server would keep, oldest first.
+
+    The past of row r is `kept[first[r]:end[r]]`, before the limits of age and number. `reports` and `coded`
+    [rows] say which rows report error codes at all, and which have some.
+    """
+
+    kept: Ints
+    first: Ints
+    end: Ints
+    reports: Bools
+    coded: Bools
+
+    @classmethod
+    def of(cls, columns: Columns) -> Past:
+        n = len(columns)
+        index = np.arange(n, dtype=np.int64)
+        new_charger = np.ones(n, np.bool_)
+        new_charger[1:] = columns.charger[1:] != columns.charger[:-1]
+        new_moment = new_charger.copy()
+        new_moment[1:] |= columns.time_s[1:] != columns.time_s[:-1]
+        slot = np.floor(columns.time_s / SLOT_S)
+        keep = new_charger.copy()
+        keep[1:] |= slot[1:] != slot[:-1]
+        before = np.concatenate(([0], np.cumsum(keep)))[:-1]
+        # Readings of one moment do not see each other.
+        moment_start = np.maximum.accumulate(np.where(new_moment, index, 0))
+        charger_start = np.maximum.accumulate(np.where(new_charger, index, 0))
+        return cls(
+            np.flatnonzero(keep),
+            before[charger_start],
+            before[moment_start],
+            reports=~np.isnan(columns.codes[:, 0]),
+            coded=np.asarray((columns.codes[:, : len(FAMILIES)] > 0).any(axis=1)),
+        )
+
+
+def fill(out: Frame, columns: Columns, rows: Ints, past: Past, limit: Ints | None) -> None:
+    """Write the columns of `NAMES` and of the named codes into `out` [len(rows), …]; NaN without history."""
+    first, end = past.first[rows], past.end[rows]
+    longest = np.minimum(end - first, MAX_ENTRIES if limit is None else np.minimum(limit, MAX_ENTRIES))
+    width = int(longest.max(initial=0))
+    if not width:
+        return
+    with np.errstate(divide="ignore", invalid="ignore"):  # one reading has few entries: some are not known
+        _fill(out, columns, rows, past, end, longest, np.arange(width, dtype=np.int64)[:, None])
+
+
+def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longest: Ints, back: Ints) -> None:
+    # [entry, row], the newest entry first: sums along the first axis then add in the same order whatever
+    # the number of rows is.
+    at = past.kept.take(np.maximum(end - 1 - back, 0))
+    age_days = (columns.time_s.take(rows) - columns.time_s.take(at)) / DAY_S
+    valid = (back < longest) & (age_days <= MAX_AGE_S / DAY_S)
+    week = valid & (age_days <= WEEK_DAYS)
+    half_week = valid & (age_days <= HALF_WEEK_DAYS)
+
+    counts, sums = Counts(), Sums()
+    status = columns.status.take(at)
+    stated = valid & (status >= 0)
+    charging = stated & (status == STATUS_INDEX["CHARGING"])
+    faulty = stated & (status == STATUS_INDEX["FAULTY"])
+    offline = stated & (status == STATUS_INDEX["OFFLINE"])
+    counts.add("stated", stated)
+    counts.add("charging", charging)
+    counts.add("faulty", faulty)
+    counts.add("offline", offline)
+    counts.add("unavailable", stated & (status == STATUS_INDEX["UNAVAILABLE"]))
+
+    temperature = columns.temperature_c.take(at)
+    warm = valid & ~np.isnan(temperature)
+    warm_charging = warm & charging
+    counts.add("t", warm)
+    counts.add("t_charging", warm_charging)
+    sums.add("t", warm, temperature, week)
+    sums.add("tt", warm, temperature * temperature)
+    sums.add("t_charging", warm_charging, temperature, week)
+    sums.add("xt", warm, age_days * temperature)
+    sums.add("x", warm, age_days)
+    sums.add("xx", warm, age_days * age_days)
+
+    power = columns.power_kw.take(at)
+    powered = charging & ~np.isnan(power)
+    counts.add("p", powered)
+    sums.add("p", powered, power, week)
+
+    energy = columns.energy_kwh.take(at)
+    counted = valid & ~np.isnan(energy)
+    counts.add("e", counted)
+    counts.add("zero", counted & (energy < NEAR_ZERO_KWH))
+    sums.add("e", counted, energy, week)
+
+    uptime = columns.uptime_h.take(at)
+    newer_uptime = np.concatenate((columns.uptime_h.take(rows)[None, :], uptime[:-1]))
+    both = valid & ~np.isnan(uptime) & ~np.isnan(newer_uptime)
+    counts.add("boots", both & (newer_uptime < uptime))
+
+    reports = valid & past.reports.take(at)
+    coded = valid & past.coded.take(at)
+    codes = Codes.of(columns, at, coded, week)
+    counts.add("reports", reports)
+    counts.add("reports_3d", reports & half_week)
+    counts.add("coded", coded)
+    counts.add("hardware", codes.hardware)
+    counts.add("hardware_3d", codes.hardware & half_week)
+
+    number, of = counts.total(week)
+    total = sums.total()
+
+    now_temperature = columns.temperature_c.take(rows)
+    t_mean = total["t"] / of["t"]
+    t_charging_7d = total["t_charging_7d"] / of["t_charging_7d"]
+    p_mean, p_mean_7d = total["p"] / of["p"], total["p_7d"] / of["p_7d"]
+    e_mean, e_mean_7d = total["e"] / of["e"], total["e_7d"] / of["e_7d"]
+    t_spread = number["t"] * total["xx"] - total["x"] * total["x"]
+    t_variance = total["tt"] / of["t"] - t_mean * t_mean
+    counter = columns.sessions.take(at)
+    sessions = columns.sessions.take(rows)
+    sessions_7d, sessions_30d = _per_day(sessions, counter, age_days, week, valid)
+    faulty_days, coded_days, hardware_days, idle_days = _newest(
+        age_days, faulty, coded, codes.hardware, valid & (counter < sessions)
+    )
+    known_days, both_days, both_days_7d = _span_days(age_days, valid, both, both & week)
+    values = [
+        known_days,
+        faulty_days,
+        coded_days,
+        number["offline_7d"] / of["stated_7d"],
+        number["offline"] / of["stated"],
+        number["faulty_7d"] / of["stated_7d"],
+        number["faulty"] / of["stated"],
+        number["unavailable"] / of["stated"],
+        number["charging_7d"] / of["stated_7d"],
+        number["charging"] / of["stated"],
+        total["t_7d"] / of["t_7d"],
+        _finite(np.where(warm & week, temperature, -np.inf).max(axis=0)),
+        t_mean,
+        np.sqrt(np.maximum(t_variance, 0.0)),
+        now_temperature - t_mean,
+        # least squares over at least 4 entries; age runs backwards, hence the sign
+        np.where(
+            number["t"] >= 4,
+            -_ratio(
+                number["t"] * total["xt"] - total["x"] * total["t"], np.where(t_spread > 1e-6, t_spread, 0)
+            ),
+            np.nan,
+        ),
+        t_charging_7d,
+        t_charging_7d - total["t_charging"] / of["t_charging"],
+        p_mean_7d,
+        _ratio(p_mean_7d, p_mean),
+        _ratio(
+            np.where(
+                columns.status.take(rows) == STATUS_INDEX["CHARGING"], columns.power_kw.take(rows), np.nan
+            ),
+            p_mean,
+        ),
+        e_mean_7d,
+        _ratio(e_mean_7d, e_mean),
+        number["zero_7d"] / of["e_7d"],
+        number["zero"] / of["e"],
+        sessions_7d,
+        sessions_30d,
+        idle_days,
+        idle_days * sessions_30d,
+        _ratio(number["boots_7d"], both_days_7d),
+        _ratio(number["boots"], both_days),
+        number["coded_7d"] / of["reports_7d"],
+        number["coded"] / of["reports"],
+        number["hardware_3d"] / of["reports_3d"],
+        number["hardware_7d"] / of["reports_7d"],
+        number["hardware"] / of["reports"],
+        hardware_days,
+        *(codes.families_7d / of["reports_7d"]),
+        *(codes.families / of["reports"]),
+        *(codes.named / of["reports"]),
+    ]
+    out[:] = np.where(valid.any(axis=0), np.concatenate(values).reshape(len(values), -1), np.nan).T
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """part / whole, NaN where there is nothing to divide by."""
+    return np.where(whole != 0, part / whole, np.nan)
+
+
+def _finite(values: Floats) -> Floats:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _newest(age_days: Floats, *hits: Bools) -> Floats:
+    """[hits, row]: age of the newest entry that is hit; NaN if none is."""
+    return _finite(np.where(np.array(hits), age_days, np.inf).min(axis=1))
+
+
+def _span_days(age_days: Floats, *masks: Bools) -> Floats:
+    """[masks, row]: how far back the masked entries reach, in days; 0 if there are none."""
+    span: Floats = np.where(np.array(masks), age_days, 0.0).max(axis=1)
+    return span
+
+
+def _per_day(now: Floats, then: Floats, age_days: Floats, *masks: Bools) -> Floats:
+    """[masks, row]: growth of a counter per day since the oldest masked entry that states it; NaN after a
+    reset."""
+    known = np.array(masks) & ~np.isnan(then)
+    oldest = np.where(known, age_days, -np.inf).argmax(axis=1)
+    column = np.arange(then.shape[1])
+    growth = now - then[oldest, column]
+    return not_negative(_ratio(np.where(known.any(axis=1), growth, np.nan), age_days[oldest, column]))
+
+
+def not_negative(values: Floats) -> Floats:
+    kept: Floats = np.where(values >= 0, values, np.nan)
+    return kept

@@ -1,0 +1,57 @@
+"""One stored version by itself, as drift and shadow see it: readings in, frame and one score each out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models import registry
+from models.anomaly import AnomalyModel
+from models.failure import FailureModel
+from models.features.columns import Floats, Histories, from_readings
+from models.features.frame import Frame, compute
+from models.scorer import Scorer, anomaly_model, failure_model
+from readings.reading import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A version that is loaded and checked. `identity` names it, and other contents by another name."""
+
+    name: str
+    version: str
+    identity: str
+    model: FailureModel | AnomalyModel
+    manifest: dict[str, Any]
+
+    @classmethod
+    def active(cls, scorer: Scorer, name: str) -> Watched:
+        """The version of a stored model that answers."""
+        model, manifest = scorer.part(name)
+        return cls(name, model.version, registry.identity(manifest), model, manifest)
+
+    @classmethod
+    def load(cls, model_dir: Path, name: str, version: str) -> Watched:
+        """Any other version. Raises `UnknownModel`, and `ModelRefused` with the reason."""
+        loaded = registry.load(model_dir, name, version)
+        model = failure_model(loaded) if name == "failure" else anomaly_model(loaded)
+        return cls(name, version, registry.identity(loaded.manifest), model, loaded.manifest)
+
+    def frame(self, readings: Sequence[Reading], past: Histories) -> Frame:
+        """Features [n, features of this version], as for a verdict."""
+        columns, rows = from_readings(readings, past, self.model.spec.code_columns)
+        return compute(columns, self.model.spec, rows)
+
+    def scores(self, frame: Frame) -> Floats:
+        """[n] between 0 and 1: probability of failure within 30 days, or anomaly score / 100 of the forest.
+
+        Physical rules, which are the same for every version, have no part in it.
+        """
+        if isinstance(self.model, FailureModel):
+            probability: Floats = self.model.probabilities(frame)[:, -1]
+            return probability
+        return np.interp(self.model.raw(frame), *self.model.scale) / 100

@@ -1,0 +1,52 @@
+"""Readings that are scored together, and what several models need of them, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from errors import ScoringFailed
+from models.features.columns import Columns, Floats, Histories, Ints, from_readings
+from models.features.frame import FeatureSpec, Frame, compute
+
+if TYPE_CHECKING:
+    from models.anomaly import AnomalyModel
+    from models.failure import FailureModel
+    from models.onnx_session import Session
+    from readings.reading import Reading
+
+
+class Batch:
+    """`histories[i]` are older readings of the same charger as `readings[i]`, in any order.
+
+    What is not older than its reading is left out. For one thread. Raises `ScoringFailed` where there is
+    another number of histories than of readings.
+    """
+
+    def __init__(self, readings: Sequence[Reading], histories: Histories | None = None) -> None:
+        if histories is not None and len(histories) != len(readings):
+            raise ScoringFailed(f"{len(readings)} readings came with {len(histories)} histories")
+        self.readings = readings
+        self._histories = histories
+        self._columns: dict[FeatureSpec, tuple[Columns, Ints]] = {}
+        self._frames: dict[FeatureSpec, Frame] = {}
+        self._raw: dict[Session, Floats] = {}
+
+    def columns(self, spec: FeatureSpec) -> tuple[Columns, Ints]:
+        """The readings and their pasts as columns, and the row of each reading."""
+        if spec not in self._columns:
+            self._columns[spec] = from_readings(self.readings, self._histories, spec.code_columns)
+        return self._columns[spec]
+
+    def frame(self, spec: FeatureSpec) -> Frame:
+        """Features [n, features of `spec`]. Models that were trained on the same ones share it."""
+        if spec not in self._frames:
+            columns, rows = self.columns(spec)
+            self._frames[spec] = compute(columns, spec, rows)
+        return self._frames[spec]
+
+    def raw(self, model: FailureModel | AnomalyModel) -> Floats:
+        """What the graph of `model` says of the frame. It runs once, whatever is made of that."""
+        if model.session not in self._raw:
+            self._raw[model.session] = model.raw(self.frame(model.spec))
+        return self._raw[model.session]

@@ -1,0 +1,169 @@
+"""Scores of readings by models that have not seen them: to choose sizes, calibrate and measure. Offline only.
+
+By time where there are failures enough: models of the older part score the newer one, a gap of one horizon
+between them. Where there are few, the newer part alone holds too few to calibrate on, and models of the older
+failures are much weaker than the final ones: then the history is cut into blocks, each scored by models of
+the others, so that every failure is evidence (docs/adr/0005-calibration.md). Columns are the horizons that
+`rows` have labels of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from models.failure import HORIZON_NAMES
+from models.features.columns import Floats, Ints
+from models.features.frame import FeatureSpec, Frame
+from models.training import boosting
+from models.training.labels import DAY_S, UNKNOWN
+from models.training.sampling import Rows, bare_of, split, teaches
+
+BLOCKS: Final = 5
+FEW_FAILURES: Final = 500
+LONG_S: Final = 90 * DAY_S  # readings of known future over at least so long are cut into blocks of time
+MIN_TREES: Final = 50  # 30-day PR-AUC on few failures: .163 with the 10 of least loss, .172 with 50
+WEEK: Final = HORIZON_NAMES.index("7d")
+KINDS: Final = ("with history", "without history")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """`rows` with raw log-odds [n, horizons] of models that had not seen them, and sizes [kind][horizon].
+
+    `raw` is of models with history on rows with it, `raw_bare` of models without on rows without.
+    """
+
+    rows: Rows
+    raw: Floats
+    raw_bare: Floats
+    sizes: tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def by_time(
+    rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
+) -> HeldOut | None:
+    """The newer part of `rows`, scored by models of the older part; None if that part is too short."""
+    older, newer = split(rows)
+    if not len(newer.index) or not all(teaches(part, column) for column, part in enumerate(older)):
+        return None
+    everything = np.arange(len(newer.index))
+    return _scored(newer, spec, seed, lambda column: iter([(older[column], everything)]), progress)
+
+
+def by_blocks(
+    rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
+) -> HeldOut | None:
+    """All `rows`, each block scored by models of the others; None if there are no `blocks`."""
+    block = blocks(rows)
+    if block is None:
+        return None
+
+    def parts(_: int) -> Iterator[tuple[Rows, Ints]]:
+        for number in np.unique(block):
+            yield rows.take(block != number), np.flatnonzero(block == number)
+
+    return _scored(rows, spec, seed, parts, progress)
+
+
+def blocks(rows: Rows) -> Ints | None:
+    """The block of each row: of time, or of chargers if the history is too short for that.
+
+    A reading before a failure belongs to the block of that failure, so that no failure is on both sides.
+    Blocks of a few days then hold failures or healthy readings but hardly both, and a model that has not seen
+    them is wrong about them above all. None if neither kind leaves failures to learn from outside each block.
+    """
+    ahead = np.any([label == 1 for label in rows.labels], axis=0)
+    speaks_of_s = np.where(ahead, rows.next_failure_s, rows.time_s)
+    edges = np.quantile(speaks_of_s, np.arange(1, BLOCKS) / BLOCKS)
+    of_time = np.searchsorted(edges, speaks_of_s)
+    # Chargers that failed most are dealt out first, one to each block in turn.
+    failing = np.bincount(rows.charger, ahead)
+    rank = np.empty(len(failing), np.int64)
+    rank[np.argsort(-failing, kind="stable")] = np.arange(len(failing))
+    by_either = [of_time, rank[rows.charger] % BLOCKS]
+    if np.ptp(rows.time_s[rows.labels[-1] != UNKNOWN]) < LONG_S:
+        by_either.reverse()
+    for block in by_either:
+        present = np.unique(block)
+        if len(present) > 1 and all(
+            teaches(rows.take(block != number), column)
+            for number in present
+            for column in range(len(rows.labels))
+        ):
+            return block
+    return None
+
+
+def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[str, Any]]:
+    """Does a model know its chargers by heart? Figures within 7 days on newer readings, for two groups.
+
+    Models of one half of the chargers' older readings are judged on the newer ones of that half ("known")
+    and of the other ("strange"), and the other way round. What `known` is better by does not carry over to a
+    charger that joins the fleet. Empty where there is too little to judge by.
+    """
+    if len(rows.labels) <= WEEK:
+        return {}
+    older, newer = split(rows)
+    learned, known = older[WEEK], newer.labels[WEEK] != UNKNOWN
+    half = np.random.default_rng(seed).permutation(int(rows.charger.max()) + 1) % 2
+    halves = (learned.take(half[learned.charger] == side) for side in (0, 1))
+    if not len(newer.index) or not all(teaches(lessons, WEEK) for lessons in halves):
+        return {}
+    raw = np.empty((2, len(newer.index)))  # by the model of one's own half, and of the other
+    for side in (0, 1):
+        lessons = learned.take(half[learned.charger] == side)
+        model = boosting.fit(lessons, WEEK, spec, boosting.TREES // 2, seed)
+        scores = model.decision_function(newer.frame)
+        own = half[newer.charger] == side
+        raw[0, own], raw[1, ~own] = scores[own], scores[~own]
+    happened, weight = newer.labels[WEEK][known], newer.weight[known]
+    if not 0 < happened.sum() < len(happened):
+        return {}
+    return {
+        name: {
+            "pr_auc": float(average_precision_score(happened, scores[known], sample_weight=weight)),
+            "roc_auc": float(roc_auc_score(happened, scores[known], sample_weight=weight)),
+        }
+        for name, scores in zip(("known", "strange"), raw, strict=True)
+    }
+
+
+def _scored(
+    judged: Rows,
+    spec: FeatureSpec,
+    seed: int,
+    parts: Callable[[int], Iterator[tuple[Rows, Ints]]],
+    progress: Callable[[str], None],
+) -> HeldOut:
+    """Score `judged`; `parts(column)` gives rows to learn from and the places in `judged` they may score."""
+    raws: list[Floats] = []
+    sizes: list[tuple[int, ...]] = []
+    for kind in KINDS:
+        bare = kind == KINDS[1]
+        seen = bare_of(judged, spec) if bare else judged
+        raw = np.empty((len(judged.index), len(judged.labels)))
+        chosen: list[int] = []
+        for column, name in enumerate(HORIZON_NAMES[: len(judged.labels)]):
+            progress(f"fit {name} {kind}, some held out")
+            stages = np.empty((boosting.TREES, len(judged.index)), np.float32)
+            for lessons, places in parts(column):
+                model = boosting.fit(
+                    bare_of(lessons, spec) if bare else lessons, column, spec, boosting.TREES, seed
+                )
+                stages[:, places] = boosting.staged(model, seen.frame[places])
+            size = _best(stages, judged, column)
+            raw[:, column] = stages[size - 1]
+            chosen.append(size)
+        raws.append(raw)
+        sizes.append(tuple(chosen))
+    return HeldOut(judged, raws[0], raws[1], (sizes[0], sizes[1]))
+
+
+def _best(stages: Frame, judged: Rows, column: int) -> int:
+    """The number of trees with the least log loss, at least `MIN_TREES`."""
+    return max(MIN_TREES, int(boosting.losses(stages, judged, column).argmin()) + 1)

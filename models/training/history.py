@@ -1,0 +1,322 @@
+"""Reading a fleet's history from files: readings, failures and, where there is one, maintenance.
+
+A folder holds `readings`, `failures` and perhaps `maintenance`, each as `.parquet` or `.csv`. Columns have
+the names of the reading's contract; `mapping` gives other names, and a column that is nowhere is missing
+throughout. Offline only (pandas); every fault names file, row and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from errors import ServiceError
+from models.features.columns import (
+    NO_STATUS,
+    STATUS_INDEX,
+    Columns,
+    Floats,
+    Ints,
+    count_codes,
+    to_millisecond,
+)
+from models.features.error_codes import FAMILIES, family
+from models.features.frame import FeatureSpec, vocabulary_of
+from readings.reading import _STATUS_BY_SPELLING, BOUNDS, _plain
+
+NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
+_CHARGER_SHIFT: Final = 43  # milliseconds since 1970 stay below 2**43 until the year 2248
+
+
+class BadHistory(ServiceError):
+    """Raised for a file that cannot be read as history: says which file, row and column."""
+
+    code = "bad_history"
+
+
+class NoReadings(BadHistory):
+    """Raised where no reading is left, be the file empty or all of it later than `until`."""
+
+    code = "no_readings"
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Failures or maintenance, sorted; `key` orders them by charger and time."""
+
+    charger: Ints
+    time_s: Floats
+    corrective: Floats
+
+    @property
+    def key(self) -> Ints:
+        return sort_key(self.charger, self.time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A fleet's past. `charger_ids[columns.charger[i]]` sent reading i; `rows[i]` is its line in the file."""
+
+    columns: Columns
+    rows: Ints
+    charger_ids: list[str]
+    spec: FeatureSpec
+    failures: Events
+    maintenance: Events
+    absent: tuple[str, ...]
+
+    @property
+    def end_s(self) -> float:
+        """When observation ends: the newest reading."""
+        return float(self.columns.time_s.max()) if len(self.columns) else 0.0
+
+
+def sort_key(charger: Ints, time_s: Floats) -> Ints:
+    """One integer that sorts by charger and then by millisecond."""
+    key: Ints = (charger << _CHARGER_SHIFT) + np.round(time_s * 1000).astype(np.int64)
+    return key
+
+
+def load(
+    folder: Path,
+    *,
+    mapping: Mapping[str, Sequence[str]] | None = None,
+    until: datetime | None = None,
+    spec: FeatureSpec | None = None,
+) -> History:
+    """Read a folder's history up to and including `until`. Raises `BadHistory`.
+
+    `mapping` gives for a contract's field the columns that hold it (several only for `error_codes`: each
+    then counts the code of that name). Without `spec` the fleet's own frequent codes are learned.
+    """
+    names = {field: list(columns) for field, columns in (mapping or {}).items()}
+    readings = _needed(folder, "readings", names)
+    failures = _needed(folder, "failures", names)
+    maintenance = _Table.read(folder, "maintenance", names)
+
+    limit_s = np.inf if until is None else until.timestamp()
+    time_s = readings.times("timestamp", needed=True)
+    kept = np.flatnonzero(time_s <= limit_s)
+    if not len(kept):
+        raise NoReadings(f"{readings.path}: no reading{'' if until is None else f' up to {until}'}")
+    identifiers = readings.text("charger_id")
+    codes, charger_ids = pd.factorize(identifiers[kept], sort=True)
+    charger = codes.astype(np.int64)
+    order = np.argsort(sort_key(charger, time_s[kept]), kind="stable")
+    kept, charger = kept[order], charger[order]
+    known = {name: index for index, name in enumerate(charger_ids)}
+
+    done = _events(maintenance, known, limit_s)
+    numbers = {name: readings.number(name)[kept] for name in NUMBERS}
+    serviced = _with_visits(readings.times("last_maintenance")[kept], charger, time_s[kept], done)
+    spec, counted = _codes(readings, kept, charger, spec)
+    columns = Columns(
+        charger=charger,
+        time_s=time_s[kept],
+        status=readings.status()[kept],
+        energy_kwh=numbers["energy_delivered"],
+        power_kw=numbers["power"],
+        temperature_c=numbers["temperature"],
+        uptime_h=numbers["uptime_hours"],
+        sessions=numbers["total_sessions"],
+        serviced_s=serviced,
+        codes=counted,
+    )
+    fields = ("connector_status", *NUMBERS, "error_codes", "last_maintenance")
+    absent = tuple(field for field in fields if not readings.has(field))
+    failed = _events(failures, known, limit_s)
+    return History(columns, kept, [str(name) for name in charger_ids], spec, failed, done, absent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One file, and where its columns are."""
+
+    path: Path
+    frame: pd.DataFrame
+    mapping: dict[str, list[str]]
+
+    @classmethod
+    def read(cls, folder: Path, name: str, mapping: dict[str, list[str]]) -> _Table | None:
+        """The table of that name in the folder, None if there is none. Raises `BadHistory`."""
+        for path in (folder / f"{name}.parquet", folder / f"{name}.csv"):
+            if not path.is_file():
+                continue
+            try:
+                frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+            except Exception as error:  # whatever the parser says, it concerns this file
+                raise BadHistory(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+            return cls(path, frame, mapping)
+        return None
+
+    def columns(self, field: str) -> list[str]:
+        return [name for name in self.mapping.get(field, [field]) if name in self.frame.columns]
+
+    def has(self, field: str) -> bool:
+        return bool(self.columns(field))
+
+    def _refuse(self, field: str, bad: Any, why: str) -> None:
+        """Raise for the first true entry of `bad`, by the line a person would look for in the file."""
+        where = np.flatnonzero(bad)
+        if len(where):
+            row = int(where[0])
+            column = self.columns(field)[0]
+            line = row + (2 if self.path.suffix == ".csv" else 1)
+            raise BadHistory(
+                f"{self.path}, row {line}, column {column}: {self.frame[column].iloc[row]!r} {why}"
+            )
+
+    def _lacks(self, field: str) -> BadHistory:
+        named = ", ".join(self.mapping.get(field, [field]))
+        return BadHistory(f"{self.path}: has no column {named} (for {field})")
+
+    def text(self, field: str) -> Any:
+        if not self.has(field):
+            raise self._lacks(field)
+        values = self.frame[self.columns(field)[0]]
+        self._refuse(field, values.isna(), "is missing")
+        return values.astype(str).to_numpy(dtype=object)
+
+    def times(self, field: str, *, needed: bool = False) -> Floats:
+        """Seconds since 1970 from ISO 8601 text, dates or epoch seconds; NaN where missing."""
+        if not self.has(field):
+            if needed:
+                raise BadHistory(
+                    f"{self.path}: has no column {self.mapping.get(field, [field])[0]} ({field})"
+                )
+            return np.full(len(self.frame), np.nan)
+        values = self.frame[self.columns(field)[0]]
+        if pd.api.types.is_numeric_dtype(values):
+            seconds = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            text = not pd.api.types.is_datetime64_any_dtype(values)
+            if text:
+                values = values.where(values.astype(str).str.strip() != "")
+            moments = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601" if text else None)
+            self._refuse(field, (moments.isna() & values.notna()).to_numpy(), "is no ISO 8601 time")
+            whole = moments.dt.as_unit("us").astype("int64").to_numpy()
+            seconds = np.where(moments.isna().to_numpy(), np.nan, whole / 1e6)
+        if needed:
+            self._refuse(field, ~np.isfinite(seconds), "is missing")
+        return to_millisecond(seconds)
+
+    def number(self, field: str) -> Floats:
+        """A float column; NaN where missing. Refuses text that is no number and what physics forbids."""
+        if not self.has(field):
+            return np.full(len(self.frame), np.nan)
+        values = self.frame[self.columns(field)[0]]
+        numbers = pd.to_numeric(values, errors="coerce")
+        given = values.notna()
+        if not pd.api.types.is_numeric_dtype(values):
+            given &= values.astype(str).str.strip() != ""
+        self._refuse(field, (numbers.isna() & given).to_numpy(), "is no number")
+        result = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+        low, high = BOUNDS[field]
+        with np.errstate(invalid="ignore"):
+            self._refuse(field, (result < low) | (result > high), f"is outside {low:g} to {high:g}")
+        return result
+
+    def status(self) -> Ints:
+        if not self.has("connector_status"):
+            return np.full(len(self.frame), NO_STATUS, np.int64)
+        values = self.frame[self.columns("connector_status")[0]]
+        index, words = pd.factorize(values)
+        found = [_STATUS_BY_SPELLING.get(_plain(str(word))) for word in words]
+        unknown = np.array([*(word is None for word in found), False])
+        self._refuse("connector_status", unknown[index], "is no connector status")
+        table = np.array(
+            [*(STATUS_INDEX[word] if word else NO_STATUS for word in found), NO_STATUS], np.int64
+        )
+        return table[index]
+
+
+def _needed(folder: Path, name: str, mapping: dict[str, list[str]]) -> _Table:
+    table = _Table.read(folder, name, mapping)
+    if table is None:
+        raise BadHistory(f"{folder}: has neither {name}.parquet nor {name}.csv")
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, low_memory=False)
+
+
+def _events(table: _Table | None, known: dict[Any, int], limit_s: float) -> Events:
+    """Events of chargers that have readings, up to the limit."""
+    if table is None:
+        return Events(np.empty(0, np.int64), np.empty(0), np.empty(0))
+    time_s = table.times("timestamp", needed=True)
+    charger = np.array([known.get(name, -1) for name in table.text("charger_id")], np.int64)
+    kind = (
+        table.frame["kind"].astype(str).str.lower()
+        if "kind" in table.frame
+        else pd.Series([""] * len(time_s))
+    )
+    corrective = kind.str.contains("correct|repair|emerg|unplanned").to_numpy().astype(np.float64)
+    kept = np.flatnonzero((time_s <= limit_s) & (charger >= 0))
+    kept = kept[np.argsort(sort_key(charger[kept], time_s[kept]), kind="stable")]
+    return Events(charger[kept], time_s[kept], corrective[kept])
+
+
+def _with_visits(serviced: Floats, charger: Ints, time_s: Floats, done: Events) -> Floats:
+    """The newest visit known at each reading: what it says itself, or else the maintenance table."""
+    if not len(done.charger):
+        return serviced
+    at = np.searchsorted(done.key, sort_key(charger, time_s), side="right") - 1
+    same = (at >= 0) & (done.charger[at] == charger)
+    return np.where(np.isnan(serviced) & same, done.time_s[at], serviced)
+
+
+def _codes(table: _Table, kept: Ints, charger: Ints, spec: FeatureSpec | None) -> tuple[FeatureSpec, Floats]:
+    """Code counts by reading, and the spec that names them (learned if there is none)."""
+    columns = table.columns("error_codes")
+    if not columns:
+        spec = spec or FeatureSpec()
+        return spec, np.full((len(kept), len(FAMILIES) + len(spec.vocabulary)), np.nan)
+    numeric = [name for name in columns if pd.api.types.is_numeric_dtype(table.frame[name])]
+    if numeric:
+        return _counters(table, columns, kept, spec)
+    if len(columns) > 1:
+        raise BadHistory(
+            f"{table.path}: error_codes from several columns needs columns of numbers: {columns}"
+        )
+    values = table.frame[columns[0]].iloc[kept]
+    texts = values.map(_joined, na_action="ignore")
+    index, unique = pd.factorize(texts)
+    lists = [tuple(filter(None, (word.strip() for word in str(text).split(";")))) for text in unique]
+    lists = [tuple(word for word in words if word.lower() != "noerror") for words in lists]
+    if spec is None:
+        pairs = pd.DataFrame({"index": index, "charger": charger}).drop_duplicates()
+        pairs = pairs[pairs["index"] >= 0]
+        spec = FeatureSpec(
+            vocabulary_of([lists[i] for i in pairs["index"]], [int(who) for who in pairs["charger"]])
+        )
+    counts = [count_codes(words, spec.code_columns) for words in lists]
+    counts.append(count_codes(None, spec.code_columns))
+    return spec, np.array(counts, np.float64)[index]
+
+
+def _joined(value: Any) -> str:
+    return value if isinstance(value, str) else ";".join(str(word) for word in value)
+
+
+def _counters(
+    table: _Table, columns: list[str], kept: Ints, spec: FeatureSpec | None
+) -> tuple[FeatureSpec, Floats]:
+    """Columns of numbers: each counts the code of its own name; where all are missing nothing is reported."""
+    spec = spec or FeatureSpec(tuple(columns))
+    values = table.frame[columns].iloc[kept].to_numpy(dtype=np.float64, na_value=np.nan)
+    silent = np.isnan(values).all(axis=1)
+    counts = np.zeros((len(kept), len(FAMILIES) + len(spec.vocabulary)))
+    for position, name in enumerate(columns):
+        counts[:, family(name)] += np.nan_to_num(values[:, position])
+        if name in spec.code_columns:
+            counts[:, spec.code_columns[name]] = values[:, position]
+    counts[silent] = np.nan
+    return spec, counts

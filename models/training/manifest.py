@@ -1,0 +1,72 @@
+"""What every manifest says, whatever the model: data, libraries, golden readings. Offline only."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import skl2onnx
+import sklearn
+
+from models.failure import rfc3339
+from models.features.columns import Columns, Ints
+from models.features.frame import FeatureSpec, Frame, compute
+from models.scorer import columns_from_manifest, columns_to_manifest
+from models.training.history import History
+from models.training.sampling import Rows
+
+
+def described(history: History) -> dict[str, Any]:
+    """What the manifest says of the training data and of the libraries."""
+    columns = history.columns
+    first, last = (
+        datetime.fromtimestamp(float(t), UTC) for t in (columns.time_s.min(), columns.time_s.max())
+    )
+    # reproducible builds state their time (reproducible-builds.org)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return {
+        "trained_at": rfc3339(now),
+        "training_data": {
+            "readings": len(columns),
+            "chargers": len(history.charger_ids),
+            "failures": len(history.failures.charger),
+            "maintenance": len(history.maintenance.charger),
+            "from": rfc3339(first),
+            "to": rfc3339(last),
+            "absent_columns": list(history.absent),
+        },
+        "libraries": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+            "skl2onnx": skl2onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
+    }
+
+
+def golden_of(history: History, rows: Rows) -> dict[str, Any]:
+    """A few readings with what came before them, spread over the sample."""
+    picked = rows.index[np.linspace(0, len(rows.index) - 1, 6).astype(np.int64)]
+    parts: list[Ints] = []
+    at: list[int] = []
+    number: list[int] = []
+    for row in picked.tolist():
+        start = max(row - 40, int(np.searchsorted(history.columns.charger, history.columns.charger[row])))
+        number.extend([len(parts)] * (row - start + 1))
+        parts.append(np.arange(start, row + 1))
+        at.append(sum(map(len, parts)) - 1)
+    index = np.concatenate(parts)
+    taken = {name: getattr(history.columns, name)[index] for name in Columns.__dataclass_fields__}
+    taken["charger"] = np.array(number, np.int64)
+    return {"columns": columns_to_manifest(Columns(**taken)), "rows": at}
+
+
+def golden_frame(golden: dict[str, Any], spec: FeatureSpec) -> Frame:
+    """The frame of a manifest's golden rows."""
+    return compute(columns_from_manifest(golden["columns"]), spec, np.array(golden["rows"], np.int64))

@@ -1,0 +1,222 @@
+"""Training: a fleet's history in, a version folder out. Offline only.
+
+The failure model is fitted twice. First on the older part of the history, with a gap of one horizon before
+the newer part, on which the number of trees is chosen, probabilities are calibrated and the manifest's
+metrics are measured; then on everything, with that number of trees and that calibration.
+
+A horizon that the history is too short for is carried from the longest one learnt
+(`models/training/horizons.py`). It gets the same trees with another calibration, so that serving knows no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from models import calibration
+from models.failure import (
+    HORIZON_DAYS,
+    HORIZON_NAMES,
+    Horizon,
+    calibrated,
+    has_history,
+    is_faulty,
+)
+from models.features.columns import STATUS_INDEX, Floats
+from models.features.frame import FeatureSpec
+from models.monitoring.psi import Distribution
+from models.training import boosting, calibration_fit, onnx_export
+from models.training.cross_validation import (
+    FEW_FAILURES,
+    KINDS,
+    HeldOut,
+    by_blocks,
+    by_time,
+    known_and_strange,
+)
+from models.training.history import History
+from models.training.horizons import Learnable, carried_on, learnable, too_little
+from models.training.labels import DAY_S, UNKNOWN, days_to_failure, inside_recorded, labels
+from models.training.manifest import described, golden_frame, golden_of
+from models.training.quality import ranking_metrics
+from models.training.sampling import Rows, bare_of, sample
+
+Progress = Callable[[str], None]
+
+
+def train_failure(history: History, *, seed: int = 0, progress: Progress = lambda _: None) -> tuple[Any, Any]:
+    """The manifest and files of a failure version. Raises `TooLittleHistory`."""
+    rng = np.random.default_rng(seed)
+    truth = tuple(labels(history, days) for days in HORIZON_DAYS)
+    learnt = learnable(history, truth)
+    progress("features")
+    rows = sample(history, truth[: learnt.count], rng)
+    held_out = by_time(rows, history.spec, seed, progress)
+    metrics = None if held_out is None else _measured(held_out)
+    if held_out is None or rows.failures() < FEW_FAILURES:
+        held_out = by_blocks(rows, history.spec, seed, progress)
+    if held_out is None:
+        raise too_little(history, "failures of more chargers, or at more times, are needed to judge by")
+    metrics = metrics or _measured(held_out)
+    progress("judge on chargers it has not seen")
+    chargers: dict[str, Any] = known_and_strange(rows, history.spec, seed)
+    progress("calibrate")
+    base_rates = tuple(_base_rate(rows, column) for column in range(learnt.count))
+    horizons = tuple(
+        replace(horizon, faulty_shift=_faulty_shift(history, column, base_rates[column]))
+        for column, horizon in enumerate(_horizons(held_out, np.ones(len(held_out.raw), np.bool_)))
+    )
+    final: list[list[HistGradientBoostingClassifier]] = [[], []]
+    for models, kind, lessons, sizes in zip(
+        final, KINDS, (rows, bare_of(rows, history.spec)), held_out.sizes, strict=True
+    ):
+        for column, name in enumerate(HORIZON_NAMES[: learnt.count]):
+            progress(f"fit {name} {kind}, on everything")
+            model = boosting.fit(lessons, column, history.spec, sizes[column], seed)
+            onnx_export.round_thresholds(model)
+            models.append(model)
+    horizons, base_rates = carried_on(horizons, base_rates)
+    # A carried horizon has the trees of the one that it is carried from.
+    taught_by = [min(column, learnt.count - 1) for column in range(len(HORIZON_NAMES))]
+    with_history, without_history = ([models[column] for column in taught_by] for models in final)
+    raw = held_out.raw[:, taught_by]
+    probability = calibrated(raw, horizons, *_healthy_and_known(raw))[:, -1]
+    golden = golden_of(history, rows)
+    expected = _scored(with_history, without_history, horizons, golden, history.spec)
+    manifest = {
+        "type": "gradient-boosted trees by horizon, calibrated",
+        **described(history),
+        "metrics": metrics | {name: {"rows": 0, "reason": why} for name, why in _not_learnt(learnt).items()},
+        "metrics_by_charger_7d": chargers or {"reason": "too few failures within 7 days to judge by"},
+        "base_rate": dict(zip(HORIZON_NAMES, base_rates, strict=True)),
+        "features": history.spec.to_manifest(),
+        "horizons": {
+            name: {
+                "days": horizon.days,
+                "trees": held_out.sizes[0][column],
+                "carried_from": learnt.longest if name in _not_learnt(learnt) else None,
+                "faulty_shift": horizon.faulty_shift,
+                "calibration": {
+                    "with_history": horizon.with_history.to_manifest(),
+                    "without_history": horizon.without_history.to_manifest(),
+                },
+            }
+            for name, horizon, column in zip(HORIZON_NAMES, horizons, taught_by, strict=True)
+        },
+        "mean_log_odds": {
+            "with_history": onnx_export.mean_log_odds(with_history[-1]),
+            "without_history": onnx_export.mean_log_odds(without_history[-1]),
+        },
+        "confidence": _confidence(probability, held_out.rows, observed=not learnt.reasons),
+        "distributions": {
+            "features": {
+                name: Distribution.of(rows.frame[:, column].astype(np.float64), rows.weight).to_manifest()
+                for column, name in enumerate(history.spec.names)
+            },
+            "probability_30d": Distribution.of(probability, held_out.rows.weight).to_manifest(),
+        },
+        "golden": {**golden, "expected": expected.tolist()},
+    }
+    graph = onnx_export.boosted_to_onnx(with_history, without_history, told_by=history.spec.first_past)
+    return manifest, {"model.onnx": graph}
+
+
+def _not_learnt(learnt: Learnable) -> dict[str, str]:
+    """The horizons that are carried, each with the reason."""
+    how = f"not observed, carried from {learnt.longest} at a constant hazard"
+    names = HORIZON_NAMES[learnt.count :]
+    return {name: f"{how}: {why}" for name, why in zip(names, learnt.reasons, strict=True)}
+
+
+def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
+    """Calibrations of the horizons that were learnt, fitted on the rows of `which`."""
+    rows = held_out.rows
+    result = []
+    for column, days in enumerate(HORIZON_DAYS[: len(rows.labels)]):
+        known = which & (rows.labels[column] != UNKNOWN)
+        happened = rows.labels[column][known].astype(np.float64)
+        weight, failures = rows.weight[known], rows.take(known).failures(column)
+        with_history, without_history = (
+            calibration_fit.fit(raw[known, column], happened, weight, failures=failures)
+            for raw in (held_out.raw, held_out.raw_bare)
+        )
+        result.append(Horizon(days, with_history, without_history))
+    return tuple(result)
+
+
+def _measured(held_out: HeldOut) -> dict[str, Any]:
+    """Metrics on every second charger, calibrated on the others."""
+    rows = held_out.rows
+    fit_on = np.unique(rows.charger, return_inverse=True)[1] % 2 == 0
+    probability = calibrated(held_out.raw, _horizons(held_out, fit_on), *_healthy_and_known(held_out.raw))
+    result: dict[str, Any] = {}
+    for column, name in enumerate(HORIZON_NAMES[: len(rows.labels)]):
+        judged = ~fit_on & (rows.labels[column] != UNKNOWN)
+        result[name] = ranking_metrics(
+            rows.labels[column][judged], probability[judged, column], rows.weight[judged]
+        )
+        if result[name].get("pr_auc") is None:
+            result[name]["reason"] = "the readings held out do not have both outcomes"
+    return result
+
+
+def _healthy_and_known(raw: Floats) -> tuple[Any, Any]:
+    """For rows of the sample: history stands behind the score, and none is in failure."""
+    return np.ones(len(raw), np.bool_), np.zeros(len(raw), np.bool_)
+
+
+def _faulty_shift(history: History, column: int, base_rate: float) -> float:
+    """How many log-odds a FAULTY reading is likelier to be still or again failed than another to fail.
+
+    Where a fleet has few FAULTY readings, ten at a share of 0.7 are added.
+    """
+    columns = history.columns
+    faulty = np.flatnonzero(columns.status == STATUS_INDEX["FAULTY"])
+    days = HORIZON_DAYS[column]
+    faulty = faulty[columns.time_s[faulty] <= history.end_s - days * DAY_S]
+    failed = inside_recorded(history)[faulty] | (days_to_failure(history)[faulty] <= days)
+    share = (float(failed.sum()) + 7.0) / (len(failed) + 10.0)
+    return float(calibration.logit(np.array(share)) - calibration.logit(np.array(base_rate)))
+
+
+def _confidence(probability: Floats, rows: Rows, *, observed: bool) -> dict[str, list[float]]:
+    """By probability, the share of held-out rows on which "more likely than not, or not" was right.
+
+    Where no call within the longest horizon has been observed, the share that a calibrated model would get.
+    """
+    known = (rows.labels[-1] != UNKNOWN) & observed
+    p, weight = probability[known], rows.weight[known]
+    right = ((p >= 0.5) == (rows.labels[-1][known] == 1)).astype(np.float64)
+    edges = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    middle = (edges[:-1] + edges[1:]) / 2
+    bin_of = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, len(middle) - 1)
+    mass = np.bincount(bin_of, weight, len(middle))
+    hits = np.bincount(bin_of, weight * right, len(middle))
+    prior = np.maximum(middle, 1 - middle)  # what a calibrated model would get; worth 20 rows
+    return {"probability": middle.tolist(), "right": ((hits + 20 * prior) / (mass + 20)).tolist()}
+
+
+def _base_rate(rows: Rows, column: int) -> float:
+    known = rows.labels[column] != UNKNOWN
+    return float(np.average(rows.labels[column][known] == 1, weights=rows.weight[known]))
+
+
+def _scored(
+    with_history: list[HistGradientBoostingClassifier],
+    without_history: list[HistGradientBoostingClassifier],
+    horizons: tuple[Horizon, ...],
+    golden: dict[str, Any],
+    spec: FeatureSpec,
+) -> Floats:
+    frame = golden_frame(golden, spec)
+    known = has_history(frame, spec)
+    raw, raw_bare = (
+        np.column_stack([model.decision_function(frame) for model in models])
+        for models in (with_history, without_history)
+    )
+    raw = np.where(known[:, None], raw, raw_bare)
+    return calibrated(raw, horizons, known, is_faulty(frame, spec))
