@@ -3,7 +3,7 @@
 import logs
 from settings import load_or_exit
 from tasks import garbage
-from tasks.connection import refuse_eviction
+from tasks.storage.redis_connection import refuse_eviction
 from web.front import Front
 
 settings = load_or_exit()

@@ -7,7 +7,7 @@ from typing import Any, Final
 from kombu import Exchange, Queue
 
 from settings import Settings
-from tasks.names import Queues, TaskNames
+from tasks.messaging.names import Queues, TaskNames
 
 # A chunk is a quarter of a second's work; who is at it this long is killed.
 CHUNK_HARD_LIMIT_S: Final = 60
@@ -37,7 +37,8 @@ def _common(settings: Settings) -> dict[str, Any]:
             Queue(Queues.BATCH, Exchange(Queues.BATCH), routing_key=Queues.BATCH),
             Queue(Queues.STREAM, Exchange(Queues.STREAM), routing_key=Queues.STREAM),
         ],
-        # Flower shows tasks by name, queue and state; tasks/sender.py tells it of those that are sent.
+        # Flower shows tasks by name, queue and state; tasks/messaging/task_publisher.py tells it of those
+        # that are sent.
         "worker_send_task_events": True,
         "task_track_started": True,
         # Scores travel on a reply list, jobs keep their own record: results are only for people, briefly.
@@ -49,7 +50,12 @@ def _common(settings: Settings) -> dict[str, Any]:
 def worker_config(settings: Settings) -> dict[str, Any]:
     """For workers: patient with the broker, strict with tasks."""
     return _common(settings) | {
-        "imports": ("tasks.score", "tasks.chunk", "tasks.verify", "tasks.lost"),
+        "imports": (
+            "tasks.worker.score",
+            "tasks.worker.score_chunk",
+            "tasks.worker.verify",
+            "tasks.worker.lost",
+        ),
         "task_annotations": {
             # No soft limits: one would count in place of the hard one that a message brings, what hangs in
             # native code does not hear of it, and what does would take it for the fault of a reading.

@@ -9,7 +9,7 @@ from typing import Any, Final
 from prometheus_client import multiprocess
 
 from settings import load_or_exit
-from tasks.connection import refuse_eviction
+from tasks.storage.redis_connection import refuse_eviction
 
 # It is one for each user, not for each server.
 control_socket_disable: Final = True

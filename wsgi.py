@@ -7,7 +7,7 @@ after it was forked (gunicorn: no `--preload`).
 import logs
 from settings import load_or_exit
 from tasks import garbage
-from tasks.connection import refuse_eviction
+from tasks.storage.redis_connection import refuse_eviction
 from web.app import create_app
 from web.connection import notice_signals
 

@@ -29,7 +29,7 @@ from bench.fleet_file import fleet_table
 from bench.measure import BATCH_WORKER, Running, peaks_mb, purpose, running
 from bench.steady import Sample, summary
 from settings import ROOT
-from tasks.job_keys import JobKeys
+from tasks.jobs.job_keys import JobKeys
 
 PARQUET: Final = "application/vnd.apache.parquet"
 BATCH: Final = "/api/v1/predictions/batch"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stack.programs import PROCESSES
-from tasks.chunks import LARGE_ROWS
-from tasks.names import Queues
+from tasks.jobs.chunks import LARGE_ROWS
+from tasks.messaging.names import Queues
 
 HEADING: Final = "## Batch jobs"
 MOST_MB: Final = 400

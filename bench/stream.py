@@ -154,7 +154,7 @@ def _contestant(name: str, topics: Topics) -> Iterator[Running]:
 
 def _ours(environment: Mapping[str, str], folder: Path) -> list[Program]:
     """As `make run` starts them."""
-    worker = ["-m", "celery", "-A", "tasks.app", "worker", "-Q", "ml.stream", "-n", "stream@%h"]
+    worker = ["-m", "celery", "-A", "tasks.worker.app", "worker", "-Q", "ml.stream", "-n", "stream@%h"]
     flags = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
     return [
         Program(redis_command(REDIS_PORT, folder), {}),

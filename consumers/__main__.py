@@ -18,7 +18,7 @@ import logs
 from consumers import dead_letters, replay
 from consumers.services import ocpp_service, scoring_service
 from settings import load_or_exit
-from tasks.connection import refuse_eviction
+from tasks.storage.redis_connection import refuse_eviction
 
 log = logging.getLogger("consumers")
 

@@ -14,10 +14,10 @@ import orjson
 from redis import Redis, RedisError
 
 from settings import Settings
-from tasks import workers
-from tasks.connection import connect
-from tasks.monitor import CONSUMERS_KEY
-from tasks.names import Queues
+from tasks.messaging.names import Queues
+from tasks.monitoring import heartbeats
+from tasks.monitoring.service_health import CONSUMERS_KEY
+from tasks.storage.redis_connection import connect
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Pulse:
         while not self._stopped.is_set():
             try:
                 self._beat()
-                self.hindrance = _hindrance(workers.living(self._redis))
+                self.hindrance = _hindrance(heartbeats.living(self._redis))
             except RedisError as error:
                 log.debug("no heartbeat: %s", error)
                 self.hindrance = "Redis cannot be reached"
@@ -99,7 +99,7 @@ class Pulse:
             if time.monotonic() - self._turned_at > HUNG_AFTER_S:
                 log.critical("the loop has hung for %.0f s; ending the process", HUNG_AFTER_S)
                 os._exit(1)
-            self._stopped.wait(workers.BEAT_S)
+            self._stopped.wait(heartbeats.BEAT_S)
 
     def _beat(self) -> None:
         seconds, micros = self._redis.time()
@@ -131,7 +131,7 @@ def _forget_silent(redis: Redis, now: float) -> None:
         redis.hdel(CONSUMERS_KEY, *cast(list[str], silent))  # the stubs know no bytes
 
 
-def _hindrance(living: list[workers.WorkerState]) -> str | None:
+def _hindrance(living: list[heartbeats.WorkerState]) -> str | None:
     serving = [worker for worker in living if Queues.STREAM in worker.queues]
     if not serving:
         return f"no worker reads the queue {Queues.STREAM}"

@@ -14,7 +14,7 @@ import orjson
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
 from readings.parsing import decode_json, parse_reading
 from readings.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
-from tasks.messages import GIST, Answer, Gist
+from tasks.messaging.messages import GIST, Answer, Gist
 
 MAX_REASON_CHARS: Final = 1000
 # A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.

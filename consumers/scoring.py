@@ -19,8 +19,8 @@ import metrics
 from consumers.offsets import Entry
 from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from readings.reading import Kind, Reading
-from tasks.messages import Answer, Ask
-from tasks.stream import TaskLost
+from tasks.client.stream_predictor import TaskLost
+from tasks.messaging.messages import Answer, Ask
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ LONGEST_PAUSE_S: Final = 5.0
 
 
 class Door(Protocol):
-    """What `tasks/stream.py` offers; tests have one of their own."""
+    """What `tasks/client/stream_predictor.py` offers; tests have one of their own."""
 
     def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]: ...
 

@@ -16,7 +16,7 @@ from consumers.scoring import Scoring
 from consumers.state_topic import load_state
 from consumers.transactions import TransactionalPublisher
 from settings import Settings
-from tasks.stream import StreamDoor
+from tasks.client.stream_predictor import StreamDoor
 
 
 def scoring_service(

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from settings import ROOT, Settings
 from stack.servers import LOOPBACK, kafka_command, redis_command
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 
 # A worker of its own for each queue: a fleet job never delays a single request.
 QUEUES: Final = {"single": Queues.SINGLE, "batch": Queues.BATCH, "stream": Queues.STREAM}
@@ -102,7 +102,18 @@ def _web(settings: Settings) -> Program:
 def _worker(name: str, queue: str, settings: Settings) -> Program:
     # Gossip and mingle are for workers that need to know of each other; these do not.
     command = [
-        *(sys.executable, "-m", "celery", "-A", "tasks.app", "worker", "-Q", queue, "-n", f"{name}@%h"),
+        *(
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "tasks.worker.app",
+            "worker",
+            "-Q",
+            queue,
+            "-n",
+            f"{name}@%h",
+        ),
         *("-P", "prefork", "-c", str(PROCESSES.get(queue, 1)), "--without-gossip", "--without-mingle"),
         *("--loglevel", settings.log_level),
     ]

@@ -14,8 +14,8 @@ from redis import Redis, RedisError
 from settings import Settings
 from stack.programs import QUEUES
 from stack.servers import LOOPBACK, kafka_answers, redis_answers
-from tasks import workers
-from tasks.connection import connect
+from tasks.monitoring import heartbeats
+from tasks.storage.redis_connection import connect
 
 ANSWER_TIMEOUT_S = 4.0  # Flower asks the workers for 1 s before it answers
 
@@ -61,7 +61,7 @@ def _unless(ready: bool) -> str | None:
 def _worker_check(redis: Redis, queue: str) -> Callable[[], str | None]:
     def problem() -> str | None:
         try:
-            serving = [worker for worker in workers.living(redis) if queue in worker.queues]
+            serving = [worker for worker in heartbeats.living(redis) if queue in worker.queues]
         except RedisError as error:
             return f"cannot be looked up in Redis: {error}"
         if any(worker.able for worker in serving):

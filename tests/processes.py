@@ -112,7 +112,7 @@ class Process:
 
 
 def start_worker(
-    queue: str, env: Mapping[str, str], *, name: str | None = None, app: str = "tasks.app"
+    queue: str, env: Mapping[str, str], *, name: str | None = None, app: str = "tasks.worker.app"
 ) -> Process:
     """A worker of one queue, called after it or `name`. Returns before it is ready."""
     name = name or queue.removeprefix("ml.")

@@ -16,8 +16,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 import metrics
 from errors import FieldError, InvalidParameter, InvalidReading, ServiceError
-from tasks.idempotency import Claim
-from tasks.jobs import Draft, Job
+from tasks.jobs.idempotency import Claim
+from tasks.jobs.job_store import Draft, Job
 from web import intake, schemas
 from web.documented import refuses, takes, takes_headers
 from web.header_schemas import BatchHeadersSchema
@@ -92,7 +92,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
     try:
         held.chunks.feed(job.job_id)
     except (ServiceError, RedisError) as error:
-        # It is accepted: the workers look after jobs that nobody has fed (tasks/recovery.py).
+        # It is accepted: the workers look after jobs that nobody has fed (tasks/worker/recovery.py).
         log.warning("job %s waits for a worker to find it: %s", job.job_id, error)
     return _answer(job)
 

@@ -12,8 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ge
 from prometheus_client import REGISTRY as DEFAULT_REGISTRY
 
 import metrics
-from tasks.drift import JUDGED, STATUSES
-from tasks.monitor import Snapshot
+from tasks.monitoring.drift_counts import JUDGED, STATUSES
+from tasks.monitoring.service_health import Snapshot
 from web import schemas
 from web.http import Response
 from web.services import services

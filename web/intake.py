@@ -15,7 +15,7 @@ from typing import IO, Final
 from werkzeug.exceptions import UnsupportedMediaType
 
 from errors import MalformedBody
-from tasks.jobs import Encoding
+from tasks.jobs.job_store import Encoding
 from web import json_rows
 from web.http import Request
 from web.parquet_rows import chunks_of_parquet

@@ -10,7 +10,7 @@ import orjson
 from flask_smorest import Blueprint
 
 from errors import UnknownJob
-from tasks.jobs import Job
+from tasks.jobs.job_store import Job
 from web.connection import Connection, shutting_down
 from web.documented import refuses, takes_headers
 from web.header_schemas import EventsHeadersSchema

@@ -10,7 +10,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 import metrics
-from tasks.job_listing import matching
+from tasks.jobs.job_listing import matching
 from web import schemas
 from web.documented import refuses
 from web.http import Response, current_request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from tasks.drift import DEFAULT_WINDOW, STATUSES, WINDOWS
+from tasks.monitoring.drift_counts import DEFAULT_WINDOW, STATUSES, WINDOWS
 from web.fields import number as _number
 from web.fields import text as _text
 from web.fields import time as _time

@@ -8,8 +8,8 @@ from typing import Any, Final
 import orjson
 from flask_smorest import Blueprint
 
-from tasks import workers
-from tasks.workers import WorkerState
+from tasks.monitoring import heartbeats
+from tasks.monitoring.heartbeats import WorkerState
 from web import model_schemas
 from web.bodies import loaded_body
 from web.documented import refuses, takes
@@ -27,7 +27,7 @@ _VERSION: Final = model_schemas.ActivateSchema()
 @refuses(blueprint)
 def list_models() -> Response:
     """The models that the workers hold now"""
-    models = held_models(workers.living(services().redis))
+    models = held_models(heartbeats.living(services().redis))
     return _json({"models": models, "total": len(models)})
 
 
@@ -40,7 +40,7 @@ def list_models() -> Response:
 def reload_models() -> Response:
     """Have every worker look at the model folder; running requests are answered by the old version"""
     with services().waiting_threads:
-        living, settled = workers.reload(services().redis, timeout_s=RELOAD_WAIT_S)
+        living, settled = heartbeats.reload(services().redis, timeout_s=RELOAD_WAIT_S)
     body = {
         "status": "reloaded" if settled else "requested",
         "workers": sum(worker.able for worker in living),

@@ -10,7 +10,7 @@ from flask_smorest import Blueprint
 import metrics
 from errors import FieldError, InvalidParameter
 from readings.reading import FUTURE_TOLERANCE
-from tasks.outcomes import live_quality
+from tasks.storage.outcomes import live_quality
 from web import schemas
 from web.bodies import loaded_body
 from web.documented import refuses, takes

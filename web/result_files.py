@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from tasks.jobs import JobKind, Lines
+from tasks.jobs.job_store import JobKind, Lines
 from web.result_tables import SCHEMAS, flat, table_of
 
 # Rows written at a time: what lies between a chunk and its client is small beside the chunk.

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from readings.reading import Kind
-from tasks.jobs import JOB_KINDS, JobKind
+from tasks.jobs.job_store import JOB_KINDS, JobKind
 
 # What a deviation is given for, by `models/anomaly.py`; a test compares the two.
 ANOMALY_FEATURES: Final = (

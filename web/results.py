@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 
-from tasks.jobs import Job, Lines
+from tasks.jobs.job_store import Job, Lines
 from web import schemas
 from web.documented import refuses, takes_headers
 from web.header_schemas import ResultsHeadersSchema

@@ -8,9 +8,9 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from readings.reading import CHARGER_ID_PATTERN
 from readings.schema import Moment, ReadingSchema
-from tasks.jobs import JOB_KINDS
-from tasks.jobs import STATUSES as JOB_STATUSES
-from tasks.outcomes import OUTCOMES
+from tasks.jobs.job_store import JOB_KINDS
+from tasks.jobs.job_store import STATUSES as JOB_STATUSES
+from tasks.storage.outcomes import OUTCOMES
 from web.fields import number as _number
 from web.fields import text as _text
 from web.fields import time as _time

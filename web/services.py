@@ -7,21 +7,21 @@ from typing import Final, cast
 from flask import current_app
 
 from settings import Settings
-from tasks.cache import VerdictCache
-from tasks.chunks import Chunks
-from tasks.connection import connect
-from tasks.drift import DriftReports
-from tasks.fleet import FleetStore
-from tasks.gate import Gate
-from tasks.idempotency import IdempotencyKeys
-from tasks.jobs import JobStore
-from tasks.monitor import Monitor
-from tasks.outcomes import OutcomeStore
-from tasks.pace import Pace
-from tasks.sender import Sender
-from tasks.shadow import ShadowReports
-from tasks.versions import Versions
-from tasks.waiting import Places
+from tasks.client.pending import Places
+from tasks.client.predictor import Gate
+from tasks.jobs.chunk_size import Pace
+from tasks.jobs.chunks import Chunks
+from tasks.jobs.idempotency import IdempotencyKeys
+from tasks.jobs.job_store import JobStore
+from tasks.messaging.task_publisher import Sender
+from tasks.monitoring.drift_counts import DriftReports
+from tasks.monitoring.service_health import Monitor
+from tasks.monitoring.shadow_counts import ShadowReports
+from tasks.monitoring.versions import Versions
+from tasks.storage.fleet import FleetStore
+from tasks.storage.outcomes import OutcomeStore
+from tasks.storage.redis_connection import connect
+from tasks.storage.verdict_cache import VerdictCache
 
 EXTENSION: Final = "evzone-ml"
 

@@ -17,7 +17,7 @@ from typing import IO, Final
 from redis import RedisError
 from werkzeug.exceptions import LengthRequired
 
-from tasks.waiting import Places
+from tasks.client.pending import Places
 from web.connection import Connection, connection_of
 from web.http import Request, Response, current_request
 from web.services import services

@@ -1,7 +1,8 @@
 """Counts and sums over the entries of many pasts at once, in one fixed order.
 
-Part of `models/features/history_features.py`. What is gathered is [entry, row], the newest entry first. A few large operations instead of many small ones:
-for one row numpy's overhead is nearly all there is (docs/adr/0007).
+Part of `models/features/history_features.py`. What is gathered is [entry, row], the newest entry first. A few
+large operations instead of many small ones: for one row numpy's overhead is nearly all there is
+(docs/adr/0007).
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ the newer part, on which the number of trees is chosen, probabilities are calibr
 metrics are measured; then on everything, with that number of trees and that calibration.
 
 A horizon that the history is too short for is carried from the longest one learnt
-(`models/training/horizons.py`). It gets the same trees with another calibration, so that serving knows no difference.
+(`models/training/horizons.py`). It gets the same trees with another calibration, so that serving knows no
+difference.
 """
 
 from __future__ import annotations

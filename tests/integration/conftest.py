@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.services import RunningServer, start_redis
 

@@ -12,7 +12,7 @@ from celery.signals import worker_process_init
 from models.scorer import Scorer
 from models.scoring_batch import Batch
 from readings.reading import Kind
-from tasks.app import app
+from tasks.worker.app import app
 
 HANG_S = 60
 

@@ -103,7 +103,7 @@ class StreamBench:
         self._reader: KafkaConsumer | None = None
         self._producer: KafkaProducer | None = None
 
-    def start_worker(self, name: str = "stream@test", app: str = "tasks.app") -> Process:
+    def start_worker(self, name: str = "stream@test", app: str = "tasks.worker.app") -> Process:
         options = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
         command = ["-m", "celery", "-A", app, "worker", "-Q", "ml.stream", "-n", name]
         return self.start("worker", command + options)

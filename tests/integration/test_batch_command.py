@@ -22,7 +22,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from settings import ROOT
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 from tests.cutting_proxy import CuttingProxy
 from tests.processes import KEY, READ_KEY, Web, environment, start_worker, wait_until
 from tests.readings import metrics

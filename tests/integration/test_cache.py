@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from settings import Settings
-from tasks.cache import VerdictCache, cache_key
+from tasks.storage.verdict_cache import VerdictCache, cache_key
 from tests.processes import environment
 from tests.services import RunningServer
 

@@ -15,13 +15,13 @@ import pytest
 import redis
 from redis import Redis
 
-from tasks import workers
-from tasks.chunks import MISSED_S, WORKERS_KNOWN_S, Chunks
-from tasks.job_keys import JobKeys
-from tasks.jobs import Job, JobStore
-from tasks.names import Queues
-from tasks.recovery import Recovery
-from tasks.sender import Sender
+from tasks.jobs.chunks import MISSED_S, WORKERS_KNOWN_S, Chunks
+from tasks.jobs.job_keys import JobKeys
+from tasks.jobs.job_store import Job, JobStore
+from tasks.messaging.names import Queues
+from tasks.messaging.task_publisher import Sender
+from tasks.monitoring import heartbeats
+from tasks.worker.recovery import Recovery
 from tests.processes import Web, settings_for, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer
@@ -90,22 +90,22 @@ def test_a_cancelled_job_shows_all_that_is_done_also_behind_a_gap(
 @pytest.fixture
 def two_processes(store: Redis) -> Iterator[None]:
     for pid in (1, 2):
-        workers.beat(store, workers.WorkerState("batch@here", pid, [Queues.BATCH], [], None, 0, 0.0))
+        heartbeats.beat(store, heartbeats.WorkerState("batch@here", pid, [Queues.BATCH], [], None, 0, 0.0))
     yield
     for pid in (1, 2):
-        workers.sign_off(store, "batch@here", pid)
+        heartbeats.sign_off(store, "batch@here", pid)
 
 
 @pytest.mark.usefixtures("two_processes")
 def test_a_small_job_is_shared_and_a_large_one_leaves_one_process_to_others(
     chunks: Chunks, job: Job, store: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.chunks.LARGE_ROWS", ROWS - 1)
+    monkeypatch.setattr("tasks.jobs.chunks.LARGE_ROWS", ROWS - 1)
     assert chunks.feed(job.job_id) == 1
     assert chunks.feed(job.job_id) == 0
     finish(chunks, job, 0)
     assert chunks.feed(job.job_id) == 1
-    monkeypatch.setattr("tasks.chunks.LARGE_ROWS", ROWS)
+    monkeypatch.setattr("tasks.jobs.chunks.LARGE_ROWS", ROWS)
     assert chunks.feed(job.job_id) == 1
     sent = {
         json.loads(base64.b64decode(json.loads(raw)["body"]))[0][0]["chunk"]
@@ -129,7 +129,7 @@ def test_all_processes_get_a_part_of_a_small_upload(
         ).encode()
     else:
         content = b"\n".join(map(orjson.dumps, readings))
-    wait_until(lambda: len(workers.living(store)) >= 2, what="two workers")
+    wait_until(lambda: len(heartbeats.living(store)) >= 2, what="two workers")
     time.sleep(WORKERS_KNOWN_S)  # as long may web believe what it knew
     answer = lonely[0].client.post(
         "/api/v1/predictions/batch", content=content, headers={"Content-Type": media_type}

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.simulation.simulate import simulate
 from settings import ROOT
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 from tests.processes import READ_KEY, Web, environment, start_worker, wait_until
 from tests.readings import metrics, new_charger_id, request
 from tests.services import start_redis

@@ -10,8 +10,8 @@ import orjson
 from celery import Celery
 from redis import Redis
 
-from tasks.names import SCHEMA_VERSION, Queues, TaskNames
-from tasks.sender import Sender
+from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
+from tasks.messaging.task_publisher import Sender
 from tests.processes import environment, settings_for, start_worker, wait_until
 from tests.readings import new_charger_id, request
 from tests.services import RunningServer

@@ -10,13 +10,13 @@ import pytest
 from redis import Redis
 
 from settings import ROOT
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 from tests.processes import BIN, environment
 from tests.services import RunningServer, free_port, start_redis
 
 WEB = f"{BIN}/granian --interface asginl asgi:app"
 GUNICORN = f"{BIN}/gunicorn --worker-class gthread --threads 32 wsgi:app"
-WORKER = f"{sys.executable} -m celery -A tasks.app worker -Q {Queues.SINGLE} -P prefork -c 1"
+WORKER = f"{sys.executable} -m celery -A tasks.worker.app worker -Q {Queues.SINGLE} -P prefork -c 1"
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from settings import Settings
-from tasks.connection import Line
-from tasks.fleet import DAY_S, SLACK, FleetStore
+from tasks.storage.fleet import DAY_S, SLACK, FleetStore
+from tasks.storage.redis_connection import Line
 from tests.processes import environment
 from tests.services import RunningServer, start_redis
 

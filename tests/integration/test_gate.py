@@ -20,12 +20,12 @@ import metrics
 from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ScoringFailed
 from readings.reading import Reading
 from settings import Settings
-from tasks.cache import VerdictCache
-from tasks.gate import Gate
-from tasks.messages import TASK_LOST, Answer, ScoreMessage, encode_reply
-from tasks.names import Queues
-from tasks.window import MAX_FLIGHTS
-from tasks.workers import WorkerState, beat
+from tasks.client.batcher import MAX_FLIGHTS
+from tasks.client.predictor import Gate
+from tasks.messaging.messages import TASK_LOST, Answer, ScoreMessage, encode_reply
+from tasks.messaging.names import Queues
+from tasks.monitoring.heartbeats import WorkerState, beat
+from tasks.storage.verdict_cache import VerdictCache
 from tests.processes import environment, settings_for, wait_until
 from tests.readings import new_charger_id
 from tests.services import RunningServer, start_redis

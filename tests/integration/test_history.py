@@ -15,8 +15,8 @@ from redis import Redis
 from models.features.columns import Entries
 from models.features.history_features import SLOT_S
 from readings.reading import Reading
-from tasks.connection import Line
-from tasks.history import SLOTS, RecentHistory
+from tasks.storage.reading_history import SLOTS, RecentHistory
+from tasks.storage.redis_connection import Line
 from tests.readings import metrics, new_charger_id, request
 from tests.services import RunningServer
 

@@ -10,9 +10,9 @@ import pytest
 from redis import Redis
 
 from errors import BrokerUnavailable, Conflict, StillAccepted
-from tasks.idempotency import Claim, IdempotencyKeys
-from tasks.job_keys import JobKeys
-from tasks.jobs import Draft, JobStore
+from tasks.jobs.idempotency import Claim, IdempotencyKeys
+from tasks.jobs.job_keys import JobKeys
+from tasks.jobs.job_store import Draft, JobStore
 from tests.processes import settings_for
 from tests.readings import metrics, new_charger_id
 from tests.services import RunningServer

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from redis import Redis
 
-from tasks.job_keys import JobKeys
-from tasks.jobs import Draft, JobStore
+from tasks.jobs.job_keys import JobKeys
+from tasks.jobs.job_store import Draft, JobStore
 from tests.processes import settings_for, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer

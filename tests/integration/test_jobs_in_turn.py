@@ -9,9 +9,9 @@ import orjson
 import pytest
 from redis import Redis
 
-from tasks.chunks import MAX_ATTEMPTS
-from tasks.job_keys import JobKeys
-from tasks.names import Queues
+from tasks.jobs.chunks import MAX_ATTEMPTS
+from tasks.jobs.job_keys import JobKeys
+from tasks.messaging.names import Queues
 from tests.batches import NDJSON, ended, job_of, job_state, post_file, results_of
 from tests.processes import Process, Web, environment, start_worker, wait_until
 from tests.readings import metrics

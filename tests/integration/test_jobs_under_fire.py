@@ -27,9 +27,9 @@ from bench.fleet_file import fleet_table
 from models.scorer import Scorer
 from readings import arrow as tables
 from readings.reading import Reading
-from tasks.job_keys import JobKeys
-from tasks.names import Queues
-from tasks.workers import living
+from tasks.jobs.job_keys import JobKeys
+from tasks.messaging.names import Queues
+from tasks.monitoring.heartbeats import living
 from tests.batches import NDJSON, PARQUET, ended, job_of, pages, parquet_of, post_file
 from tests.processes import Process, Web, environment, settings_for, start_worker, wait_until
 from tests.readings import metrics

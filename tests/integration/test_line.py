@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis, RedisError, ResponseError
 
-from tasks.connection import Line, connect
+from tasks.storage.redis_connection import Line, connect
 from tests.services import RunningServer, start_redis
 
 

@@ -15,10 +15,10 @@ from redis import Redis
 from errors import PredictionTimeout, ScoringFailed
 from readings.reading import Reading
 from settings import Settings
-from tasks.cache import VerdictCache
-from tasks.gate import Gate
-from tasks.names import Queues
-from tasks.workers import living
+from tasks.client.predictor import Gate
+from tasks.messaging.names import Queues
+from tasks.monitoring.heartbeats import living
+from tasks.storage.verdict_cache import VerdictCache
 from tests.processes import Process, environment, wait_until
 from tests.readings import new_charger_id
 from tests.services import RunningServer

@@ -8,8 +8,8 @@ from pathlib import Path
 from redis import Redis
 
 from settings import ROOT
-from tasks.job_keys import JobKeys
-from tasks.names import Queues
+from tasks.jobs.job_keys import JobKeys
+from tasks.messaging.names import Queues
 from tests.integration.test_jobs import submit
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.readings import metrics, request

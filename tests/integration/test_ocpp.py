@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaConsumer
 
 from settings import Settings
-from tasks.monitor import Check, Monitor
+from tasks.monitoring.service_health import Check, Monitor
 from tests.integration.stream_bench import DEAD_LETTERS, INPUT, StreamBench, stream_bench
 from tests.processes import wait_until
 from tests.services import start_kafka, start_redis

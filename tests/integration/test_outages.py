@@ -16,7 +16,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 from tests.processes import Process, Web, environment, start_worker, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer, start_redis

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from redis import Redis
 
-from tasks.connection import Line
-from tasks.inbox import REPLY_TTL_S, to_reply
+from tasks.client.reply_listener import REPLY_TTL_S, to_reply
+from tasks.storage.redis_connection import Line
 from tests.services import start_redis
 
 LIST = "ml:reply:x"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pyarrow import parquet
 
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 from tests.integration.test_jobs import all_results, finish, submit
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.readings import metrics

@@ -21,10 +21,10 @@ from models.monitoring.loaded_version import Watched
 from models.scorer import Scorer
 from readings.parsing import parse_reading
 from settings import ROOT, Costs, Settings
-from tasks import counters
-from tasks.backlog import Seen
-from tasks.names import Queues
-from tasks.shadow import ShadowComparison
+from tasks.messaging.names import Queues
+from tasks.monitoring import counters
+from tasks.monitoring.backlog import Seen
+from tasks.monitoring.shadow_counts import ShadowComparison
 from tests.processes import READ_KEY, Web, environment, start_worker, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer, start_redis

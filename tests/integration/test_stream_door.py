@@ -17,10 +17,10 @@ from redis import Redis
 from errors import BrokerUnavailable, PredictionTimeout
 from readings.reading import Kind, Reading
 from settings import Settings
-from tasks import stream
-from tasks.messages import Answer, ScoreMessage, encode_reply
-from tasks.names import NEWEST_SCHEMA, SCHEMA_VERSION, Queues
-from tasks.stream import StreamDoor, TaskLost
+from tasks.client import stream_predictor
+from tasks.client.stream_predictor import StreamDoor, TaskLost
+from tasks.messaging.messages import Answer, ScoreMessage, encode_reply
+from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION, Queues
 from tests.services import RunningServer, start_redis
 
 READING = Reading("EVZ-1", "CHARGING", datetime(2026, 11, 20, tzinfo=UTC))
@@ -41,8 +41,8 @@ def redis(server: RunningServer) -> Iterator[Redis]:
 
 @pytest.fixture
 def door(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[StreamDoor]:
-    monkeypatch.setattr(stream, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(stream, "LOST_AFTER_S", 1.0)
+    monkeypatch.setattr(stream_predictor, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(stream_predictor, "LOST_AFTER_S", 1.0)
     for name, value in {
         "ML_SERVICE_API_KEY": "k" * 20,
         "REDIS_URL": server.url,
@@ -123,7 +123,7 @@ def test_a_task_that_a_worker_has_taken_and_never_answers_is_lost(door: StreamDo
 def test_a_task_that_went_down_with_redis_is_not_held_against_its_readings(
     door: StreamDoor, redis: Redis, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "RECOVERY_S", 0.3)
+    monkeypatch.setattr(stream_predictor, "RECOVERY_S", 0.3)
     future = submit(door)
     server.kill()
     refused = submit(door).exception(5)

@@ -1,4 +1,4 @@
-"""The message that `tasks/sender.py` makes is the one that Celery and kombu would have made."""
+"""`tasks/messaging/task_publisher.py` makes the message that Celery and kombu would have made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from redis import Redis
 from redis.client import PubSub
 
 from settings import Settings
-from tasks.names import Queues, TaskNames
-from tasks.sender import Sender
+from tasks.messaging.names import Queues, TaskNames
+from tasks.messaging.task_publisher import Sender
 from tests.processes import environment
 from tests.services import RunningServer
 

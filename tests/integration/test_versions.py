@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from settings import ROOT
-from tasks.names import Queues
+from tasks.messaging.names import Queues
 from tests.processes import READ_KEY, Web, environment, start_worker, wait_until
 from tests.readings import request
 from tests.services import start_redis

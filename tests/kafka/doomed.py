@@ -19,7 +19,7 @@ from consumers.__main__ import stop_on_signals
 from consumers.services import ocpp_service, scoring_service
 from consumers.transactions import TransactionalPublisher
 from settings import load_or_exit
-from tasks import stream
+from tasks.client import stream_predictor
 
 PROBABILITY, MOST, DEATHS = float(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 MAKE = ocpp_service if sys.argv[4:] == ["ocpp"] else scoring_service
@@ -37,7 +37,7 @@ class DoomedPublisher(TransactionalPublisher):
 
 
 # A worker that died is noticed sooner than in service, where a task may take its full time limit.
-stream.LOST_AFTER_S = 4.0  # type: ignore[misc]
+stream_predictor.LOST_AFTER_S = 4.0  # type: ignore[misc]
 settings = load_or_exit()
 logs.configure(settings)
 logging.getLogger("kafka").setLevel(logging.CRITICAL)

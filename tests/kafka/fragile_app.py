@@ -8,7 +8,7 @@ from typing import Any
 from models.scorer import Scorer
 from models.scoring_batch import Batch
 from readings.reading import Kind
-from tasks.app import app
+from tasks.worker.app import app
 
 __all__ = ["app"]
 

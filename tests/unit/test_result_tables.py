@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from models import anomaly
-from tasks.jobs import JOB_KINDS, JobKind
+from tasks.jobs.job_store import JOB_KINDS, JobKind
 from web.result_tables import ANOMALY_FEATURES, SCHEMAS, flat, table_of
 
 SERVED = {

@@ -37,13 +37,13 @@ from readings.parsing import decode_json
 from readings.reading import BOUNDS, Kind, Reading, is_encodable
 from readings.rows import Refused
 from settings import load_or_exit
-from tasks.cache import VerdictCache
-from tasks.connection import Command
-from tasks.fleet import FleetStore
-from tasks.history import NO_ENTRIES, RecentHistory
-from tasks.jobs import JOB_KINDS, Job, JobKind
-from tasks.messages import Ask, ScoreMessage, decode_reply, encode_reply
-from tasks.sender import Sender
+from tasks.jobs.job_store import JOB_KINDS, Job, JobKind
+from tasks.messaging.messages import Ask, ScoreMessage, decode_reply, encode_reply
+from tasks.messaging.task_publisher import Sender
+from tasks.storage.fleet import FleetStore
+from tasks.storage.reading_history import NO_ENTRIES, RecentHistory
+from tasks.storage.redis_connection import Command
+from tasks.storage.verdict_cache import VerdictCache
 from tests.raw_readings import RawReading, raw_readings
 from web import intake
 from web.bodies import reading_of
@@ -69,7 +69,7 @@ Outcome = Reading | set[str] | None
 
 @dataclass
 class Worker:
-    """Stands in for `tasks.runtime.Runtime`: real models and real commands, of which none is sent."""
+    """Stands in for `tasks.worker.runtime.Runtime`: real models and real commands, of which none is sent."""
 
     scorer: Scorer
     cache: VerdictCache
@@ -99,7 +99,7 @@ class Path:
 def path() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_SERVICE_API_KEY", "k" * 20)
-        from tasks import chunk, score  # they read the settings
+        from tasks.worker import score, score_chunk  # they read the settings
 
         chosen = load_or_exit()
         cache = VerdictCache(chosen)
@@ -111,7 +111,7 @@ def path() -> Iterator[Path]:
             store=RecentHistory(cast(Any, None)),
         )
         patch.setattr(cache, "put_all", lambda verdicts: worker.commands.extend(cache.to_store(verdicts)))
-        yield Path(worker, Sender(chosen), chunk, score)
+        yield Path(worker, Sender(chosen), score_chunk, score)
 
 
 @pytest.mark.timeout(0)

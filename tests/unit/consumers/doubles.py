@@ -10,8 +10,8 @@ import orjson
 
 from errors import BrokerUnavailable, PredictionTimeout, ServiceError
 from readings.reading import Kind, Reading
-from tasks.messages import Answer, Ask
-from tasks.stream import TaskLost
+from tasks.client.stream_predictor import TaskLost
+from tasks.messaging.messages import Answer, Ask
 
 START = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 

@@ -23,7 +23,7 @@ from consumers.records import (
 )
 from errors import InvalidReading, MalformedBody, ScoringFailed
 from readings.reading import Reading
-from tasks.messages import Answer
+from tasks.messaging.messages import Answer
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 READING = Reading("EVZ-1", "CHARGING", NOW)

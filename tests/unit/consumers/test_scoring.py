@@ -11,8 +11,8 @@ from consumers.offsets import Entry
 from consumers.records import Received
 from consumers.scoring import GROUP, MAX_ATTEMPTS, MAX_FLIGHTS, PATIENCE_S, Result, Scoring
 from errors import PredictionTimeout
-from tasks.messages import Answer, Ask
-from tasks.stream import TaskLost
+from tasks.client.stream_predictor import TaskLost
+from tasks.messaging.messages import Answer, Ask
 from tests.unit.consumers.doubles import Clock, FakeDoor, reading, verdict
 
 

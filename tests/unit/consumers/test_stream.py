@@ -25,7 +25,7 @@ from consumers.stream import UNCONNECTED_MOST_S, Stream
 from consumers.watchdog import StreamStuck
 from readings.reading import Kind, Reading
 from settings import Settings
-from tasks.messages import Answer, Ask
+from tasks.messaging.messages import Answer, Ask
 from tests.unit.consumers.doubles import START, Clock, FakeDoor
 
 P0, P1 = TopicPartition("charger.metrics", 0), TopicPartition("charger.metrics", 1)

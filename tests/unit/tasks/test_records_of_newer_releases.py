@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.outcomes import Outcome
-from tasks.workers import WorkerState
+from tasks.monitoring.heartbeats import WorkerState
+from tasks.storage.outcomes import Outcome
 
 WORKER = {
     "name": "single@host",

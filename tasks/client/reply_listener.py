@@ -1,0 +1,96 @@
+"""One reply list, and one thread waiting on it, for each process that asks for scores.
+
+Celery's own result backend costs a subscription, a stored result and a poll for every request; a list that
+one thread blocks on costs one push and one pop for each task, however many readings it carries.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from redis import RedisError
+
+from settings import Settings
+from tasks.messaging.messages import Answer, decode_reply
+from tasks.storage.redis_connection import Command, Line, connect
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.25
+RECONNECT_PAUSE_S: Final = 0.2
+# A reply that nobody fetches (its asker died) is gone after this long.
+REPLY_TTL_S: Final = 30
+
+# A reply lives for milliseconds, and who waits for one that is lost knows what to do: it needs no place in
+# the append-only file, of which it was a quarter, nor on replicas. Servers without that choice keep it there.
+_PUSH = """
+pcall(redis.set_repl, redis.REPL_NONE)
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+
+
+def to_reply(address: str, reply: bytes) -> Command:
+    """The command that puts a reply on its asker's list."""
+    return ("EVAL", _PUSH, 1, address, reply, REPLY_TTL_S)
+
+
+class Inbox:
+    """Calls `on_reply(batch_id, answers)` for each reply, `on_tick()` about every 0.25 s.
+
+    `on_unreachable()` comes instead of replies while Redis cannot be reached, about once a second; the list
+    is looked at again as soon as Redis is back. All three are called in the inbox's own thread and must not
+    block for long. A list whose process is gone expires.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_reply: Callable[[str, list[Answer]], None],
+        on_tick: Callable[[], None],
+        on_unreachable: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.address: Final = f"ml:reply:{uuid.uuid4().hex}"
+        self._line = Line(connect(settings.redis_url, timeout_s=POLL_S * 4))
+        self._on_reply = on_reply
+        self._on_tick = on_tick
+        self._on_unreachable = on_unreachable
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        ticked_at = 0.0
+        while not self._stopped.is_set():
+            popped, reachable = None, True
+            try:
+                (popped,) = self._line.ask(("BLPOP", self.address, POLL_S))
+            except RedisError as error:
+                log.debug("reply list unreachable: %s", error)
+                reachable = False
+            try:
+                if popped:
+                    self._on_reply(*decode_reply(popped[1]))
+                if not reachable:
+                    self._on_unreachable()
+                # Not after every reply: whoever it has woken would wait for this thread's next breath.
+                if time.monotonic() - ticked_at >= POLL_S or not popped:
+                    ticked_at = time.monotonic()
+                    self._on_tick()
+            except Exception:
+                # This thread answers every caller of the process; one bad reply must not end it.
+                log.exception("reply could not be handled")
+            if not reachable:
+                time.sleep(RECONNECT_PAUSE_S)

@@ -1,0 +1,77 @@
+"""`Idempotency-Key`: a repeated submission finds the job of the first one."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from redis import Redis
+from redis.client import Pipeline
+
+from errors import Conflict, StillAccepted
+from settings import Settings
+from tasks.jobs.job_keys import JobKeys
+from tasks.storage.redis_connection import connect
+from tasks.storage.tenant_keys import tenant_prefix
+
+# Longer than a web process takes from one stored chunk to the next: the claim of a dead one lapses.
+CLAIM_S: Final = 15
+
+_RENEW = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+_GIVE_BACK = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
+
+class IdempotencyKeys:
+    """Keys of one Redis server, kept as long as jobs. Methods raise `redis.RedisError`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis: Redis = connect(settings.redis_url)
+        self._retention_s = settings.job_retention_s
+        self._renew = self._redis.register_script(_RENEW)
+        self._give_back = self._redis.register_script(_GIVE_BACK)
+
+    def claim(self, tenant: str | None, key: str, asked: str, job_id: str) -> Claim | str:
+        """Claim a key for what is asked, which will be `job_id`; the id of an earlier request's job, if any.
+
+        Raises `Conflict` when the key came with something else, and `StillAccepted` while its first request
+        is being accepted.
+        """
+        name = f"{tenant_prefix(tenant)}idempotency:{key}"
+        claim = Claim(self, name, f"{job_id}:{asked}")
+        if self._redis.set(name, claim.value, nx=True, ex=CLAIM_S):
+            return claim
+        held = cast(bytes | None, self._redis.get(name))
+        held_id, _, held_asked = (held or b"").decode().partition(":")
+        if held and held_asked != asked:
+            raise Conflict("This Idempotency-Key was used with another request.")
+        if not held or not self._redis.exists(JobKeys(held_id).record):
+            raise StillAccepted("The first request with this Idempotency-Key is still being accepted.")
+        return held_id
+
+
+class Claim:
+    """A key that is ours while its job is being stored. Methods raise `redis.RedisError`."""
+
+    def __init__(self, keys: IdempotencyKeys, name: str, value: str) -> None:
+        self._keys = keys
+        self._name = name
+        self.value = value
+
+    def renew(self) -> None:
+        """Raises `StillAccepted` when the claim has lapsed and another request has the key."""
+        if not self._keys._renew(keys=[self._name], args=[self.value, CLAIM_S]):
+            raise StillAccepted("Another request with this Idempotency-Key is being accepted.")
+
+    def settle(self, pipeline: Pipeline) -> None:
+        """Queue on `pipeline` that the key is kept as long as its job."""
+        pipeline.set(self._name, self.value, ex=self._keys._retention_s)
+
+    def give_back(self) -> None:
+        """Nothing was accepted: the key may be used again."""
+        self._keys._give_back(keys=[self._name], args=[self.value])

@@ -1,0 +1,193 @@
+"""What travels between those who ask for scores and the workers: one task message, one reply.
+
+A message is JSON in a Celery task; a reply is one element of the asker's Redis list, a header line and then
+one line per reading, in the order asked. A verdict's line is the JSON body that a caller gets, encoded once
+by the worker and never decoded on its way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from readings.reading import Kind, Reading
+from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION
+from tasks.messaging.reading_columns import from_columns, to_columns
+
+# The error code of every answer of a task whose process died or was killed: not a verdict, try again.
+TASK_LOST: Final = "task_lost"
+
+
+class Ask(NamedTuple):
+    """One reading to score. `expires_at` (epoch seconds): later than that nobody waits for it."""
+
+    kind: Kind
+    tenant: str | None
+    reading: Reading
+    fingerprint: str
+    expires_at: float
+
+
+# What a verdict says in one word: the 30-day failure probability, or whether it is an anomaly.
+Gist = float | bool
+GIST: Final[dict[Kind, str]] = {"failure": "failure_probability", "anomaly": "is_anomaly"}
+
+
+class Answer(NamedTuple):
+    """What became of one reading: a verdict's JSON, or a code of the error tree and a sentence.
+
+    `gist` spares those who need no more to decode the verdict; older workers do not tell it.
+    """
+
+    body: bytes = b""
+    error_code: str | None = None
+    error_detail: str = ""
+    gist: Gist | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreMessage:
+    """Readings that travel together in one task.
+
+    `store` says whether the verdicts go to cache and fleet store. `door` is where they came in, for metrics.
+    """
+
+    batch_id: str
+    reply_to: str
+    asks: Sequence[Ask]
+    door: str
+    sent_at: float = field(default_factory=time.time)
+    store: bool = True
+
+    def encode(self) -> dict[str, Any]:
+        return {
+            **self._head(SCHEMA_VERSION),
+            "asks": [
+                {
+                    "kind": ask.kind,
+                    "tenant": ask.tenant,
+                    "reading": wire,
+                    "fingerprint": ask.fingerprint,
+                    "expires_at": ask.expires_at,
+                }
+                for ask, wire in zip(self.asks, _wires(self.asks), strict=True)
+            ],
+        }
+
+    def encode_columns(self) -> dict[str, Any]:
+        """The same in a sixth of the bytes, for many readings of which the same is asked, side by side.
+
+        Workers of the first schema refuse it: whoever sends it sends again, with `encode`, what gets lost.
+        """
+        kinds = [ask.kind for ask in self.asks if ask.reading is self.asks[0].reading]
+        subjects = self.asks[:: len(kinds)]
+        return {
+            **self._head(NEWEST_SCHEMA),
+            "kinds": kinds,
+            "tenant": [ask.tenant for ask in subjects],
+            "fingerprint": [ask.fingerprint for ask in subjects],
+            "expires_at": [ask.expires_at for ask in subjects],
+            "readings": to_columns([ask.reading for ask in subjects]),
+        }
+
+    def _head(self, schema: int) -> dict[str, Any]:
+        return {
+            "v": schema,
+            "batch_id": self.batch_id,
+            "reply_to": self.reply_to,
+            "door": self.door,
+            "sent_at": self.sent_at,
+            "store": self.store,
+        }
+
+    @classmethod
+    def decode(cls, raw: dict[str, Any]) -> ScoreMessage:
+        """Raises `ValueError` for a message of a newer schema: better left to a newer worker."""
+        check_version(raw)
+        return cls(
+            batch_id=raw["batch_id"],
+            reply_to=raw["reply_to"],
+            door=raw["door"],
+            sent_at=raw["sent_at"],
+            store=raw["store"],
+            asks=list(_asks_of_columns(raw) if "readings" in raw else _asks(raw["asks"])),
+        )
+
+
+def _wires(asks: Iterable[Ask]) -> Iterator[dict[str, Any]]:
+    """Each ask's reading as JSON values. Several asks about one reading stand side by side."""
+    reading, wire = None, dict[str, Any]()
+    for ask in asks:
+        if ask.reading is not reading:
+            reading, wire = ask.reading, ask.reading.to_wire()
+        yield wire
+
+
+def _asks(wires: Sequence[dict[str, Any]]) -> Iterator[Ask]:
+    for wire, reading in zip(wires, _readings(wires), strict=True):
+        yield Ask(
+            kind=wire["kind"],
+            tenant=wire["tenant"],
+            reading=reading,
+            fingerprint=wire["fingerprint"],
+            expires_at=wire["expires_at"],
+        )
+
+
+def _asks_of_columns(raw: dict[str, Any]) -> Iterator[Ask]:
+    kinds = raw["kinds"]
+    readings = from_columns(raw["readings"])
+    subjects = zip(raw["tenant"], readings, raw["fingerprint"], raw["expires_at"], strict=True)
+    for subject in subjects:
+        yield from map(Ask, kinds, *map(repeat, subject))
+
+
+def asks_in(raw: dict[str, Any]) -> int:
+    """How many answers an encoded message asks for."""
+    return len(raw["kinds"]) * len(raw["fingerprint"]) if "readings" in raw else len(raw["asks"])
+
+
+def _readings(asks: Iterable[dict[str, Any]]) -> Iterator[Reading]:
+    """The inverse: asks about one reading, side by side, get the same object."""
+    wire, reading = None, None
+    for ask in asks:
+        if reading is None or ask["reading"] != wire:
+            wire = ask["reading"]
+            reading = Reading.from_wire(wire)
+        yield reading
+
+
+def check_version(raw: dict[str, Any]) -> None:
+    if raw.get("v", 0) > NEWEST_SCHEMA:
+        raise ValueError(f"message schema {raw['v']} is newer than this worker's {NEWEST_SCHEMA}")
+
+
+def encode_reply(batch_id: str, answers: Sequence[Answer]) -> bytes:
+    header = {
+        "v": SCHEMA_VERSION,
+        "batch_id": batch_id,
+        "errors": [answer.error_code for answer in answers],
+        "gists": [answer.gist for answer in answers],
+    }
+    lines = [orjson.dumps(header)]
+    lines += [a.body if a.error_code is None else orjson.dumps(a.error_detail) for a in answers]
+    return b"\n".join(lines)  # orjson writes no line breaks
+
+
+def decode_reply(raw: bytes) -> tuple[str, list[Answer]]:
+    """The batch id and its answers. Raises `ValueError` for what no worker of ours wrote."""
+    head, *lines = raw.split(b"\n")
+    header = orjson.loads(head)
+    codes = header["errors"]
+    gists = header.get("gists") or [None] * len(codes)
+    if len(codes) != len(lines):
+        raise ValueError("reply has another number of answers than of readings")
+    return header["batch_id"], [
+        Answer(line, gist=gist) if code is None else Answer(error_code=code, error_detail=orjson.loads(line))
+        for code, line, gist in zip(codes, lines, gists, strict=True)
+    ]

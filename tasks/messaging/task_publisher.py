@@ -1,0 +1,193 @@
+"""Putting a task on its queue, from the processes that ask for scores (web, consumer).
+
+Tasks are sent by name, so that these processes hold no model and import none. The message is Celery's own
+(protocol 2, as kombu writes it to Redis), but made here: `send_task` builds a Redis client for each message
+and renders its arguments as text, which costs more than scoring does (docs/adr/0003). The event
+"task-sent" that Flower reads goes out after it: that Redis refuses an event is no reason to refuse a task.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from celery.utils.nodenames import anon_nodename
+from redis import RedisError
+
+from errors import BrokerUnavailable
+from settings import Settings
+from tasks.messaging import kombu_format
+from tasks.storage.redis_connection import Command, Line, connect
+
+log = logging.getLogger(__name__)
+
+# Two times this (connecting, then sending) ends well within the caller's 2 s.
+SEND_TIMEOUT_S: Final = 0.7
+MOST_NEWS: Final = 1000
+# Not the text "{}", as Celery has it: Flower parses that as Python at each of a task's four events.
+NO_KWARGS: Final[dict[str, Any]] = {}
+
+# A task for the queue, which is the first key, unless one of the others holds the mark that belongs to it.
+_PUSH_UNLESS = """
+local held = redis.call('MGET', unpack(KEYS, 2))
+for i = 1, #KEYS - 1 do
+  if held[i] and string.find(held[i], ARGV[i + 1], 1, true) then return 0 end
+end
+return redis.call('LPUSH', KEYS[1], ARGV[1])
+"""
+
+# A key, and what its value holds where a task is perhaps not needed.
+Mark = tuple[str, str]
+
+
+class Sender:
+    """A producer of Celery tasks that gives up quickly. Safe to share between threads.
+
+    Flower's events wait for each other for `news_every_s` seconds: they leave after the next task then, or
+    at `tell`.
+    """
+
+    def __init__(self, settings: Settings, *, news_every_s: float = 0.0) -> None:
+        self._redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
+        self._line = Line(self._redis)
+        self._name = anon_nodename()
+        self._clock = itertools.count(1)
+        self._news: deque[dict[str, Any]] = deque(maxlen=MOST_NEWS)
+        self._news_every_s = news_every_s
+        self._told_at = 0.0
+
+    def send(
+        self,
+        task: str,
+        message: dict[str, Any],
+        *,
+        queue: str,
+        expires_s: float | None = None,
+        time_limit_s: float | None = None,
+        unless: Sequence[Mark] = (),
+    ) -> str:
+        """Enqueue and return the task id. Blocks 2 s at most.
+
+        With `expires_s`, a worker that gets to the task later than that discards it; with `time_limit_s` a
+        process that takes longer for it is killed (without, the task's own limit holds). Where Redis finds
+        one of the marks of `unless` nothing is enqueued, and the id is empty. Raises `BrokerUnavailable`;
+        whether the broker has taken the task is then not known.
+        """
+        task_id, envelope, event = self._task(task, message, queue, expires_s, time_limit_s)
+        push: Command
+        if unless:
+            keys, marks = zip(*unless, strict=True)
+            push = ("EVAL", _PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
+        else:
+            push = ("LPUSH", queue, envelope)
+        if not self._push(push):
+            return ""
+        self._news.append(event)
+        self.tell()
+        return task_id
+
+    def send_all(self, task: str, messages: Sequence[dict[str, Any]], *, queue: str) -> None:
+        """Enqueue one task for each message, in one round trip. Raises like `send`."""
+        if not messages:
+            return
+        made = [self._task(task, message, queue, None, None) for message in messages]
+        self._push(("LPUSH", queue, *(envelope for _, envelope, _ in made)))
+        self._news.extend(event for _, _, event in made)
+        self.tell()
+
+    def _push(self, command: Command) -> int:
+        """How many tasks the queue has then, or 0."""
+        try:
+            (length,) = self._line.ask(command)
+        except RedisError as error:
+            raise BrokerUnavailable("The task queue cannot be reached.") from error
+        return int(length)
+
+    def _task(
+        self,
+        task: str,
+        message: dict[str, Any],
+        queue: str,
+        expires_s: float | None,
+        time_limit_s: float | None,
+    ) -> tuple[str, bytes, dict[str, Any]]:
+        """A new task's id, its message, and the event that tells of it."""
+        task_id = str(uuid.uuid4())
+        body = kombu_format.encoded(
+            [[message], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+        )
+        expires = None
+        if expires_s is not None:
+            expires = (datetime.now(UTC) + timedelta(seconds=expires_s)).isoformat()
+        # What Flower shows as the task's arguments: readings are not for everybody's eyes.
+        shown = f"(<{len(body)} characters>,)"
+        headers: dict[str, Any] = {
+            "lang": "py",
+            "task": task,
+            "id": task_id,
+            "shadow": None,
+            "eta": None,
+            "expires": expires,
+            "group": None,
+            "group_index": None,
+            "retries": 0,
+            "timelimit": [time_limit_s, None],
+            "root_id": task_id,
+            "parent_id": None,
+            "argsrepr": shown,
+            "kwargsrepr": NO_KWARGS,
+            "origin": self._name,
+            "ignore_result": True,
+            "replaced_task_nesting": 0,
+            "stamped_headers": None,
+            "stamps": {},
+        }
+        properties = {"correlation_id": task_id, "reply_to": ""}
+        if expires_s is not None:
+            properties["expiration"] = str(int(expires_s * 1000))
+        envelope = kombu_format.message(body, headers, properties, tag=task_id, key=queue)
+        event = {
+            "hostname": self._name,
+            "utcoffset": 0,
+            "pid": os.getpid(),
+            "clock": next(self._clock),
+            "uuid": task_id,
+            "root_id": task_id,
+            "parent_id": None,
+            "name": task,
+            "args": shown,
+            "kwargs": NO_KWARGS,
+            "retries": 0,
+            "eta": None,
+            "expires": expires,
+            "queue": queue,
+            "exchange": "",
+            "routing_key": queue,
+            "timestamp": time.time(),
+            "type": "task-sent",
+        }
+        return task_id, envelope, event
+
+    def tell(self) -> None:
+        """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""
+        now = time.monotonic()
+        if not self._news or now - self._told_at < self._news_every_s:
+            return
+        self._told_at = now
+        events = []
+        while self._news:
+            events.append(self._news.popleft())
+        try:
+            self._line.ask(kombu_format.to_tell(self._redis, self._name, events))
+        except RedisError as error:
+            log.debug("events could not be published: %s", error)
+        except Exception:
+            # The task is on its queue: its sender must not take it for refused.
+            log.exception("events could not be published")

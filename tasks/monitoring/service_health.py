@@ -1,0 +1,181 @@
+"""What the service knows of its own parts, looked up once a second, so that `/health` never waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+import orjson
+from redis import Redis, RedisError
+
+from errors import ServiceError
+from models import registry
+from settings import Settings
+from tasks.messaging.names import Queues
+from tasks.monitoring import heartbeats
+from tasks.monitoring.drift_counts import DriftReports
+from tasks.storage.redis_connection import connect
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+DRIFT_EVERY_S: Final = 10.0
+# A snapshot older than this says nothing any more.
+STALE_AFTER_S: Final = 5.0
+CONSUMERS_KEY: Final = "ml:consumers"
+
+State = Literal["ok", "down", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part: `ok`, `down` (needed and not there) or `absent` (not there, and not needed for REST)."""
+
+    state: State
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one look found. `taken_at` is `time.monotonic()` seconds; `drift` has a report for each model."""
+
+    taken_at: float = 0.0
+    checks: dict[str, Check] = field(default_factory=dict)
+    workers: list[heartbeats.WorkerState] = field(default_factory=list)
+    queue_lengths: dict[str, int] = field(default_factory=dict)
+    drift: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a single prediction can be served now."""
+        fresh = time.monotonic() - self.taken_at < STALE_AFTER_S
+        needed = ("redis", "workers", "models")
+        return fresh and all(name in self.checks and self.checks[name].state == "ok" for name in needed)
+
+    @property
+    def healthy(self) -> bool:
+        return self.ready and all(check.state != "down" for check in self.checks.values())
+
+
+class Monitor:
+    """Keeps `snapshot` current from a thread of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis = connect(settings.redis_url)
+        same = settings.redis_cache_url == settings.redis_url
+        self._cache = self._redis if same else connect(settings.redis_cache_url)
+        self._drift_reports = DriftReports(settings, self._redis)
+        self._drift: dict[str, dict[str, Any]] = {}
+        self._drift_at = 0.0
+        self.snapshot = Snapshot()
+        self._looked = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=2)
+
+    def wait_first(self, timeout_s: float) -> None:
+        """Block until there has been one look, `timeout_s` at most."""
+        self._looked.wait(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.snapshot = self._look()
+            except Exception:
+                log.exception("health could not be looked up")
+            self._looked.set()
+            self._stopped.wait(LOOK_EVERY_S)
+
+    def _look(self) -> Snapshot:
+        checks = {"redis": _ping(self._redis), "cache": _ping(self._cache)}
+        living: list[heartbeats.WorkerState] = []
+        lengths: dict[str, int] = {}
+        consumers: list[dict[str, Any]] = []
+        if checks["redis"].state == "ok":
+            try:
+                living = heartbeats.living(self._redis)
+                lengths = {
+                    queue: self._redis.llen(queue) for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM)
+                }
+                consumers = _consumers(self._redis)
+                self._look_for_drift()
+            except RedisError as error:
+                checks["redis"] = Check("down", _one_line(error))
+        checks |= _check_workers(living)
+        ocpp = [record for record in consumers if record.get("role") == "ocpp"]
+        checks["consumer"] = _check_consumers([record for record in consumers if record not in ocpp])
+        if ocpp:  # most fleets have none, and then nothing is missing
+            checks["ocpp"] = _check_consumers(ocpp)
+        return Snapshot(time.monotonic(), checks, living, lengths, self._drift)
+
+    def _look_for_drift(self) -> None:
+        """Now and then: it takes some milliseconds. Raises `redis.RedisError`."""
+        if time.monotonic() < self._drift_at:
+            return
+        self._drift_at = time.monotonic() + DRIFT_EVERY_S
+        found = {}
+        for name in registry.NAMES:
+            try:
+                found[name] = self._drift_reports.report(name)
+            except (ServiceError, OSError) as error:
+                log.debug("no drift of %s: %s", name, error)
+        self._drift = found
+
+
+def _ping(redis: Redis) -> Check:
+    try:
+        redis.ping()
+    except RedisError as error:
+        return Check("down", _one_line(error))
+    return Check("ok", "answers")
+
+
+def _check_workers(living: list[heartbeats.WorkerState]) -> dict[str, Check]:
+    serving = [worker for worker in living if Queues.SINGLE in worker.queues]
+    if not serving:
+        return {
+            "workers": Check("down", f"no worker reads the queue {Queues.SINGLE}"),
+            "models": Check("down", "no worker holds models"),
+        }
+    able = [worker for worker in serving if worker.able]
+    problems = sorted({worker.problem for worker in living if worker.problem})
+    if not able or problems:
+        models = Check("down", "; ".join(problems) or "no worker holds models")
+    else:
+        versions = sorted({f"{model['name']} {model['version']}" for w in able for model in w.models})
+        models = Check("ok", ", ".join(versions))
+    missing = [
+        queue
+        for queue in (Queues.BATCH, Queues.STREAM)
+        if not any(queue in worker.queues for worker in living)
+    ]
+    if missing:
+        return {"workers": Check("ok", f"none for {', '.join(missing)}"), "models": models}
+    return {"workers": Check("ok", f"{len(living)} processes"), "models": models}
+
+
+def _consumers(redis: Redis) -> list[dict[str, Any]]:
+    raw = cast(dict[bytes, bytes], redis.hgetall(CONSUMERS_KEY))
+    seconds, _ = redis.time()
+    found = [orjson.loads(value) for value in raw.values()]
+    return [record for record in found if seconds - record.get("seen_at", 0) < heartbeats.SILENT_AFTER_S]
+
+
+def _check_consumers(consumers: list[dict[str, Any]]) -> Check:
+    if not consumers:
+        return Check("absent", "no Kafka consumer runs")
+    stuck = [record for record in consumers if record.get("state") != "running"]
+    if stuck:
+        return Check("down", "; ".join(f"{record.get('state')}: {record.get('reason')}" for record in stuck))
+    return Check("ok", f"{len(consumers)} running")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,131 @@
+"""Model versions for those who operate the service: show, verify, activate, roll back, shadow.
+
+A version is tried in a worker before it becomes the active one, or scores beside it: files against the
+manifest, golden rows against their expected scores. What is refused is refused with its reason and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, Final, cast
+
+import orjson
+from redis import Redis
+
+from errors import ModelRefused, PredictionTimeout, UnknownModel
+from models import registry
+from readings.reading import KINDS
+from settings import Settings
+from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
+from tasks.messaging.task_publisher import Sender
+from tasks.monitoring import heartbeats
+
+VERIFY_WAIT_S: Final = 10.0
+SWITCH_WAIT_S: Final = 5.0
+POLL_S: Final = 0.05
+VERDICT_TTL_S: Final = 60
+# The maintenance schedule is a cost policy over the failure model: it has that model's versions.
+STORED: Final[dict[str, str]] = {kind: "failure" if kind == "maintenance" else kind for kind in KINDS}
+_FOR_MACHINES: Final = ("golden", "horizons", "distributions")
+
+
+def stored_name(name: str) -> str:
+    """The model that is a folder. Raises `UnknownModel`."""
+    if name not in STORED:
+        raise UnknownModel(
+            f"{name[:80]}: no such model, there are {', '.join(KINDS)}; {registry.MAINTENANCE}"
+        )
+    return STORED[name]
+
+
+class Versions:
+    """The model folder and the workers that load from it. Methods raise `redis.RedisError` too."""
+
+    def __init__(self, settings: Settings, redis: Redis, sender: Sender) -> None:
+        self._model_dir = settings.model_dir
+        self._redis = redis
+        self._sender = sender
+
+    def card(self, name: str) -> dict[str, Any]:
+        """A model's versions, which is active, its manifest, and what each worker holds.
+
+        Raises `UnknownModel`, and `ModelRefused` where no version is active.
+        """
+        stored = stored_name(name)
+        held = [
+            {"worker": f"{worker.name}:{worker.pid}", "version": model["version"], "problem": worker.problem}
+            for worker in heartbeats.living(self._redis)
+            for model in worker.models
+            if model["name"] == name
+        ]
+        active = registry.active_version(self._model_dir, stored)
+        manifest = registry.read_manifest(self._model_dir / stored / active, f"{stored} {active}")
+        return {
+            "name": name,
+            "active": active,
+            "shadow": self._shadow(stored),
+            "versions": registry.versions(self._model_dir, stored),
+            "held": held,
+            "card": {key: value for key, value in manifest.items() if key not in _FOR_MACHINES},
+        }
+
+    def verify(self, name: str, version: str) -> None:
+        """Have a worker load the version and score its golden rows. Blocks 10 s at most.
+
+        Raises `UnknownModel`, `ModelRefused` with the reason, `BrokerUnavailable`, and `PredictionTimeout`
+        when no worker has answered.
+        """
+        if version not in registry.versions(self._model_dir, name):
+            raise UnknownModel(f"No version {version[:80]} of {name}.")
+        key = f"ml:verify:{uuid.uuid4().hex}"
+        message = {"v": SCHEMA_VERSION, "reply_key": key, "model": name, "version": version}
+        self._sender.send(TaskNames.VERIFY, message, queue=Queues.SINGLE, expires_s=VERIFY_WAIT_S)
+        deadline = time.monotonic() + VERIFY_WAIT_S
+        while time.monotonic() < deadline:
+            raw = cast(bytes | None, self._redis.getdel(key))
+            if raw is not None:
+                problem = orjson.loads(raw)["problem"]
+                if problem is not None:
+                    raise ModelRefused(problem)
+                return
+            time.sleep(POLL_S)
+        raise PredictionTimeout(f"No worker has verified {name} {version} within {VERIFY_WAIT_S:g} s.")
+
+    def activate(self, name: str, version: str) -> bool:
+        """Verify a version, make it the active one; True when every worker has switched within 5 s."""
+        self.verify(name, version)
+        registry.activate(self._model_dir, name, version)
+        return self._switched()
+
+    def rollback(self, name: str) -> tuple[str, bool]:
+        """Activate the version that was active before; which, and whether every worker has switched.
+
+        Raises `Conflict` too, if none was.
+        """
+        version = registry.previous_version(self._model_dir, name)
+        return version, self.activate(name, version)
+
+    def set_shadow(self, name: str, version: str) -> bool:
+        """Verify a version, have it score beside the active one; True when every worker has looked in 5 s.
+
+        Raises `Conflict` too, if it is the active one.
+        """
+        self.verify(name, version)
+        registry.set_shadow(self._model_dir, name, version)
+        return self._switched()
+
+    def clear_shadow(self, name: str) -> bool:
+        """Have none beside the active version; True when every worker has looked within 5 s."""
+        registry.clear_shadow(self._model_dir, name)
+        return self._switched()
+
+    def _shadow(self, name: str) -> str | None:
+        try:
+            return registry.shadow_version(self._model_dir, name)
+        except ModelRefused:
+            return None  # `GET …/shadow` says why
+
+    def _switched(self) -> bool:
+        return heartbeats.reload(self._redis, timeout_s=SWITCH_WAIT_S)[1]

@@ -1,0 +1,158 @@
+"""The store of newest verdicts: the fleet by risk, and each charger's verdicts over time.
+
+Apart from the cache: nothing here is evicted before `ML_FLEET_RETENTION_DAYS`, and a new model version
+changes nothing. For each tenant: a sorted set of chargers by 30-day probability, one hash with the newest
+verdict for each charger, one sorted set of its past verdicts by reading time, bounded in number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, cast
+
+import orjson
+from redis import Redis
+
+from errors import UnknownCharger
+from settings import Settings
+from tasks.storage.redis_connection import Command, connect
+from tasks.storage.scripts import for_each
+from tasks.storage.tenant_keys import tenant_prefix
+
+DAY_S: Final = 86_400
+HISTORY_FIELDS: Final = (
+    "reading_timestamp",
+    "failure_probability",
+    "horizons",
+    "recommended_action",
+    "in_failure",
+    "confidence",
+    "model_version",
+)
+
+# A key lives longer by this share than it has to, so that few writes need to prolong its life.
+SLACK: Final = 0.01
+
+# The past keeps every reading's verdict (the same one twice is one entry); the present only the newest. Of
+# what is too old the past is rid when its life is prolonged.
+_STORE = """
+local call = redis.call
+local retention, longer, oldest, surplus = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), -(ARGV[4] + 1)
+for i = 0, #KEYS / 3 - 1 do
+  local newest, risk, history = KEYS[3 * i + 1], KEYS[3 * i + 2], KEYS[3 * i + 3]
+  local at, probability, charger = ARGV[5 * i + 5], ARGV[5 * i + 6], ARGV[5 * i + 7]
+  local body, past = ARGV[5 * i + 8], ARGV[5 * i + 9]
+  local moment = tonumber(at)
+  if moment > oldest then
+    call('ZADD', history, at, past)
+    local left = call('TTL', history)
+    if left >= 0 then call('ZREMRANGEBYRANK', history, 0, surplus) end
+    if left <= retention then
+      if left >= 0 then call('ZREMRANGEBYSCORE', history, '-inf', ARGV[3]) end
+      call('EXPIRE', history, longer)
+    end
+  end
+  local held = call('HGET', newest, 'at')
+  if not held or tonumber(held) <= moment then
+    call('HSET', newest, 'at', at, 'body', body)
+    if not held or call('TTL', newest) <= retention then call('EXPIRE', newest, longer) end
+    call('ZADD', risk, probability, charger)
+  end
+end
+"""
+
+
+class FleetStore:
+    """Verdicts of one Redis server. Every method raises `redis.RedisError` when it is unreachable."""
+
+    def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
+        self._redis: Redis = redis or connect(settings.redis_url)
+        self._retention_s = settings.fleet_retention_days * DAY_S
+        self._history_entries = settings.fleet_history_entries
+
+    def to_store(self, verdicts: Sequence[tuple[str | None, dict[str, Any], bytes]]) -> list[Command]:
+        """The commands that store failure predictions, `(tenant, verdict, its JSON)`."""
+        return for_each(
+            _STORE,
+            [
+                self._retention_s,
+                int(self._retention_s * (1 + SLACK)),
+                time.time() - self._retention_s,
+                self._history_entries,
+            ],
+            [
+                (
+                    [
+                        _verdict_key(tenant, verdict["charger_id"]),
+                        _risk_key(tenant),
+                        _history_key(tenant, verdict["charger_id"]),
+                    ],
+                    [
+                        datetime.fromisoformat(verdict["reading_timestamp"]).timestamp(),
+                        verdict["failure_probability"],
+                        verdict["charger_id"],
+                        body,
+                        orjson.dumps({name: verdict[name] for name in HISTORY_FIELDS}),
+                    ],
+                )
+                for tenant, verdict, body in verdicts
+            ],
+        )
+
+    def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:
+        """Newest verdicts as JSON, highest 30-day probability first, and how many chargers there are.
+
+        Chargers whose verdict has expired are left out and forgotten.
+        """
+        risk = _risk_key(tenant)
+        ids = [
+            member.decode()
+            for member in cast(list[bytes], self._redis.zrevrange(risk, offset, offset + limit - 1))
+        ]
+        pipeline = self._redis.pipeline(transaction=False)
+        for charger_id in ids:
+            pipeline.hget(_verdict_key(tenant, charger_id), "body")
+        bodies = cast(list[bytes | None], pipeline.execute())
+        gone = [charger_id for charger_id, body in zip(ids, bodies, strict=True) if body is None]
+        if gone:
+            self._redis.zrem(risk, *gone)
+        return [body for body in bodies if body is not None], self._redis.zcard(risk)
+
+    def history(
+        self, tenant: str | None, charger_id: str, *, offset: int, limit: int
+    ) -> tuple[list[bytes], int]:
+        """Past verdicts as JSON, newest reading first, and how many there are. Raises `UnknownCharger`."""
+        key = _history_key(tenant, charger_id)
+        total = self._redis.zcard(key)
+        if total == 0:
+            raise UnknownCharger(f"No verdict of charger {charger_id} is stored.")
+        return cast(list[bytes], self._redis.zrevrange(key, offset, offset + limit - 1)), total
+
+    def newest_before(
+        self, tenant: str | None, charger_id: str, moment: float, *, not_before: float
+    ) -> dict[str, Any] | None:
+        """The past verdict of the newest reading older than `moment` (epoch seconds), if one is in range."""
+        found = self._redis.zrange(
+            _history_key(tenant, charger_id),
+            f"({moment}",
+            not_before,
+            byscore=True,
+            desc=True,
+            offset=0,
+            num=1,
+        )
+        return cast(dict[str, Any], orjson.loads(cast(bytes, found[0]))) if found else None
+
+
+def _risk_key(tenant: str | None) -> str:
+    return f"{tenant_prefix(tenant)}fleet:risk"
+
+
+def _verdict_key(tenant: str | None, charger_id: str) -> str:
+    return f"{tenant_prefix(tenant)}fleet:verdict:{charger_id}"
+
+
+def _history_key(tenant: str | None, charger_id: str) -> str:
+    return f"{tenant_prefix(tenant)}fleet:history:{charger_id}"

@@ -1,0 +1,123 @@
+"""What really happened to chargers, and how well the verdicts of the days before had said so.
+
+An outcome is compared with the newest verdict whose reading is older than it, no more than a horizon: a
+charger that failed had been called if that verdict asked for action within 7 days or at once. So precision
+and recall speak of what operators report, and of alerts that they acted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final, Literal, cast
+
+import orjson
+from redis import Redis
+
+from settings import Settings
+from tasks.storage.fleet import DAY_S, FleetStore
+from tasks.storage.redis_connection import connect
+from tasks.storage.tenant_keys import tenant_prefix
+
+OutcomeKind = Literal["failed", "repaired", "false_alarm"]
+OUTCOMES: Final[tuple[OutcomeKind, ...]] = ("failed", "repaired", "false_alarm")
+HORIZON_S: Final = 30 * DAY_S
+MAX_KEPT: Final = 10_000
+BINS: Final = 10
+ALERTS: Final = frozenset({"IMMEDIATE", "WITHIN_7_DAYS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened to a charger, and the verdict before it (None where there was none)."""
+
+    charger_id: str
+    outcome: OutcomeKind
+    occurred_at: float
+    verdict: dict[str, Any] | None
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Outcome:
+        """The outcome in a stored record. Fields that a newer release added are ignored."""
+        return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
+
+    @property
+    def called(self) -> bool:
+        return self.verdict is not None and self.verdict["recommended_action"] in ALERTS
+
+
+class OutcomeStore:
+    """Outcomes of one Redis server, the newest 10,000 of each tenant. Raises `redis.RedisError`."""
+
+    def __init__(self, settings: Settings, fleet: FleetStore) -> None:
+        self._redis: Redis = connect(settings.redis_url)
+        self._fleet = fleet
+
+    def add(self, tenant: str | None, charger_id: str, outcome: OutcomeKind, occurred_at: float) -> Outcome:
+        """Keep an outcome with the verdict that stood before it. The same one again is kept once."""
+        verdict = self._fleet.newest_before(
+            tenant, charger_id, occurred_at, not_before=occurred_at - HORIZON_S
+        )
+        key = _key(tenant)
+        member = orjson.dumps(
+            {"charger_id": charger_id, "outcome": outcome, "occurred_at": occurred_at, "verdict": verdict}
+        )
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.zadd(key, {member: occurred_at})
+        pipeline.zremrangebyrank(key, 0, -MAX_KEPT - 1)
+        pipeline.execute()
+        return Outcome(charger_id, outcome, occurred_at, verdict)
+
+    def kept(self, tenant: str | None) -> list[Outcome]:
+        """All that is kept, oldest first."""
+        raw = cast(list[bytes], self._redis.zrange(_key(tenant), 0, -1))
+        return [Outcome.of_record(orjson.loads(member)) for member in raw]
+
+
+def live_quality(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Counts, precision, recall, lead time and calibration of what came true; None where nothing can be said.
+
+    Calibration: verdicts before a failure or a false alarm, in bins of their 30-day probability, with the
+    share that failed. It speaks of chargers that somebody reported on, not of the whole fleet.
+    """
+    failed = [each for each in outcomes if each.outcome == "failed"]
+    false_alarms = [each for each in outcomes if each.outcome == "false_alarm"]
+    caught = [each for each in failed if each.called]
+    raised = len(caught) + sum(each.called for each in false_alarms)
+    leads = sorted(
+        (each.occurred_at - datetime.fromisoformat(each.verdict["reading_timestamp"]).timestamp()) / 3600
+        for each in caught
+        if each.verdict is not None
+    )
+    return {
+        "outcomes": {kind: sum(each.outcome == kind for each in outcomes) for kind in OUTCOMES},
+        "without_verdict": sum(each.verdict is None for each in outcomes),
+        "precision": len(caught) / raised if raised else None,
+        "recall": len(caught) / len(failed) if failed else None,
+        "median_lead_hours": round(leads[len(leads) // 2], 2) if leads else None,
+        "calibration": _calibration([*failed, *false_alarms]),
+    }
+
+
+def _calibration(judged: Sequence[Outcome]) -> list[dict[str, Any]]:
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    for each in judged:
+        if each.verdict is not None:
+            probability = float(each.verdict["failure_probability"])
+            bins[min(int(probability * BINS), BINS - 1)].append((probability, each.outcome == "failed"))
+    return [
+        {
+            "from": index / BINS,
+            "to": (index + 1) / BINS,
+            "count": len(members),
+            "mean_probability": round(sum(p for p, _ in members) / len(members), 4),
+            "failed_share": round(sum(f for _, f in members) / len(members), 4),
+        }
+        for index, members in enumerate(bins)
+        if members
+    ]
+
+
+def _key(tenant: str | None) -> str:
+    return f"{tenant_prefix(tenant)}outcomes"

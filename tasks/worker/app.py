@@ -1,0 +1,96 @@
+"""The Celery app of the workers: `celery -A tasks.worker.app worker -Q ml.single …`.
+
+Processes that only ask for scores use `tasks/messaging/task_publisher.py` instead and never import this
+module.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Final
+
+import billiard.pool
+import kombu.serialization
+import kombu.utils.json
+import orjson
+from celery import Celery
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+)
+from prometheus_client import multiprocess
+
+import logs
+from celeryconfig import worker_config
+from errors import ScoringFailed
+from settings import load_or_exit
+from tasks import garbage
+from tasks.messaging.names import Queues
+from tasks.storage.redis_connection import refuse_eviction
+from tasks.worker.events import PatientEvents
+from tasks.worker.recovery import Recovery
+from tasks.worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+settings = load_or_exit()
+# A process that ends waits for its parent to read its last result. One that stops may read no more: Billiard
+# gives that thirty seconds, longer than a worker has for its end. Tenths of a second.
+LAST_RESULT_READ_WITHIN: Final = 50
+# Where processors are scarce, a single request goes before a fleet.
+BATCH_NICENESS: Final = 10
+
+app = Celery("evzone-ml", events=PatientEvents)
+# Kombu's decoder calls a Python function for each object, twice for each reading: in parent and child.
+kombu.serialization.register("json", kombu.utils.json.dumps, orjson.loads, "application/json", "utf-8")
+app.conf.update(worker_config(settings))
+
+_name = "worker"
+_queues: list[str] = []
+_runtime: Runtime | None = None
+
+
+def current() -> Runtime:
+    """This worker process's runtime. Raises `ScoringFailed` outside a worker process."""
+    if _runtime is None:
+        raise ScoringFailed("The worker process has not started.")
+    return _runtime
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    logs.configure(settings)
+
+
+@celeryd_after_setup.connect
+def _remember_name(sender: str, instance: Any, **_: Any) -> None:
+    """In the parent, before it forks: the name and queues that its children report."""
+    global _name, _queues
+    refuse_eviction(settings)
+    _name = sender
+    _queues = sorted(instance.app.amqp.queues.consume_from)
+
+
+@worker_process_init.connect
+def _start(**_: Any) -> None:
+    """In each child, after the fork: models are loaded and warmed before the first task."""
+    global _runtime
+    billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_RESULT_READ_WITHIN
+    _runtime = Runtime(settings, _name, _queues)
+    garbage.seldom()
+    if _queues == [Queues.BATCH]:
+        os.nice(BATCH_NICENESS)
+    if Queues.BATCH in _queues:
+        _runtime.every_beat(_runtime.chunks.renew)
+        _runtime.every_beat(Recovery(_runtime.redis, _runtime.chunks).look)
+
+
+@worker_process_shutdown.connect
+def _stop(pid: int, **_: Any) -> None:
+    if _runtime is not None:
+        _runtime.close()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # untyped there

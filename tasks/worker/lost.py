@@ -1,0 +1,40 @@
+"""A worker's last word on a task that it will not answer.
+
+When the process that scores dies or is killed at its time limit, its parent lives on and knows at once. It
+says so on the reply list in the task's place, so that the asker can try again long before its deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from celery.signals import task_failure
+from redis import RedisError
+
+from tasks.client.reply_listener import to_reply
+from tasks.messaging.messages import TASK_LOST, Answer, asks_in, encode_reply
+from tasks.messaging.names import TaskNames
+from tasks.storage.redis_connection import connect
+from tasks.worker.app import settings
+
+log = logging.getLogger(__name__)
+
+
+@task_failure.connect
+def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None = None, **_: Any) -> None:
+    """Answer a single prediction's task as lost. Runs in the parent, or in the child that raised."""
+    if sender.name != TaskNames.SCORE or not args:
+        return
+    message = args[0]
+    lost = Answer(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
+    redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
+    try:
+        reply = encode_reply(message["batch_id"], [lost] * asks_in(message))
+        redis.execute_command(*to_reply(message["reply_to"], reply))  # type: ignore[no-untyped-call]  # untyped there
+        log.warning("task of %d readings lost: %s", asks_in(message), exception)
+    except RedisError as error:
+        log.debug("a lost task could not be reported: %s", error)
+    finally:
+        redis.close()

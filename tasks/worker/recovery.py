@@ -1,0 +1,50 @@
+"""Jobs that stand still are set going again: the queue is not their record, Redis's job record is.
+
+Chunks get lost when a worker dies with one in hand, when Redis loses its newest writes in a crash, or when
+nobody is left to send a job's next chunks. Sending one twice does no harm: a chunk counts once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from redis import Redis, ResponseError
+
+from tasks.jobs.chunks import Chunks
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 2.0
+LOCK_KEY: Final = "ml:jobs:recovery"
+
+
+class Recovery:
+    """One look now and then by one worker process of all that share a Redis. For one thread."""
+
+    def __init__(self, redis: Redis, chunks: Chunks) -> None:
+        self._redis = redis
+        self._chunks = chunks
+        self._next = 0.0
+
+    def look(self) -> int:
+        """How many chunks were sent. Raises `redis.RedisError` and `BrokerUnavailable`."""
+        if time.monotonic() < self._next:
+            return 0
+        self._next = time.monotonic() + LOOK_EVERY_S
+        if not self._redis.set(LOCK_KEY, 1, nx=True, px=int(LOOK_EVERY_S * 900)):
+            return 0
+        sent = 0
+        for job_id in self._chunks.open_jobs():
+            try:
+                sent += self._send_what_is_missing(job_id)
+            except ResponseError:  # its record is damaged; the others' are not
+                log.exception("job %s cannot be looked after", job_id)
+        return sent
+
+    def _send_what_is_missing(self, job_id: str) -> int:
+        lost = self._chunks.send_lost(job_id)
+        if lost:
+            log.warning("job %s: %d chunks were lost and are sent again", job_id, lost)
+        return lost + self._chunks.feed(job_id)

@@ -1,0 +1,148 @@
+"""What one worker process holds: models, cache, stores, and the threads that keep them current."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from redis import RedisError
+
+from errors import BrokerUnavailable, ModelsUnavailable, ServiceError
+from models import registry
+from models.scorer import Scorer
+from settings import Settings
+from tasks.jobs.chunk_size import Pace
+from tasks.jobs.chunks import Chunks
+from tasks.jobs.job_store import JobStore
+from tasks.messaging.names import Queues
+from tasks.messaging.task_publisher import Sender
+from tasks.monitoring import heartbeats
+from tasks.monitoring.observer import Observer
+from tasks.storage.fleet import FleetStore
+from tasks.storage.reading_history import RecentHistory
+from tasks.storage.redis_connection import Line, connect
+from tasks.storage.verdict_cache import VerdictCache
+
+log = logging.getLogger(__name__)
+
+# Without a word from Redis the model folder is looked at this often.
+LOOK_EVERY_S: Final = 10.0
+# A worker of jobs waits so long for a Redis that restarts, and still stops in time.
+JOB_PATIENCE_S: Final = 10.0
+# The models that are folders; the maintenance schedule is a policy over the failure model.
+STORED_MODELS: Final = ("failure", "anomaly")
+
+
+class Runtime:
+    """Made after the fork, once for each worker process: ONNX sessions and sockets do not survive one."""
+
+    def __init__(self, settings: Settings, name: str, queues: Sequence[str]) -> None:
+        patience_s = JOB_PATIENCE_S if Queues.BATCH in queues else 0.0
+        self.redis = connect(settings.redis_url, patience_s=patience_s)
+        # Of the thread that runs the tasks.
+        self.line = Line(self.redis)
+        self.cache = VerdictCache(settings)
+        self.fleet = FleetStore(settings, self.redis)
+        self.history = RecentHistory(self.line)
+        self.jobs = JobStore(settings, self.redis)
+        self.chunks = Chunks(settings, self.redis, Sender(settings))
+        self.pace = Pace(self.redis, settings.batch_chunk_rows)
+        self.observer = Observer(settings, self.redis)
+        self._settings = settings
+        self._name = name
+        self._queues = list(queues)
+        self._scorer: Scorer | None = None
+        self._models: list[dict[str, Any]] = []
+        self._problem: str | None = None
+        self._generation = 0
+        self._looked_at = 0.0
+        self._stopped = threading.Event()
+        self._chores: list[Callable[[], object]] = []
+        self._look()
+        self._thread = threading.Thread(target=self._keep_current, name="runtime", daemon=True)
+        self._thread.start()
+
+    def every_beat(self, chore: Callable[[], object]) -> None:
+        """Have `chore` called about once a second in the runtime's own thread. It must not block long."""
+        self._chores.append(chore)
+
+    @property
+    def scorer(self) -> Scorer:
+        """The models in force. A task takes it once, so that no answer mixes two versions.
+
+        Raises `ModelsUnavailable` when there are none.
+        """
+        if self._scorer is None:
+            raise ModelsUnavailable(f"No model is loaded: {self._problem}")
+        return self._scorer
+
+    def close(self) -> None:
+        self._stopped.set()
+        self.observer.close()
+        try:
+            heartbeats.sign_off(self.redis, self._name, os.getpid())
+        except RedisError:
+            log.debug("could not sign off; the record goes stale by itself")
+
+    def _look(self) -> None:
+        """Follow the model folder: the active versions, and those that score beside them."""
+        self._look_for_active()
+        if self._scorer is not None:
+            self.observer.look(self._scorer)
+
+    def _look_for_active(self) -> None:
+        """Load the active versions if they are not the ones held; keep the old ones if that fails."""
+        self._looked_at = time.monotonic()
+        try:
+            if self._scorer is not None and self._is_active(self._scorer):
+                self._problem = None
+                return
+            scorer = Scorer.load(self._settings.model_dir, self._settings.costs)
+        except (ServiceError, OSError) as error:
+            self._problem = str(error)
+            log.error("models not loaded: %s", error)
+            return
+        loaded_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._models = [model | {"loaded_at": loaded_at} for model in scorer.info()]
+        self._scorer, self._problem = scorer, None
+        log.info("models loaded: %s", scorer.versions)
+
+    def _is_active(self, scorer: Scorer) -> bool:
+        return all(
+            registry.active_version(self._settings.model_dir, name) == scorer.versions[name]
+            for name in STORED_MODELS
+        )
+
+    def _keep_current(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                asked_for = heartbeats.beat(self.redis, self._state())
+                if asked_for != self._generation or time.monotonic() - self._looked_at > LOOK_EVERY_S:
+                    self._look()
+                    self._generation = asked_for
+                    heartbeats.beat(self.redis, self._state())
+                if self._scorer is not None:
+                    self.cache.announce_versions(self._scorer.versions)
+                for chore in self._chores:
+                    chore()
+            except (RedisError, BrokerUnavailable) as error:
+                log.debug("no heartbeat: %s", error)
+            except Exception:
+                log.exception("heartbeat failed")
+            self._stopped.wait(heartbeats.BEAT_S)
+
+    def _state(self) -> heartbeats.WorkerState:
+        return heartbeats.WorkerState(
+            name=self._name,
+            pid=os.getpid(),
+            queues=self._queues,
+            models=[model | {"shadow": self.observer.shadow_of(model["name"])} for model in self._models],
+            problem=self._problem,
+            generation=self._generation,
+            seen_at=0.0,
+        )

@@ -1,0 +1,28 @@
+"""The task that tries a model version without using it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from errors import ServiceError
+from models import registry
+from models.scorer import anomaly_model, failure_model
+from tasks.messaging.messages import check_version
+from tasks.messaging.names import TaskNames
+from tasks.monitoring.versions import VERDICT_TTL_S
+from tasks.worker.app import app, current, settings
+
+
+@app.task(name=TaskNames.VERIFY, ignore_result=True)
+def verify(raw: dict[str, Any]) -> None:
+    """Load `{v, reply_key, model, version}` as serving would, golden rows included, and say what is wrong."""
+    check_version(raw)
+    problem = None
+    try:
+        version = registry.load(settings.model_dir, raw["model"], raw["version"])
+        (failure_model if raw["model"] == "failure" else anomaly_model)(version)
+    except (ServiceError, OSError) as error:
+        problem = str(error)
+    current().redis.set(raw["reply_key"], orjson.dumps({"problem": problem}), ex=VERDICT_TTL_S)
