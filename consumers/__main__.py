@@ -15,8 +15,8 @@ import threading
 from types import FrameType
 
 import logs
-from consumers import dead_letters, replay
-from consumers.services import ocpp_service, scoring_service
+from consumers.processes import ocpp_service, scoring_service
+from consumers.replay import dead_letters, replay_readings
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
 
@@ -45,7 +45,9 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("ocpp", help="turn OCPP 1.6 and 2.0.1 events into readings, until SIGTERM")
     dead_letters.add_arguments(commands.add_parser("replay-dlq", help="list dead letters, or put them back"))
-    replay.add_arguments(commands.add_parser("replay", help="publish recorded readings in their own rhythm"))
+    replay_readings.add_arguments(
+        commands.add_parser("replay", help="publish recorded readings in their own rhythm")
+    )
     arguments = parser.parse_args()
     settings = load_or_exit()
     logs.configure(settings)
@@ -55,7 +57,7 @@ def main() -> int:
     if arguments.command == "replay-dlq":
         return dead_letters.replay_dlq(settings, arguments)
     if arguments.command == "replay":
-        return replay.replay(settings, arguments, stop_on_signals())
+        return replay_readings.replay(settings, arguments, stop_on_signals())
     refuse_eviction(settings)
     make = ocpp_service if arguments.command == "ocpp" else scoring_service
     return make(settings).run(stop_on_signals())

@@ -23,7 +23,7 @@ OUTPUT = b'{"charger_id": "EVZ-0042", "filler": "' + b"x" * 1700 + b'"}'
 
 
 def limit(settings: Settings) -> None:
-    from consumers.clients import make_consumer, make_producer
+    from consumers.kafka.clients import make_consumer, make_producer
 
     consumer = make_consumer(settings)
     consumer.subscribe([settings.kafka_topic_metrics])

@@ -15,15 +15,15 @@ from typing import Any, Final
 import orjson
 
 import metrics
-from consumers.crash_journal import CrashJournal
+from consumers.kafka.crash_journal import CrashJournal
+from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.record_processor import bury
+from consumers.kafka.records import Outgoing
+from consumers.kafka.state_topic import readable
 from consumers.ocpp.charge_point import ChargePoint, decode, state_key, state_value
 from consumers.ocpp.envelope import Event, InvalidEvent, read_event
 from consumers.ocpp.merge import reading_of
 from consumers.ocpp.messages import read_message
-from consumers.offsets import Entry, Partition, Round
-from consumers.records import Outgoing
-from consumers.state_topic import readable
-from consumers.work import bury
 from errors import ServiceError
 from settings import Settings
 
@@ -79,7 +79,7 @@ class _Note:
 
 
 class Translation:
-    """`consumers.work.Work`. Needs nobody: whatever it takes has its outcome with the next `advance`."""
+    """A `Work` that needs no other process: each record has its outcome with the next `advance`."""
 
     hindrance = None
     busy = False

@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 from rich.console import Console
 
-from consumers.sessions import Session
+from consumers.replay.session_log import Session
 from settings import Settings, load_or_exit
 from stack.demo import show
 from stack.demo.api import Api, DemoFailed

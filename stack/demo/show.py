@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from consumers.sessions import Session
+from consumers.replay.session_log import Session
 from settings import Settings
 from stack.demo.api import Answer
 from stack.demo.stream import Arrival

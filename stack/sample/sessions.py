@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from consumers.sessions import Session
+from consumers.replay.session_log import Session
 
 CHARGERS_FILE: Final = Path(__file__).with_name("chargers.csv")
 SESSIONS_FILE: Final = Path(__file__).with_name("sessions.csv.gz")

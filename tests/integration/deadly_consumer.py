@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import logs
-from consumers import predicting
 from consumers.__main__ import stop_on_signals
 from consumers.ocpp import translation
-from consumers.services import ocpp_service, scoring_service
+from consumers.predictions import prediction_processor
+from consumers.processes import ocpp_service, scoring_service
 from settings import load_or_exit
 
 KILLS: Final = b"THIS RECORD KILLS"
@@ -39,7 +39,7 @@ def main() -> int:
     settings = load_or_exit()
     logs.configure(settings)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    for module, name in ((predicting, "read"), (translation, "read_event")):
+    for module, name in ((prediction_processor, "read"), (translation, "read_event")):
         vars(module)[name] = deadly(vars(module)[name])
     service = (ocpp_service if sys.argv[1:] == ["ocpp"] else scoring_service)(settings)
     if "SPARE_MB" in os.environ:

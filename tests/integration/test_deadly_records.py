@@ -11,7 +11,7 @@ import orjson
 import pytest
 from kafka import KafkaProducer
 
-from consumers.crash_journal import MOST_DEATHS
+from consumers.kafka.crash_journal import MOST_DEATHS
 from tests.integration.deadly_consumer import KILLS
 from tests.integration.stream_bench import INPUT, Process, StreamBench, event_id, stream_bench
 from tests.services import start_kafka, start_redis

@@ -1,4 +1,4 @@
-"""A resumed partition goes on: kafka-python's own consumer may not (see `consumers/clients.py`)."""
+"""A resumed partition goes on: kafka-python's own consumer may not (see `consumers/kafka/clients.py`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from consumers.clients import Consumer
+from consumers.kafka.clients import Consumer
 from tests.services import start_kafka
 
 P0, P1 = TopicPartition("paused", 0), TopicPartition("paused", 1)

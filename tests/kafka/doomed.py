@@ -16,8 +16,8 @@ from pathlib import Path
 
 import logs
 from consumers.__main__ import stop_on_signals
-from consumers.services import ocpp_service, scoring_service
-from consumers.transactions import TransactionalPublisher
+from consumers.kafka.transactions import TransactionalPublisher
+from consumers.processes import ocpp_service, scoring_service
 from settings import load_or_exit
 from tasks.client import stream_predictor
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
-from consumers.records import KEPT_VALUE_BYTES
+from consumers.kafka.records import KEPT_VALUE_BYTES
 from tests.integration.stream_bench import DEAD_LETTERS, INPUT, StreamBench, event_id
 from tests.kafka.members import bench_on_apache_kafka
 

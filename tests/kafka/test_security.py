@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from kafka.errors import KafkaError
 
-from consumers.clients import ensure_topics, make_consumer, make_producer, scoring_topics
+from consumers.kafka.clients import ensure_topics, make_consumer, make_producer, scoring_topics
 from settings import Settings
 from tests.kafka import broker
 

@@ -28,8 +28,8 @@ from hypothesis import seed as seeded
 from pyarrow import parquet
 from redis._parsers import Encoder
 
-from consumers import records
-from consumers.records import Received
+from consumers.kafka import records
+from consumers.kafka.records import Received
 from errors import InvalidReading, MalformedBody, ScoringFailed, ServiceError
 from models.scorer import Scorer
 from readings import rows

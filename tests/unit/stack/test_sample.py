@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from consumers.sessions import Session
+from consumers.replay.session_log import Session
 from readings.parsing import parse_reading
 from stack.sample.sessions import load_chargers, load_sessions
 

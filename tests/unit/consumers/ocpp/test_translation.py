@@ -9,7 +9,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from consumers.crash_journal import CrashJournal
+from consumers.kafka.crash_journal import CrashJournal
+from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.outcome_publisher import KafkaUnavailable
+from consumers.kafka.records import Received
 from consumers.ocpp.charge_point import (
     EVENTS_REMEMBERED,
     INTERVALS_REMEMBERED,
@@ -35,9 +38,6 @@ from consumers.ocpp.messages import (
     WHOLE,
 )
 from consumers.ocpp.translation import Translation
-from consumers.offsets import Entry, Partition, Round
-from consumers.publisher import KafkaUnavailable
-from consumers.records import Received
 from settings import Settings
 from tests.unit.consumers.ocpp.events import (
     NOW,

@@ -1,0 +1,244 @@
+"""The loop: poll, have it worked on, publish, commit.
+
+One thread does all of it. Records are fetched while others are being worked on; what is published is, for
+each partition, in the order of arrival. Between two polls everything that was published is committed, so a
+rebalance, which happens inside `poll`, finds only records that nothing was published for: those of
+partitions that go to another member are dropped here and worked on again there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
+
+import metrics
+from consumers.kafka.crash_journal import MOST_DEATHS, CrashJournal, ProcessDied
+from consumers.kafka.heartbeat import Pulse, Status
+from consumers.kafka.offsets import Partition, Round, Window
+from consumers.kafka.outcome_publisher import KafkaUnavailable, OutcomeTooLarge
+from consumers.kafka.record_batches import Unreadable, UnreadableRecord
+from consumers.kafka.record_processor import Work, shorten_dead_letters
+from consumers.kafka.records import Received
+from consumers.kafka.watchdog import Watchdog
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+# While outcomes are on their way `poll` waits this long for records, else that long.
+BUSY_POLL_MS: Final = 3
+IDLE_POLL_MS: Final = 200
+# If it has none, the next poll waits for the first outcome, for this long at most: a poll of nothing costs as
+# much of the processor as some readings do.
+BUSY_WAIT_S: Final = 0.01
+LOOK_EVERY_S: Final = 1.0
+# Without a connection for this long, clients are made anew and topics looked at again.
+UNCONNECTED_MOST_S: Final = 4.0
+ASK_ENDS_EVERY_S: Final = 20.0
+ASK_ENDS_TIMEOUT_MS: Final = 1_000
+# At the end, records under way may still be worked on for this long.
+DRAIN_S: Final = 5.0
+
+
+class Publisher(Protocol):
+    """Publishes outcomes: `outcome_publisher.py`, `transactions.py`, or a test's stand-in."""
+
+    def publish(self, done: Round) -> bool: ...
+
+    def commit(self) -> None: ...
+
+    def forget(self, partitions: Iterable[Partition]) -> None: ...
+
+
+class Stream:
+    """One life of the loop, on one set of Kafka clients."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        consumer: KafkaConsumer,
+        publisher: Publisher,
+        work: Work,
+        pulse: Pulse,
+        journal: CrashJournal,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._consumer = consumer
+        self._publisher = publisher
+        self._work = work
+        self._pulse = pulse
+        self._journal = journal
+        self._clock = clock
+        self._round_records = 2 * settings.kafka_max_poll_records
+        self._window = Window(
+            most=8 * settings.kafka_max_poll_records,
+            most_per_partition=2 * settings.kafka_max_poll_records,
+        )
+        self._watchdog = Watchdog()
+        self._ends: dict[TopicPartition, int] = {}
+        self._looked_at = self._connected_at = self._asked_ends_at = clock()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Go on until `stopping` is set, then finish what is under way within `DRAIN_S`.
+
+        Raises `KafkaUnavailable` when the clients must be made anew, `OutcomeRefused` or `StreamStuck` when
+        the process must end, and whatever kafka-python says of a broken configuration.
+        """
+        self._consumer.subscribe([self._work.topic], listener=_Listener(self))
+        while not stopping.is_set():
+            self.step()
+        deadline = self._clock() + DRAIN_S
+        while len(self._window) and self._clock() < deadline and self._work.hindrance is None:
+            self._publish()
+            time.sleep(BUSY_POLL_MS / 1000)
+        self._publisher.commit()
+        log.info("stopped; %d records under way are left to the next run", len(self._window))
+
+    def step(self) -> None:
+        """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
+        self._hold_or_fetch()
+        timeout_ms = BUSY_POLL_MS if self._work.busy else IDLE_POLL_MS
+        polled = self._consumer.poll(timeout_ms=timeout_ms)
+        for records in polled.values():
+            for record in records:
+                self._take(record)
+        self._publish()
+        self._look_around()
+        if not polled and self._work.busy:
+            self._work.wait(BUSY_WAIT_S)
+
+    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions go to another member: nothing of them may be published or committed here any more."""
+        lost = [Partition(*partition) for partition in partitions]
+        self._publisher.forget(lost)
+        dropped = self._window.drop(lost)
+        self._work.drop(lost)
+        log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
+
+    def assigned(self) -> None:
+        """Partitions have come here, perhaps from a member that has died of one of their records."""
+        self._journal.reload()
+
+    def _hold_or_fetch(self) -> None:
+        """Pause what should not be fetched now, resume the rest."""
+        held = self._work.hindrance is not None
+        assigned = self._consumer.assignment()
+        paused = self._consumer.paused()
+        unwanted = {tp for tp in assigned if held or self._window.full(Partition(*tp))}
+        self._consumer.pause(*(unwanted - paused))
+        self._consumer.resume(*((paused & assigned) - unwanted))
+
+    def _take(self, record: ConsumerRecord) -> None:
+        received = Received(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            recorded_at=record.timestamp / 1000 if (record.timestamp or 0) > 0 else None,
+        )
+        entry, place = self._window.add(received), received.event_id
+        if isinstance(record.value, Unreadable):
+            # The producer's client takes nothing but bytes themselves.
+            entry.received = received._replace(value=bytes(record.value))
+            self._work.refuse(entry, UnreadableRecord(record.value.reason), attempts=1)
+            return
+        if self._journal.deaths(place) >= MOST_DEATHS:
+            reason = ProcessDied(f"The consumer process died {MOST_DEATHS} times at this record.")
+            self._work.refuse(entry, reason, attempts=MOST_DEATHS)
+            return
+        self._journal.begin(place)
+        self._work.take(entry)
+        self._journal.end()
+
+    def _publish(self) -> None:
+        self._work.advance()
+        done = self._window.finished(most=self._round_records)
+        if not done.entries:
+            self._publisher.commit()
+            return
+        self._work.complete(done)
+        try:
+            published = self._publisher.publish(done)
+        except OutcomeTooLarge as error:
+            if not shorten_dead_letters(done):
+                raise
+            log.warning("dead letters are shortened, their topic takes no larger ones: %s", error)
+            return  # the round comes again with the next turn
+        if published:
+            self._window.settle(done)
+            self._work.settle(done)
+            self._journal.forget(entry.received.event_id for entry in done.entries)
+
+    def _look_around(self) -> None:
+        """Once a second: lag, connection, and what to say of this process."""
+        now = self._clock()
+        elapsed = now - self._looked_at
+        if elapsed < LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        assigned = self._consumer.assignment()
+        self._pulse.turned(now)
+        paused = {Partition(*tp) for tp in self._consumer.paused()}
+        standing = [(Partition(*tp), *self._standing(tp)) for tp in assigned]
+        lag = sum(end - position + self._window.pending(partition) for partition, position, end in standing)
+        metrics.STREAM_LAG.labels(topic=self._work.topic).set(lag)
+        if self._consumer.metrics()["consumer-metrics"]["connection-count"] > 0:
+            self._connected_at = now
+        unconnected_s = now - self._connected_at
+        hindrance = self._work.hindrance
+        if unconnected_s >= UNCONNECTED_MOST_S:
+            raise KafkaUnavailable(f"No connection to Kafka for {unconnected_s:.0f} s.")
+        if hindrance is not None:
+            metrics.STREAM_PAUSED_SECONDS.labels(reason=_label(hindrance)).inc(elapsed)
+            self._pulse.say(Status("paused", hindrance, lag, len(assigned)))
+        else:
+            self._pulse.say(Status("running", "", lag, len(assigned)))
+            self._ask_for_ends(assigned, now)
+            self._watchdog.look((each for each in standing if each[0] not in paused), now)
+
+    def _standing(self, tp: TopicPartition) -> tuple[int, int]:
+        """The next offset to fetch, and the end as far as the last fetch or question has told."""
+        position = self._consumer.position(tp, timeout_ms=0) or 0
+        end = max(self._consumer.highwater(tp) or 0, self._ends.get(tp, 0))
+        return position, max(position, end)
+
+    def _ask_for_ends(self, assigned: Iterable[TopicPartition], now: float) -> None:
+        """What fetches tell of a partition's end is silent about one that is not fetched at all."""
+        if now - self._asked_ends_at < ASK_ENDS_EVERY_S:
+            return
+        self._asked_ends_at = now
+        try:
+            self._ends = self._consumer.end_offsets(list(assigned), timeout_ms=ASK_ENDS_TIMEOUT_MS)
+        except KafkaError as error:
+            log.debug("ends of partitions not known: %s", error)
+
+
+class _Listener(ConsumerRebalanceListener):
+    """Called inside `poll` and `close`, while the loop waits for them."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        log.info("partitions %s assigned", _numbers(assigned))
+        self._stream.assigned()
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._stream.revoked(revoked)
+
+
+def _label(hindrance: str) -> str:
+    return "redis" if "Redis" in hindrance else "workers"
+
+
+def _numbers(partitions: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(str(number) for _, number in sorted(partitions)) or "none"

@@ -1,0 +1,240 @@
+"""Alerts that open once and close once, however a charger's verdicts jump about. Pure, but for `load`.
+
+A failure alert opens at the threshold, or when a charger says that it has failed; it closes after several
+readings in a row that are well below. An anomaly alert opens with the first anomaly and closes after as many
+readings without one. What is open is kept in a compacted topic, written with the outcomes that changed it,
+and read back by whoever gets the partition: so neither a crash nor a rebalance opens an alert twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, NamedTuple
+
+import orjson
+
+import metrics
+from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.records import Outgoing, Received, Scored
+from consumers.kafka.state_topic import readable
+
+AlertKind = Literal["failure", "anomaly"]
+STATE_SCHEMA: Final = 1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`open_at` and `close_below` are failure probabilities; `calm_readings` in a row close an alert."""
+
+    open_at: float
+    close_below: float
+    calm_readings: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """One that is open. `calm` readings in a row have spoken for closing it."""
+
+    alert_id: str
+    opened_at: str
+    opened_by: str
+    calm: int = 0
+
+
+class AlertKey(NamedTuple):
+    """Whose alert, and of which kind. A tuple: it is made, and hashed, for nearly every verdict."""
+
+    kind: AlertKind
+    tenant: str | None
+    charger_id: str
+
+    def on(self, partition: Partition) -> bytes:
+        """The state record's key. A charger's readings may come by several partitions; each has its own."""
+        return f"{partition.partition}|{self.kind}|{self.tenant or ''}|{self.charger_id}".encode()
+
+
+Book = dict[AlertKey, OpenAlert]
+# Reads the state records of partitions back: for each number, values of the latest record of every key.
+Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
+
+
+class _Opinion(NamedTuple):
+    """What one verdict says, in JSON `verdict`: `alarming` opens an alert, `calm` speaks for closing one."""
+
+    kind: AlertKind
+    verdict: bytes
+    alarming: bool
+    calm: bool
+
+
+class _Change(NamedTuple):
+    """What a verdict does to one alert: None closes it. `outgoing` are the records that tell of it."""
+
+    key: AlertKey
+    alert: OpenAlert | None
+    outgoing: tuple[Outgoing, ...] = ()
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What a round's verdicts do to alerts. Nothing has changed until `Alerts.settle`.
+
+    `failed` are the records that could not be judged, and why.
+    """
+
+    outgoing: list[Outgoing] = field(default_factory=list)
+    remembered: list[Outgoing] = field(default_factory=list)
+    changes: dict[Partition, dict[AlertKey, OpenAlert | None]] = field(default_factory=dict)
+    failed: list[tuple[Entry, Exception]] = field(default_factory=list)
+
+
+class Alerts:
+    """The open alerts of the partitions that this member owns. For one thread."""
+
+    def __init__(
+        self, rules: Rules, *, topics: Mapping[AlertKind, str], state_topic: str, load: Load
+    ) -> None:
+        self._rules = rules
+        self._topics = topics
+        self._state_topic = state_topic
+        self._load = load
+        self._books: dict[Partition, Book] = {}
+
+    def judge(self, done: Round) -> Judgement:
+        """Alert and state records for a round, in its order.
+
+        Blocks while the state of a partition that is new here is read. Raises what `load` raises.
+        """
+        self._take_over([partition for partition in done.offsets if partition not in self._books])
+        judgement = Judgement()
+        for entry in done.entries:
+            if entry.scored is not None:
+                try:
+                    self._judge(judgement, entry, entry.scored)
+                except Exception as error:
+                    log.exception("alerts of record %s could not be judged", entry.received.event_id)
+                    metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
+                    judgement.failed.append((entry, error))
+        for partition, changes in judgement.changes.items():
+            for key, alert in changes.items():
+                judgement.remembered.append(self._state_record(partition, key, alert))
+        return judgement
+
+    def settle(self, judgement: Judgement) -> None:
+        """The round is committed: what was judged is so."""
+        for partition, changes in judgement.changes.items():
+            book = self._books.get(partition)
+            if book is None:
+                continue  # it went to another member meanwhile
+            for key, alert in changes.items():
+                if alert is None:
+                    book.pop(key, None)
+                else:
+                    book[key] = alert
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """Partitions went to other members; if they come back their state is read again."""
+        for partition in partitions:
+            self._books.pop(Partition(*partition), None)
+
+    def _take_over(self, partitions: list[Partition]) -> None:
+        if not partitions:
+            return
+        found = self._load([partition.partition for partition in partitions])
+        for partition in partitions:
+            self._books[partition] = dict(readable(found.get(partition.partition, ()), _open_alert))
+
+    def _opinions(self, scored: Scored) -> Iterator[_Opinion]:
+        probability, in_failure = scored.failure_probability, scored.in_failure
+        yield _Opinion(
+            "failure",
+            scored.failure,
+            alarming=in_failure or probability >= self._rules.open_at,
+            calm=not in_failure and probability < self._rules.close_below,
+        )
+        if scored.anomaly is not None:
+            odd = bool(scored.is_anomaly)
+            yield _Opinion("anomaly", scored.anomaly, alarming=odd, calm=not odd)
+
+    def _judge(self, judgement: Judgement, entry: Entry, scored: Scored) -> None:
+        """What the verdicts on one record change. Nothing is changed if this raises."""
+        changes, book = judgement.changes.setdefault(entry.partition, {}), self._books[entry.partition]
+        found: list[_Change] = []
+        for opinion in self._opinions(scored):
+            if opinion.alarming or book or changes:  # most of the time nothing is open, and nothing opens
+                key = AlertKey(opinion.kind, scored.tenant, scored.charger_id)
+                alert = changes[key] if key in changes else book.get(key)
+                found += self._changes(key, alert, opinion, entry.received)
+        for change in found:
+            changes[change.key] = change.alert
+            judgement.outgoing += change.outgoing
+
+    def _changes(
+        self, key: AlertKey, alert: OpenAlert | None, opinion: _Opinion, received: Received
+    ) -> Iterator[_Change]:
+        if alert is None:
+            if opinion.alarming:
+                body, opened_by = orjson.loads(opinion.verdict), received.event_id
+                alert = OpenAlert(_alert_id(key, opened_by), _moment(body), opened_by)
+                yield _Change(key, alert, (self._alert_record(key, alert, body | received.origin),))
+        elif not opinion.calm:
+            if alert.calm:
+                yield _Change(key, replace(alert, calm=0))
+        elif alert.calm + 1 < self._rules.calm_readings:
+            yield _Change(key, replace(alert, calm=alert.calm + 1))
+        else:
+            body = orjson.loads(opinion.verdict)
+            record = self._alert_record(key, alert, body | received.origin, closed_at=_moment(body))
+            yield _Change(key, None, (record,))
+
+    def _alert_record(
+        self, key: AlertKey, alert: OpenAlert, body: dict[str, Any], *, closed_at: str | None = None
+    ) -> Outgoing:
+        document = body | {
+            "alert_id": alert.alert_id,
+            "alert": key.kind,
+            "state": "open" if closed_at is None else "closed",
+            "opened_at": alert.opened_at,
+            "opened_by": alert.opened_by,
+            "closed_at": closed_at,
+        }
+        return Outgoing(self._topics[key.kind], key.charger_id.encode(), orjson.dumps(document))
+
+    def _state_record(self, partition: Partition, key: AlertKey, alert: OpenAlert | None) -> Outgoing:
+        value = None
+        if alert is not None:
+            value = orjson.dumps(
+                {
+                    "v": STATE_SCHEMA,
+                    "partition": partition.partition,
+                    "kind": key.kind,
+                    "tenant_id": key.tenant,
+                    "charger_id": key.charger_id,
+                    "alert_id": alert.alert_id,
+                    "opened_at": alert.opened_at,
+                    "opened_by": alert.opened_by,
+                    "calm": alert.calm,
+                }
+            )
+        return Outgoing(self._state_topic, key.on(partition), value)
+
+
+def _open_alert(state: Mapping[str, Any]) -> tuple[AlertKey, OpenAlert]:
+    key = AlertKey(state["kind"], state["tenant_id"], state["charger_id"])
+    return key, OpenAlert(state["alert_id"], state["opened_at"], state["opened_by"], state["calm"])
+
+
+def _moment(verdict: Mapping[str, Any]) -> str:
+    moment: str = verdict.get("reading_timestamp") or verdict.get("timestamp") or ""
+    return moment
+
+
+def _alert_id(key: AlertKey, opened_by: str) -> str:
+    """The same for every attempt at the reading that opens it."""
+    name = f"{key.kind}|{key.tenant or ''}|{key.charger_id}|{opened_by}"
+    return hashlib.blake2b(name.encode(), digest_size=12).hexdigest()

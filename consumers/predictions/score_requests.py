@@ -1,0 +1,218 @@
+"""From readings to verdicts through the queue: grouping, retries, and finding the one that does harm.
+
+Pure apart from the door it is given. What trying again cannot help is bounded: a reading that fails to
+score, or whose worker dies each time, has `MAX_ATTEMPTS` attempts alone. That workers, queue or Redis are
+away is not the reading's fault: it is tried again for as long as that lasts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import metrics
+from consumers.kafka.offsets import Entry
+from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
+from readings.reading import Kind, Reading
+from tasks.client.stream_predictor import TaskLost
+from tasks.messaging.messages import Answer, Ask
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS: Final = 3
+# Readings that travel in one task at most: all that one poll brings, for a task and its transaction cost
+# something of their own (docs/adr/0010).
+GROUP: Final = 500
+# Fewer readings wait for the tasks under way, but for none that takes longer: its worker may be gone.
+PATIENCE_S: Final = 0.5
+# Tasks under way at once, so that no worker waits for this process.
+MAX_FLIGHTS: Final = 8
+# What is asked about each reading.
+KINDS_ASKED: Final[tuple[Kind, ...]] = ("failure", "anomaly")
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 5.0
+
+
+class Door(Protocol):
+    """What `tasks/client/stream_predictor.py` offers; tests have one of their own."""
+
+    def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]: ...
+
+    def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """One reading to score. `attempts` are those that failed, `alone` those of them that it made alone."""
+
+    entry: Entry
+    reading: Reading
+    tenant: str | None
+    attempts: int = 0
+    alone: int = 0
+    pauses: int = 0
+    not_before: float = 0.0
+
+
+# Nobody came to the reading, or one who has no models.
+NOT_ITS_FAULT: Final = frozenset({PredictionTimeout.code, ModelsUnavailable.code})
+
+
+class Result(NamedTuple):
+    """What became of a reading: its verdicts (that on anomaly may be missing), or the error it ends in."""
+
+    candidate: Candidate
+    failure: Answer | None = None
+    anomaly: Answer | None = None
+    error: ServiceError | None = None
+
+
+@dataclass(slots=True)
+class _Flight:
+    candidates: list[Candidate]
+    future: Future[list[Answer]]
+    sent_at: float
+
+
+class Scoring:
+    """Readings that wait for verdicts or for their next attempt. For one thread; `clock` in seconds."""
+
+    def __init__(self, door: Door, *, clock: Callable[[], float]) -> None:
+        self._door = door
+        self._clock = clock
+        self._fresh: deque[Candidate] = deque()
+        # Those that were in a task that failed: each travels alone now, so that it harms no other.
+        self._again: deque[Candidate] = deque()
+        self._flights: list[_Flight] = []
+        # Results of readings that could not even be sent.
+        self._ended_early: list[Result] = []
+        self._ended = threading.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer may come at any moment."""
+        return bool(self._flights or self._ended_early)
+
+    def add(self, entry: Entry, reading: Reading, tenant: str | None) -> None:
+        self._fresh.append(Candidate(entry, reading, tenant))
+
+    def send(self) -> None:
+        """Send what may be sent now. Blocks 2 s at most, when the queue cannot be reached."""
+        while len(self._flights) < MAX_FLIGHTS:
+            group = self._next_group()
+            if not group:
+                return
+            group, asks = self._asks(group)
+            if not group:
+                continue
+            flight = _Flight(group, self._door.submit(asks), self._clock())
+            self._flights.append(flight)
+            flight.future.add_done_callback(lambda _: self._ended.set())
+            if flight.future.done():
+                return  # it could not be sent; the next ones would meet the same
+
+    def _asks(self, group: Sequence[Candidate]) -> tuple[list[Candidate], list[Ask]]:
+        """What to ask about the readings, and those about which something can be asked."""
+        asked: list[Candidate] = []
+        asks: list[Ask] = []
+        for candidate in group:
+            try:
+                asks += self._door.ask(KINDS_ASKED, candidate.reading, candidate.tenant)
+            except Exception as error:
+                log.exception("record %s cannot be sent", candidate.entry.received.event_id)
+                metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
+                reason = ServiceError(
+                    f"The reading cannot be sent to a worker ({type(error).__name__}: {error})."
+                )
+                self._ended_early.append(Result(candidate, error=reason))
+            else:
+                asked.append(candidate)
+        return asked, asks
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until a task has ended that `collect` has not seen, `timeout_s` at most."""
+        self._ended.wait(timeout_s)
+
+    def collect(self) -> list[Result]:
+        """What has ended since the last call. Does not block."""
+        results, self._ended_early = self._ended_early, []
+        self._ended.clear()  # before looking, so that none is missed
+        ended = [flight for flight in self._flights if flight.future.done()]
+        self._flights = [flight for flight in self._flights if not flight.future.done()]
+        for flight in ended:
+            results.extend(self._judge(flight))
+        return results
+
+    def _next_group(self) -> list[Candidate]:
+        now = self._clock()
+        for _ in range(len(self._again)):
+            candidate = self._again.popleft()
+            if candidate.entry.dropped:
+                continue
+            if candidate.not_before <= now:
+                return [candidate]
+            self._again.append(candidate)
+        group: list[Candidate] = []
+        if len(self._fresh) < GROUP and any(now - flight.sent_at < PATIENCE_S for flight in self._flights):
+            # They travel with those that come meanwhile. So tasks are as large as the rate of readings makes
+            # them, and a reading that comes alone goes at once.
+            return group
+        while self._fresh and len(group) < GROUP and self._fresh[0].not_before <= now:
+            candidate = self._fresh.popleft()
+            if not candidate.entry.dropped:
+                group.append(candidate)
+        return group
+
+    def _judge(self, flight: _Flight) -> Iterator[Result]:
+        error = flight.future.exception()
+        if error is None:
+            answers = flight.future.result()
+            for candidate, failure, anomaly in zip(
+                flight.candidates, answers[::2], answers[1::2], strict=True
+            ):
+                yield from self._read(candidate, failure, anomaly)
+            return
+        if isinstance(error, TaskLost):
+            solitary = len(flight.candidates) == 1
+            if not solitary:
+                log.warning("a task of %d readings was lost; each goes alone now", len(flight.candidates))
+            for candidate in flight.candidates:
+                yield from self._failed(candidate, str(error), alone=solitary)
+        elif isinstance(error, ServiceError) and error.retryable:
+            self._put_back(flight.candidates)
+        else:
+            for candidate in flight.candidates:
+                yield from self._failed(candidate, str(error), alone=len(flight.candidates) == 1)
+
+    def _read(self, candidate: Candidate, failure: Answer, anomaly: Answer) -> Iterator[Result]:
+        if failure.error_code is None:
+            # A prediction without an anomaly verdict is worth more than none at all.
+            yield Result(candidate, failure, anomaly if anomaly.error_code is None else None)
+        elif failure.error_code in NOT_ITS_FAULT:
+            self._put_back([candidate])
+        else:
+            # Whatever was wrong with it, it was not its neighbours: workers score each one by itself.
+            yield from self._failed(candidate, failure.error_detail, alone=True)
+
+    def _failed(self, candidate: Candidate, detail: str, *, alone: bool) -> Iterator[Result]:
+        candidate.attempts += 1
+        candidate.alone += alone
+        if candidate.alone >= MAX_ATTEMPTS:
+            reason = ScoringFailed(f"Given up after {candidate.attempts} attempts: {detail}")
+            yield Result(candidate, error=reason)
+            return
+        candidate.not_before = self._clock() + (FIRST_PAUSE_S * candidate.alone)
+        self._again.append(candidate)
+
+    def _put_back(self, candidates: Sequence[Candidate]) -> None:
+        """To the front, in the order they had, after a pause that grows to `LONGEST_PAUSE_S`."""
+        for candidate in reversed(candidates):
+            pause_s = min(FIRST_PAUSE_S * 2.0**candidate.pauses, LONGEST_PAUSE_S)
+            candidate.pauses += 1
+            candidate.not_before = self._clock() + pause_s
+            (self._again if candidate.attempts else self._fresh).appendleft(candidate)

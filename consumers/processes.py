@@ -1,0 +1,75 @@
+"""The two services that consume: scoring readings, and turning OCPP events into readings."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from consumers.kafka.clients import ocpp_topics, scoring_topics
+from consumers.kafka.crash_journal import CrashJournal
+from consumers.kafka.heartbeat import Pulse
+from consumers.kafka.service import Service
+from consumers.kafka.state_topic import load_state
+from consumers.kafka.transactions import TransactionalPublisher
+from consumers.ocpp.translation import Translation
+from consumers.predictions.alerts import Alerts, Rules
+from consumers.predictions.prediction_processor import Predicting
+from consumers.predictions.score_requests import Scoring
+from settings import Settings
+from tasks.client.stream_predictor import StreamDoor
+
+
+def scoring_service(
+    settings: Settings, *, transactional: type[TransactionalPublisher] = TransactionalPublisher
+) -> Service:
+    """Readings become predictions, alerts and dead letters."""
+    door = StreamDoor(settings)
+
+    def work(pulse: Pulse, _: CrashJournal) -> Predicting:
+        scoring = Scoring(door, clock=time.monotonic)
+        return Predicting(settings, scoring=scoring, alerts=_alerts(settings), pulse=pulse)
+
+    return Service(
+        settings,
+        Pulse(settings),
+        topics=scoring_topics(settings),
+        make_work=work,
+        close=door.close,
+        transactional=transactional,
+    )
+
+
+def ocpp_service(
+    settings: Settings, *, transactional: type[TransactionalPublisher] = TransactionalPublisher
+) -> Service:
+    """OCPP events become readings and dead letters, in a group of their own. Needs no Redis and no worker."""
+    settings = replace(settings, kafka_group_id=f"{settings.kafka_group_id}-ocpp")
+    topic = settings.kafka_topic_ocpp_state
+
+    def work(_: Pulse, journal: CrashJournal) -> Translation:
+        return Translation(
+            settings,
+            load=lambda numbers: load_state(settings, topic, numbers, of="charge points"),
+            journal=journal,
+        )
+
+    return Service(
+        settings,
+        Pulse(settings, role="ocpp"),
+        topics=ocpp_topics(settings),
+        make_work=work,
+        transactional=transactional,
+    )
+
+
+def _alerts(settings: Settings) -> Alerts:
+    topic = settings.kafka_topic_alert_state
+    return Alerts(
+        Rules(settings.alert_threshold, settings.alert_clear_threshold, settings.alert_calm_readings),
+        topics={
+            "failure": settings.kafka_topic_failure_alerts,
+            "anomaly": settings.kafka_topic_anomalies,
+        },
+        state_topic=topic,
+        load=lambda numbers: load_state(settings, topic, numbers, of="open alerts"),
+    )

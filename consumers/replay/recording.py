@@ -1,0 +1,138 @@
+"""Recorded readings from a file, in the order of their times.
+
+Parquet or CSV (`.csv`, `.csv.gz`) with the columns of the contract, as `readings/arrow.py` reads them and
+`python -m models simulate` writes them; or a CSV of charging sessions, each of which becomes the reading of
+its end. For a person's command only: pyarrow takes 40 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from consumers.replay.session_log import COLUMNS as SESSION_COLUMNS
+from consumers.replay.session_log import Session
+from errors import ServiceError
+from readings.arrow import from_table
+from readings.reading import Reading
+
+NEEDED: Final = ("charger_id", "connector_status", "timestamp")
+ROWS_AT_ONCE: Final = 4096
+# No recorded time is in the future of this one; whether it may be sent is not judged here.
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+class RecordingUnreadable(ServiceError):
+    """Raised for a file that holds no recorded readings: says which and why."""
+
+    code = "recording_unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Rows in the order of their times. `without_time` rows had none that can be read, and are left out."""
+
+    rows: pa.Table
+    times: list[datetime]
+    without_time: int
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def readings(self) -> Iterator[tuple[datetime, Reading | str]]:
+        """Each row's time and reading, or what is wrong with the row."""
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            some = from_table(self.rows.slice(start, ROWS_AT_ONCE), now=LATEST)
+            for moment, found in zip(self.times[start : start + ROWS_AT_ONCE], some, strict=True):
+                if isinstance(found, Reading):
+                    yield moment, found
+                else:
+                    yield moment, f"{found.charger_id or 'a row without charger_id'}: {found.error}"
+
+
+def load(path: Path, *, since: datetime | None = None, limit: int | None = None) -> Recording:
+    """The readings of a file, or of `readings.parquet` or `readings.csv` in a folder: the first `limit` of
+    those recorded at `since` or later.
+
+    Raises `RecordingUnreadable`.
+    """
+    file = _readings_in(path) if path.is_dir() else path
+    try:
+        table = _read_csv(file) if file.name.endswith((".csv", ".csv.gz")) else _read_parquet(file)
+    except (pa.ArrowException, OSError) as error:
+        raise RecordingUnreadable(f"{file}: {str(error).splitlines()[0]}") from error
+    if set(SESSION_COLUMNS) <= set(table.column_names):
+        table = _of_sessions(table, file)
+    missing = [name for name in NEEDED if name not in table.column_names]
+    if missing:
+        raise RecordingUnreadable(f"{file}: there is no column {', '.join(missing)}.")
+    times = _times(table)
+    in_order = sorted((moment, row) for row, moment in enumerate(times) if moment is not None)
+    kept = [(moment, row) for moment, row in in_order if since is None or moment >= since][:limit]
+    return Recording(
+        rows=table.take(pa.array([row for _, row in kept], pa.int64())),
+        times=[moment for moment, _ in kept],
+        without_time=len(times) - len(in_order),
+    )
+
+
+def _readings_in(folder: Path) -> Path:
+    for name in ("readings.parquet", "readings.csv"):
+        if (folder / name).is_file():
+            return folder / name
+    raise RecordingUnreadable(f"{folder}: holds neither readings.parquet nor readings.csv.")
+
+
+def _read_csv(file: Path) -> pa.Table:
+    """Every column as text. What a text means is `readings/arrow.py`'s to say."""
+    with pa_csv.open_csv(file) as reader:  # compression goes by the file's name
+        names = reader.schema.names
+    as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    return pa_csv.read_csv(file, convert_options=as_text)
+
+
+def _read_parquet(file: Path) -> pa.Table:
+    table = pq.read_table(file)
+    if "error_codes" in table.column_names:
+        codes = table["error_codes"]
+        if pa.types.is_string(codes.type) or pa.types.is_large_string(codes.type):
+            # Here, as in a history, empty text is a charger that reports no error; null, one that never does.
+            none_now = pc.if_else(pc.equal(codes, ""), pa.scalar("[]", codes.type), codes)
+            table = table.set_column(table.column_names.index("error_codes"), "error_codes", none_now)
+    return table
+
+
+def _of_sessions(table: pa.Table, file: Path) -> pa.Table:
+    rows = table.select(SESSION_COLUMNS).to_pylist()
+    try:
+        return pa.Table.from_pylist([_session(row).reading() for row in rows])
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise RecordingUnreadable(f"{file}: is no table of sessions: {error}.") from error
+
+
+def _session(row: dict[str, Any]) -> Session:
+    return Session(
+        charger_id=row["charger_id"],
+        ended_at=row["ended_at"],
+        minutes=int(row["minutes"]),
+        kwh=float(row["kwh"]),
+        session_number=int(row["session_number"]),
+    )
+
+
+def _times(table: pa.Table) -> list[datetime | None]:
+    """Each row's time, None where there is none that can be read."""
+    same = {name: pa.repeat(pa.scalar(text), len(table)) for name, text in _ANYWHERE.items()}
+    readings = from_table(pa.table({**same, "timestamp": table["timestamp"]}), now=LATEST)
+    return [found.timestamp if isinstance(found, Reading) and found.stated_at else None for found in readings]
+
+
+_ANYWHERE: Final = {"charger_id": "X", "connector_status": "AVAILABLE"}
