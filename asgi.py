@@ -4,7 +4,7 @@ import logs
 from settings import load_or_exit
 from tasks import garbage
 from tasks.storage.redis_connection import refuse_eviction
-from web.front import Front
+from web.fast_path import Front
 
 settings = load_or_exit()
 logs.configure(settings)

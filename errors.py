@@ -1,6 +1,6 @@
 """Everything that can go wrong, as one tree.
 
-It knows neither HTTP nor Celery nor Kafka: `web/errors.py` turns a code into a status, the consumer
+It knows neither HTTP nor Celery nor Kafka: `web/http/errors.py` turns a code into a status, the consumer
 turns `retryable` into pause or dead letter. `code` is the same short word in a problem document, a dead
 letter's header and a metric's label.
 """

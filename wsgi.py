@@ -9,7 +9,7 @@ from settings import load_or_exit
 from tasks import garbage
 from tasks.storage.redis_connection import refuse_eviction
 from web.app import create_app
-from web.connection import notice_signals
+from web.http.connection import notice_signals
 
 settings = load_or_exit()
 logs.configure(settings)

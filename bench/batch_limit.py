@@ -38,7 +38,7 @@ from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
 from readings import arrow as tables
 from readings.reading import STATUSES, Reading
-from web.result_tables import SCHEMAS, table_of
+from web.downloads.result_tables import SCHEMAS, table_of
 
 # The whole frame at once would hold a million verdicts as Python objects, and is slower for it.
 SLICE_ROWS: Final = 4096

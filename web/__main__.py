@@ -6,7 +6,7 @@ import sys
 
 from settings import load_or_exit
 from web.app import create_app
-from web.services import EXTENSION
+from web.http.services import EXTENSION
 
 
 def main() -> int:

@@ -11,27 +11,24 @@ from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from settings import Settings
-from web import (
-    access,
+from web.api import (
     batch,
     chargers,
     drift,
-    errors,
     health,
-    http,
     job_events,
     jobs,
-    measured,
     models,
     outcomes,
     predictions,
     results,
     shadow,
 )
-from web.connection import connect
-from web.http import current_request
-from web.schemas import ProblemSchema
-from web.services import EXTENSION, Services
+from web.http import access, errors, messages, request_metrics
+from web.http.connection import connect
+from web.http.messages import current_request
+from web.http.services import EXTENSION, Services
+from web.openapi.schemas import ProblemSchema
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -92,8 +89,8 @@ class _NoSessions(SessionInterface):
 
 class _Application(Flask):
     session_interface = _NoSessions()
-    request_class = http.Request
-    response_class = http.Response
+    request_class = messages.Request
+    response_class = messages.Response
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         connect(environ)
@@ -115,10 +112,10 @@ class _Application(Flask):
 
 
 class _DocumentedApi(Api):
-    """flask-smorest without its own error body and pages: `web/errors.py` and `web/paging.py` have theirs."""
+    """flask-smorest without its own error body (see `http/errors.py`) and pages (see `http/paging.py`)."""
 
     def _register_error_handlers(self) -> None:
-        """Nothing: registered once, for every error, in `web/errors.py`."""
+        """Nothing: registered once, for every error, in `web/http/errors.py`."""
 
     def _register_responses(self) -> None:
         """The one that every operation may give besides those that it names."""
@@ -142,7 +139,9 @@ _SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
 def _measure(app: Flask) -> None:
     def observe(response: Response) -> Response:
         request = current_request()
-        measured.count(request.endpoint or "none", request.method, response.status_code, request.started)
+        request_metrics.count(
+            request.endpoint or "none", request.method, response.status_code, request.started
+        )
         return response
 
     app.after_request(observe)

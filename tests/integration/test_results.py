@@ -18,7 +18,7 @@ from tests.integration.test_jobs import all_results, finish, submit
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer, start_redis
-from web.result_tables import flat, table_of
+from web.downloads.result_tables import flat, table_of
 
 NDJSON, CSV, PARQUET = "application/x-ndjson", "text/csv", "application/vnd.apache.parquet"
 ROWS = 1100  # more than two chunks

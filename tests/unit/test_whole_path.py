@@ -45,11 +45,11 @@ from tasks.storage.reading_history import NO_ENTRIES, RecentHistory
 from tasks.storage.redis_connection import Command
 from tasks.storage.verdict_cache import VerdictCache
 from tests.raw_readings import RawReading, raw_readings
-from web import intake
-from web.bodies import reading_of
-from web.errors import problem_of
-from web.result_files import WRITERS
-from web.upload import Upload
+from web.downloads.result_files import WRITERS
+from web.http.errors import problem_of
+from web.http.request_bodies import reading_of
+from web.uploads import chunking
+from web.uploads.upload import Upload
 
 ROUND: Final = 5_000
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "0")) or ROUND
@@ -224,7 +224,7 @@ def in_batches(raw: RawReading, document: bytes, broken: bool) -> Iterator[tuple
 
 
 def of_file(data: bytes, media_type: str, read: Any) -> Outcome:
-    (chunk,) = intake.cut(Upload(io.BytesIO(data), len(data), ""), media_type, 10)
+    (chunk,) = chunking.cut(Upload(io.BytesIO(data), len(data), ""), media_type, 10)
     orjson.dumps(chunk[0])
     first, found, last = read(chunk[1], now=NOW)
     assert isinstance(first, Reading)

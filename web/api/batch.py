@@ -1,0 +1,175 @@
+"""`POST /api/v1/predictions/batch`: a file becomes a job. Who prefers to wait gets its results at once."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import orjson
+from flask import request, url_for
+from flask_smorest import Blueprint
+from redis import RedisError
+from werkzeug.exceptions import RequestEntityTooLarge
+
+import metrics
+from errors import FieldError, InvalidParameter, InvalidReading, ServiceError
+from tasks.jobs.idempotency import Claim
+from tasks.jobs.job_store import Draft, Job
+from web.api.prefer import preferred_wait_s
+from web.http.messages import Response, current_request
+from web.http.services import services
+from web.http.streaming import StreamBroken, check_length, stream
+from web.openapi import schemas
+from web.openapi.decorators import refuses, takes, takes_headers
+from web.openapi.header_schemas import BatchHeadersSchema
+from web.uploads import chunking
+from web.uploads.upload import received
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint(
+    "batch", __name__, url_prefix="/api/v1/predictions", description="A whole fleet at once."
+)
+
+MAX_WAIT_S: Final = 30.0
+# Who waits is told of the end; this is for the case that the word is lost.
+LOOK_EVERY_S: Final = 1.0
+# Answers of so many rows (a kilobyte each) are sent as one; of more a chunk at a time.
+HELD_WHOLE_ROWS: Final = 4_096
+_FILES: Final = {
+    "application/x-ndjson": "A reading (schema Reading) a line.",
+    "text/csv": "RFC 4180 in UTF-8, a header with the reading's fields; an empty cell is missing; several "
+    "`error_codes` have `;` between them.",
+    "application/vnd.apache.parquet": "A column for each of the reading's fields.",
+}
+IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@blueprint.route("/batch", methods=["POST"])
+@takes(blueprint, schemas.BatchRequestSchema, _FILES)
+@takes_headers(blueprint, BatchHeadersSchema)
+@blueprint.arguments(schemas.BatchQuerySchema, location="query")
+@blueprint.response(202, schemas.JobSchema)
+@blueprint.alt_response(
+    200, schema=schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
+)
+@refuses(blueprint, 400, 408, 409, 413, 415, 422)
+def submit_batch(query: dict[str, Any]) -> Response:
+    """Score many readings as a job"""
+    held, tenant, key = services(), current_request().tenant, _idempotency_key()
+    media_type = chunking.media_type_of(current_request())
+    if media_type in chunking.OF_LINES:
+        check_length(current_request())
+    store: bool = query.get("store", media_type == "application/json")
+    with received(current_request(), held.settings.max_batch_bytes) as upload:
+        draft = held.jobs.draft(
+            kind=query["kind"],
+            tenant=tenant,
+            store=store,
+            encoding=chunking.ENCODINGS[media_type],
+            chunk_rows=held.pace.chunk_rows(
+                query["kind"],
+                rows=chunking.rows_about(upload, media_type),
+                processes=held.chunks.processes(),
+            ),
+            now=time.time(),
+        )
+        asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
+        claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
+        if isinstance(claim, str):
+            return _answer(held.jobs.get(claim, tenant))
+        try:
+            _fill(draft, chunking.cut(upload, media_type, draft.chunk_rows), claim)
+        except Exception:
+            draft.discard()
+            if claim:
+                claim.give_back()
+            raise
+    job = draft.seal(along=claim.settle if claim else lambda pipeline: None)
+    metrics.JOBS.labels(status="accepted").inc()
+    try:
+        held.chunks.feed(job.job_id)
+    except (ServiceError, RedisError) as error:
+        # It is accepted: the workers look after jobs that nobody has fed (tasks/worker/recovery.py).
+        log.warning("job %s waits for a worker to find it: %s", job.job_id, error)
+    return _answer(job)
+
+
+def _fill(draft: Draft, chunks: Iterable[chunking.Chunk], claim: Claim | None) -> None:
+    most_rows = services().settings.max_batch_rows
+    for rows, data in chunks:
+        if draft.rows + rows > most_rows:
+            raise RequestEntityTooLarge(f"The batch holds more than {most_rows} readings.")
+        draft.add(rows, data)
+        if claim:
+            claim.renew()
+    if not draft.rows:
+        raise InvalidReading([FieldError("/chargers", f"Must hold 1 to {most_rows} readings.", "range")])
+
+
+def _answer(job: Job) -> Response:
+    """200 with the results if the caller waits and the job ends in time, otherwise 202.
+
+    The job is accepted. Whatever goes wrong from here on, nobody is told that it is not.
+    """
+    headers = {"Location": url_for("jobs.JobResource", job_id=job.job_id)}
+    wait_s = min(preferred_wait_s(request.headers.get("Prefer", "")), MAX_WAIT_S)
+    if wait_s:
+        try:
+            job = _some_time_later(job, wait_s)
+            headers["Preference-Applied"] = f"wait={wait_s:g}"
+            if job.ended:
+                return _with_results(job, headers)
+        except (ServiceError, RedisError, StreamBroken) as error:
+            log.warning("nobody can wait for job %s: %s", job.job_id, error)
+    return Response(
+        orjson.dumps(job.document(time.time())), 202, content_type="application/json", headers=headers
+    )
+
+
+def _some_time_later(job: Job, wait_s: float) -> Job:
+    """The job when it has ended, or after `wait_s`. Raises `QueueFull` where too many wait."""
+    held, deadline = services(), time.monotonic() + wait_s
+    with held.waiting_threads, held.jobs.end_of(job.job_id) as wait:
+        job = held.jobs.get(job.job_id, job.tenant)
+        while not job.ended and (left_s := deadline - time.monotonic()) > 0:
+            wait(min(left_s, LOOK_EVERY_S))
+            job = held.jobs.get(job.job_id, job.tenant)
+    return job
+
+
+def _with_results(job: Job, headers: dict[str, str]) -> Response:
+    body = _answered(job, services().jobs.texts(job))
+    if job.total <= HELD_WHOLE_ROWS:
+        return Response([b"".join(body)], content_type="application/json", headers=headers)
+    return stream(lambda _connection: body, content_type="application/json", headers=headers)
+
+
+def _answered(job: Job, chunks: Iterable[tuple[range, bytes]]) -> Iterator[bytes]:
+    """The body of a 200, a chunk at a time: a large batch's answers are far more than what it sent.
+
+    Nothing is taken apart: what JSON breaks inside of a text is written as \\n, so that every line break ends
+    a row.
+    """
+    yield orjson.dumps({"job_id": job.job_id})[:-1] + b',"predictions":['
+    done = 0
+    for rows, lines in chunks:
+        if done:
+            yield b","
+        yield lines.replace(b"\n", b",")
+        done += len(rows)
+    if done < job.total and job.status != "CANCELLED":
+        raise StreamBroken(f"{job.total - done} rows of a job's results are gone")
+    rest = {"total": job.total, "timestamp": job.document(time.time())["finished_at"]}
+    yield b"]," + orjson.dumps(rest)[1:]
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        detail = "Must be 1 to 255 visible ASCII characters."
+        raise InvalidParameter([FieldError("/headers/Idempotency-Key", detail, "pattern")])
+    return key

@@ -1,0 +1,63 @@
+"""`/api/v1/jobs`: batch jobs, listed, shown and cancelled."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+from flask.views import MethodView
+from flask_smorest import Blueprint
+
+import metrics
+from tasks.jobs.job_listing import matching
+from web.http.messages import Response, current_request
+from web.http.paging import page
+from web.http.services import services
+from web.openapi import schemas
+from web.openapi.decorators import refuses
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="Batch jobs.")
+
+
+@blueprint.route("")
+@blueprint.arguments(schemas.JobsQuerySchema, location="query")
+@blueprint.response(200, schemas.JobPageSchema)
+@refuses(blueprint)
+def list_jobs(query: dict[str, Any]) -> Response:
+    """Jobs, newest first"""
+    offset, limit = query["cursor"], query["limit"]
+    after = query.get("created_after")
+    found = matching(
+        services().jobs.newest_first(current_request().tenant),
+        status=query.get("status"),
+        kind=query.get("kind"),
+        created_after=None if after is None else after.timestamp(),
+        offset=offset,
+        limit=limit + 1,
+    )
+    now = time.time()
+    following = offset + limit if len(found) > limit else None
+    return page([orjson.dumps(job.document(now)) for job in found[:limit]], following=following)
+
+
+@blueprint.route("/<string:job_id>")
+class JobResource(MethodView):
+    @blueprint.response(200, schemas.JobSchema)
+    @refuses(blueprint, 404)
+    def get(self, job_id: str) -> Response:
+        """Status and progress of a job"""
+        return _json(services().jobs.get(job_id, current_request().tenant).document(time.time()))
+
+    @blueprint.response(200, schemas.JobSchema)
+    @refuses(blueprint, 404)
+    def delete(self, job_id: str) -> Response:
+        """Cancel a job; what is done stays readable"""
+        jobs = services().jobs
+        if jobs.cancel(jobs.get(job_id, current_request().tenant), time.time()):
+            metrics.JOBS.labels(status="cancelled").inc()
+        return _json(jobs.get(job_id, current_request().tenant).document(time.time()))
+
+
+def _json(document: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(document), content_type="application/json")

@@ -1,0 +1,124 @@
+"""`/api/v1/models`: what the workers really hold, and the orders to look again, switch, and switch back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+from flask_smorest import Blueprint
+
+from tasks.monitoring import heartbeats
+from tasks.monitoring.heartbeats import WorkerState
+from web.http.messages import Response
+from web.http.request_bodies import loaded_body
+from web.http.services import services
+from web.openapi import model_schemas
+from web.openapi.decorators import refuses, takes
+
+blueprint = Blueprint("models", __name__, url_prefix="/api/v1/models", description="Models in force.")
+
+RELOAD_WAIT_S: Final = 3.0
+_VERSION: Final = model_schemas.ActivateSchema()
+
+
+@blueprint.route("")
+@blueprint.response(200, model_schemas.ModelsSchema)
+@refuses(blueprint)
+def list_models() -> Response:
+    """The models that the workers hold now"""
+    models = held_models(heartbeats.living(services().redis))
+    return _json({"models": models, "total": len(models)})
+
+
+@blueprint.route("/reload", methods=["POST"])
+@blueprint.response(200, model_schemas.ReloadSchema)
+@blueprint.alt_response(
+    202, schema=model_schemas.ReloadSchema, description="Not every worker has answered yet."
+)
+@refuses(blueprint)
+def reload_models() -> Response:
+    """Have every worker look at the model folder; running requests are answered by the old version"""
+    with services().waiting_threads:
+        living, settled = heartbeats.reload(services().redis, timeout_s=RELOAD_WAIT_S)
+    body = {
+        "status": "reloaded" if settled else "requested",
+        "workers": sum(worker.able for worker in living),
+        "models": held_models(living),
+    }
+    return _json(body, status=200 if settled else 202)
+
+
+@blueprint.route("/<string:name>")
+@blueprint.response(200, model_schemas.ModelCardSchema)
+@refuses(blueprint, 404, 409)
+def show_model(name: str) -> Response:
+    """The model card: its versions, how the active one was made and measured, and who holds it"""
+    return _json(services().versions.card(name))
+
+
+@blueprint.route("/<string:name>/activate", methods=["POST"])
+@takes(blueprint, model_schemas.ActivateSchema)
+@blueprint.response(200, model_schemas.SwitchSchema)
+@blueprint.alt_response(
+    202, schema=model_schemas.SwitchSchema, description="Not every worker has switched yet."
+)
+@refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
+def activate_model(name: str) -> Response:
+    """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
+    version: str = loaded_body(_VERSION)["version"]
+    with services().waiting_threads:
+        settled = services().versions.activate(name, version)
+    return _switched(name, version, settled)
+
+
+@blueprint.route("/<string:name>/rollback", methods=["POST"])
+@blueprint.response(200, model_schemas.SwitchSchema)
+@blueprint.alt_response(
+    202, schema=model_schemas.SwitchSchema, description="Not every worker has switched yet."
+)
+@refuses(blueprint, 404, 409, 504)
+def rollback_model(name: str) -> Response:
+    """Make the version active that was active before"""
+    with services().waiting_threads:
+        version, settled = services().versions.rollback(name)
+    return _switched(name, version, settled)
+
+
+@blueprint.route("/<string:name>/versions/<string:version>/verify", methods=["POST"])
+@blueprint.response(200, model_schemas.SwitchSchema)
+@refuses(blueprint, 404, 409, 504)
+def verify_version(name: str, version: str) -> Response:
+    """Have a worker check a version's files and golden rows, without using it"""
+    with services().waiting_threads:
+        services().versions.verify(name, version)
+    return _json({"name": name, "version": version, "status": "verified"})
+
+
+def held_models(living: Sequence[WorkerState]) -> list[dict[str, Any]]:
+    """Each version that some worker holds, once: `active` if all hold it, otherwise `partial`."""
+    able = [worker for worker in living if worker.able]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    holders: dict[tuple[str, str], list[str]] = {}
+    for worker in able:
+        for model in worker.models:
+            key = (model["name"], model["version"])
+            found.setdefault(key, model)
+            holders.setdefault(key, []).append(f"{worker.name}:{worker.pid}")
+    return [
+        model
+        | {
+            "status": "active" if len(holders[key]) == len(able) else "partial",
+            "workers": holders[key],
+        }
+        for key, model in sorted(found.items())
+    ]
+
+
+def _switched(name: str, version: str, settled: bool) -> Response:
+    status = "active" if settled else "requested"
+    return _json({"name": name, "version": version, "status": status}, status=200 if settled else 202)
+
+
+def _json(document: dict[str, Any], *, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status=status, content_type="application/json")

@@ -1,0 +1,84 @@
+"""`/api/v1/predictions`: single predictions and the cache.
+
+`web/fast_path.py` answers the plain ones before they come here.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask.views import MethodView
+from flask_smorest import Blueprint
+
+from errors import UnknownCharger
+from readings.reading import Kind
+from web.http.messages import Response, current_request, no_content
+from web.http.request_bodies import prediction_request
+from web.http.services import services
+from web.openapi import schemas
+from web.openapi.decorators import answers, refuses, takes
+
+blueprint = Blueprint(
+    "predictions",
+    __name__,
+    url_prefix="/api/v1/predictions",
+    description="Will it fail, when, why, what to do, at which cost?",
+)
+
+
+def _predict(kind: Kind) -> Response:
+    request, shared = current_request(), services()
+    reading = prediction_request(request, shared.settings.max_body_bytes)
+    if kind == "failure":
+        request.retry_location = (
+            f"{blueprint.url_prefix}/{quote(reading.charger_id)}"  # for 504, web/http/errors.py
+        )
+    with shared.waiting_threads:
+        body = shared.gate.predict(kind, reading, request.tenant)
+    return Response(body, content_type="application/json")
+
+
+@blueprint.route("/failure", methods=["POST"])
+@takes(blueprint, schemas.PredictionRequestSchema)
+@answers(blueprint, schemas.FailurePredictionSchema)
+@refuses(blueprint, 400, 408, 413, 415, 422, 504)
+def predict_failure() -> Response:
+    """Probability of failure within 1, 7 and 30 days, with reasons and next steps"""
+    return _predict("failure")
+
+
+@blueprint.route("/maintenance", methods=["POST"])
+@takes(blueprint, schemas.PredictionRequestSchema)
+@answers(blueprint, schemas.MaintenanceScheduleSchema)
+@refuses(blueprint, 400, 408, 413, 415, 422, 504)
+def predict_maintenance() -> Response:
+    """When a visit is cheapest, and what it saves"""
+    return _predict("maintenance")
+
+
+@blueprint.route("/anomaly", methods=["POST"])
+@takes(blueprint, schemas.PredictionRequestSchema)
+@answers(blueprint, schemas.AnomalyVerdictSchema)
+@refuses(blueprint, 400, 408, 413, 415, 422, 504)
+def detect_anomaly() -> Response:
+    """Whether the reading is unlike the fleet's, and in what"""
+    return _predict("anomaly")
+
+
+@blueprint.route("/<string:charger_id>")
+class CachedPrediction(MethodView):
+    @blueprint.response(200, schemas.FailurePredictionSchema)
+    @refuses(blueprint, 404)
+    def get(self, charger_id: str) -> Response:
+        """The newest cached failure prediction of a charger"""
+        body = services().cache.newest("failure", charger_id, current_request().tenant)
+        if body is None:
+            raise UnknownCharger(f"No prediction of charger {charger_id} is cached.")
+        return Response(body, content_type="application/json")
+
+    @blueprint.response(204)
+    @refuses(blueprint)
+    def delete(self, charger_id: str) -> Response:
+        """Forget the cached predictions of a charger"""
+        services().cache.delete(charger_id, current_request().tenant)
+        return no_content()

@@ -1,0 +1,175 @@
+"""`GET /api/v1/jobs/{id}/results`: pages of JSON, or all at once as NDJSON, CSV or Parquet, by `Accept`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, Final
+
+import orjson
+from flask_smorest import Blueprint
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.exceptions import NotAcceptable
+
+from tasks.jobs.job_store import Job, Lines
+from web.http.messages import Response, current_request
+from web.http.paging import next_link, page
+from web.http.services import services
+from web.http.streaming import StreamBroken, stream
+from web.openapi import schemas
+from web.openapi.decorators import refuses, takes_headers
+from web.openapi.header_schemas import ResultsHeadersSchema
+
+blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs", description="What came of a job.")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a file of results calls itself. What writes it is in `web/downloads/result_files.py`."""
+
+    content_type: str
+    extension: str
+    shows_its_end: bool
+
+
+# Downloads are converted in these threads, however many there are: memory that a thread has once needed its
+# allocators keep for it, and 32 threads keep a gigabyte.
+_converters: Final = ThreadPoolExecutor(2, thread_name_prefix="results")
+JSON: Final = "application/json"
+FORMATS: Final = {
+    "application/x-ndjson": Format("application/x-ndjson", "ndjson", shows_its_end=False),
+    "text/csv": Format("text/csv; charset=utf-8; header=present", "csv", shows_its_end=False),
+    "application/vnd.apache.parquet": Format("application/vnd.apache.parquet", "parquet", shows_its_end=True),
+}
+CONTENT_TYPES: Final = [JSON, *FORMATS]
+_DESCRIBED: Final = {
+    "responses": {
+        200: {
+            "headers": {
+                "Link": {
+                    "description": "`rel=next`: where to go on, if rows follow or will follow (RFC 8288).",
+                    "schema": {"type": "string"},
+                }
+            },
+            "content": {
+                "application/x-ndjson": {
+                    "schema": {"type": "string", "description": "A row a line, as in `items`."}
+                },
+                "text/csv": {
+                    "schema": {
+                        "type": "string",
+                        "description": "RFC 4180 with a header. What is nested has dotted names "
+                        "(`horizons.7d`, `error.code`; of kind `all`: `failure.failure_probability`), lists "
+                        "are JSON text, what is missing is empty.",
+                    }
+                },
+                "application/vnd.apache.parquet": {
+                    "schema": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "Nested as the JSON is, moments as timestamps, zstd.",
+                    }
+                },
+            },
+        }
+    },
+}
+
+
+@blueprint.route("/<string:job_id>/results")
+@blueprint.arguments(schemas.ResultsQuerySchema, location="query")
+@blueprint.response(200, schemas.PageSchema)
+@refuses(blueprint, 404, 406)
+@takes_headers(blueprint, ResultsHeadersSchema)
+@blueprint.doc(**_DESCRIBED)
+def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
+    """Results in input order, also of a job that still runs: up to the first row that is missing
+
+    A cancelled job's rows are those that were done, which may have gaps: each row says its number.
+    A page of JSON holds at most 1,000 rows; its `next` is null at the end of the input, and the same cursor
+    again where the next row is not scored yet. The other formats are streams from `cursor` on: of `limit`
+    rows, or of all that are done; where more follow, `Link` says where to go on. What breaks off is never
+    ended as if it were complete.
+    """
+    wanted = _wanted_type()
+    job = services().jobs.get(job_id, current_request().tenant)
+    if wanted == JSON:
+        return _page(job, start=query["cursor"], limit=query.get("limit"))
+    return _stream(job, wanted, start=query["cursor"], limit=query.get("limit"))
+
+
+def _wanted_type() -> str:
+    """By type alone: `text/csv; charset=utf-8` is CSV, whatever parameters ours has."""
+    named = [(name.partition(";")[0].strip(), q) for name, q in current_request().accept_mimetypes]
+    wanted = MIMEAccept(named).best_match(CONTENT_TYPES) if named else JSON
+    if wanted is None:
+        raise NotAcceptable(f"There is {', '.join(CONTENT_TYPES)}.")
+    return wanted
+
+
+def _page(job: Job, *, start: int, limit: int | None) -> Response:
+    rows = schemas.PAGE if limit is None else min(limit, schemas.MAX_PAGE)
+    results: list[bytes] = []
+    for lines in services().jobs.lines(job, start):
+        results += lines[: rows - len(results)]
+        if len(results) == rows:
+            break
+    end = _row(results[-1]) + 1 if results else start
+    more = end < job.total and not (job.ended and not results)
+    answer = page(results, following=end if more else None, total=job.total)
+    answer.vary.add("Accept")
+    return answer
+
+
+def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response:
+    """The rows that the headers promise, and no others: what is scored meanwhile is for the next request."""
+    from web.downloads.result_files import (
+        WRITERS,  # pyarrow: 40 MB, for those web processes that are asked for files
+    )
+
+    held = services()
+    there = held.jobs.scored(job, start)
+    rows = sum(map(len, there))
+    following = there[-1].stop if there else min(start, job.total)
+    if limit is not None and limit < rows:
+        rows, following = limit, next(islice(chain.from_iterable(there), limit, None))
+    elif job.ended:
+        following = job.total
+    how = FORMATS[wanted]
+    chunks = _chunks(held.jobs.lines(job, start), rows=rows)
+    headers = {
+        **next_link(following if following < job.total else None),
+        "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
+        "Vary": "Accept",
+    }
+    parts = _in_turn(WRITERS[wanted](chunks, job.kind))
+    return stream(
+        lambda _connection: parts,
+        content_type=how.content_type,
+        headers=headers,
+        within=held.downloads,
+        shows_its_end=how.shows_its_end,
+    )
+
+
+def _row(line: bytes) -> int:
+    number: int = orjson.loads(line)["row"]
+    return number
+
+
+def _chunks(chunks: Lines, *, rows: int) -> Lines:
+    """The first `rows` lines of these. Raises `StreamBroken` where there are fewer: they have expired."""
+    while rows:
+        lines = next(chunks, [])[:rows]
+        if not lines:
+            raise StreamBroken(f"{rows} rows of a job's results are gone")
+        yield lines
+        rows -= len(lines)
+
+
+def _in_turn(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, made by the converters."""
+    while (part := _converters.submit(next, parts, None).result()) is not None:
+        yield part

@@ -1,0 +1,49 @@
+"""`/api/v1/models/{name}/shadow`: a second version that scores the same traffic without answering."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+from flask import Response
+from flask.views import MethodView
+from flask_smorest import Blueprint
+
+from web.http.request_bodies import loaded_body
+from web.http.services import services
+from web.openapi import model_schemas
+from web.openapi.decorators import refuses, takes
+
+blueprint = Blueprint("shadow", __name__, url_prefix="/api/v1/models", description="Versions side by side.")
+
+_VERSION: Final = model_schemas.ActivateSchema()
+
+
+@blueprint.route("/<string:name>/shadow")
+class Shadow(MethodView):
+    @blueprint.response(200, model_schemas.ShadowSchema)
+    @refuses(blueprint, 404, 409)
+    def get(self, name: str) -> Response:
+        """What the active version and its shadow say of the same readings, of all tenants"""
+        return Response(orjson.dumps(services().shadows.report(name)), content_type="application/json")
+
+    @takes(blueprint, model_schemas.ActivateSchema)
+    @blueprint.response(200, model_schemas.SwitchSchema)
+    @blueprint.alt_response(
+        202, schema=model_schemas.SwitchSchema, description="Not every worker holds it yet."
+    )
+    @refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
+    def post(self, name: str) -> Response:
+        """Verify a version in a worker and have it score beside the active one"""
+        version: str = loaded_body(_VERSION)["version"]
+        with services().waiting_threads:
+            settled = services().versions.set_shadow(name, version)
+        body = {"name": name, "version": version, "status": "shadow" if settled else "requested"}
+        return Response(orjson.dumps(body), status=200 if settled else 202, content_type="application/json")
+
+    @blueprint.response(204)
+    @refuses(blueprint, 404)
+    def delete(self, name: str) -> None:
+        """Have no version score beside the active one; the sums of the pair are kept for 30 days"""
+        with services().waiting_threads:
+            services().versions.clear_shadow(name)

@@ -1,0 +1,195 @@
+"""The front of the web process: single predictions wait on an event loop, everything else runs in Flask.
+
+A thread that waits for a verdict costs four times what the rest of the request does, for each is woken by
+itself and queues for the interpreter; a future on a loop costs next to nothing (docs/adr/0008). Only what is
+plainly right is answered here. Wrong keys, bodies and headers, odd media types and large bodies go to Flask's
+own view of the same address, which judges them anew: it alone knows how to refuse.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote, quote_from_bytes
+
+import orjson
+from a2wsgi import WSGIMiddleware
+
+import metrics
+from readings.reading import KINDS, Kind, Reading
+from settings import Settings
+from web.app import create_app
+from web.http import access, request_metrics
+from web.http.asgi_connection import AsgiConnection
+from web.http.errors import Problem, problem_of
+from web.http.request_bodies import reading_of
+from web.http.services import EXTENSION, Services
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send, SendEvent
+
+PREFIX: Final = "/api/v1/predictions/"
+KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
+# As Flask calls the views, so that both ways count alike.
+ENDPOINTS: Final[dict[Kind, str]] = {
+    "failure": "predictions.predict_failure",
+    "maintenance": "predictions.predict_maintenance",
+    "anomaly": "predictions.detect_anomaly",
+}
+WANTED: Final = frozenset(
+    (b"content-encoding", b"content-type", b"x-api-key", b"x-request-id", b"x-tenant-id")
+)
+# Larger bodies are decoded in a thread, for nobody else is served while the loop works.
+MOST_BYTES: Final = 65_536
+VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+
+
+def _encoded(headers: dict[str, str]) -> Headers:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+Headers = list[tuple[bytes, bytes]]
+OF_ALL: Final = _encoded(access.FIXED)
+OF_VERDICTS: Final = _encoded({"Content-Type": "application/json"})
+
+
+class Front:
+    """The ASGI application. It has no use for lifespan events."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.flask = create_app(settings)
+        services: Services = self.flask.extensions[EXTENSION]
+        self._gate = services.gate
+        self._keys = access.keys_of(settings)
+        self._most_bytes = min(MOST_BYTES, settings.max_body_bytes)
+        # Its environ is a typed dict; Flask's is any.
+        self._threads = WSGIMiddleware(cast(Any, self.flask), workers=settings.web_threads)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"No {scope['type']} here.")
+        started = time.perf_counter()
+        events: list[ReceiveEvent] = []
+        body = None
+        if scope["method"] == "POST":
+            # Here, where it costs no thread, also for Flask: small bodies that never end hold up nobody.
+            events, body = await _read(receive, self._most_bytes)
+            kind = KIND_BY_PATH.get(scope["path"])
+            asked = None if kind is None or body is None else self._plainly_right(scope, body)
+            if kind is not None and asked is not None:
+                await self._answer(kind, *asked, send, started)
+                return
+        connection = AsgiConnection(
+            _again(events, receive), send, has_body=bool(events), body_is_here=body is not None
+        )
+        try:
+            await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
+        except Exception as error:
+            if connection.answers:
+                raise  # the server cuts the answer
+            metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+            request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
+            await _send_problem(problem_of(error, request_id), request_id, connection.send)
+        finally:
+            connection.close()
+
+    def _plainly_right(self, scope: HTTPScope, body: bytes) -> tuple[Reading, str | None, str] | None:
+        """Reading, tenant and request id of what nobody would refuse."""
+        given: dict[bytes, str] = {}
+        for name, value in scope["headers"]:
+            if name in WANTED:
+                if name in given:
+                    return None
+                given[name] = value.decode("latin-1")
+        tenant = given.get(b"x-tenant-id")
+        if given.get(b"content-type") != "application/json" or b"content-encoding" in given:
+            return None
+        if not access.roles_of(given.get(b"x-api-key"), self._keys) & access.PREDICTORS:
+            return None
+        if tenant is not None and not access.TENANT_ID.match(tenant):
+            return None
+        try:
+            # Strict, and so quick: what it refuses is decoded, and named, in a thread.
+            reading = reading_of(orjson.loads(body))
+        except Exception:
+            return None  # Flask's view meets the same error, and has the answer to it
+        return reading, tenant, access.request_id(given.get(b"x-request-id", ""))
+
+    async def _answer(
+        self, kind: Kind, reading: Reading, tenant: str | None, request_id: str, send: Send, started: float
+    ) -> None:
+        status = 200
+        try:
+            body = await self._gate.answer(kind, reading, tenant)
+        except Exception as error:
+            location = PREFIX + quote(reading.charger_id) if kind == "failure" else None
+            problem = problem_of(error, request_id, retry_location=location)
+            status = problem.status
+            await _send_problem(problem, request_id, send)
+        else:
+            await _send(status, OF_VERDICTS, body, request_id, send)
+        request_metrics.count(ENDPOINTS[kind], "POST", status, started)
+
+
+async def _send_problem(
+    problem: Problem, request_id: str, send: Callable[[SendEvent], Awaitable[None]]
+) -> None:
+    headers = _encoded(problem.all_headers())
+    await _send(problem.status, headers, problem.body(request_id), request_id, send)
+
+
+async def _send(
+    status: int,
+    headers: Headers,
+    body: bytes,
+    request_id: str,
+    send: Callable[[SendEvent], Awaitable[None]],
+) -> None:
+    encoded = [
+        *headers,
+        *OF_ALL,
+        (b"x-request-id", request_id.encode()),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _read(receive: Receive, most_bytes: int) -> tuple[list[ReceiveEvent], bytes | None]:
+    """What has been received, and the body; None if it is larger, or the client has gone."""
+    events: list[ReceiveEvent] = []
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        event = await receive()
+        events.append(event)
+        if event["type"] != "http.request":
+            return events, None
+        chunk = event.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most_bytes:
+            return events, None
+        more = event.get("more_body", False)
+    return events, b"".join(chunks)
+
+
+def _again(events: list[ReceiveEvent], receive: Receive) -> Receive:
+    """`receive` for somebody who has not heard `events` yet. Always a coroutine, as a2wsgi wants it."""
+    heard = iter(events)
+
+    async def receive_again() -> ReceiveEvent:
+        for event in heard:
+            return event
+        return await receive()
+
+    return receive_again
+
+
+def _in_ascii(scope: HTTPScope) -> HTTPScope:
+    """The same with a query that a2wsgi can read: callers send bytes that no address may hold."""
+    if scope["query_string"].isascii():
+        return scope
+    return {**scope, "query_string": quote_from_bytes(scope["query_string"], safe=VISIBLE).encode()}

@@ -1,0 +1,144 @@
+"""The one table from error to HTTP status, and the one body: RFC 9457 `application/problem+json`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from flask import Flask, request
+from redis import RedisError
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, Unauthorized
+
+import errors
+from readings.parsing import field_errors
+from web.http.messages import Response, current_request
+
+log = logging.getLogger(__name__)
+
+STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
+    errors.MalformedBody: HTTPStatus.BAD_REQUEST,
+    errors.InvalidReading: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.ModelRefused: HTTPStatus.CONFLICT,
+    errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.BrokerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.PredictionTimeout: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.ScoringFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+CODE_BY_STATUS: Final = {
+    400: "malformed_body",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    408: "request_timeout",
+    411: "length_required",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+}
+PROBLEM_TYPE: Final = "application/problem+json"
+# What was wrong is logged; the caller is told only that something was.
+INTERNAL_DETAIL: Final = "Something went wrong here; the request id finds it in the service's log."
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is told to a caller: RFC 9457's members, and headers."""
+
+    status: int
+    code: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    field_problems: Sequence[errors.FieldError] | None = None
+
+    def all_headers(self) -> dict[str, str]:
+        return {"Content-Type": PROBLEM_TYPE, **self.headers}
+
+    def body(self, request_id: str) -> bytes:
+        document: dict[str, Any] = {
+            "type": f"urn:evzone:ml:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.field_problems is not None:
+            document["errors"] = [asdict(each) for each in self.field_problems]
+        return orjson.dumps(document)
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.register_error_handler(HTTPException, _from_http_exception)
+    app.register_error_handler(Exception, _from_error)
+
+
+def problem_of(error: Exception, request_id: str, *, retry_location: str | None = None) -> Problem:
+    """The problem behind an error of ours, of Redis, or behind a bug, which is logged with `request_id`.
+
+    `retry_location` is where a late verdict will be found.
+    """
+    if isinstance(error, RedisError):
+        log.warning("Redis unavailable: %s", error)
+        error = errors.BrokerUnavailable("Redis cannot be reached.")
+    if not isinstance(error, errors.ServiceError):
+        log.exception("unexpected error, request %s", request_id, exc_info=error)
+        return Problem(500, "internal", INTERNAL_DETAIL)
+    status = next(
+        (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, errors.PredictionTimeout) and retry_location is not None:
+        headers["Location"] = retry_location
+    if isinstance(error, errors.InvalidReading):
+        return Problem(status, error.code, _summary(error.errors), headers, error.errors)
+    return Problem(status, error.code, str(error) or INTERNAL_DETAIL, headers)
+
+
+def _response(problem: Problem) -> Response:
+    body = problem.body(current_request().request_id)
+    return Response(body, status=problem.status, headers=problem.all_headers())
+
+
+def _from_error(error: Exception) -> Response:
+    request = current_request()
+    return _response(problem_of(error, request.request_id, retry_location=request.retry_location))
+
+
+def _from_http_exception(error: HTTPException) -> Response:
+    """Flask's own errors, and webargs' 422 for query parameters."""
+    if error.response is not None and error.code is None:
+        return Response(error.response.get_data(), error.response.status_code)  # type: ignore[attr-defined]
+    status = error.code or 500
+    headers = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() in ("allow", "www-authenticate", "location", "retry-after")
+    }
+    messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
+    if messages:
+        return _from_error(errors.InvalidParameter(field_errors(messages)))
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
+    if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:
+        error.description = f"The body is larger than {request.max_content_length} bytes."
+    if error.description == NotFound.description:
+        error.description = f"There is nothing at {request.path}. What there is: /docs."
+    detail = error.description or HTTPStatus(status).description
+    return _response(Problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers))
+
+
+def _summary(found: Sequence[errors.FieldError]) -> str:
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{first.pointer or 'body'}: {first.detail}{more}"

@@ -1,0 +1,31 @@
+"""Pages of JSON that is stored encoded: `{items, next, total}`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from web.http.messages import Response, current_request
+
+
+def page(items: Sequence[bytes], *, following: int | None, total: int | None = None) -> Response:
+    """A page of already encoded items; `following` is the next page's cursor."""
+    body: dict[str, Any] = {
+        "items": [orjson.Fragment(item) for item in items],
+        "next": None if following is None else str(following),
+    }
+    if total is not None:
+        body["total"] = total
+    return Response(orjson.dumps(body), content_type="application/json", headers=next_link(following))
+
+
+def next_link(following: int | None) -> dict[str, str]:
+    """The header `Link` (RFC 8288) to what follows: this request's own address with another cursor."""
+    if following is None:
+        return {}
+    request = current_request()
+    query = urlencode({**request.args.to_dict(), "cursor": following})
+    return {"Link": f'<{request.path}?{query}>; rel="next"'}

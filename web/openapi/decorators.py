@@ -1,0 +1,89 @@
+"""Decorators that say in `/openapi.json` what a view takes and answers.
+
+Bodies are decoded by `web/http/request_bodies.py` and verdicts are sent as the workers encoded them, so that
+these schemas describe without costing anything for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from flask_smorest import Blueprint
+from marshmallow import Schema
+
+from web.http.errors import PROBLEM_TYPE
+from web.openapi.header_schemas import TenantSchema
+from web.openapi.schemas import ProblemSchema
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+# Where flask-smorest's decorators leave what they have to say.
+_SMOREST_DOC: Final = "_apidoc"
+
+PROBLEMS: Final = {
+    400: "The body is not JSON.",
+    401: "The key is missing or wrong.",
+    403: "The key lacks the role.",
+    404: "Not there.",
+    406: "No format of these is there; see the detail.",
+    408: "The body stopped midway.",
+    409: "Contradicts an earlier request.",
+    413: "The body is too large.",
+    415: "The content type is not supported.",
+    422: "A field is wrong; `errors` names each.",
+    500: "Something went wrong in the service.",
+    503: "Cannot be accepted now; see Retry-After.",
+    504: "No verdict before the deadline; see Retry-After and Location.",
+}
+
+
+def takes(
+    blueprint: Blueprint, schema: type[Schema], files: Mapping[str, str] | None = None
+) -> Callable[[View], View]:
+    """The view takes a JSON body of this schema, or `files`: the description of each other media type."""
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    for media_type, description in (files or {}).items():
+        content[media_type] = {"schema": {"type": "string", "format": "binary", "description": description}}
+    return _only_described(blueprint.doc(requestBody={"required": True, "content": content}))
+
+
+def takes_headers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
+    """The view reads these headers.
+
+    All parameters are described by schemas, which flask-smorest gathers: `doc(parameters=…)` would replace
+    what has been gathered.
+    """
+    return _only_described(blueprint.arguments(schema, location="headers"))
+
+
+def answers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
+    """The view answers 200 with a body of this schema, as a `Response` that it makes itself."""
+    return _only_described(blueprint.response(200, schema))
+
+
+def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
+    """The view heeds the tenant, and may answer with these problems besides 401, 403, 422, 500 and 503."""
+
+    def decorate(view: View) -> View:
+        for status in sorted({401, 403, 422, 500, 503, *statuses}):
+            described = blueprint.alt_response(
+                status, schema=ProblemSchema, description=PROBLEMS[status], content_type=PROBLEM_TYPE
+            )
+            view = _only_described(described)(view)
+        return takes_headers(blueprint, TenantSchema)(view)
+
+    return decorate
+
+
+def _only_described(decorator: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[View], View]:
+    """What flask-smorest's decorator says of a view, without the wrapper that it puts around it.
+
+    Each wrapper looks up the current app at each request, and a view has up to ten of them.
+    """
+
+    def decorate(view: View) -> View:
+        vars(view)[_SMOREST_DOC] = vars(decorator(view))[_SMOREST_DOC]
+        return view
+
+    return decorate

@@ -1,0 +1,314 @@
+"""HTTP envelopes, for validation and for `/openapi.json`. Units and meanings are in the descriptions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from readings.reading import CHARGER_ID_PATTERN
+from readings.schema import Moment, ReadingSchema
+from tasks.jobs.job_store import JOB_KINDS
+from tasks.jobs.job_store import STATUSES as JOB_STATUSES
+from tasks.storage.outcomes import OUTCOMES
+from web.openapi.answer_fields import number as _number
+from web.openapi.answer_fields import text as _text
+from web.openapi.answer_fields import time as _time
+
+PAGE: Final = 100
+MAX_PAGE: Final = 1000
+MAX_ROW: Final = 2**31 - 1
+
+
+class FieldProblemSchema(Schema):
+    pointer = _text("RFC 6901 pointer into the body, or /query/… and /headers/….")
+    detail = _text("What is wrong with this field.")
+    code = _text("The same in one word.")
+
+
+class ProblemSchema(Schema):
+    """RFC 9457."""
+
+    type = _text("A URN that names the kind of problem.")
+    title = _text("The status in words.")
+    status = fields.Integer(required=True)
+    detail = _text("What happened, for a person.")
+    code = _text("The kind of problem in one word, for a program.")
+    request_id = _text("Also in the header X-Request-ID.", allow_none=True)
+    errors = fields.List(fields.Nested(FieldProblemSchema), metadata={"description": "For 422."})
+
+
+class PredictionRequestSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    charger_id = fields.String(
+        required=True,
+        metadata={
+            "description": "Equal to the reading's.",
+            "example": "EVZ-0042",
+            "pattern": CHARGER_ID_PATTERN.replace("(?!\\n)", ""),
+        },
+    )
+    metrics = fields.Nested(ReadingSchema, required=True)
+
+
+class FactorSchema(Schema):
+    factor = _text("What counts, in words.")
+    feature = _text("The model's name for it.")
+    value = fields.Float(required=True, allow_none=True, metadata={"description": "In `unit`."})
+    unit = _text("Of the value; empty for counts.")
+    text = _text("Factor, value and unit as a sentence.")
+    direction = _text(
+        "Whether it raises the probability.", validate=validate.OneOf(["increases", "decreases"])
+    )
+    weight = _number("Contribution to the 30-day log-odds, against the fleet's base rate.")
+
+
+class HorizonsSchema(Schema):
+    d1 = fields.Float(required=True, data_key="1d", metadata={"description": "Within 1 day."})
+    d7 = fields.Float(required=True, data_key="7d", metadata={"description": "Within 7 days."})
+    d30 = fields.Float(required=True, data_key="30d", metadata={"description": "Within 30 days."})
+
+
+class WindowSchema(Schema):
+    start = _time("Earliest likely moment.", allow_none=True)
+    end = _time("Latest likely moment.", allow_none=True)
+
+
+class _VerdictSchema(Schema):
+    charger_id = _text("The charger.")
+    tenant_id = _text("From X-Tenant-ID.", allow_none=True)
+    model_version = _text("The version that answered.")
+    reading_timestamp = _time("When the scored reading was taken.")
+    timestamp = _time("When it was scored.")
+    cached = fields.Boolean(required=True, metadata={"description": "Answered from the cache."})
+    degraded = fields.Boolean(required=True, metadata={"description": "Scored without the queue."})
+    fingerprint = _text("Equal for equal readings.")
+
+
+class FailurePredictionSchema(_VerdictSchema):
+    failure_probability = _number("Of a failure within 30 days, 0 to 1.")
+    horizons = fields.Nested(HorizonsSchema, required=True)
+    predicted_failure_date = _time("Null when failure in 30 days is less likely than not.", allow_none=True)
+    predicted_failure_window = fields.Nested(WindowSchema, required=True, allow_none=True)
+    confidence = _number("0 to 1; see docs/models.md.")
+    recommended_action = _text(
+        "The most urgent step's deadline.",
+        validate=validate.OneOf(["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]),
+    )
+    recommended_actions = fields.List(
+        fields.String(), required=True, metadata={"description": "Steps in order, remote ones first."}
+    )
+    top_contributing_factors = fields.List(fields.Nested(FactorSchema), required=True)
+    in_failure = fields.Boolean(required=True, metadata={"description": "The reading itself is FAULTY."})
+
+
+class CostBenefitSchema(Schema):
+    preventive_maintenance_cost = _number("Of planned work: visit, parts, lost margin. In `currency`.")
+    expected_failure_cost = _number("Of a failure, times its probability within 30 days. In `currency`.")
+    net_savings = _number("The second less the first: where the work prevents every failure. In `currency`.")
+    currency = _text("ISO 4217.")
+
+
+class MaintenanceScheduleSchema(_VerdictSchema):
+    recommended_date = _time("When a visit is cheapest.")
+    urgency = _text("How soon.", validate=validate.OneOf(["LOW", "MEDIUM", "HIGH", "CRITICAL"]))
+    estimated_downtime_hours = _number("Hours out of service: for planned work, or for repair.")
+    cost_benefit = fields.Nested(CostBenefitSchema, required=True)
+    rationale = fields.List(fields.String(), required=True)
+
+
+class AnomalyVerdictSchema(_VerdictSchema):
+    is_anomaly = fields.Boolean(required=True)
+    anomaly_score = _number("0 to 100.")
+    anomaly_type = _text("What kind, if any.", allow_none=True)
+    deviation = fields.Dict(
+        keys=fields.String(),
+        values=fields.Float(),
+        required=True,
+        metadata={"description": "z of each deviating feature against the training fleet."},
+    )
+
+
+class BatchRequestSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    chargers = fields.List(
+        fields.Raw(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={
+            "description": "Readings (schema Reading). One that is wrong becomes a failed row and does not "
+            "stop the others.",
+            "example": [{"charger_id": "EVZ-0042", "connector_status": "CHARGING", "temperature": 41.0}],
+        },
+    )
+
+
+class BatchQuerySchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    kind = fields.String(
+        load_default="failure",
+        validate=validate.OneOf(JOB_KINDS),
+        metadata={"description": "Which verdicts; `all`: each row has all three."},
+    )
+    store = fields.Boolean(
+        truthy={"true"},
+        falsy={"false"},
+        metadata={
+            "description": "Write the verdicts to cache and fleet store. Default: true for a JSON body, "
+            "false for files.",
+            "enum": ["true", "false"],
+            "type": "string",
+        },
+    )
+
+
+class RowProblemSchema(FieldProblemSchema):
+    row = fields.Integer(required=True, metadata={"description": "Of the input, counted from 0."})
+
+
+class JobSchema(Schema):
+    job_id = _text("Names the job in the other calls.")
+    tenant_id = _text("From X-Tenant-ID.", allow_none=True)
+    kind = _text("What was asked.", validate=validate.OneOf(JOB_KINDS))
+    status = _text("Where it stands.", validate=validate.OneOf(JOB_STATUSES))
+    total = fields.Integer(required=True, metadata={"description": "Rows."})
+    done = fields.Integer(required=True, metadata={"description": "Rows with a result or an error."})
+    failed = fields.Integer(required=True, metadata={"description": "Rows whose result is an error."})
+    progress = _number("0 to 1.")
+    created_at = _time("Accepted.")
+    started_at = _time("First chunk begun.", allow_none=True)
+    finished_at = _time("Ended.", allow_none=True)
+    rows_per_second = _number(
+        "Rows done a second: of late while the job runs, of the whole run once it has ended.", allow_none=True
+    )
+    eta_seconds = _number("Seconds until the end at the rate of late.", allow_none=True)
+    errors = fields.List(
+        fields.Nested(RowProblemSchema),
+        required=True,
+        metadata={"description": "The first problems of rows; each failed row has its own in the results."},
+    )
+
+
+class BatchResultSchema(Schema):
+    job_id = _text("The job.")
+    predictions = fields.List(fields.Raw(), required=True)
+    total = fields.Integer(required=True)
+    timestamp = _time("When the job ended.")
+
+
+class PageQuerySchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    limit = fields.Integer(
+        load_default=PAGE,
+        validate=validate.Range(min=1, max=MAX_PAGE),
+        metadata={"description": "Items a page."},
+    )
+    cursor = fields.Integer(
+        load_default=0,
+        validate=validate.Range(min=0, max=MAX_ROW),
+        metadata={"description": "`next` of the page before."},
+    )
+
+
+class JobsQuerySchema(PageQuerySchema):
+    status = fields.String(validate=validate.OneOf(JOB_STATUSES), metadata={"description": "Only these."})
+    kind = fields.String(validate=validate.OneOf(JOB_KINDS), metadata={"description": "Only these."})
+    created_after = Moment(
+        metadata={
+            "description": "ISO 8601; at that moment or later.",
+            "example": "2026-11-20T08:30:00Z",
+            "type": "string",
+            "format": "date-time",
+        },
+    )
+
+
+class ResultsQuerySchema(PageQuerySchema):
+    limit = fields.Integer(
+        validate=validate.Range(min=1, max=MAX_ROW),
+        metadata={
+            "description": "Rows. A page of JSON: 100 if not said, at most 1,000. Else: all that are done."
+        },
+    )
+    cursor = fields.Integer(
+        load_default=0,
+        validate=validate.Range(min=0, max=MAX_ROW),
+        metadata={"description": "The row to begin with: `next` of the page before."},
+    )
+
+
+class FleetQuerySchema(PageQuerySchema):
+    sort = fields.String(load_default="risk", validate=validate.OneOf(["risk"]))
+
+
+class PageSchema(Schema):
+    items = fields.List(fields.Raw(), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "Cursor of the next page; null at the end."}
+    )
+    total = fields.Integer(metadata={"description": "How many there are in all."})
+
+
+class JobPageSchema(PageSchema):
+    items = fields.List(fields.Nested(JobSchema), required=True)
+
+
+class OutcomeSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    charger_id = fields.String(
+        required=True,
+        validate=validate.Regexp(CHARGER_ID_PATTERN, error="Not a charger id."),
+        metadata={"example": "EVZ-0042", "pattern": CHARGER_ID_PATTERN.replace("(?!\\n)", "")},
+    )
+    outcome = fields.String(required=True, validate=validate.OneOf(OUTCOMES))
+    occurred_at = Moment(
+        required=True,
+        metadata={
+            "description": "ISO 8601.",
+            "example": "2026-11-20T08:30:00Z",
+            "type": "string",
+            "format": "date-time",
+        },
+    )
+
+
+class OutcomeAcceptedSchema(Schema):
+    charger_id = _text("The charger.")
+    outcome = _text("What happened.")
+    verdict_known = fields.Boolean(
+        required=True, metadata={"description": "Whether a verdict of the 30 days before is stored."}
+    )
+    called = fields.Boolean(
+        required=True, metadata={"description": "Whether that verdict asked for action within 7 days."}
+    )
+
+
+class LiveQualitySchema(Schema):
+    outcomes = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    without_verdict = fields.Integer(required=True)
+    precision = _number("Alerts that came true, of those reported on.", allow_none=True)
+    recall = _number("Failures that had been called.", allow_none=True)
+    median_lead_hours = _number("From the calling reading to the failure.", allow_none=True)
+    calibration = fields.List(fields.Raw(), required=True)
+
+
+class CheckSchema(Schema):
+    status = _text("ok, down or absent.")
+    detail = _text("For a person.")
+
+
+class HealthSchema(Schema):
+    status = _text("healthy or degraded.", validate=validate.OneOf(["healthy", "degraded"]))
+    service = _text("This service's name.")
+    version = _text("This service's version.")
+    checks = fields.Dict(keys=fields.String(), values=fields.Nested(CheckSchema), required=True)

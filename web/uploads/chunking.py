@@ -1,0 +1,191 @@
+"""A batch's file cut into chunks of rows, in one of the encodings that `readings/rows.py` reads.
+
+Rows are only told apart here; workers judge them. What makes a whole file unreadable is refused at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Final
+
+from werkzeug.exceptions import UnsupportedMediaType
+
+from errors import MalformedBody
+from tasks.jobs.job_store import Encoding
+from web.http.messages import Request
+from web.uploads import json_rows
+from web.uploads.limits import MAX_LINE_BYTES, check_columns, check_line, check_size
+from web.uploads.parquet_rows import chunks_of_parquet
+from web.uploads.upload import IN_MEMORY_BYTES, Upload
+
+csv.field_size_limit(MAX_LINE_BYTES)
+
+# How Python writes bytes that are no UTF-8, from 0x80 on.
+_SURROGATE: Final = 0xDC00
+_NOT_UTF_8: Final = re.compile("[\udc80-\udcff]").search
+
+# Rows, and their bytes.
+Chunk = tuple[int, bytes]
+
+
+def cut(upload: Upload, media_type: str, chunk_rows: int) -> Iterator[Chunk]:
+    """The chunks of an upload, each of `chunk_rows` rows but the last.
+
+    Raises `MalformedBody` for what cannot be read, `InvalidReading` for missing columns, and werkzeug's 413
+    for rows that are too large.
+    """
+    return _READERS[media_type](upload, chunk_rows)
+
+
+def rows_about(upload: Upload, media_type: str) -> float:
+    """How many rows an upload holds, roughly: it decides how they are shared out. `file` stands as before."""
+    mark, row_bytes = _ROWS[media_type]
+    if mark and upload.size_bytes <= IN_MEMORY_BYTES:
+        rows = upload.file.read().count(mark)
+        upload.file.seek(0)
+        return rows
+    return upload.size_bytes / row_bytes
+
+
+def media_type_of(request: Request) -> str:
+    """The key of `ENCODINGS` for this request's `Content-Type`. Raises werkzeug's 415 where there is none."""
+    media_type = "application/json" if request.mimetype.endswith("+json") else request.mimetype
+    if media_type not in ENCODINGS:
+        raise UnsupportedMediaType(f"Send Content-Type: one of {', '.join(ENCODINGS)}.")
+    return media_type
+
+
+def _json(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
+    """`{"chargers": [reading, …]}`. Small ones are decoded at once, which words errors better."""
+    small = upload.size_bytes <= IN_MEMORY_BYTES
+    rows = json_rows.whole(upload.file.read()) if small else json_rows.in_windows(upload.file)
+    return _of_lines(map(json_rows.line, rows), chunk_rows)
+
+
+def _ndjson(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
+    return _of_lines(_lines(upload.file), chunk_rows)
+
+
+def _of_lines(lines: Iterable[bytes], chunk_rows: int) -> Iterator[Chunk]:
+    held: list[bytes] = []
+    size_bytes = 0
+    for line in lines:
+        held.append(line)
+        size_bytes += len(line)
+        check_size(size_bytes)
+        if len(held) == chunk_rows:
+            yield len(held), b"\n".join(held)
+            held, size_bytes = [], 0
+    if held:
+        yield len(held), b"\n".join(held)
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    for number in itertools.count(1):
+        line = file.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            return
+        check_line(len(line), number)
+        if line := line.strip():
+            yield line
+
+
+class _CsvLines:
+    """The lines of a CSV file for Python's reader; `number` is that of the last one.
+
+    `taken` are those since it was last emptied. Raises `MalformedBody` for a line that is not UTF-8, and
+    werkzeug's 413.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        # Bytes that are no UTF-8 become lone surrogates: a decoder that refuses them does so pages ahead.
+        self._text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+        self.taken: list[str] = []
+        self.number = 0
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        readline, taken = self._text.readline, self.taken
+        taken_bytes = 0
+        while line := readline(MAX_LINE_BYTES + 1):
+            self.number += 1
+            check_line(len(line), self.number)
+            if not line.isascii() and (wrong := _NOT_UTF_8(line)):
+                raise MalformedBody(
+                    f"The body is not CSV in UTF-8: line {self.number} has the byte "
+                    f"0x{ord(wrong[0]) - _SURROGATE:02x} as its character {wrong.start() + 1}."
+                )
+            taken_bytes = len(line) + (taken_bytes if taken else 0)
+            check_size(taken_bytes)
+            taken.append(line)
+            yield line
+        self.ended = True
+
+
+def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
+    """Records in their own words behind the header. Python's reader, which the worker uses too, says where
+    one ends."""
+    lines = _CsvLines(upload.file)
+    reader = csv.reader(lines)
+    begun = 1  # the line in which the record begins that is being read
+    try:
+        header = next(reader, [])
+        if lines.ended and header:
+            raise _unclosed(begun)
+        check_columns(header)
+        heading = "".join(lines.taken)
+        lines.taken.clear()
+        rows = 0
+        begun = lines.number + 1
+        for record in reader:
+            if lines.ended:  # the reader takes the end of the file for that of the record
+                raise _unclosed(begun)
+            begun = lines.number + 1
+            if not record:
+                lines.taken.pop()  # an empty line
+                continue
+            rows += 1
+            if rows == chunk_rows:
+                yield rows, (heading + "".join(lines.taken)).encode()
+                rows = 0
+                lines.taken.clear()
+        if rows:
+            yield rows, (heading + "".join(lines.taken)).encode()
+    except csv.Error as error:
+        if lines.number > begun:  # one line is shorter than a cell may be
+            raise _unclosed(begun) from None
+        raise MalformedBody(f"The body is not CSV: line {lines.number}: {error}.") from None
+
+
+def _unclosed(line: int) -> MalformedBody:
+    return MalformedBody(
+        f'The body is not CSV: a quote (") that is opened in the row of line {line} is never closed, '
+        f"or only after more than {MAX_LINE_BYTES} characters."
+    )
+
+
+_READERS: Final[dict[str, Callable[[Upload, int], Iterator[Chunk]]]] = {
+    "application/json": _json,
+    "application/x-ndjson": _ndjson,
+    "text/csv": _csv,
+    "application/vnd.apache.parquet": chunks_of_parquet,
+}
+# What each row holds once, and the size of one with most of its fields.
+_ROWS: Final = {
+    "application/json": (b'"charger_id"', 250),
+    "application/x-ndjson": (b"\n", 250),
+    "text/csv": (b"\n", 100),
+    "application/vnd.apache.parquet": (b"", 40),
+}
+# Half a file of these is a file.
+OF_LINES: Final = frozenset({"application/x-ndjson", "text/csv"})
+ENCODINGS: Final[dict[str, Encoding]] = {
+    "application/json": "ndjson",
+    "application/x-ndjson": "ndjson",
+    "text/csv": "csv",
+    "application/vnd.apache.parquet": "arrow",
+}

@@ -1,0 +1,72 @@
+"""The body of a batch: received in pieces, decompressed, measured and hashed on the way to a temporary file.
+
+The web process never holds it whole: what is larger than a megabyte lies on disk (`TMPDIR`) until its rows
+are in Redis.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Final
+
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from errors import MalformedBody
+from web.http.messages import Request
+from web.http.streaming import receiving
+
+IN_MEMORY_BYTES: Final = 1_000_000
+PIECE_BYTES: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A received body, decompressed. `digest` tells bodies apart; `file` stands at its beginning."""
+
+    file: IO[bytes]
+    size_bytes: int
+    digest: str
+
+
+@contextmanager
+def received(request: Request, limit_bytes: int) -> Iterator[Upload]:
+    """The body of `request`, for as long as the context lasts.
+
+    Raises werkzeug's 408 for one that stops midway, 413 for more than `limit_bytes` as sent or as
+    decompressed, 415 for a `Content-Encoding` other than gzip, `MalformedBody` for a damaged one, and
+    `QueueFull` where too many bodies are still on their way.
+    """
+    request.max_content_length = limit_bytes
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+        digest = hashlib.blake2b(digest_size=16)
+        size_bytes = 0
+        with receiving(request):
+            for piece in _pieces(request):
+                size_bytes += len(piece)
+                if size_bytes > limit_bytes:
+                    raise RequestEntityTooLarge
+                digest.update(piece)
+                file.write(piece)
+        file.seek(0)
+        yield Upload(file, size_bytes, digest.hexdigest())
+
+
+def _pieces(request: Request) -> Iterator[bytes]:
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity":
+        source: IO[bytes] | gzip.GzipFile = request.stream
+    elif encoding in ("gzip", "x-gzip"):
+        source = gzip.GzipFile(fileobj=request.stream, mode="rb")
+    else:
+        raise UnsupportedMediaType("Send Content-Encoding: gzip, or none.")
+    try:
+        while piece := source.read(PIECE_BYTES):
+            yield piece
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise MalformedBody(f"The body is not whole gzip: {error}.") from None
