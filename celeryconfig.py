@@ -1,4 +1,4 @@
-"""Celery's settings, each with its reason. Values that differ between installations come from settings.py."""
+"""Celery's settings, each with its reason. Values that differ between installations come from `settings`."""
 
 from __future__ import annotations
 

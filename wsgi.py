@@ -4,17 +4,16 @@ The application is made when this module is loaded and starts threads, so that e
 after it was forked (gunicorn: no `--preload`).
 """
 
-import logs
+from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
-from tasks import garbage
 from tasks.storage.redis_connection import refuse_eviction
 from web.app import create_app
 from web.http.connection import notice_signals
 
 settings = load_or_exit()
-logs.configure(settings)
+configure_logging(settings)
 refuse_eviction(settings)
 app = create_app(settings)
 notice_signals()
 # A full collection would hold up every caller for tens of milliseconds.
-garbage.seldom()
+collect_garbage_seldom()

@@ -20,8 +20,8 @@ from batch.outcome import Exit, GivenUp, Refused
 from batch.run import Run, Wanted
 from batch.service import Service
 from errors import SettingsInvalid
-from settings import ClientSettings
-from settings_checks import is_http_url
+from settings import read_client_settings
+from settings.checks import is_http_url
 
 KINDS: Final = ("failure", "maintenance", "anomaly", "all")
 EPILOG: Final = """\
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
 
 
 def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
-    settings = ClientSettings.from_env()
+    settings = read_client_settings()
     if settings.api_key is None:
         raise Refused("ML_SERVICE_API_KEY (environment or .env) has no key that may ask for predictions.")
     if options.url is not None and not is_http_url(options.url):

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from bench.load import Mode, Protocol
 from bench.measure import Program
-from settings import ROOT, Settings
+from settings import ROOT, Settings, read_settings
 from stack.programs import metrics_folder, programs, shared_environment
 from stack.servers import redis_command
 
@@ -88,7 +88,7 @@ def _settings(environment: Mapping[str, str]) -> Settings:
     before = dict(os.environ)
     try:
         os.environ.update(environment)
-        return Settings.from_env(dotenv=None)
+        return read_settings(dotenv=None)
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -14,9 +14,9 @@ import sys
 import threading
 from types import FrameType
 
-import logs
 from consumers.processes import ocpp_service, scoring_service
 from consumers.replay import dead_letters, replay_readings
+from process import configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
 
@@ -50,7 +50,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     settings = load_or_exit()
-    logs.configure(settings)
+    configure_logging(settings)
     if settings.log_level != "DEBUG":
         # While Kafka is down its client has several lines a second to say about it; one is enough, and ours.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -16,7 +16,7 @@ from typing import Final, Self
 import httpx
 import pytest
 
-from settings import ROOT, Settings
+from settings import ROOT, Settings, read_settings
 from stack.leash import leashed, processes_of_session
 from tests.services import free_port
 
@@ -46,7 +46,7 @@ def settings_for(redis_url: str) -> Settings:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(redis_url).items():
             patch.setenv(name, value)
-        return Settings.from_env(dotenv=None)
+        return read_settings(dotenv=None)
 
 
 class Process:

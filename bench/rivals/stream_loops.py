@@ -17,7 +17,7 @@ if sys.argv[1] == "bare-limit":
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 
-from settings import Settings
+from settings import Settings, read_settings
 
 OUTPUT = b'{"charger_id": "EVZ-0042", "filler": "' + b"x" * 1700 + b'"}'
 
@@ -65,4 +65,4 @@ def plain(settings: Settings) -> None:
 
 if __name__ == "__main__":
     time.sleep(0.1)
-    {"limit": limit, "bare-limit": limit, "plain": plain}[sys.argv[1]](Settings.from_env(dotenv=None))
+    {"limit": limit, "bare-limit": limit, "plain": plain}[sys.argv[1]](read_settings(dotenv=None))

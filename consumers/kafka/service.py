@@ -31,8 +31,8 @@ from consumers.kafka.transactions import (
     verify_isolation,
 )
 from consumers.kafka.watchdog import StreamStuck
+from process import collect_garbage_seldom
 from settings import Settings
-from tasks import garbage
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Service:
     def run(self, stopping: threading.Event) -> int:
         """Until `stopping` is set; the process's exit code, 1 when going on would drop an outcome."""
         self._pulse.start()
-        garbage.seldom()
+        collect_garbage_seldom()
         try:
             while not stopping.is_set():
                 try:

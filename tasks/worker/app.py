@@ -23,11 +23,10 @@ from celery.signals import (
 )
 from prometheus_client import multiprocess
 
-import logs
 from celeryconfig import worker_config
 from errors import ScoringFailed
+from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
-from tasks import garbage
 from tasks.messaging.names import Queues
 from tasks.storage.redis_connection import refuse_eviction
 from tasks.worker.events import PatientEvents
@@ -62,7 +61,7 @@ def current() -> Runtime:
 
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
-    logs.configure(settings)
+    configure_logging(settings)
 
 
 @celeryd_after_setup.connect
@@ -80,7 +79,7 @@ def _start(**_: Any) -> None:
     global _runtime
     billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_RESULT_READ_WITHIN
     _runtime = Runtime(settings, _name, _queues)
-    garbage.seldom()
+    collect_garbage_seldom()
     if _queues == [Queues.BATCH]:
         os.nice(BATCH_NICENESS)
     if Queues.BATCH in _queues:

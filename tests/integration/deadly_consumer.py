@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import logs
 from consumers.__main__ import stop_on_signals
 from consumers.ocpp import translation
 from consumers.predictions import prediction_processor
 from consumers.processes import ocpp_service, scoring_service
+from process import configure_logging
 from settings import load_or_exit
 
 KILLS: Final = b"THIS RECORD KILLS"
@@ -37,7 +37,7 @@ def deadly(read: Any) -> Any:
 
 def main() -> int:
     settings = load_or_exit()
-    logs.configure(settings)
+    configure_logging(settings)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     for module, name in ((prediction_processor, "read"), (translation, "read_event")):
         vars(module)[name] = deadly(vars(module)[name])

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from redis import Redis
 
-from settings import Settings
+from settings import read_settings
 from tasks.storage.verdict_cache import VerdictCache, cache_key
 from tests.processes import environment
 from tests.services import RunningServer
@@ -28,7 +28,7 @@ def store(redis: RunningServer) -> Iterator[Redis]:
 def cache(redis: RunningServer, monkeypatch: pytest.MonkeyPatch) -> VerdictCache:
     for name, value in environment(redis.url).items():
         monkeypatch.setenv(name, value)
-    return VerdictCache(Settings.from_env(dotenv=None))
+    return VerdictCache(read_settings(dotenv=None))
 
 
 def ours(at: str) -> bytes:

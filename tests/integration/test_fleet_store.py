@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from settings import Settings
+from settings import read_settings
 from tasks.storage.fleet import DAY_S, SLACK, FleetStore
 from tasks.storage.redis_connection import Line
 from tests.processes import environment
@@ -48,7 +48,7 @@ def store(server: RunningServer) -> FleetStore:
         limits = {"ML_FLEET_RETENTION_DAYS": "1", "ML_FLEET_HISTORY_ENTRIES": str(MOST)}
         for name, value in environment(server.url, **limits).items():
             patch.setenv(name, value)
-        return FleetStore(Settings.from_env(dotenv=None))
+        return FleetStore(read_settings(dotenv=None))
 
 
 def verdict(charger: str, age_s: int, probability: float) -> dict[str, Any]:

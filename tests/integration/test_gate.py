@@ -19,7 +19,7 @@ from redis import Redis
 import metrics
 from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ScoringFailed
 from readings.reading import Reading
-from settings import Settings
+from settings import read_settings
 from tasks.client.batcher import MAX_FLIGHTS
 from tasks.client.predictor import Gate
 from tasks.messaging.messages import TASK_LOST, Answer, ScoreMessage, encode_reply
@@ -83,7 +83,7 @@ def gate(
     env = environment(redis.url.replace("/0", "/5"), ML_SYNC_TIMEOUT=str(request.param), ML_MAX_WAITING="40")
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    settings = Settings.from_env(dotenv=None)
+    settings = read_settings(dotenv=None)
     gate = Gate(settings, VerdictCache(settings))
     yield gate
     gate.close()
@@ -264,7 +264,7 @@ def test_all_who_ask_a_mute_redis_are_told_so_and_none_waits_for_the_others() ->
 
 def put_in_cache(cached: Reading, *, in_force: str = "1") -> None:
     """A verdict of model version 1 for this reading, where workers now answer with `in_force`."""
-    cache = VerdictCache(Settings.from_env(dotenv=None))
+    cache = VerdictCache(read_settings(dotenv=None))
     verdict = {
         "charger_id": cached.charger_id,
         "model_version": "1",

@@ -14,7 +14,7 @@ from redis import Redis
 
 from errors import PredictionTimeout, ScoringFailed
 from readings.reading import Reading
-from settings import Settings
+from settings import read_settings
 from tasks.client.predictor import Gate
 from tasks.messaging.names import Queues
 from tasks.monitoring.heartbeats import living
@@ -53,7 +53,7 @@ def gate(worker: Process, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     wait_until(lambda: len(able(url)) == 2, what="both processes", log=worker.log)
     for name, value in environment(url, ML_SYNC_TIMEOUT=str(DEADLINE_S)).items():
         monkeypatch.setenv(name, value)
-    settings = Settings.from_env(dotenv=None)
+    settings = read_settings(dotenv=None)
     gate = Gate(settings, VerdictCache(settings))
     yield gate
     gate.close()

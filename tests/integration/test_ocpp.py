@@ -9,7 +9,7 @@ import orjson
 import pytest
 from kafka import KafkaConsumer
 
-from settings import Settings
+from settings import read_settings
 from tasks.monitoring.service_health import Check, Monitor
 from tests.integration.stream_bench import DEAD_LETTERS, INPUT, StreamBench, stream_bench
 from tests.processes import wait_until
@@ -75,7 +75,7 @@ def test_it_is_told_apart_from_the_scoring_consumer(
 ) -> None:
     for name, value in bench.environment.items():
         monkeypatch.setenv(name, value)
-    monitor = Monitor(Settings.from_env(dotenv=None))
+    monitor = Monitor(read_settings(dotenv=None))
     try:
         wait_until(lambda: monitor.snapshot.checks.get("ocpp") == Check("ok", "1 running"), what="the check")
         assert monitor.snapshot.checks["consumer"] == Check("absent", "no Kafka consumer runs")

@@ -20,7 +20,7 @@ from models.monitoring import shadow_report
 from models.monitoring.loaded_version import Watched
 from models.scorer import Scorer
 from readings.parsing import parse_reading
-from settings import ROOT, Costs, Settings
+from settings import ROOT, Costs, Settings, read_settings
 from tasks.messaging.names import Queues
 from tasks.monitoring import counters
 from tasks.monitoring.backlog import Seen
@@ -225,7 +225,7 @@ def settings(redis_url: str) -> Settings:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(redis_url).items():
             patch.setenv(name, value)
-        return Settings.from_env(dotenv=None)
+        return read_settings(dotenv=None)
 
 
 def test_the_anomaly_model_can_have_one_too(client: httpx.Client) -> None:

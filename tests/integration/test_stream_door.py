@@ -16,7 +16,7 @@ from redis import Redis
 
 from errors import BrokerUnavailable, PredictionTimeout
 from readings.reading import Kind, Reading
-from settings import Settings
+from settings import read_settings
 from tasks.client import stream_predictor
 from tasks.client.stream_predictor import StreamDoor, TaskLost
 from tasks.messaging.messages import Answer, ScoreMessage, encode_reply
@@ -50,7 +50,7 @@ def door(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Str
         "KAFKA_SCORE_TIMEOUT": "1.0",
     }.items():
         monkeypatch.setenv(name, value)
-    door = StreamDoor(Settings.from_env(dotenv=None))
+    door = StreamDoor(read_settings(dotenv=None))
     yield door
     door.close()
     del door

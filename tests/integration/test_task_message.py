@@ -12,7 +12,7 @@ from celery import Celery
 from redis import Redis
 from redis.client import PubSub
 
-from settings import Settings
+from settings import Settings, read_settings
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import Sender
 from tests.processes import environment
@@ -28,7 +28,7 @@ OWN |= {"uuid", "hostname", "clock", "timestamp", "args", "body"}
 def settings(redis: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name, value in environment(redis.url.replace("/0", "/7")).items():
         monkeypatch.setenv(name, value)
-    return Settings.from_env(dotenv=None)
+    return read_settings(dotenv=None)
 
 
 @pytest.fixture

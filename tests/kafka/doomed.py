@@ -14,10 +14,10 @@ import signal
 import sys
 from pathlib import Path
 
-import logs
 from consumers.__main__ import stop_on_signals
 from consumers.kafka.transactions import TransactionalPublisher
 from consumers.processes import ocpp_service, scoring_service
+from process import configure_logging
 from settings import load_or_exit
 from tasks.client import stream_predictor
 
@@ -39,6 +39,6 @@ class DoomedPublisher(TransactionalPublisher):
 # A worker that died is noticed sooner than in service, where a task may take its full time limit.
 stream_predictor.LOST_AFTER_S = 4.0  # type: ignore[misc]
 settings = load_or_exit()
-logs.configure(settings)
+configure_logging(settings)
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 sys.exit(MAKE(settings, transactional=DoomedPublisher).run(stop_on_signals()))

@@ -8,7 +8,7 @@ import pytest
 from kafka.errors import KafkaError
 
 from consumers.kafka.clients import ensure_topics, make_consumer, make_producer, scoring_topics
-from settings import Settings
+from settings import Settings, read_settings
 from tests.kafka import broker
 
 
@@ -31,7 +31,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, kafka: broker.ApacheKafka, **chang
     }
     for name, value in (values | changes).items():
         monkeypatch.setenv(name, value)
-    return Settings.from_env(dotenv=None)
+    return read_settings(dotenv=None)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])

@@ -11,7 +11,7 @@ import pytest
 
 from settings import ROOT
 
-LEAVES = {"errors", "settings", "metrics", "logs"}
+LEAVES = {"errors", "settings", "metrics", "process"}
 MAY_IMPORT = {
     "readings": {"readings", *LEAVES},
     "models": {"models", "readings", *LEAVES},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import SettingsInvalid
-from settings import ClientSettings, Settings
+from settings import ClientSettings, read_client_settings, read_settings
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def problems() -> list[str]:
     with pytest.raises(SettingsInvalid) as caught:
-        Settings.from_env(dotenv=None)
+        read_settings(dotenv=None)
     return caught.value.problems
 
 
 def test_defaults_are_enough(environment: pytest.MonkeyPatch) -> None:
-    settings = Settings.from_env(dotenv=None)
+    settings = read_settings(dotenv=None)
     assert (settings.port, settings.sync_timeout_s, settings.redis_embedded) == (8000, 3.0, True)
     assert settings.redis_cache_url == settings.redis_url == "redis://127.0.0.1:6379/0"
     assert [(key.key, sorted(key.roles)) for key in settings.api_keys] == [
@@ -40,7 +40,7 @@ def test_the_environment_wins_over_the_file(environment: pytest.MonkeyPatch, tmp
     dotenv.write_text("PORT=8001\nFLOWER_PORT=5556\n")
     environment.setenv("PORT", "8002")
     environment.setattr(os, "environ", dict(os.environ))  # reading .env leaves its names there
-    settings = Settings.from_env(dotenv=dotenv)
+    settings = read_settings(dotenv=dotenv)
     assert (settings.port, settings.flower_port) == (8002, 5556)
 
 
@@ -93,12 +93,12 @@ def test_production_refuses_missing_and_example_keys(environment: pytest.MonkeyP
 )
 def test_a_redis_url_may_leave_out_what_has_a_default(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("REDIS_URL", url)
-    assert Settings.from_env(dotenv=None).redis_url == url
+    assert read_settings(dotenv=None).redis_url == url
 
 
 def test_outcomes_may_share_a_topic(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("KAFKA_TOPIC_ANOMALIES", "charger.failure_alerts")
-    assert Settings.from_env(dotenv=None).kafka_topic_anomalies == "charger.failure_alerts"
+    assert read_settings(dotenv=None).kafka_topic_anomalies == "charger.failure_alerts"
 
 
 def test_production_refuses_an_example_password_of_flower(environment: pytest.MonkeyPatch) -> None:
@@ -111,21 +111,21 @@ def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("REDIS_URL", "redis://user:hidden-1@redis:6379/0")
     environment.setenv("FLOWER_BASIC_AUTH", "admin:hidden-2")
     environment.setenv("ML_SERVICE_API_KEY", "hidden-3:read")
-    shown = str(Settings.from_env(dotenv=None).masked())
+    shown = str(read_settings(dotenv=None).masked())
     assert "hidden" not in shown
     assert "redis:6379" in shown
 
 
 def test_a_client_needs_an_address_and_a_key_that_may_predict(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("ML_SERVICE_URL", raising=False)
-    assert ClientSettings.from_env(dotenv=None) == ClientSettings("http://localhost:8000", "two")
+    assert read_client_settings(dotenv=None) == ClientSettings("http://localhost:8000", "two")
     environment.setenv("PORT", "8001")
-    assert ClientSettings.from_env(dotenv=None).url == "http://localhost:8001"
+    assert read_client_settings(dotenv=None).url == "http://localhost:8001"
     environment.setenv("ML_SERVICE_URL", "https://ml.example.com/")
     environment.setenv("ML_SERVICE_API_KEY", "one:read")
-    assert ClientSettings.from_env(dotenv=None) == ClientSettings("https://ml.example.com", None)
+    assert read_client_settings(dotenv=None) == ClientSettings("https://ml.example.com", None)
     environment.setenv("ML_SERVICE_URL", "ml.example.com")
     environment.setenv("PORT", "eighty")
     with pytest.raises(SettingsInvalid) as caught:
-        ClientSettings.from_env(dotenv=None)
+        read_client_settings(dotenv=None)
     assert [line.split(":")[0] for line in caught.value.problems] == ["PORT", "ML_SERVICE_URL"]

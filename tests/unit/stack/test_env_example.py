@@ -1,4 +1,4 @@
-"""`.env.example` and settings.py name the same settings with the same defaults."""
+"""`.env.example` and settings/environment.py name the same settings with the same defaults."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from settings import ROOT, Settings
+from settings import ROOT, read_settings
 
 
 def read_by_settings() -> dict[str, str | None]:
-    """Each name that settings.py asks the environment for, with its default as text.
+    """Each name that is asked of the environment, with its default as text.
 
     None where the default is worked out from other settings: the example tells it in words.
     """
     calls = (
         node
-        for node in ast.walk(ast.parse((ROOT / "settings.py").read_text()))
+        for node in ast.walk(ast.parse((ROOT / "settings" / "environment.py").read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name)
@@ -69,4 +69,4 @@ def test_example_loads_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv(name)
     copy = tmp_path / ".env"
     copy.write_text((ROOT / ".env.example").read_text())
-    assert Settings.from_env(dotenv=copy).api_keys[0].key == "change-me"
+    assert read_settings(dotenv=copy).api_keys[0].key == "change-me"

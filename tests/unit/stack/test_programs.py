@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from settings import Settings
+from settings import read_settings
 from stack.programs import programs
 
 
@@ -17,7 +17,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def names() -> set[str]:
-    return {program.name for program in programs(Settings.from_env(dotenv=None))}
+    return {program.name for program in programs(read_settings(dotenv=None))}
 
 
 def test_the_ocpp_process_runs_where_its_topic_is_named(environment: pytest.MonkeyPatch) -> None:

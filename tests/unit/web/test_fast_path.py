@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from settings import Settings
+from settings import read_settings
 from web.fast_path import Front
 
 SCOPE: dict[str, Any] = {
@@ -27,7 +27,7 @@ def front() -> Front:
         patch.setenv("ML_SERVICE_API_KEY", "k" * 20)
         patch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         patch.setenv("MODEL_DIR", "/")
-        return Front(Settings.from_env(dotenv=None))
+        return Front(read_settings(dotenv=None))
 
 
 def answered(front: Front) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from consumers.predictions.alerts import Alerts, Rules
 from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
 from readings.reading import Kind, Reading
-from settings import Settings
+from settings import Settings, read_settings
 from tasks.messaging.messages import Answer, Ask
 from tests.unit.consumers.doubles import START, Clock, FakeDoor
 
@@ -169,7 +169,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
     monkeypatch.setenv("ML_SERVICE_API_KEY", "k" * 20)
     monkeypatch.setenv("MODEL_DIR", "/")
     monkeypatch.setenv("KAFKA_MAX_POLL_RECORDS", "2")
-    return Bench(Settings.from_env(dotenv=None), tmp_path)
+    return Bench(read_settings(dotenv=None), tmp_path)
 
 
 def good(number: int = 0) -> bytes:

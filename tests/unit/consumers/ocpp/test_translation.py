@@ -38,7 +38,7 @@ from consumers.ocpp.messages import (
     WHOLE,
 )
 from consumers.ocpp.translation import Translation
-from settings import Settings
+from settings import Settings, read_settings
 from tests.unit.consumers.ocpp.events import (
     NOW,
     Document,
@@ -100,7 +100,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
     monkeypatch.setenv("ML_SERVICE_API_KEY", "k" * 20)
     monkeypatch.setenv("MODEL_DIR", "/")
     monkeypatch.delenv("KAFKA_TOPIC_OCPP", raising=False)
-    return Bench(Settings.from_env(dotenv=None), tmp_path)
+    return Bench(read_settings(dotenv=None), tmp_path)
 
 
 def test_each_event_ends_as_a_reading_as_a_dead_letter_or_as_nothing(bench: Bench) -> None:

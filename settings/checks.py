@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from settings import Settings
+from settings.fields import Settings
 
 EXAMPLE_KEYS: Final = frozenset({"change-me", "changeme", "secret", "test", "dev-key", "example"})
 MIN_WEB_THREADS: Final = 4

@@ -1,17 +1,12 @@
-"""The only reader of the environment: typed, frozen, checked at start.
+"""The only reader of the environment: each setting's name, default and bounds.
 
-`Settings.from_env()` reads the process environment and, for convenience, `.env` beside this file (the
-process environment wins). It raises `SettingsInvalid` with one readable line for each thing that is wrong.
 `.env.example` lists every name with its unit.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -19,162 +14,48 @@ from environs import Env
 from marshmallow import validate
 
 from errors import SettingsInvalid
-from settings_checks import contradictions, is_http_url
+from settings.checks import contradictions, is_http_url
+from settings.fields import ROLES, ROOT, ApiKey, ClientSettings, Costs, Settings
 
-ROOT: Final = Path(__file__).resolve().parent
-ROLES: Final = ("predict", "read", "admin")
 UNSTATED: Final = None  # the default follows from other settings
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """One accepted key and what it may do."""
+def read_settings(*, dotenv: Path | None = ROOT / ".env") -> Settings:
+    """Read and check the process environment and `dotenv`, of which the process environment wins.
 
-    key: str
-    roles: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What the maintenance schedule weighs, in `currency`. A reading's `metadata` may override each.
-
-    `visit`: one technician's visit; `parts_preventive` and `parts_failure`: parts for planned work and
-    after a failure; `downtime_per_hour`: lost margin for each hour out of service; `emergency_factor`: how
-    much dearer an unplanned visit is than a planned one.
+    Raises `SettingsInvalid` with one readable line for each thing that is wrong.
     """
-
-    currency: str
-    visit: float
-    parts_preventive: float
-    parts_failure: float
-    downtime_per_hour: float
-    emergency_factor: float
-    planned_downtime_hours: float
-    failure_downtime_hours: float
+    return _read(_environment(dotenv))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that can be set. Durations end in `_s` (seconds), sizes in `_bytes`."""
-
-    environment: str
-    log_level: str
-    # web
-    api_keys: tuple[ApiKey, ...]
-    host: str
-    port: int
-    web_processes: int
-    web_threads: int
-    max_waiting: int
-    sync_timeout_s: float
-    max_body_bytes: int
-    max_batch_bytes: int
-    max_batch_rows: int
-    metrics_require_key: bool
-    # Redis
-    redis_url: str
-    redis_cache_url: str
-    redis_embedded: bool
-    redis_port: int
-    cache_ttl_failure_s: int
-    cache_ttl_maintenance_s: int
-    cache_ttl_anomaly_s: int
-    fleet_retention_days: int
-    fleet_history_entries: int
-    job_retention_s: int
-    batch_chunk_rows: int
-    # Kafka
-    kafka_bootstrap_servers: str
-    kafka_embedded: bool
-    kafka_port: int
-    kafka_security_protocol: str
-    kafka_ssl_cafile: str
-    kafka_ssl_certfile: str
-    kafka_ssl_keyfile: str
-    kafka_sasl_mechanism: str
-    kafka_sasl_username: str
-    kafka_sasl_password: str
-    kafka_group_id: str
-    kafka_topic_metrics: str
-    kafka_topic_predictions: str
-    kafka_topic_dead_letters: str
-    kafka_topic_failure_alerts: str
-    kafka_topic_anomalies: str
-    kafka_topic_alert_state: str
-    kafka_topic_ocpp: str
-    kafka_topic_ocpp_state: str
-    ocpp_wanted: bool
-    kafka_topic_partitions: int
-    kafka_transactions: bool
-    kafka_transactions_required: bool
-    kafka_session_timeout_s: float
-    kafka_max_poll_records: int
-    kafka_score_timeout_s: float
-    alert_threshold: float
-    alert_clear_threshold: float
-    alert_calm_readings: int
-    # Flower
-    flower_port: int
-    flower_basic_auth: str
-    # models
-    model_dir: Path
-    costs: Costs
-    # the place of everything that is written locally: embedded servers' data, metric files, logs
-    state_dir: Path
-
-    @classmethod
-    def from_env(cls, *, dotenv: Path | None = ROOT / ".env") -> Settings:
-        """Read and check. Raises `SettingsInvalid`; touches nothing but the environment and `dotenv`."""
-        env = _CollectingEnv()
-        if dotenv is not None and dotenv.is_file():
-            env.read_env(str(dotenv), recurse=False)
-        return _read(env)
-
-    @property
-    def production(self) -> bool:
-        return self.environment == "production"
-
-    def masked(self) -> dict[str, str]:
-        """Every setting as text for the log, with keys and passwords hidden."""
-        shown: dict[str, str] = {}
-        for spec in dataclasses.fields(self):
-            value = getattr(self, spec.name)
-            if spec.name == "api_keys":
-                shown[spec.name] = ", ".join("****:" + "+".join(sorted(key.roles)) for key in value)
-            elif spec.name == "flower_basic_auth":
-                shown[spec.name] = value.split(":")[0] + ":****"
-            elif spec.name == "kafka_sasl_password":
-                shown[spec.name] = "****" if value else ""
-            else:
-                shown[spec.name] = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:****@", str(value))
-        return shown
+def read_client_settings(*, dotenv: Path | None = ROOT / ".env") -> ClientSettings:
+    """Read and check, as `read_settings`."""
+    env = _environment(dotenv)
+    port = env.int("PORT", 8000, validate=_PORT)
+    url = env.str("ML_SERVICE_URL", "") or f"http://localhost:{port}"
+    keys = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
+    problems = [*_lines(env), *env.problems]
+    if not is_http_url(url):
+        problems.append(f"ML_SERVICE_URL: must look like http://host:port, not {url}")
+    if problems:
+        raise SettingsInvalid(problems)
+    return ClientSettings(
+        url.rstrip("/"), next((entry.key for entry in keys if "predict" in entry.roles), None)
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """What a program needs that only calls the service: where it is, and a key that may ask for predictions.
+def load_or_exit() -> Settings:
+    """`read_settings()` for a process's start: prints each problem on a line of its own and exits 2."""
+    try:
+        return read_settings()
+    except SettingsInvalid as error:
+        _exit(error.problems)
 
-    `api_key` is None where no such key is set.
-    """
 
-    url: str
-    api_key: str | None
-
-    @classmethod
-    def from_env(cls, *, dotenv: Path | None = ROOT / ".env") -> ClientSettings:
-        """Read and check, as `Settings.from_env`."""
-        env = _CollectingEnv()
-        if dotenv is not None and dotenv.is_file():
-            env.read_env(str(dotenv), recurse=False)
-        port = env.int("PORT", 8000, validate=_PORT)
-        url = env.str("ML_SERVICE_URL", "") or f"http://localhost:{port}"
-        keys = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
-        problems = [*_lines(env), *env.problems]
-        if not is_http_url(url):
-            problems.append(f"ML_SERVICE_URL: must look like http://host:port, not {url}")
-        if problems:
-            raise SettingsInvalid(problems)
-        return cls(url.rstrip("/"), next((entry.key for entry in keys if "predict" in entry.roles), None))
+def _exit(problems: list[str]) -> NoReturn:
+    for problem in problems:
+        sys.stderr.write(f"Wrong setting: {problem}\n")
+    raise SystemExit(2)
 
 
 class _CollectingEnv(Env):
@@ -183,6 +64,13 @@ class _CollectingEnv(Env):
     def __init__(self) -> None:
         super().__init__(eager=False)
         self.problems: list[str] = []
+
+
+def _environment(dotenv: Path | None) -> _CollectingEnv:
+    env = _CollectingEnv()
+    if dotenv is not None and dotenv.is_file():
+        env.read_env(str(dotenv), recurse=False)
+    return env
 
 
 def _positive(name_of_unit: str) -> validate.Range:
@@ -341,17 +229,3 @@ def _api_keys(env: _CollectingEnv, text: str) -> tuple[ApiKey, ...]:
             continue
         roles_by_key.setdefault(key, set()).update([role] if colon else ROLES)
     return tuple(ApiKey(key, frozenset(roles)) for key, roles in roles_by_key.items())
-
-
-def load_or_exit() -> Settings:
-    """`Settings.from_env()` for a process's start: prints each problem on a line of its own and exits 2."""
-    try:
-        return Settings.from_env()
-    except SettingsInvalid as error:
-        _exit(error.problems)
-
-
-def _exit(problems: list[str]) -> NoReturn:
-    for problem in problems:
-        sys.stderr.write(f"Wrong setting: {problem}\n")
-    raise SystemExit(2)

@@ -1,0 +1,139 @@
+"""Every setting with its type. Durations end in `_s` (seconds), sizes in `_bytes`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+ROLES: Final = ("predict", "read", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One accepted key and what it may do."""
+
+    key: str
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the maintenance schedule weighs, in `currency`. A reading's `metadata` may override each.
+
+    `visit`: one technician's visit; `parts_preventive` and `parts_failure`: parts for planned work and
+    after a failure; `downtime_per_hour`: lost margin for each hour out of service; `emergency_factor`: how
+    much dearer an unplanned visit is than a planned one.
+    """
+
+    currency: str
+    visit: float
+    parts_preventive: float
+    parts_failure: float
+    downtime_per_hour: float
+    emergency_factor: float
+    planned_downtime_hours: float
+    failure_downtime_hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. Durations end in `_s` (seconds), sizes in `_bytes`."""
+
+    environment: str
+    log_level: str
+    # web
+    api_keys: tuple[ApiKey, ...]
+    host: str
+    port: int
+    web_processes: int
+    web_threads: int
+    max_waiting: int
+    sync_timeout_s: float
+    max_body_bytes: int
+    max_batch_bytes: int
+    max_batch_rows: int
+    metrics_require_key: bool
+    # Redis
+    redis_url: str
+    redis_cache_url: str
+    redis_embedded: bool
+    redis_port: int
+    cache_ttl_failure_s: int
+    cache_ttl_maintenance_s: int
+    cache_ttl_anomaly_s: int
+    fleet_retention_days: int
+    fleet_history_entries: int
+    job_retention_s: int
+    batch_chunk_rows: int
+    # Kafka
+    kafka_bootstrap_servers: str
+    kafka_embedded: bool
+    kafka_port: int
+    kafka_security_protocol: str
+    kafka_ssl_cafile: str
+    kafka_ssl_certfile: str
+    kafka_ssl_keyfile: str
+    kafka_sasl_mechanism: str
+    kafka_sasl_username: str
+    kafka_sasl_password: str
+    kafka_group_id: str
+    kafka_topic_metrics: str
+    kafka_topic_predictions: str
+    kafka_topic_dead_letters: str
+    kafka_topic_failure_alerts: str
+    kafka_topic_anomalies: str
+    kafka_topic_alert_state: str
+    kafka_topic_ocpp: str
+    kafka_topic_ocpp_state: str
+    ocpp_wanted: bool
+    kafka_topic_partitions: int
+    kafka_transactions: bool
+    kafka_transactions_required: bool
+    kafka_session_timeout_s: float
+    kafka_max_poll_records: int
+    kafka_score_timeout_s: float
+    alert_threshold: float
+    alert_clear_threshold: float
+    alert_calm_readings: int
+    # Flower
+    flower_port: int
+    flower_basic_auth: str
+    # models
+    model_dir: Path
+    costs: Costs
+    # the place of everything that is written locally: embedded servers' data, metric files, logs
+    state_dir: Path
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    def masked(self) -> dict[str, str]:
+        """Every setting as text for the log, with keys and passwords hidden."""
+        shown: dict[str, str] = {}
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            if spec.name == "api_keys":
+                shown[spec.name] = ", ".join("****:" + "+".join(sorted(key.roles)) for key in value)
+            elif spec.name == "flower_basic_auth":
+                shown[spec.name] = value.split(":")[0] + ":****"
+            elif spec.name == "kafka_sasl_password":
+                shown[spec.name] = "****" if value else ""
+            else:
+                shown[spec.name] = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:****@", str(value))
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What a program needs that only calls the service: where it is, and a key that may ask for predictions.
+
+    `api_key` is None where no such key is set.
+    """
+
+    url: str
+    api_key: str | None
