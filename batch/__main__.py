@@ -15,10 +15,10 @@ import httpx
 
 from batch.display import Display
 from batch.formats import MEDIA_TYPES, OUTPUTS, STDIO, input_format, output_format
+from batch.job_requests import Service
 from batch.memory import MemoryFile, fingerprint
 from batch.outcome import Exit, GivenUp, Refused
 from batch.run import Run, Wanted
-from batch.service import Service
 from errors import SettingsInvalid
 from settings import read_client_settings
 from settings.checks import is_http_url

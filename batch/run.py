@@ -11,10 +11,10 @@ from typing import IO, Final
 
 from batch.display import Display, rows, scored, sizes
 from batch.formats import InputFormat
+from batch.job_requests import Again, Job, Outage, Service, UploadLost
 from batch.memory import MemoryFile
 from batch.outcome import Exit, NotSucceeded, Refused
 from batch.outputs import open_part, output
-from batch.service import Again, Job, Outage, Service, UploadLost
 
 # Rows fetched at a time: fewer after a cut, so that even a connection that is always cut brings them on.
 MOST_ROWS: Final = 50_000

@@ -7,24 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-import metrics
-from errors import InvalidReading, MalformedBody, ServiceError
+from errors import InvalidReading, MalformedBody
 from readings.parsing import decode_json, parse_reading
 from readings.reading import Reading
-
-log = logging.getLogger(__name__)
-
-
-class Refused(NamedTuple):
-    """A row that is no reading: whose it says it is, and what is wrong."""
-
-    charger_id: str | None
-    error: ServiceError
+from readings.refused import Refused, said_id, unreadable
 
 
 def from_ndjson(data: bytes, *, now: datetime) -> list[Reading | Refused]:
@@ -41,24 +30,6 @@ def _from_line(line: bytes, now: datetime) -> Reading | Refused:
         return Refused(said_id(raw) if isinstance(raw, dict) else None, error)
     except Exception as error:
         return unreadable(error)
-
-
-def unreadable(error: Exception) -> Refused:
-    """A row at which reading it raised an error that no code expects. It costs its neighbours nothing."""
-    log.warning("a row cannot be read: %r", error)  # a file may have a million of them
-    metrics.UNEXPECTED_ERRORS.labels(unit="row").inc()
-    return Refused(None, ServiceError(f"The row cannot be read ({type(error).__name__})."))
-
-
-def said_id(raw: Mapping[str, Any]) -> str | None:
-    """The row's `charger_id` as text, even if it is not a valid id. None for other than text and numbers.
-
-    The text can be encoded: a lone surrogate in it becomes a question mark.
-    """
-    said = raw.get("charger_id")
-    if isinstance(said, bool) or not isinstance(said, str | int | float):
-        return None
-    return str(said).encode("utf-8", "replace").decode()
 
 
 # Of a cell; the door lets no longer line in. Python's own limit would be the end of the whole chunk.

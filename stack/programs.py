@@ -102,18 +102,8 @@ def _web(settings: Settings) -> Program:
 def _worker(name: str, queue: str, settings: Settings) -> Program:
     # Gossip and mingle are for workers that need to know of each other; these do not.
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "tasks.worker.app",
-            "worker",
-            "-Q",
-            queue,
-            "-n",
-            f"{name}@%h",
-        ),
+        *(sys.executable, "-m", "celery", "-A", "tasks.worker.app", "worker"),
+        *("-Q", queue, "-n", f"{name}@%h"),
         *("-P", "prefork", "-c", str(PROCESSES.get(queue, 1)), "--without-gossip", "--without-mingle"),
         *("--loglevel", settings.log_level),
     ]

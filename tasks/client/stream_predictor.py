@@ -19,13 +19,12 @@ from typing import Final, cast
 
 from redis import RedisError
 
-from celeryconfig import SCORE_HARD_LIMIT_S
 from errors import PredictionTimeout, ScoringFailed
 from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.client.reply_listener import Inbox
 from tasks.messaging.messages import Answer, Ask, ScoreMessage
-from tasks.messaging.names import Queues, TaskNames
+from tasks.messaging.names import SCORE_HARD_LIMIT_S, Queues, TaskNames
 from tasks.messaging.task_publisher import Sender
 from tasks.storage.redis_connection import connect
 

@@ -10,6 +10,10 @@ from typing import Final
 SCHEMA_VERSION: Final = 1
 NEWEST_SCHEMA: Final = 2
 
+# A score task that runs this long is killed. Only the stream's: tasks of single predictions bring a limit of
+# their own, within their caller's deadline.
+SCORE_HARD_LIMIT_S: Final = 15
+
 
 class Queues:
     """One queue, and one worker, for each kind of urgency: a fleet job never delays a single request."""

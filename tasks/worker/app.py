@@ -23,7 +23,6 @@ from celery.signals import (
 )
 from prometheus_client import multiprocess
 
-from celeryconfig import worker_config
 from errors import ScoringFailed
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
@@ -45,7 +44,7 @@ BATCH_NICENESS: Final = 10
 app = Celery("evzone-ml", events=PatientEvents)
 # Kombu's decoder calls a Python function for each object, twice for each reading: in parent and child.
 kombu.serialization.register("json", kombu.utils.json.dumps, orjson.loads, "application/json", "utf-8")
-app.conf.update(worker_config(settings))
+app.config_from_object("celeryconfig")
 
 _name = "worker"
 _queues: list[str] = []

@@ -17,7 +17,7 @@ from errors import FieldError, InvalidReading, ScoringFailed, ServiceError
 from models.features.columns import Entries
 from readings import rows
 from readings.reading import Kind, Reading
-from readings.rows import Refused
+from readings.refused import Refused
 from tasks.jobs.chunks import ERRORS_SHOWN, MAX_ATTEMPTS, Counted
 from tasks.jobs.job_store import Encoding, Job
 from tasks.messaging.messages import check_version

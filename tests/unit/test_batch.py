@@ -12,10 +12,10 @@ import pytest
 
 from batch.display import Display
 from batch.formats import InputFormat, input_format, output_format
+from batch.job_requests import Again, Job, Service
 from batch.memory import MemoryFile, fingerprint
 from batch.outcome import Exit, NotSucceeded, Refused, Unreachable
 from batch.run import MOST_ROWS, Run, Wanted
-from batch.service import Again, Job, Service
 
 TOTAL = 2 * MOST_ROWS + 10
 HEADER = b'"row"\r\n'

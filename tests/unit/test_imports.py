@@ -1,73 +1,168 @@
-"""Data flows one way: web and consumers -> tasks -> models. This reads the imports and keeps it so."""
+"""Data flows one way: web and consumers -> tasks -> models -> readings. This reads the imports.
+
+A room is a folder. Modules that put a whole process together stand above their rooms, under their own names.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from settings import ROOT
 
-LEAVES = {"errors", "settings", "metrics", "process"}
-MAY_IMPORT = {
-    "readings": {"readings", *LEAVES},
-    "models": {"models", "readings", *LEAVES},
-    "tasks": {"tasks", "models", "readings", "celeryconfig", *LEAVES},
-    "web": {"web", "tasks", "readings", *LEAVES},
-    "consumers": {"consumers", "tasks", "readings", *LEAVES},
+# Every room may import these; they import each other only downwards, in this order.
+LEAVES = ("errors", "metrics", "settings", "process")
+SERVING = {"models", "models.features", "models.monitoring"}
+STORES = {"readings", "tasks.storage", "tasks.messaging"}
+# What each room may import, itself and the leaves apart.
+MAY_IMPORT: dict[str, set[str]] = {
+    "readings": set(),
+    "models.features": {"readings"},
+    "models": {"models.features", "readings"},
+    "models.monitoring": {"models", "models.features", "readings"},
+    "models.training": {*SERVING, "readings"},
+    "models.simulation": {"models.features", "readings"},
+    "models.evaluation": {*SERVING, "models.training", "models.simulation"},
+    "models.__main__": {*SERVING, "models.training", "models.simulation", "models.evaluation", "readings"},
+    "tasks.storage": {"models.features", "readings"},
+    "tasks.messaging": {"tasks.storage", "readings"},
+    "tasks.monitoring": {*SERVING, *STORES},
+    "tasks.client": {"tasks.monitoring", *STORES},
+    "tasks.jobs": {"tasks.monitoring", *STORES},
+    "tasks.worker": {*SERVING, *STORES, "tasks.monitoring", "tasks.client", "tasks.jobs"},
+    "tasks.app": {"tasks.worker"},
+    "web.http": {*STORES, "tasks.client", "tasks.jobs", "tasks.monitoring"},
+    "web.openapi": {"web.http", "readings", "tasks.jobs", "tasks.monitoring", "tasks.storage"},
+    "web.uploads": {"web.http", "readings", "tasks.jobs"},
+    "web.downloads": {"readings", "tasks.jobs"},
+    "web.api": {"web.http", "web.openapi", "web.uploads", "web.downloads", "readings"}
+    | {"tasks.client", "tasks.jobs", "tasks.monitoring", "tasks.storage"},
+    "web": {"web.api", "web.http", "web.openapi", "readings"},
+    "consumers.kafka": {*STORES, "tasks.monitoring"},
+    "consumers.predictions": {"consumers.kafka", "tasks.client", "tasks.messaging", "readings"},
+    "consumers.ocpp": {"consumers.kafka", "readings"},
+    "consumers.replay": {"consumers.kafka", "readings"},
+    "consumers": {"consumers.kafka", "consumers.predictions", "consumers.ocpp", "consumers.replay"}
+    | {"tasks.client", "tasks.storage"},
     # A client knows the service by its HTTP contract alone.
-    "batch": {"batch", "errors", "settings"},
+    "batch": set(),
 }
-OURS = {*MAY_IMPORT, *LEAVES, "celeryconfig", "stack", "tests", "asgi", "wsgi"}
-# The doors send tasks by name and hold no model: they import none of these, nor what would.
-NOT_AT_THE_DOORS = {"celery", "pandas", "sklearn", "onnxruntime", "skl2onnx", "onnx"}
+ROOMS = {*MAY_IMPORT, *LEAVES, "tasks", "stack", "tests", "bench", "celeryconfig", "asgi", "wsgi"}
+PACKAGES = ("readings", "models", "tasks", "web", "consumers", "batch")
+# A person's command reads files of readings, with pyarrow; no serving process imports it.
+READS_FILES = "consumers.replay.recording"
+# Web and consumers send tasks by name and hold no model: they load none of these.
+MODEL_LIBRARIES = {"pandas", "sklearn", "onnxruntime", "skl2onnx", "onnx"}
+SAME_NAME_ALLOWED = {"__init__", "__main__", "app", "errors", "messages"}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {
+    name_of(path): path
+    for path in [
+        *(path for package in (*PACKAGES, "settings") for path in (ROOT / package).rglob("*.py")),
+        *(ROOT / f"{leaf}.py" for leaf in LEAVES if leaf != "settings"),
+        *(ROOT / f"{name}.py" for name in ("celeryconfig", "asgi", "wsgi")),
+    ]
+}
 
 
 def imports(path: Path) -> set[str]:
+    """The modules that a file imports, those within its functions included."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            found |= {
+                inner if (inner := f"{node.module}.{alias.name}") in MODULES else node.module
+                for alias in node.names
+            }
     return found
 
 
-@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
-    for path in (ROOT / package).glob("**/*.py"):
-        ours = {name.split(".")[0] for name in imports(path)} & OURS
-        assert ours <= MAY_IMPORT[package], f"{path.name} imports {ours - MAY_IMPORT[package]}"
+def room_of(module: str) -> str | None:
+    """The longest room that the module is in, or is; None for other people's modules."""
+    parts = module.split(".")
+    names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((name for name in names if name in ROOMS), None)
 
 
-# A person's command reads files of readings, with pyarrow; no serving process imports it.
-READS_FILES = "recording.py"
-THE_READING = {"readings.reading", "readings.schema", "readings.parsing"}
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
+    files = [path for name, path in MODULES.items() if room_of(name) == room]
+    assert files or room == "tasks"
+    for path in files:
+        imported = {found for name in imports(path) if (found := room_of(name))}
+        assert imported <= {room, *LEAVES, *MAY_IMPORT[room]}, path
+
+
+def test_the_rooms_make_no_circle() -> None:
+    try:
+        TopologicalSorter(MAY_IMPORT).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of rooms: {error.args[1]}")
+
+
+def test_the_modules_make_no_circle() -> None:
+    graph = {name: imports(path) & MODULES.keys() for name, path in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of modules: {error.args[1]}")
+
+
+def test_a_leaf_imports_only_the_leaves_before_it() -> None:
+    for place, leaf in enumerate(LEAVES):
+        files = [path for name, path in MODULES.items() if room_of(name) == leaf]
+        assert files
+        for path in files:
+            imported = {found for name in imports(path) if (found := room_of(name))}
+            assert imported <= {leaf, *LEAVES[:place]}, path
+
+
+def test_nothing_imports_the_settings_of_celery() -> None:
+    assert not [path for path in MODULES.values() if "celeryconfig" in imports(path)]
+
+
+def test_no_two_files_have_one_name() -> None:
+    """A resource of the API may be called like its store."""
+    names = Counter(path.stem for name, path in MODULES.items() if room_of(name) != "web.api")
+    twice = {name for name, files in names.items() if files > 1} - SAME_NAME_ALLOWED
+    api = {path.stem for name, path in MODULES.items() if room_of(name) == "web.api"}
+    stores = {path.stem for name, path in MODULES.items() if room_of(name) == "tasks.storage"}
+    assert twice | (api & names.keys()) - stores - SAME_NAME_ALLOWED == set()
 
 
 @pytest.mark.parametrize("package", ["web", "consumers"])
-def test_the_doors_know_of_models_only_the_reading(package: str) -> None:
-    for path in (ROOT / package).glob("**/*.py"):
-        names = imports(path)
-        assert not {name.split(".")[0] for name in names} & NOT_AT_THE_DOORS, path.name
-        modules = {name for name in names if name.split(".")[0] == "readings"}
-        allowed = THE_READING | {"readings.arrow"} if path.name == READS_FILES else THE_READING
-        assert modules <= allowed, f"{path.name} imports {modules}"
+def test_web_and_consumers_load_neither_celery_nor_pandas_nor_tables(package: str) -> None:
+    for name, path in MODULES.items():
+        if name.split(".")[0] != package:
+            continue
+        imported = imports(path)
+        assert not {found.split(".")[0] for found in imported} & {"celery", *MODEL_LIBRARIES}, name
+        assert name == READS_FILES or not {"readings.arrow", "readings.rows"} & imported, name
 
 
 @pytest.mark.parametrize("module", ["web.app", "consumers.kafka.loop"])
-def test_a_door_loads_no_model_library(module: str) -> None:
-    heavy = sorted(NOT_AT_THE_DOORS - {"celery"})
-    code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+def test_a_process_that_asks_for_scores_loads_no_model_library(module: str) -> None:
+    code = (
+        f"import sys, {module}; print([name for name in {sorted(MODEL_LIBRARIES)!r} if name in sys.modules])"
+    )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
 
 
-def test_the_scoring_consumer_knows_nothing_of_ocpp() -> None:
-    """Only what puts the two services together knows both."""
-    for room in ("kafka", "predictions", "replay"):
-        for path in (ROOT / "consumers" / room).glob("*.py"):
-            assert not any(name.startswith("consumers.ocpp") for name in imports(path)), path.name
+@pytest.mark.parametrize("room", ["consumers.kafka", "consumers.predictions", "consumers.replay"])
+def test_the_scoring_consumer_knows_nothing_of_ocpp(room: str) -> None:
+    """Only `consumers/processes.py`, which puts the two consumers together, knows both."""
+    assert "consumers.ocpp" not in MAY_IMPORT[room]

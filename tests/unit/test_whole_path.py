@@ -35,7 +35,7 @@ from models.scorer import Scorer
 from readings import rows
 from readings.parsing import decode_json
 from readings.reading import BOUNDS, Kind, Reading, is_encodable
-from readings.rows import Refused
+from readings.refused import Refused
 from settings import load_or_exit
 from tasks.jobs.job_store import JOB_KINDS, Job, JobKind
 from tasks.messaging.messages import Ask, ScoreMessage, decode_reply, encode_reply

@@ -18,7 +18,7 @@ from errors import InvalidReading, MalformedBody
 from readings import arrow, rows
 from readings.parsing import parse_reading
 from readings.reading import STATUSES, Reading
-from readings.rows import Refused
+from readings.refused import Refused
 
 NOW: Final = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import InvalidReading, MalformedBody
-from readings.rows import Refused, from_ndjson
+from readings.refused import Refused
+from readings.rows import from_ndjson
 from web.uploads import json_rows
 
 WINDOW_BYTES = 128

@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from errors import InvalidReading
 from readings.reading import Reading
-from readings.rows import Refused, from_arrow
+from readings.refused import Refused
+from readings.rows import from_arrow
 from web.uploads.parquet_rows import chunks_of_parquet
 from web.uploads.upload import Upload
 

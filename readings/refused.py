@@ -1,0 +1,37 @@
+"""A row of a batch that is no reading."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import metrics
+from errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+
+class Refused(NamedTuple):
+    """A row that is no reading: whose it says it is, and what is wrong."""
+
+    charger_id: str | None
+    error: ServiceError
+
+
+def unreadable(error: Exception) -> Refused:
+    """A row at which reading it raised an error that no code expects. It costs its neighbours nothing."""
+    log.warning("a row cannot be read: %r", error)  # a file may have a million of them
+    metrics.UNEXPECTED_ERRORS.labels(unit="row").inc()
+    return Refused(None, ServiceError(f"The row cannot be read ({type(error).__name__})."))
+
+
+def said_id(raw: Mapping[str, Any]) -> str | None:
+    """The row's `charger_id` as text, even if it is not a valid id. None for other than text and numbers.
+
+    The text can be encoded: a lone surrogate in it becomes a question mark.
+    """
+    said = raw.get("charger_id")
+    if isinstance(said, bool) or not isinstance(said, str | int | float):
+        return None
+    return str(said).encode("utf-8", "replace").decode()
