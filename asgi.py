@@ -3,11 +3,11 @@
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
-from web.fast_path import Front
+from web.fast_path import FastPath
 
 settings = load_or_exit()
 configure_logging(settings)
 refuse_eviction(settings)
-app = Front(settings)
+app = FastPath(settings)
 # A full collection would hold up every caller for tens of milliseconds.
 collect_garbage_seldom()

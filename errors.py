@@ -54,6 +54,24 @@ class MalformedBody(ServiceError):
     code = "malformed_body"
 
 
+class UnsupportedMediaType(ServiceError):
+    """Raised when a body is of another media type, or otherwise encoded, than the endpoint reads."""
+
+    code = "unsupported_media_type"
+
+
+class Unauthorized(ServiceError):
+    """Raised when a request names no valid key."""
+
+    code = "unauthorized"
+
+
+class Forbidden(ServiceError):
+    """Raised when the key is valid and lacks the role that the request needs."""
+
+    code = "forbidden"
+
+
 class NotFound(ServiceError):
     """Raised when the thing asked for is not there."""
 

@@ -16,14 +16,14 @@ from consumers.predictions.alerts import Alerts, Rules
 from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
 from settings import Settings
-from tasks.client.stream_predictor import StreamDoor
+from tasks.client.stream_predictor import StreamPredictor
 
 
 def scoring_service(
     settings: Settings, *, transactional: type[TransactionalPublisher] = TransactionalPublisher
 ) -> Service:
     """Readings become predictions, alerts and dead letters."""
-    door = StreamDoor(settings)
+    door = StreamPredictor(settings)
 
     def work(pulse: Pulse, _: CrashJournal) -> Predicting:
         scoring = Scoring(door, clock=time.monotonic)

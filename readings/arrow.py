@@ -110,5 +110,5 @@ def _rows(table: pa.Table, places: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Those rows as a caller would have sent them in JSON; what is null is left out."""
     columns = [cells(name, table[name].chunk(0), places) for name in table.column_names]
     for row in zip(*columns, strict=True):
-        cells = zip(table.column_names, row, strict=True)
-        yield {name: value for name, value in cells if value is not None and value != ""}
+        named = zip(table.column_names, row, strict=True)
+        yield {name: value for name, value in named if value is not None and value != ""}

@@ -51,9 +51,9 @@ def create_app(settings: Settings) -> Flask:
     # No redirects, whose bodies are HTML: /docs answers itself, and // is not found.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.extensions[EXTENSION] = Services(settings)
+    shared = app.extensions[EXTENSION] = Services(settings)
     _measure(app)
-    access.register(app, settings)
+    access.register(app, shared.access)
     api = _DocumentedApi(app, spec_kwargs={"info": {"description": _DESCRIPTION}, **_SECURITY})
     for blueprint in (
         predictions.blueprint,
@@ -74,7 +74,7 @@ def create_app(settings: Settings) -> Flask:
     )
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=_API_PAGE))
     errors.register(app)
-    app.extensions[EXTENSION].monitor.wait_first(FIRST_LOOK_S)
+    shared.monitor.wait_first(FIRST_LOOK_S)
     return app
 
 

@@ -1,46 +1,46 @@
-"""The front of the web process: single predictions wait on an event loop, everything else runs in Flask.
+"""The ASGI application: single predictions wait on the event loop, everything else runs in Flask.
 
 A thread that waits for a verdict costs four times what the rest of the request does, for each is woken by
-itself and queues for the interpreter; a future on a loop costs next to nothing (docs/adr/0008). Only what is
-plainly right is answered here. Wrong keys, bodies and headers, odd media types and large bodies go to Flask's
-own view of the same address, which judges them anew: it alone knows how to refuse.
+itself and queues for the interpreter; a future on a loop costs next to nothing (docs/adr/0008). The rules for
+a single request are in `web/http/single_requests.py`, for both ways. Requests that are refused, and large
+bodies, go to Flask's view of the same address, which parses them in a thread and answers the error.
 """
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import quote, quote_from_bytes
+from urllib.parse import quote_from_bytes
 
 import orjson
 from a2wsgi import WSGIMiddleware
 
 import metrics
-from readings.reading import KINDS, Kind, Reading
+from readings.reading import Kind
 from settings import Settings
 from web.app import create_app
 from web.http import access, request_metrics
 from web.http.asgi_connection import AsgiConnection
 from web.http.errors import Problem, problem_of
-from web.http.request_bodies import reading_of
 from web.http.services import EXTENSION, Services
+from web.http.single_requests import KIND_BY_PATH, SingleRequest, parse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send, SendEvent
 
-PREFIX: Final = "/api/v1/predictions/"
-KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
 # As Flask calls the views, so that both ways count alike.
 ENDPOINTS: Final[dict[Kind, str]] = {
     "failure": "predictions.predict_failure",
     "maintenance": "predictions.predict_maintenance",
     "anomaly": "predictions.detect_anomaly",
 }
-WANTED: Final = frozenset(
-    (b"content-encoding", b"content-type", b"x-api-key", b"x-request-id", b"x-tenant-id")
-)
+# The headers that `parse` asks for, by the name that ASGI gives them.
+WANTED: Final = {
+    name.lower().encode(): name
+    for name in ("Content-Encoding", "Content-Type", "X-API-Key", "X-Request-ID", "X-Tenant-ID")
+}
 # Larger bodies are decoded in a thread, for nobody else is served while the loop works.
 MOST_BYTES: Final = 65_536
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
@@ -55,14 +55,14 @@ OF_ALL: Final = _encoded(access.FIXED)
 OF_VERDICTS: Final = _encoded({"Content-Type": "application/json"})
 
 
-class Front:
+class FastPath:
     """The ASGI application. It has no use for lifespan events."""
 
     def __init__(self, settings: Settings) -> None:
         self.flask = create_app(settings)
         services: Services = self.flask.extensions[EXTENSION]
-        self._gate = services.gate
-        self._keys = access.keys_of(settings)
+        self._predictor = services.predictor
+        self._access = services.access
         self._most_bytes = min(MOST_BYTES, settings.max_body_bytes)
         # Its environ is a typed dict; Flask's is any.
         self._threads = WSGIMiddleware(cast(Any, self.flask), workers=settings.web_threads)
@@ -76,11 +76,11 @@ class Front:
         if scope["method"] == "POST":
             # Here, where it costs no thread, also for Flask: small bodies that never end hold up nobody.
             events, body = await _read(receive, self._most_bytes)
-            kind = KIND_BY_PATH.get(scope["path"])
-            asked = None if kind is None or body is None else self._plainly_right(scope, body)
-            if kind is not None and asked is not None:
-                await self._answer(kind, *asked, send, started)
-                return
+            if body is not None and scope["path"] in KIND_BY_PATH:
+                asked = self._parsed(scope, body)
+                if asked is not None:
+                    await self._answer(*asked, send, started)
+                    return
         connection = AsgiConnection(
             _again(events, receive), send, has_body=bool(events), body_is_here=body is not None
         )
@@ -95,42 +95,40 @@ class Front:
         finally:
             connection.close()
 
-    def _plainly_right(self, scope: HTTPScope, body: bytes) -> tuple[Reading, str | None, str] | None:
-        """Reading, tenant and request id of what nobody would refuse."""
-        given: dict[bytes, str] = {}
+    def _parsed(self, scope: HTTPScope, body: bytes) -> tuple[SingleRequest, str] | None:
+        """The request and its id, or None if it is refused.
+
+        `orjson` is quick and names no wrong field, so that Flask's view parses a refused request anew.
+        """
+        headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             if name in WANTED:
-                if name in given:
-                    return None
-                given[name] = value.decode("latin-1")
-        tenant = given.get(b"x-tenant-id")
-        if given.get(b"content-type") != "application/json" or b"content-encoding" in given:
-            return None
-        if not access.roles_of(given.get(b"x-api-key"), self._keys) & access.PREDICTORS:
-            return None
-        if tenant is not None and not access.TENANT_ID.match(tenant):
-            return None
+                known, text = WANTED[name], value.decode("latin-1")
+                headers[known] = f"{headers[known]},{text}" if known in headers else text  # as WSGI has it
         try:
-            # Strict, and so quick: what it refuses is decoded, and named, in a thread.
-            reading = reading_of(orjson.loads(body))
+            asked = parse(
+                scope["method"],
+                scope["path"],
+                headers.get,
+                lambda: body,
+                access=self._access,
+                decode=orjson.loads,
+            )
         except Exception:
-            return None  # Flask's view meets the same error, and has the answer to it
-        return reading, tenant, access.request_id(given.get(b"x-request-id", ""))
+            return None
+        return asked, access.request_id(headers.get("X-Request-ID", ""))
 
-    async def _answer(
-        self, kind: Kind, reading: Reading, tenant: str | None, request_id: str, send: Send, started: float
-    ) -> None:
+    async def _answer(self, asked: SingleRequest, request_id: str, send: Send, started: float) -> None:
         status = 200
         try:
-            body = await self._gate.answer(kind, reading, tenant)
+            body = await self._predictor.answer(asked.kind, asked.reading, asked.tenant)
         except Exception as error:
-            location = PREFIX + quote(reading.charger_id) if kind == "failure" else None
-            problem = problem_of(error, request_id, retry_location=location)
+            problem = problem_of(error, request_id, retry_location=asked.retry_location)
             status = problem.status
             await _send_problem(problem, request_id, send)
         else:
             await _send(status, OF_VERDICTS, body, request_id, send)
-        request_metrics.count(ENDPOINTS[kind], "POST", status, started)
+        request_metrics.count(ENDPOINTS[asked.kind], "POST", status, started)
 
 
 async def _send_problem(

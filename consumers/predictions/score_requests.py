@@ -31,7 +31,7 @@ GROUP: Final = 500
 # Fewer readings wait for the tasks under way, but for none that takes longer: its worker may be gone.
 PATIENCE_S: Final = 0.5
 # Tasks under way at once, so that no worker waits for this process.
-MAX_FLIGHTS: Final = 8
+MAX_IN_FLIGHT: Final = 8
 # What is asked about each reading.
 KINDS_ASKED: Final[tuple[Kind, ...]] = ("failure", "anomaly")
 FIRST_PAUSE_S: Final = 0.2
@@ -73,7 +73,7 @@ class Result(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Flight:
+class _Group:
     candidates: list[Candidate]
     future: Future[list[Answer]]
     sent_at: float
@@ -88,7 +88,7 @@ class Scoring:
         self._fresh: deque[Candidate] = deque()
         # Those that were in a task that failed: each travels alone now, so that it harms no other.
         self._again: deque[Candidate] = deque()
-        self._flights: list[_Flight] = []
+        self._in_flight: list[_Group] = []
         # Results of readings that could not even be sent.
         self._ended_early: list[Result] = []
         self._ended = threading.Event()
@@ -96,24 +96,24 @@ class Scoring:
     @property
     def busy(self) -> bool:
         """Whether an answer may come at any moment."""
-        return bool(self._flights or self._ended_early)
+        return bool(self._in_flight or self._ended_early)
 
     def add(self, entry: Entry, reading: Reading, tenant: str | None) -> None:
         self._fresh.append(Candidate(entry, reading, tenant))
 
     def send(self) -> None:
         """Send what may be sent now. Blocks 2 s at most, when the queue cannot be reached."""
-        while len(self._flights) < MAX_FLIGHTS:
+        while len(self._in_flight) < MAX_IN_FLIGHT:
             group = self._next_group()
             if not group:
                 return
             group, asks = self._asks(group)
             if not group:
                 continue
-            flight = _Flight(group, self._door.submit(asks), self._clock())
-            self._flights.append(flight)
-            flight.future.add_done_callback(lambda _: self._ended.set())
-            if flight.future.done():
+            sent = _Group(group, self._door.submit(asks), self._clock())
+            self._in_flight.append(sent)
+            sent.future.add_done_callback(lambda _: self._ended.set())
+            if sent.future.done():
                 return  # it could not be sent; the next ones would meet the same
 
     def _asks(self, group: Sequence[Candidate]) -> tuple[list[Candidate], list[Ask]]:
@@ -142,10 +142,10 @@ class Scoring:
         """What has ended since the last call. Does not block."""
         results, self._ended_early = self._ended_early, []
         self._ended.clear()  # before looking, so that none is missed
-        ended = [flight for flight in self._flights if flight.future.done()]
-        self._flights = [flight for flight in self._flights if not flight.future.done()]
-        for flight in ended:
-            results.extend(self._judge(flight))
+        ended = [sent for sent in self._in_flight if sent.future.done()]
+        self._in_flight = [sent for sent in self._in_flight if not sent.future.done()]
+        for sent in ended:
+            results.extend(self._judge(sent))
         return results
 
     def _next_group(self) -> list[Candidate]:
@@ -158,7 +158,7 @@ class Scoring:
                 return [candidate]
             self._again.append(candidate)
         group: list[Candidate] = []
-        if len(self._fresh) < GROUP and any(now - flight.sent_at < PATIENCE_S for flight in self._flights):
+        if len(self._fresh) < GROUP and any(now - sent.sent_at < PATIENCE_S for sent in self._in_flight):
             # They travel with those that come meanwhile. So tasks are as large as the rate of readings makes
             # them, and a reading that comes alone goes at once.
             return group
@@ -168,26 +168,24 @@ class Scoring:
                 group.append(candidate)
         return group
 
-    def _judge(self, flight: _Flight) -> Iterator[Result]:
-        error = flight.future.exception()
+    def _judge(self, sent: _Group) -> Iterator[Result]:
+        error = sent.future.exception()
         if error is None:
-            answers = flight.future.result()
-            for candidate, failure, anomaly in zip(
-                flight.candidates, answers[::2], answers[1::2], strict=True
-            ):
+            answers = sent.future.result()
+            for candidate, failure, anomaly in zip(sent.candidates, answers[::2], answers[1::2], strict=True):
                 yield from self._read(candidate, failure, anomaly)
             return
         if isinstance(error, TaskLost):
-            solitary = len(flight.candidates) == 1
+            solitary = len(sent.candidates) == 1
             if not solitary:
-                log.warning("a task of %d readings was lost; each goes alone now", len(flight.candidates))
-            for candidate in flight.candidates:
+                log.warning("a task of %d readings was lost; each goes alone now", len(sent.candidates))
+            for candidate in sent.candidates:
                 yield from self._failed(candidate, str(error), alone=solitary)
         elif isinstance(error, ServiceError) and error.retryable:
-            self._put_back(flight.candidates)
+            self._put_back(sent.candidates)
         else:
-            for candidate in flight.candidates:
-                yield from self._failed(candidate, str(error), alone=len(flight.candidates) == 1)
+            for candidate in sent.candidates:
+                yield from self._failed(candidate, str(error), alone=len(sent.candidates) == 1)
 
     def _read(self, candidate: Candidate, failure: Answer, anomaly: Answer) -> Iterator[Result]:
         if failure.error_code is None:

@@ -1,80 +1,237 @@
-"""The only door to the queue for single readings: cache, batch, wait, limit.
+"""Single predictions for callers that wait: from the cache, or from a worker through the queue.
 
 A reading that nobody waits for yet is looked up in the cache (`tasks/client/cache_reader.py`) and, if it is
-not there, scored by a worker (`tasks/client/batcher.py`); both travel together with what arrives at the same
-time, and with each other while nothing is under way. Who asked waits once, for whichever outcome. Equal
-readings of one charger share one place in the task (single flight).
+not there, sent to a worker (`tasks/client/batcher.py`). Callers wait on futures of an event loop; equal
+readings of one charger share one place in a task. This module brings the clock, the threads and Redis to the
+state machines beside it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from errors import PredictionTimeout
+import metrics
+from errors import BrokerUnavailable, PredictionTimeout, ServiceError
 from readings.reading import Kind, Reading
 from settings import Settings
-from tasks.client.batcher import Window
-from tasks.client.cache_reader import Lookups
-from tasks.client.pending import Entries, Entry, Outcome, Places
+from tasks.client.batcher import Batch, MicroBatcher, Step
+from tasks.client.cache_reader import CacheReader
+from tasks.client.pending import Outcome, PendingRequest, PendingRequests, Waiter
+from tasks.client.queue_inspection import QueueInspector
+from tasks.client.reply_listener import ReplyListener
+from tasks.messaging.messages import Answer, Ask, ScoreMessage
+from tasks.messaging.names import Queues, TaskNames
+from tasks.messaging.task_publisher import Mark, Sender
 from tasks.storage.verdict_cache import VerdictCache
 
+# The share of the deadline that a task may take before its process is killed: it leaves time for a second
+# sending.
+KILLED_AFTER: Final = 0.34
+# After a task went unanswered its queue is swept for this long: it may expire a moment later than we gave up.
+SWEEP_FOR_S: Final = 5.0
+# As long may the events of sent tasks wait for each other.
+EVENTS_EVERY_S: Final = 0.1
+# A caller in a thread waits for a coroutine that ends at its own deadline; this much later it gives up too.
+LOOP_GRACE_S: Final = 1.0
 
-class Gate:
-    """Predictions for callers that wait. One instance for a process; safe to share between its threads.
 
-    Without a place to wait in (`ML_MAX_WAITING`) a caller still gets what is cached.
+class PredictionClient:
+    """One instance for a process; safe to share between its threads and event loops.
+
+    Without capacity to wait (`ML_MAX_WAITING`) a caller still gets what is cached. The boundary for errors is
+    the reading: whatever looking up or sending raises becomes the outcome of its own readings.
     """
 
     def __init__(self, settings: Settings, cache: VerdictCache) -> None:
         self._timeout_s = settings.sync_timeout_s
-        self._places = Places(settings.max_waiting)
-        self._entries = Entries()
-        self._window = Window(settings, self._entries, self._places)
-        self._lookups = Lookups(cache, self._entries, self._window)
-        self._window.start()
-        self._lookups.start()
+        self._capacity = threading.BoundedSemaphore(settings.max_waiting)
+        # Guards the two state machines.
+        self._lock = threading.Lock()
+        self._pending = PendingRequests()
+        self._batcher = MicroBatcher(self._pending, timeout_s=self._timeout_s)
+        self._sender = Sender(settings, news_every_s=EVENTS_EVERY_S)
+        self._queue = QueueInspector(settings, Queues.SINGLE)
+        self._away_until = 0.0
+        self._sweep_until = 0.0
+        # For callers that are threads, from the first on.
+        self._own_loop: _LoopThread | None = None
+        self._replies = ReplyListener(
+            settings, on_reply=self._on_reply, on_tick=self._on_tick, on_unreachable=self._on_unreachable
+        )
+        self._cache_reader = CacheReader(
+            cache, settle=self._settle, enqueue=self._enqueue, send_unless_cached=self._send_unless_cached
+        )
+        self._replies.start()
+        self._cache_reader.start()
 
     def close(self) -> None:
-        self._lookups.stop()
-        self._window.stop()
+        """Blocks 4 s at most. Callers that still wait end at their deadlines."""
+        self._cache_reader.stop()
+        self._replies.stop()
+        if self._own_loop is not None:
+            self._own_loop.stop()
 
     def predict(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
-        """The verdict as a JSON body, from the cache or from a worker.
-
-        Blocks the thread for the setting `ML_SYNC_TIMEOUT` at most. Raises `QueueFull`, `BrokerUnavailable`,
-        `PredictionTimeout` or `ScoringFailed`, and the very exception that a bug raised on the reading's way.
-        """
-        deadline = time.monotonic() + self._timeout_s
-        placed = self._places.take()
+        """`answer` for a thread, which it blocks for the setting `ML_SYNC_TIMEOUT` at most."""
+        with self._lock:
+            self._own_loop = self._own_loop or _LoopThread()
+        waiting = asyncio.run_coroutine_threadsafe(self.answer(kind, reading, tenant), self._own_loop.loop)
         try:
-            entry = self._entry(kind, reading, tenant, deadline, placed)
-            return self._body(self._entries.wait(entry, deadline))
-        finally:
-            if placed:
-                self._places.give_back()
+            return waiting.result(self._timeout_s + LOOP_GRACE_S)
+        except TimeoutError:  # the loop has been stopped
+            raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.") from None
 
     async def answer(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
-        """The same for a coroutine. Its loop goes on meanwhile."""
-        deadline = time.monotonic() + self._timeout_s
-        placed = self._places.take()
+        """The verdict as a JSON body, within the setting `ML_SYNC_TIMEOUT`. The loop goes on meanwhile.
+
+        Raises `QueueFull`, `BrokerUnavailable`, `ModelsUnavailable`, `PredictionTimeout` or `ScoringFailed`,
+        and the very exception that a bug raised on the reading's way.
+        """
+        has_capacity = self._capacity.acquire(blocking=False)
         try:
-            entry = self._entry(kind, reading, tenant, deadline, placed)
-            return self._body(await self._entries.outcome(entry, deadline))
+            return await self._answer(kind, reading, tenant, cached_only=not has_capacity)
         finally:
-            if placed:
-                self._places.give_back()
+            if has_capacity:
+                self._capacity.release()
 
-    def _entry(
-        self, kind: Kind, reading: Reading, tenant: str | None, deadline: float, placed: bool
-    ) -> Entry:
-        entry, new = self._entries.entry(kind, tenant, reading, deadline, cached_only=not placed)
-        if new:
-            self._lookups.add(entry)
-        return entry
-
-    def _body(self, outcome: Outcome | None) -> bytes:
-        if outcome is None:
+    async def _answer(self, kind: Kind, reading: Reading, tenant: str | None, *, cached_only: bool) -> bytes:
+        loop = asyncio.get_running_loop()
+        ask = Ask(kind, tenant, reading, reading.fingerprint(), time.time() + self._timeout_s)
+        woken: Waiter = loop.create_future()
+        now = time.monotonic()
+        with self._lock:
+            request, is_new = self._pending.join(
+                ask, now + self._timeout_s, woken, now, cached_only=cached_only
+            )
+        if is_new:
+            self._cache_reader.add(request)
+        timer = loop.call_later(self._timeout_s, _wake, [woken])
+        try:
+            await woken
+        finally:
+            timer.cancel()
+        if request.outcome is None:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome.body
+        if isinstance(request.outcome, Exception):
+            raise request.outcome
+        return request.outcome.body
+
+    def _settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> None:
+        """Wake all who wait for these. All futures of a loop are resolved in one call to it."""
+        with self._lock:
+            waiters = self._pending.settle(outcomes)
+        by_loop: dict[asyncio.AbstractEventLoop, list[Waiter]] = {}
+        for waiter in waiters:
+            by_loop.setdefault(waiter.get_loop(), []).append(waiter)
+        for loop, all_woken in by_loop.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, all_woken)
+
+    def _enqueue(self, requests: list[PendingRequest]) -> None:
+        """Blocks 2 s at most, as everything that may send a task."""
+        with self._lock:
+            to_send = self._batcher.enqueue(requests, time.monotonic())
+        self._carry_out(Step(to_send, []))
+
+    def _send_unless_cached(self, requests: list[PendingRequest], marks: Sequence[Mark]) -> bool:
+        with self._lock:
+            batch = self._batcher.alone(requests, time.monotonic())
+        return batch is not None and self._send(batch, marks)
+
+    def _carry_out(self, step: Step) -> None:
+        for batch in step.to_send:  # first, so that the worker has something to do
+            self._send(batch)
+        self._settle(step.settled)
+
+    def _send(self, batch: Batch, unless: Sequence[Mark] = ()) -> bool:
+        """Whether the task is sent, or has failed; False if Redis has found one of the marks."""
+        started = time.monotonic()
+        is_away = started < self._away_until
+        try:
+            if is_away:
+                raise BrokerUnavailable("The task queue cannot be reached.")
+            asks = [request.ask for request in batch.load]
+            batch.task_id = self._sender.send(
+                TaskNames.SCORE,
+                ScoreMessage(batch.batch_id, self._replies.address, asks, door="rest").encode(),
+                queue=Queues.SINGLE,
+                expires_s=max(0.1, batch.expires_at - time.monotonic()),
+                time_limit_s=self._timeout_s * KILLED_AFTER,
+                unless=unless,
+            )
+        except Exception as error:
+            now = time.monotonic()
+            with self._lock:
+                if isinstance(error, ServiceError) and not is_away:
+                    # For as long as that took none is tried again. With a mute Redis each would wait for its
+                    # deadline, one after another, and whoever comes meanwhile with them.
+                    self._away_until = 2 * now - started
+                step = self._batcher.failed(batch, error, now)
+            self._carry_out(step)
+            return True
+        if not batch.task_id:
+            with self._lock:
+                self._batcher.withdraw(batch)
+            return False
+        metrics.BATCH_READINGS.observe(batch.size)
+        return True
+
+    def _on_reply(self, batch_id: str, answers: list[Answer]) -> None:
+        with self._lock:
+            step = self._batcher.replied(batch_id, answers, time.monotonic())
+        self._carry_out(step)
+
+    def _on_unreachable(self) -> None:
+        with self._lock:
+            step = self._batcher.fail_queued(BrokerUnavailable("The task queue cannot be reached."))
+        self._carry_out(step)
+
+    def _on_tick(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            metrics.WAITING.set(self._pending.callers)
+            if self._batcher.give_up_expired(now):
+                self._sweep_until = now + SWEEP_FOR_S
+            to_send = self._batcher.due(now)
+            silent = self._batcher.silent(now)
+        if silent:
+            to_send += self._second_sendings(silent, now)
+        if now < self._sweep_until:
+            self._queue.sweep_expired()
+        self._carry_out(Step(to_send, []))
+        self._sender.tell()
+
+    def _second_sendings(self, silent: list[Batch], now: float) -> list[Batch]:
+        ids = {batch.task_id for batch in silent}
+        queued = self._queue.waiting(ids)
+        if queued is None or len(queued) == len(ids):
+            return []
+        is_served = self._queue.is_served()
+        with self._lock:
+            return self._batcher.looked(silent, queued, now, is_served=is_served)
+
+
+class _LoopThread:
+    """An event loop that runs in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="callers", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Blocks 2 s at most."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=2)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+
+def _wake(waiters: list[Waiter]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""What has become of tasks on a queue: taking off those that nobody waits for, finding those not yet begun.
+"""Looking at a queue: which tasks no worker has taken yet, whether one is there, removing tasks.
 
 Celery discards an expired task only when a worker gets to it. With no worker, callers that come, wait and
 go would fill the queue for ever.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -26,51 +27,36 @@ SWEEP_EVERY_S: Final = 1.0
 SWEEP_MOST: Final = 1000
 
 
-class ExpiredSweeper:
-    """Removes expired tasks from one queue, at most once a second. For one thread."""
+class QueueInspector:
+    """One queue, seen by a sender of tasks. For one thread. Methods block 1 s at most and raise nothing."""
 
     def __init__(self, settings: Settings, queue: str) -> None:
         self._redis = connect(settings.redis_url)
         weakref.finalize(self, self._redis.connection_pool.disconnect)
         self._queue = queue
-        self._next = 0.0
+        self._sweep_at = 0.0
 
-    def sweep(self) -> int:
-        """How many tasks were removed. Raises nothing: it is tried again at the next time-out."""
-        if time.monotonic() < self._next:
-            return 0
-        self._next = time.monotonic() + SWEEP_EVERY_S
+    def waiting(self, task_ids: Iterable[str]) -> dict[str, bytes] | None:
+        """The messages of those of these tasks that no worker has taken, by id; None if Redis is away."""
         try:
-            # Kombu pushes at the left and pops at the right: the oldest are at the end.
-            waiting = cast(list[bytes], self._redis.lrange(self._queue, -SWEEP_MOST, -1))
-            expired = [message for message in waiting if _expired(message)]
-            removed = 0
-            for message in expired:
-                removed += self._redis.lrem(self._queue, -1, cast(str, message))  # the stubs know no bytes
-        except RedisError as error:
-            log.debug("expired tasks could not be swept: %s", error)
-            return 0
-        metrics.EXPIRED_TASKS.inc(removed)
-        return removed
-
-
-class QueueWatch:
-    """What the sender of a task can find out about it. For one thread; no method raises."""
-
-    def __init__(self, settings: Settings, queue: str) -> None:
-        self._redis = connect(settings.redis_url)
-        weakref.finalize(self, self._redis.connection_pool.disconnect)
-        self._queue = queue
-
-    def queued(self, task_ids: set[str]) -> set[str] | None:
-        """Which of these tasks no worker has taken yet; None where that cannot be told."""
-        try:
-            waiting = cast(list[bytes], self._redis.lrange(self._queue, 0, -1))
+            messages = cast(list[bytes], self._redis.lrange(self._queue, 0, -1))
         except RedisError as error:
             log.debug("the queue cannot be searched: %s", error)
             return None
         marks = {task_id: task_id.encode() for task_id in task_ids}
-        return {task_id for task_id, mark in marks.items() if any(mark in message for message in waiting)}
+        found = {
+            task_id: next((message for message in messages if mark in message), None)
+            for task_id, mark in marks.items()
+        }
+        return {task_id: message for task_id, message in found.items() if message is not None}
+
+    def withdraw(self, message: bytes) -> bool:
+        """Take a message off the queue. Whether it was there; if not, a worker was quicker."""
+        try:
+            return bool(self._redis.lrem(self._queue, 1, cast(str, message)))  # the stubs know no bytes
+        except RedisError as error:
+            log.debug("a task could not be withdrawn: %s", error)
+            return False
 
     def is_served(self) -> bool:
         """Whether a worker that holds models reads this queue."""
@@ -80,8 +66,24 @@ class QueueWatch:
             log.debug("workers cannot be looked up: %s", error)
             return False
 
+    def sweep_expired(self) -> None:
+        """Remove expired tasks, at most once a second; if Redis is away, at the next call."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + SWEEP_EVERY_S
+        try:
+            # Kombu pushes at the left and pops at the right: the oldest are at the end.
+            oldest = cast(list[bytes], self._redis.lrange(self._queue, -SWEEP_MOST, -1))
+            removed = 0
+            for message in filter(_is_expired, oldest):
+                removed += self._redis.lrem(self._queue, -1, cast(str, message))
+        except RedisError as error:
+            log.debug("expired tasks could not be swept: %s", error)
+            return
+        metrics.EXPIRED_TASKS.inc(removed)
 
-def _expired(message: bytes) -> bool:
+
+def _is_expired(message: bytes) -> bool:
     try:
         expires = orjson.loads(message)["headers"]["expires"]
         return expires is not None and datetime.fromisoformat(expires) < datetime.now(UTC)

@@ -40,12 +40,12 @@ def to_reply(address: str, reply: bytes) -> Command:
     return ("EVAL", _PUSH, 1, address, reply, REPLY_TTL_S)
 
 
-class Inbox:
+class ReplyListener:
     """Calls `on_reply(batch_id, answers)` for each reply, `on_tick()` about every 0.25 s.
 
     `on_unreachable()` comes instead of replies while Redis cannot be reached, about once a second; the list
-    is looked at again as soon as Redis is back. All three are called in the inbox's own thread and must not
-    block for long. A list whose process is gone expires.
+    is looked at again as soon as Redis is back. All three are called in the listener's own thread and must
+    not block for long. A list whose process is gone expires.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Inbox:
         self._on_tick = on_tick
         self._on_unreachable = on_unreachable
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="reply-listener", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -85,7 +85,7 @@ class Inbox:
                     self._on_reply(*decode_reply(popped[1]))
                 if not reachable:
                     self._on_unreachable()
-                # Not after every reply: whoever it has woken would wait for this thread's next breath.
+                # Not after every reply: ticking here would delay the callers just woken.
                 if time.monotonic() - ticked_at >= POLL_S or not popped:
                     ticked_at = time.monotonic()
                     self._on_tick()

@@ -8,12 +8,13 @@ and recall speak of what operators report, and of alerts that they acted on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final, Literal, cast
 
 import orjson
 from redis import Redis
+from redis.client import Pipeline
 
 from settings import Settings
 from tasks.storage.fleet import DAY_S, FleetStore
@@ -55,19 +56,27 @@ class OutcomeStore:
         self._fleet = fleet
 
     def add(self, tenant: str | None, charger_id: str, outcome: OutcomeKind, occurred_at: float) -> Outcome:
-        """Keep an outcome with the verdict that stood before it. The same one again is kept once."""
+        """Keep an outcome with the verdict that stood before it.
+
+        The same one again is kept once, with the verdict that stood at its first report.
+        """
         verdict = self._fleet.newest_before(
             tenant, charger_id, occurred_at, not_before=occurred_at - HORIZON_S
         )
         key = _key(tenant)
-        member = orjson.dumps(
-            {"charger_id": charger_id, "outcome": outcome, "occurred_at": occurred_at, "verdict": verdict}
-        )
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.zadd(key, {member: occurred_at})
-        pipeline.zremrangebyrank(key, 0, -MAX_KEPT - 1)
-        pipeline.execute()
-        return Outcome(charger_id, outcome, occurred_at, verdict)
+        new = Outcome(charger_id, outcome, occurred_at, verdict)
+
+        def add_once(pipeline: Pipeline) -> Outcome:
+            for member in cast(list[bytes], pipeline.zrangebyscore(key, occurred_at, occurred_at)):
+                kept = Outcome.of_record(orjson.loads(member))
+                if (kept.charger_id, kept.outcome) == (charger_id, outcome):
+                    return kept
+            pipeline.multi()
+            pipeline.zadd(key, {orjson.dumps(asdict(new)): occurred_at})
+            pipeline.zremrangebyrank(key, 0, -MAX_KEPT - 1)
+            return new
+
+        return cast(Outcome, self._redis.transaction(cast(Any, add_once), key, value_from_callable=True))
 
     def kept(self, tenant: str | None) -> list[Outcome]:
         """All that is kept, oldest first."""

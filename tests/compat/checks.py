@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -151,23 +151,28 @@ def check_fleet(webs: list[Web]) -> None:
 
 
 class Outcomes:
-    """Outcomes reported at one web process count at all, once."""
+    """Outcomes reported at one web process count at all, once.
+
+    They happened right after the first reading of their charger, so that no later verdict is before them.
+    """
 
     def __init__(self) -> None:
         self._reported = 0
 
     def check(self, webs: list[Web], histories: Histories) -> None:
-        known = [charger for tenant, charger in histories.all() if tenant == TENANT]
+        known = [
+            (charger, times[0]) for (tenant, charger), times in histories.all().items() if tenant == TENANT
+        ]
         for web in webs:
-            self._report(web, known[self._reported % len(known)])
+            self._report(web, *known[self._reported % len(known)])
         for web in webs:
             quality = web.client.get("/api/v1/outcomes/quality", headers=headers(TENANT))
             assert quality.status_code == 200, quality.text
             assert quality.json()["outcomes"]["failed"] == self._reported, quality.text
             assert quality.json()["without_verdict"] == 0, quality.text
 
-    def _report(self, web: Web, charger_id: str) -> None:
-        occurred_at = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=self._reported)
+    def _report(self, web: Web, charger_id: str, first_reading: str) -> None:
+        occurred_at = datetime.fromisoformat(first_reading) + timedelta(seconds=1 + self._reported)
         body = {"charger_id": charger_id, "outcome": "failed", "occurred_at": occurred_at.isoformat()}
         for _ in range(2):  # the same again counts once
             answer = web.client.post("/api/v1/outcomes", json=body, headers=headers(TENANT))

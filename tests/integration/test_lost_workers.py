@@ -1,4 +1,4 @@
-"""Workers that die or hang in the middle of a task: real processes, and the web process's gate."""
+"""Workers that die or hang in the middle of a task: real processes, and the web process's client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from redis import Redis
 from errors import PredictionTimeout, ScoringFailed
 from readings.reading import Reading
 from settings import read_settings
-from tasks.client.predictor import Gate
+from tasks.client.predictor import PredictionClient
 from tasks.messaging.names import Queues
 from tasks.monitoring.heartbeats import living
 from tasks.storage.verdict_cache import VerdictCache
@@ -49,14 +49,14 @@ def able(url: str) -> set[int]:
 
 
 @pytest.fixture
-def gate(worker: Process, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+def client(worker: Process, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PredictionClient]:
     wait_until(lambda: len(able(url)) == 2, what="both processes", log=worker.log)
     for name, value in environment(url, ML_SYNC_TIMEOUT=str(DEADLINE_S)).items():
         monkeypatch.setenv(name, value)
     settings = read_settings(dotenv=None)
-    gate = Gate(settings, VerdictCache(settings))
-    yield gate
-    gate.close()
+    client = PredictionClient(settings, VerdictCache(settings))
+    yield client
+    client.close()
 
 
 def reading(charger_id: str, fault: str | None = None) -> Reading:
@@ -65,13 +65,15 @@ def reading(charger_id: str, fault: str | None = None) -> Reading:
     )
 
 
-def ask_together(gate: Gate, chargers: list[str], faults: dict[str, str]) -> dict[str, Future[bytes]]:
+def ask_together(
+    client: PredictionClient, chargers: list[str], faults: dict[str, str]
+) -> dict[str, Future[bytes]]:
     """Ask for all at once while the window is full, so that most of them travel together."""
     pool = ThreadPoolExecutor(len(chargers) + 4)
     for _ in range(4):
-        pool.submit(gate.predict, "failure", reading(new_charger_id()), None)
+        pool.submit(client.predict, "failure", reading(new_charger_id()), None)
     asked = {
-        charger: pool.submit(gate.predict, "failure", reading(charger, faults.get(charger)), None)
+        charger: pool.submit(client.predict, "failure", reading(charger, faults.get(charger)), None)
         for charger in chargers
     }
     pool.shutdown(wait=False)
@@ -79,10 +81,12 @@ def ask_together(gate: Gate, chargers: list[str], faults: dict[str, str]) -> dic
 
 
 @pytest.mark.parametrize("fault", ["kills", "hangs"])
-def test_one_reading_that_ends_its_process_takes_no_neighbour_with_it(gate: Gate, fault: str) -> None:
+def test_one_reading_that_ends_its_process_takes_no_neighbour_with_it(
+    client: PredictionClient, fault: str
+) -> None:
     chargers = [new_charger_id() for _ in range(NEIGHBOURS)]
     poison = chargers[NEIGHBOURS // 2]
-    asked = ask_together(gate, chargers, {poison: fault})
+    asked = ask_together(client, chargers, {poison: fault})
     for charger, future in asked.items():
         if charger != poison:
             assert orjson.loads(future.result(DEADLINE_S + 1))["charger_id"] == charger

@@ -50,6 +50,19 @@ def test_outcomes_turn_into_precision_recall_and_lead_time(client: httpx.Client)
     assert sum(bin["count"] for bin in quality["calibration"]) == 3
 
 
+def test_the_same_outcome_counts_once_though_a_newer_verdict_has_come(client: httpx.Client) -> None:
+    tenant = "again"
+    charger = predict(client, tenant, 12)
+    first = report(client, charger, "failed", tenant)
+    late = request(charger, timestamp=(NOW - timedelta(hours=1)).isoformat(), connector_status="FAULTY")
+    answer = client.post("/api/v1/predictions/failure", json=late, headers={"X-Tenant-ID": tenant})
+    assert answer.status_code == 200
+    assert report(client, charger, "failed", tenant) == first
+    report(client, charger, "false_alarm", tenant)  # another outcome of the same moment
+    quality = client.get(f"{OUTCOMES}/quality", headers={"X-Tenant-ID": tenant}).json()
+    assert quality["outcomes"] == {"failed": 1, "repaired": 0, "false_alarm": 1}
+
+
 def test_only_a_verdict_from_before_counts(client: httpx.Client) -> None:
     charger = predict(client, "hindsight", 1, connector_status="FAULTY")
     accepted = report(client, charger, "failed", "hindsight", NOW - timedelta(hours=2))

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from functools import partial
 
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from errors import UnknownCharger
-from readings.reading import Kind
+from readings.parsing import decode_json
 from web.http.messages import Response, current_request, no_content
-from web.http.request_bodies import prediction_request
+from web.http.request_bodies import read_body
 from web.http.services import services
+from web.http.single_requests import parse
 from web.openapi import schemas
 from web.openapi.decorators import answers, refuses, takes
 
@@ -26,15 +27,23 @@ blueprint = Blueprint(
 )
 
 
-def _predict(kind: Kind) -> Response:
+# Reads what `orjson` refuses, so that the schema names what is wrong.
+_decode = partial(decode_json, for_schema=True)
+
+
+def _predict() -> Response:
     request, shared = current_request(), services()
-    reading = prediction_request(request, shared.settings.max_body_bytes)
-    if kind == "failure":
-        request.retry_location = (
-            f"{blueprint.url_prefix}/{quote(reading.charger_id)}"  # for 504, web/http/errors.py
-        )
+    asked = parse(
+        request.method,
+        request.path,
+        request.headers.get,
+        lambda: read_body(request, shared.settings.max_body_bytes),
+        access=shared.access,
+        decode=_decode,
+    )
+    request.retry_location = asked.retry_location
     with shared.waiting_threads:
-        body = shared.gate.predict(kind, reading, request.tenant)
+        body = shared.predictor.predict(asked.kind, asked.reading, asked.tenant)
     return Response(body, content_type="application/json")
 
 
@@ -44,7 +53,7 @@ def _predict(kind: Kind) -> Response:
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def predict_failure() -> Response:
     """Probability of failure within 1, 7 and 30 days, with reasons and next steps"""
-    return _predict("failure")
+    return _predict()
 
 
 @blueprint.route("/maintenance", methods=["POST"])
@@ -53,7 +62,7 @@ def predict_failure() -> Response:
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def predict_maintenance() -> Response:
     """When a visit is cheapest, and what it saves"""
-    return _predict("maintenance")
+    return _predict()
 
 
 @blueprint.route("/anomaly", methods=["POST"])
@@ -62,7 +71,7 @@ def predict_maintenance() -> Response:
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def detect_anomaly() -> Response:
     """Whether the reading is unlike the fleet's, and in what"""
-    return _predict("anomaly")
+    return _predict()
 
 
 @blueprint.route("/<string:charger_id>")

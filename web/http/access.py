@@ -5,12 +5,12 @@ from __future__ import annotations
 import hmac
 import random
 import re
+from collections.abc import Callable
 from typing import Final
 
 from flask import Flask, Response
-from werkzeug.exceptions import Forbidden, Unauthorized
 
-from errors import FieldError, InvalidParameter
+from errors import FieldError, Forbidden, InvalidParameter, Unauthorized
 from readings.reading import TENANT_ID_PATTERN
 from settings import Settings
 from web.http.messages import current_request
@@ -22,37 +22,60 @@ TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 ADMIN_PATHS: Final = re.compile(r"/api/v1/models/.+")
 # Headers of every answer, beside its request id.
 FIXED: Final = {"X-Content-Type-Options": "nosniff"}
-# Each key with its roles.
-Keys = list[tuple[bytes, frozenset[str]]]
 READERS: Final = frozenset({"read", "predict", "admin"})
 PREDICTORS: Final = frozenset({"predict"})
 ADMINS: Final = frozenset({"admin"})
 
 
-def register(app: Flask, settings: Settings) -> None:
-    keys = keys_of(settings)
+class Access:
+    """Keys with their roles. One instance for an application; safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
+        self._protects_metrics = settings.metrics_require_key
+
+    def tenant_of(self, method: str, path: str, header: Callable[[str], str | None]) -> str | None:
+        """The tenant of a request that its key allows. `header` finds a header by its name, in any case.
+
+        Raises `Unauthorized`, `Forbidden`, and `InvalidParameter` for a tenant that is none.
+        """
+        if not self._is_protected(path):
+            return None
+        roles = self._roles_of(header("X-API-Key"))
+        if not roles:
+            raise Unauthorized("The header X-API-Key is missing or names no valid key.")
+        needed = _role_needed(method, path)
+        if not roles & needed:
+            raise Forbidden(f"This key lacks the role {' or '.join(sorted(needed))}.")
+        tenant = header("X-Tenant-ID")
+        if tenant is not None and not TENANT_ID.match(tenant):
+            detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
+            raise InvalidParameter([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
+        return tenant
+
+    def _is_protected(self, path: str) -> bool:
+        return path.startswith(API_PREFIX + "/") or (
+            self._protects_metrics and (path == "/metrics" or path.startswith("/health"))
+        )
+
+    def _roles_of(self, given: str | None) -> frozenset[str]:
+        """The roles of a key. Every known key is compared, in constant time each, whichever matches."""
+        presented = (given or "").encode("utf-8", "surrogateescape")
+        roles: frozenset[str] = frozenset()
+        for key, its_roles in self._keys:
+            if hmac.compare_digest(key, presented):
+                roles = its_roles
+        return roles
+
+
+def register(app: Flask, access: Access) -> None:
+    """Let no request of `app` pass that its key does not allow, and stamp every answer."""
 
     def identify() -> None:
         request = current_request()
-        path, header = request.path, request.environ.get
-        request.request_id = request_id(header("HTTP_X_REQUEST_ID", ""))
-        protected = path.startswith(API_PREFIX + "/") or (
-            settings.metrics_require_key and (path == "/metrics" or path.startswith("/health"))
-        )
-        if not protected:
-            return
-        roles = roles_of(header("HTTP_X_API_KEY"), keys)
-        if not roles:
-            raise Unauthorized("The header X-API-Key is missing or names no valid key.")
-        needed = _role_needed(request.method, path)
-        if not roles & needed:
-            raise Forbidden(f"This key lacks the role {' or '.join(sorted(needed))}.")
-        tenant = header("HTTP_X_TENANT_ID")
-        if tenant is not None:
-            if not TENANT_ID.match(tenant):
-                detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
-                raise InvalidParameter([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
-            request.tenant = tenant
+        header = request.headers.get
+        request.request_id = request_id(header("X-Request-ID", ""))
+        request.tenant = access.tenant_of(request.method, request.path, header)
 
     def stamp(response: Response) -> Response:
         for name, value in stamps(current_request().request_id).items():
@@ -72,20 +95,6 @@ def request_id(given: str) -> str:
 def stamps(its_id: str) -> dict[str, str]:
     """The headers of every answer."""
     return {"X-Request-ID": its_id, **FIXED}
-
-
-def keys_of(settings: Settings) -> Keys:
-    return [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
-
-
-def roles_of(given: str | None, keys: Keys) -> frozenset[str]:
-    """The roles of a key. Every known key is compared, in constant time each, whichever matches."""
-    presented = (given or "").encode("utf-8", "surrogateescape")
-    roles: frozenset[str] = frozenset()
-    for key, its_roles in keys:
-        if hmac.compare_digest(key, presented):
-            roles = its_roles
-    return roles
 
 
 def _role_needed(method: str, path: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 from flask import Flask, request
 from redis import RedisError
-from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, Unauthorized
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
 import errors
 from readings.parsing import field_errors
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.MalformedBody: HTTPStatus.BAD_REQUEST,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidReading: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
@@ -33,15 +36,12 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
 }
 CODE_BY_STATUS: Final = {
     400: "malformed_body",
-    401: "unauthorized",
-    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     406: "not_acceptable",
     408: "request_timeout",
     411: "length_required",
     413: "too_large",
-    415: "unsupported_media_type",
     422: "invalid_request",
 }
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -98,6 +98,8 @@ def problem_of(error: Exception, request_id: str, *, retry_location: str | None 
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, errors.Unauthorized):
+        headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
     if isinstance(error, errors.PredictionTimeout) and retry_location is not None:
         headers["Location"] = retry_location
     if isinstance(error, errors.InvalidReading):
@@ -128,8 +130,6 @@ def _from_http_exception(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
     if messages:
         return _from_error(errors.InvalidParameter(field_errors(messages)))
-    if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
     if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:
         error.description = f"The body is larger than {request.max_content_length} bytes."
     if error.description == NotFound.description:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 
-from errors import FieldError, InvalidParameter, InvalidReading
+from errors import FieldError, InvalidParameter, InvalidReading, UnsupportedMediaType
 from readings.parsing import decode_json, field_errors, parse_reading
 from readings.reading import Reading
 from web.http.messages import Request, current_request
@@ -19,36 +21,32 @@ from web.http.streaming import receiving
 REQUIRED: Final = {"charger_id": "", "metrics": ": the reading, with its own charger_id and connector_status"}
 
 
-def json_body(limit_bytes: int, request: Request | None = None, *, for_schema: bool = False) -> Any:
-    """The decoded body of the current request; `for_schema` is that of `decode_json`.
-
-    Raises `MalformedBody`, `QueueFull` where too many bodies are still on their way, and werkzeug's 408, 413
-    and 415.
-    """
-    request = current_request() if request is None else request
-    if (
-        request.content_type != "application/json"
-        and request.mimetype != "application/json"
-        and not request.mimetype.endswith("+json")
-    ):
-        raise UnsupportedMediaType("Send Content-Type: application/json.")
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+def check_json(header: Callable[[str], str | None]) -> None:
+    """Raises `UnsupportedMediaType` for a body that is not said to be plain JSON."""
+    content_type = header("Content-Type")
+    if content_type != "application/json":
+        media_type = parse_options_header(content_type)[0].lower()
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            raise UnsupportedMediaType("Send Content-Type: application/json.")
+    if header("Content-Encoding") not in (None, "identity"):
         raise UnsupportedMediaType("Send no Content-Encoding; only batches may be compressed.")
+
+
+def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body. Blocks until it has come.
+
+    Raises `QueueFull` where too many bodies are still on their way, and werkzeug's 408 and 413.
+    """
     request.max_content_length = limit_bytes
     with receiving(request):
         raw = request.get_data(cache=False)
     if request.content_length is None and len(raw) >= limit_bytes:
         raise RequestEntityTooLarge  # a chunked body is cut at the limit
-    return decode_json(raw, for_schema=for_schema)
-
-
-def prediction_request(request: Request, limit_bytes: int) -> Reading:
-    """The reading of a `{charger_id, metrics}` body. Raises `InvalidReading`, naming each wrong field."""
-    return reading_of(json_body(limit_bytes, request, for_schema=True))
+    return raw
 
 
 def reading_of(body: Any) -> Reading:
-    """The same of a decoded body."""
+    """The reading of a decoded `{charger_id, metrics}`. Raises `InvalidReading`, naming each wrong field."""
     if not isinstance(body, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     found = [
@@ -76,9 +74,12 @@ def reading_of(body: Any) -> Reading:
 def loaded_body(schema: Schema) -> dict[str, Any]:
     """What `schema` makes of the current request's body, which holds no reading.
 
-    Raises `InvalidParameter`, naming each wrong field, and what `json_body` raises.
+    Raises `InvalidParameter`, naming each wrong field, `MalformedBody`, `UnsupportedMediaType`, and what
+    `read_body` raises.
     """
-    body = json_body(services().settings.max_body_bytes)
+    request = current_request()
+    check_json(request.headers.get)
+    body = decode_json(read_body(request, services().settings.max_body_bytes))
     if not isinstance(body, dict):
         raise InvalidParameter([FieldError("", "Must be a JSON object.", "type")])
     try:

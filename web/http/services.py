@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from threading import BoundedSemaphore
 from typing import Final, cast
 
 from flask import current_app
 
+from errors import QueueFull
 from settings import Settings
-from tasks.client.pending import Places
-from tasks.client.predictor import Gate
+from tasks.client.predictor import PredictionClient
 from tasks.jobs.chunk_size import Pace
 from tasks.jobs.chunks import Chunks
 from tasks.jobs.idempotency import IdempotencyKeys
@@ -22,16 +23,27 @@ from tasks.storage.fleet import FleetStore
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import connect
 from tasks.storage.verdict_cache import VerdictCache
+from web.http.access import Access
 
 EXTENSION: Final = "evzone-ml"
+
+
+class Capacity(BoundedSemaphore):
+    """A semaphore for work that nobody queues for: as a context it raises `QueueFull` instead of blocking."""
+
+    def __enter__(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        if not self.acquire(blocking=False):
+            raise QueueFull("Too many requests are waiting already.")
+        return True
 
 
 class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.access = Access(settings)
         self.redis = connect(settings.redis_url)
         self.cache = VerdictCache(settings)
-        self.gate = Gate(settings, self.cache)
+        self.predictor = PredictionClient(settings, self.cache)
         self.sender = Sender(settings)
         self.jobs = JobStore(settings, self.redis)
         self.chunks = Chunks(settings, self.redis, self.sender)
@@ -44,12 +56,12 @@ class Services:
         self.shadows = ShadowReports(settings, self.redis)
         self.monitor = Monitor(settings)
         # For views that wait: some threads are always left for /health and for refusing.
-        self.waiting_threads = Places(settings.web_threads * 3 // 4)
+        self.waiting_threads = Capacity(settings.web_threads * 3 // 4)
         # Each of them holds a chunk of results.
-        self.downloads = Places(settings.web_threads // 4)
+        self.downloads = Capacity(settings.web_threads // 4)
 
     def close(self) -> None:
-        self.gate.close()
+        self.predictor.close()
         self.monitor.close()
 
 

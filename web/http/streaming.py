@@ -17,10 +17,9 @@ from typing import IO, Final
 from redis import RedisError
 from werkzeug.exceptions import LengthRequired
 
-from tasks.client.pending import Places
 from web.http.connection import Connection, connection_of
 from web.http.messages import Request, Response, current_request
-from web.http.services import services
+from web.http.services import Capacity, services
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class StreamBroken(Exception):
     """Raised where a stream cannot go on, with the reason."""
 
 
-def receiving(request: Request) -> AbstractContextManager[None]:
+def receiving(request: Request) -> AbstractContextManager[object]:
     """Around the reading of a body: a place among those who wait, unless it has come already.
 
     Raises `QueueFull` on entry.
@@ -54,7 +53,7 @@ def stream(
     *,
     content_type: str,
     headers: Mapping[str, str],
-    within: Places | None = None,
+    within: Capacity | None = None,
     shows_its_end: bool = True,
 ) -> Response:
     """An answer in parts, each sent when it is made; making one may raise `StreamBroken` and `RedisError`.

@@ -12,9 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Final
 
-from werkzeug.exceptions import UnsupportedMediaType
-
-from errors import MalformedBody
+from errors import MalformedBody, UnsupportedMediaType
 from tasks.jobs.job_store import Encoding
 from web.http.messages import Request
 from web.uploads import json_rows

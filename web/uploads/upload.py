@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Final
 
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from errors import MalformedBody
+from errors import MalformedBody, UnsupportedMediaType
 from web.http.messages import Request
 from web.http.streaming import receiving
 

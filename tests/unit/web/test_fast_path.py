@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from settings import read_settings
-from web.fast_path import Front
+from web.fast_path import FastPath
 
 SCOPE: dict[str, Any] = {
     "type": "http",
@@ -22,15 +22,15 @@ START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers"
 
 
 @pytest.fixture(scope="module")
-def front() -> Front:
+def front() -> FastPath:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_SERVICE_API_KEY", "k" * 20)
         patch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         patch.setenv("MODEL_DIR", "/")
-        return Front(read_settings(dotenv=None))
+        return FastPath(read_settings(dotenv=None))
 
 
-def answered(front: Front) -> list[dict[str, Any]]:
+def answered(front: FastPath) -> list[dict[str, Any]]:
     """The events that the server is sent for one request."""
     sent: list[dict[str, Any]] = []
 
@@ -44,7 +44,9 @@ def answered(front: Front) -> list[dict[str, Any]]:
     return sent
 
 
-def test_an_error_outside_flask_is_a_problem_document(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_outside_flask_is_a_problem_document(
+    front: FastPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(*_: Any) -> None:
         raise RuntimeError("outside Flask")
 
@@ -57,7 +59,9 @@ def test_an_error_outside_flask_is_a_problem_document(front: Front, monkeypatch:
     assert orjson.loads(body["body"])["code"] == "internal"
 
 
-def test_an_error_after_the_answer_has_begun_cuts_it(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_after_the_answer_has_begun_cuts_it(
+    front: FastPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(_scope: Any, _receive: Any, send: Any) -> None:
         await send(START)
         raise RuntimeError("in the middle")

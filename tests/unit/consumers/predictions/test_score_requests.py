@@ -9,7 +9,14 @@ import pytest
 
 from consumers.kafka.offsets import Entry
 from consumers.kafka.records import Received
-from consumers.predictions.score_requests import GROUP, MAX_ATTEMPTS, MAX_FLIGHTS, PATIENCE_S, Result, Scoring
+from consumers.predictions.score_requests import (
+    GROUP,
+    MAX_ATTEMPTS,
+    MAX_IN_FLIGHT,
+    PATIENCE_S,
+    Result,
+    Scoring,
+)
 from errors import PredictionTimeout
 from tasks.client.stream_predictor import TaskLost
 from tasks.messaging.messages import Answer, Ask
@@ -107,9 +114,9 @@ def test_nobody_waits_for_a_worker_that_does_not_answer() -> None:
 
 def test_tasks_under_way_are_bounded() -> None:
     bench = Bench()
-    bench.add(*(f"c{n}" for n in range(GROUP * (MAX_FLIGHTS + 3))))
+    bench.add(*(f"c{n}" for n in range(GROUP * (MAX_IN_FLIGHT + 3))))
     bench.scoring.send()
-    assert len(bench.door.tasks) == MAX_FLIGHTS
+    assert len(bench.door.tasks) == MAX_IN_FLIGHT
 
 
 def test_a_reading_that_kills_its_worker_is_given_up_and_its_neighbours_are_not() -> None:

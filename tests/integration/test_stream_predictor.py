@@ -1,4 +1,4 @@
-"""The consumer's door to the queue on a real Redis: answered, never begun, begun and lost."""
+"""The stream predictor on a real Redis: answered, not taken, lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from errors import BrokerUnavailable, PredictionTimeout
 from readings.reading import Kind, Reading
 from settings import read_settings
 from tasks.client import stream_predictor
-from tasks.client.stream_predictor import StreamDoor, TaskLost
+from tasks.client.stream_predictor import StreamPredictor, TaskLost
 from tasks.messaging.messages import Answer, ScoreMessage, encode_reply
 from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION, Queues
 from tests.services import RunningServer, start_redis
@@ -40,9 +40,10 @@ def redis(server: RunningServer) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def door(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[StreamDoor]:
+def predictor(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[StreamPredictor]:
     monkeypatch.setattr(stream_predictor, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(stream_predictor, "LOST_AFTER_S", 1.0)
+    monkeypatch.setattr(stream_predictor, "RECOVERY_S", 0.3)
     for name, value in {
         "ML_SERVICE_API_KEY": "k" * 20,
         "REDIS_URL": server.url,
@@ -50,18 +51,18 @@ def door(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Str
         "KAFKA_SCORE_TIMEOUT": "1.0",
     }.items():
         monkeypatch.setenv(name, value)
-    door = StreamDoor(read_settings(dotenv=None))
-    yield door
-    door.close()
-    del door
+    predictor = StreamPredictor(read_settings(dotenv=None))
+    yield predictor
+    predictor.close()
+    del predictor
     with warnings.catch_warnings():
         # Sender and inbox end with their process and leave their connections to it.
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
 
-def submit(door: StreamDoor) -> Future[list[Answer]]:
-    return door.submit(door.ask(("failure", "anomaly"), READING, "acme"))
+def submit(predictor: StreamPredictor) -> Future[list[Answer]]:
+    return predictor.submit(predictor.ask(("failure", "anomaly"), READING, "acme"))
 
 
 def take_raw(redis: Redis) -> dict[str, Any]:
@@ -76,8 +77,8 @@ def take(redis: Redis) -> ScoreMessage:
     return ScoreMessage.decode(take_raw(redis))
 
 
-def test_answers_come_in_the_order_of_the_asks(door: StreamDoor, redis: Redis) -> None:
-    first, second = submit(door), submit(door)
+def test_answers_come_in_the_order_of_the_asks(predictor: StreamPredictor, redis: Redis) -> None:
+    first, second = submit(predictor), submit(predictor)
     for body in (b"1", b"2"):
         message = take(redis)
         assert [ask.kind for ask in message.asks] == ["failure", "anomaly"]
@@ -89,14 +90,14 @@ def test_answers_come_in_the_order_of_the_asks(door: StreamDoor, redis: Redis) -
 
 
 def test_readings_travel_in_columns_but_one_alone_as_workers_of_the_first_schema_read_it(
-    door: StreamDoor, redis: Redis
+    predictor: StreamPredictor, redis: Redis
 ) -> None:
     # They refuse columns, which is a lost task to the consumer: it sends each of its readings alone.
     kinds: tuple[Kind, ...] = ("failure", "anomaly")
-    alone = door.ask(kinds, READING, "acme")
-    together = alone + door.ask(kinds, READING._replace(charger_id="other"), None)
-    door.submit(together)
-    door.submit(alone)
+    alone = predictor.ask(kinds, READING, "acme")
+    together = alone + predictor.ask(kinds, READING._replace(charger_id="other"), None)
+    predictor.submit(together)
+    predictor.submit(alone)
     columns, rows = take_raw(redis), take_raw(redis)
     assert (columns["v"], rows["v"]) == (NEWEST_SCHEMA, SCHEMA_VERSION)
     assert "readings" in columns
@@ -105,8 +106,10 @@ def test_readings_travel_in_columns_but_one_alone_as_workers_of_the_first_schema
     assert ScoreMessage.decode(rows).asks == alone
 
 
-def test_a_task_that_no_worker_comes_to_is_taken_off_the_queue(door: StreamDoor, redis: Redis) -> None:
-    future = submit(door)
+def test_a_task_that_no_worker_comes_to_is_taken_off_the_queue(
+    predictor: StreamPredictor, redis: Redis
+) -> None:
+    future = submit(predictor)
     assert redis.llen(Queues.STREAM) == 1
     error = future.exception(5)
     assert isinstance(error, PredictionTimeout)
@@ -114,19 +117,20 @@ def test_a_task_that_no_worker_comes_to_is_taken_off_the_queue(door: StreamDoor,
     assert redis.llen(Queues.STREAM) == 0
 
 
-def test_a_task_that_a_worker_has_taken_and_never_answers_is_lost(door: StreamDoor, redis: Redis) -> None:
-    future = submit(door)
+def test_a_task_that_a_worker_has_taken_and_never_answers_is_lost(
+    predictor: StreamPredictor, redis: Redis
+) -> None:
+    future = submit(predictor)
     take(redis)
     assert isinstance(future.exception(5), TaskLost)
 
 
 def test_a_task_that_went_down_with_redis_is_not_held_against_its_readings(
-    door: StreamDoor, redis: Redis, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+    predictor: StreamPredictor, redis: Redis, server: RunningServer
 ) -> None:
-    monkeypatch.setattr(stream_predictor, "RECOVERY_S", 0.3)
-    future = submit(door)
+    future = submit(predictor)
     server.kill()
-    refused = submit(door).exception(5)
+    refused = submit(predictor).exception(5)
     assert isinstance(refused, BrokerUnavailable)
     server.restart()
     redis.delete(Queues.STREAM)
