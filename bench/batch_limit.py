@@ -37,7 +37,7 @@ from models.features.frame import compute
 from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
 from readings import arrow as tables
-from readings.reading import STATUSES, Reading
+from readings.reading import STATUSES, Reading, rfc3339
 from web.downloads.result_tables import SCHEMAS, table_of
 
 # The whole frame at once would hold a million verdicts as Python objects, and is slower for it.
@@ -71,7 +71,7 @@ def full() -> Callable[[pd.DataFrame, Path], None]:
 
     def run(frame: pd.DataFrame, target: Path) -> None:
         now = datetime.now(UTC)
-        stamp: dict[str, Any] = {"timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+        stamp: dict[str, Any] = {"timestamp": rfc3339(now)}
         stamp |= {"tenant_id": None, "cached": False, "degraded": False}
         with pq.ParquetWriter(target, SCHEMAS["failure"], compression="zstd") as writer:
             for start in range(0, len(frame), SLICE_ROWS):

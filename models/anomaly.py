@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 import numpy as np
 
 from models.actions import code_families
-from models.failure import rfc3339
 from models.features.columns import Floats
 from models.features.frame import FeatureSpec, Frame
-from readings.reading import Reading
+from readings.reading import Reading, rfc3339
 
 if TYPE_CHECKING:
     from models.onnx_session import Session

@@ -11,19 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
-import orjson
 
 from models.actions import Action, action, steps
 from models.calibration import Calibration, logit, sigmoid
 from models.features.columns import Floats, Ints
 from models.features.frame import FeatureSpec, Frame
 from models.reasons import Factor, Reasons
-from readings.reading import Reading
+from readings.reading import Reading, rfc3339
 
 if TYPE_CHECKING:
     from models.onnx_session import Session
@@ -249,13 +248,6 @@ def failure_windows(curve: Floats) -> Floats:
         hazard = np.concatenate(([0.0], -np.log1p(-curve[row])))
         window[row] = np.interp(_WINDOW_HAZARD, hazard, _DAYS)
     return window
-
-
-def rfc3339(moment: datetime) -> str:
-    """UTC with three decimals and Z: texts then sort like the times they name."""
-    # `isoformat` takes four times as long. Without decimals orjson writes none.
-    text = orjson.dumps(moment.astimezone(UTC))[1:-1]
-    return (text[:23] if moment.microsecond else text[:19] + b".000").decode() + "Z"
 
 
 def _dates(reading: Reading, days: list[float]) -> list[str]:

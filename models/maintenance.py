@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import numpy as np
 
-from models.failure import HORIZON_DAYS, FailureVerdict, rfc3339
+from models.failure import HORIZON_DAYS, FailureVerdict
 from models.features.columns import Floats
-from readings.reading import Reading
+from readings.reading import Reading, rfc3339
 
 if TYPE_CHECKING:
     from settings import Costs

@@ -83,6 +83,18 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = {
 }
 
 
+def rfc3339(moment: datetime) -> str:
+    """An aware time in UTC with three decimals and Z, so that texts sort like the times they name."""
+    # `isoformat` takes four times as long. Without decimals orjson writes none.
+    text = orjson.dumps(moment.astimezone(UTC))[1:-1]
+    return (text[:23] if moment.microsecond else text[:19] + b".000").decode() + "Z"
+
+
+def epoch_rfc3339(seconds: float | None) -> str | None:
+    """`rfc3339` of epoch seconds. None for none."""
+    return None if seconds is None else rfc3339(datetime.fromtimestamp(seconds, UTC))
+
+
 class Reading(NamedTuple):
     """What one charger said at one moment. A tuple, for a frozen dataclass takes six times as long to make.
 

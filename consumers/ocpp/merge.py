@@ -26,7 +26,7 @@ from consumers.ocpp.messages import (
     TEMPERATURE,
     WHOLE,
 )
-from readings.reading import BOUNDS, MAX_ERROR_CODES
+from readings.reading import BOUNDS, MAX_ERROR_CODES, rfc3339
 
 # The first of these that a part of the charge point has is the charge point's.
 ORDER: Final = ("FAULTY", "CHARGING", "FULLY_CHARGED", "OCCUPIED", "AVAILABLE", "UNAVAILABLE", "OFFLINE")
@@ -177,5 +177,4 @@ def _bounded(name: str, value: float | None, digits: int) -> float | None:
 
 
 def _moment(at_us: int) -> str:
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us))

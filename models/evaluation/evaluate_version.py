@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from models.evaluation import evaluation_report, policies
 from models.evaluation.figures import figures, window
-from models.failure import FailureModel, rfc3339
+from models.failure import FailureModel
 from models.maintenance import Prices, prices
 from models.simulation.simulate import simulate
 from models.training.history import load
 from models.training.horizons import carried
+from readings.reading import rfc3339
 from settings import Costs
 
 SIMULATED_DAYS: Final = 365

@@ -12,12 +12,12 @@ import onnxruntime
 import skl2onnx
 import sklearn
 
-from models.failure import rfc3339
 from models.features.columns import Columns, Ints
 from models.features.frame import FeatureSpec, Frame, compute
 from models.scorer import columns_from_manifest, columns_to_manifest
 from models.training.history import History
 from models.training.sampling import Rows
+from readings.reading import rfc3339
 
 
 def described(history: History) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -19,7 +18,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from errors import BrokerUnavailable, UnknownJob
-from readings.reading import KINDS, Kind
+from readings.reading import KINDS, Kind, epoch_rfc3339
 from settings import Settings
 from tasks.jobs.compression import pack, unpack
 from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key
@@ -111,9 +110,9 @@ class Job:
             "done": self.done,
             "failed": self.failed,
             "progress": round(self.done / self.total, 4),
-            "created_at": _rfc3339(self.created_at),
-            "started_at": _rfc3339(self.started_at),
-            "finished_at": _rfc3339(self.finished_at),
+            "created_at": epoch_rfc3339(self.created_at),
+            "started_at": epoch_rfc3339(self.started_at),
+            "finished_at": epoch_rfc3339(self.finished_at),
             "rows_per_second": None if rate is None else round(rate, 1),
             "eta_seconds": None if eta_s is None else round(eta_s, 1),
             "errors": list(self.errors),
@@ -303,9 +302,3 @@ def _job(job_id: str, held: dict[str, str], errors: list[bytes]) -> Job:
         pace=float(held["pace_rows"]) / max(float(held["pace_s"]), 1e-3) if "pace_s" in held else None,
         errors=sorted(map(orjson.loads, errors), key=lambda error: (error["row"], error["pointer"])),
     )
-
-
-def _rfc3339(moment: float | None) -> str | None:
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

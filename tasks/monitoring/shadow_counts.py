@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -21,6 +20,7 @@ from models import registry
 from models.anomaly import THRESHOLD as ANOMALY_THRESHOLD
 from models.features.columns import Floats
 from models.monitoring import shadow_report
+from readings.reading import epoch_rfc3339
 from settings import Settings
 from tasks.monitoring import counters, heartbeats
 from tasks.monitoring.backlog import Seen
@@ -138,8 +138,8 @@ class ShadowReports:
             "shadow": shadow,
             "problem": problem or next((held["problem"] for held in holders if held["problem"]), None),
             "workers": holders,
-            "since": _time(extremes.get(b"since")),
-            "until": _time(extremes.get(b"until")),
+            "since": epoch_rfc3339(extremes.get(b"since")),
+            "until": epoch_rfc3339(extremes.get(b"until")),
             "threshold": limit,
             "largest_difference": round(extremes.get(b"largest", 0.0), 6) if counts[0] else None,
             **shadow_report.report(counts),
@@ -161,9 +161,3 @@ def _key(name: str, active: str, shadow: str, limit: float) -> str:
 
 def _extremes(key: str) -> str:
     return f"{key}:extremes"
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

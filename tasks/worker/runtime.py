@@ -15,6 +15,7 @@ from redis import RedisError
 from errors import BrokerUnavailable, ModelsUnavailable, ServiceError
 from models import registry
 from models.scorer import Scorer
+from readings.reading import rfc3339
 from settings import Settings
 from tasks.jobs.chunk_size import Pace
 from tasks.jobs.chunks import Chunks
@@ -107,7 +108,7 @@ class Runtime:
             self._problem = str(error)
             log.error("models not loaded: %s", error)
             return
-        loaded_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        loaded_at = rfc3339(datetime.now(UTC))
         self._models = [model | {"loaded_at": loaded_at} for model in scorer.info()]
         self._scorer, self._problem = scorer, None
         log.info("models loaded: %s", scorer.versions)

@@ -13,7 +13,7 @@ from errors import ScoringFailed, ServiceError
 from models.features.columns import Entries
 from models.scorer import Scorer
 from models.scoring_batch import Batch
-from readings.reading import Kind, Reading
+from readings.reading import Kind, Reading, rfc3339
 from tasks.worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def stamp(tenant: str | None) -> dict[str, Any]:
     """What the service adds to every verdict of this moment."""
     return {
         "tenant_id": tenant,
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": rfc3339(datetime.now(UTC)),
         "cached": False,
         "degraded": False,
     }

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models.monitoring": {"models", "models.features", "readings"},
     "models.training": {*SERVING, "readings"},
     "models.simulation": {"models.features", "readings"},
-    "models.evaluation": {*SERVING, "models.training", "models.simulation"},
+    "models.evaluation": {*SERVING, "models.training", "models.simulation", "readings"},
     "models.__main__": {*SERVING, "models.training", "models.simulation", "models.evaluation", "readings"},
     "tasks.storage": {"models.features", "readings"},
     "tasks.messaging": {"tasks.storage", "readings"},

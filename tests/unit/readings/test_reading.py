@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from errors import InvalidReading, MalformedBody
 from readings import parsing
 from readings.parsing import decode_json, parse_reading
-from readings.reading import BOUNDS, OCPP_STATUSES, STATUSES, Reading
+from readings.reading import BOUNDS, EARLIEST, OCPP_STATUSES, STATUSES, Reading, rfc3339
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEAST = {"charger_id": "A", "connector_status": "CHARGING"}
@@ -280,3 +280,14 @@ def test_plain_readings_take_the_short_way(end: str) -> None:
     }
     plain |= {"timestamp": f"2026-10-01T00:00:00{end}", "last_maintenance": f"2026-05-02T09:00:00{end}"}
     assert parsing._plainly_right(plain, NOW) == parsing._judged(plain, NOW, "")
+
+
+@given(
+    st.datetimes(
+        EARLIEST.replace(tzinfo=None), timezones=st.sampled_from([UTC, timezone(timedelta(hours=-9))])
+    )
+)
+@example(NOW)
+def test_a_time_is_written_in_utc_with_three_decimals(moment: datetime) -> None:
+    expected = moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert rfc3339(moment) == expected
