@@ -7,7 +7,6 @@ with it. Empty and null are missing; `charger_id` may be integers.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -16,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from errors import InvalidReading
+from isolation import together_or_alone
 from readings.arrow_cells import cells
 from readings.arrow_columns import judge
 from readings.parsing import parse_reading
 from readings.reading import NO_METADATA, Reading
 from readings.refused import Refused, said_id, unreadable
 from readings.schema import FIELDS, REQUIRED
-
-log = logging.getLogger(__name__)
 
 # `Reading`'s fields between the third and `metadata`.
 _IN_ORDER: Final = (
@@ -59,14 +57,12 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
 
     Where rows cannot be judged together each is judged alone. One that cannot be judged at all is refused.
     """
-    try:
-        return _judged_together(table, now)
-    except Exception as error:
-        if table.num_rows != 1:
-            log.exception("%d rows cannot be judged together; each is judged alone", table.num_rows)
-            rows = (table.slice(place, 1) for place in range(table.num_rows))
-            return [from_table(row, now=now)[0] for row in rows]
-        return [unreadable(error)]
+
+    def judged(places: Sequence[int]) -> list[Reading | Refused]:
+        return _judged_together(table.slice(places[0], 1) if len(places) == 1 else table, now)
+
+    found = together_or_alone(judged, range(table.num_rows), unit="row")
+    return [unreadable(row) if isinstance(row, Exception) else row for row in found]
 
 
 def _judged_together(table: pa.Table, now: datetime) -> list[Reading | Refused]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import metrics
 from errors import ServiceError
-
-log = logging.getLogger(__name__)
 
 
 class Refused(NamedTuple):
@@ -20,9 +16,7 @@ class Refused(NamedTuple):
 
 
 def unreadable(error: Exception) -> Refused:
-    """A row at which reading it raised an error that no code expects. It costs its neighbours nothing."""
-    log.warning("a row cannot be read: %r", error)  # a file may have a million of them
-    metrics.UNEXPECTED_ERRORS.labels(unit="row").inc()
+    """A row at which reading it raised an error that no code expects."""
     return Refused(None, ServiceError(f"The row cannot be read ({type(error).__name__})."))
 
 

@@ -1,0 +1,61 @@
+"""Keep an error to the item that caused it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import metrics
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def together_or_alone(
+    do: Callable[[Sequence[Item]], Sequence[Result]],
+    items: Sequence[Item],
+    *,
+    unit: str,
+    name: Callable[[Item], str] = str,
+    passes: tuple[type[Exception], ...] = (),
+) -> list[Result | Exception]:
+    """Call `do` with all items; if that raises, with each item alone.
+
+    Args:
+        do: returns one result for each item, in order. It gets `items` itself, or a list of one. Done twice
+            it must do no harm.
+        unit: the label of `ml_unexpected_errors_total`, which counts the items that fail alone.
+        name: an item's name in the log.
+        passes: errors that are no item's fault, such as those of a server that is away.
+
+    Returns:
+        One result for each item, in order. An item that fails alone gets its error.
+
+    Raises:
+        The errors of `passes`.
+    """
+    try:
+        return list(do(items))
+    except passes:
+        raise
+    except Exception as error:
+        if len(items) == 1:
+            log.exception("%s %s failed", unit, name(items[0]))
+            metrics.UNEXPECTED_ERRORS.labels(unit=unit).inc()
+            return [error]
+        log.exception("%d %ss failed together; each is done alone", len(items), unit)
+    results: list[Result | Exception] = []
+    for item in items:
+        try:
+            results += do([item])
+        except passes:
+            raise
+        except Exception as error:
+            # Without a traceback: a file may have a million of them.
+            log.warning("%s %s failed alone: %r", unit, name(item), error)
+            metrics.UNEXPECTED_ERRORS.labels(unit=unit).inc()
+            results.append(error)
+    return results
