@@ -14,7 +14,7 @@ import orjson
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
 from readings.parsing import decode_json, parse_reading
 from readings.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
-from tasks.messaging.messages import GIST, Answer, Gist
+from tasks.messaging.messages import GIST, Answer, Gist, add_fields
 
 MAX_REASON_CHARS: Final = 1000
 # A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.
@@ -191,7 +191,7 @@ def prediction(received: Received, verdicts: Scored, *, topic: str) -> Outgoing:
 
     The verdict's JSON object as it is, and where it came from: nothing is encoded a second time.
     """
-    value = verdicts.failure.removesuffix(b"}") + b"," + orjson.dumps(received.origin).removeprefix(b"{")
+    value = add_fields(verdicts.failure, orjson.dumps(received.origin)[1:-1])
     return Outgoing(topic, verdicts.charger_id.encode(), value)
 
 

@@ -20,7 +20,6 @@ from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
-from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError
 
 from settings import Settings
 from tasks.jobs.compression import pack, unpack
@@ -28,6 +27,7 @@ from tasks.jobs.job_keys import OPEN_KEY, JobKeys
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
 from tasks.messaging.task_publisher import Sender
 from tasks.monitoring import heartbeats
+from tasks.storage.redis_connection import OUTAGES
 
 # A chunk whose worker dies this often is the cause of it.
 MAX_ATTEMPTS: Final = 4
@@ -44,8 +44,6 @@ CHUNKS_A_WORKER: Final = 2
 LARGE_ROWS: Final = 20_000
 ERRORS_SHOWN: Final = 10
 WORKERS_KNOWN_S: Final = 2.0
-# What Redis says, or does not say, whatever the chunk.
-OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 
 _NOW = """
 local clock = redis.call('TIME')

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from redis import Redis, RedisError, ResponseError
 from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError
 from redis.retry import Retry
 
 from settings import Settings
@@ -22,6 +23,8 @@ CONNECT_TIMEOUT_S: Final = 0.5
 COMMAND_TIMEOUT_S: Final = 1.0
 CACHE_TIMEOUT_S: Final = 0.3
 RETRY_EVERY_S: Final = 0.25
+# What Redis says, or does not say, whatever the command.
+OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 
 # Its name and arguments, as Redis takes them.
 Command = tuple[bytes | str | int | float, ...]

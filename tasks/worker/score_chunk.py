@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,23 +9,21 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
-from redis import RedisError, ResponseError
 
 import metrics
 from errors import FieldError, InvalidReading, ScoringFailed, ServiceError
-from models.features.columns import Entries
+from isolation import together_or_alone
 from readings import rows
-from readings.reading import Kind, Reading
+from readings.reading import Reading
 from readings.refused import Refused
 from tasks.jobs.chunks import ERRORS_SHOWN, MAX_ATTEMPTS, Counted
 from tasks.jobs.job_store import Encoding, Job
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import TaskNames
+from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.app import app, current
 from tasks.worker.runtime import Runtime
-from tasks.worker.scoring import score_kinds, stamp
-
-log = logging.getLogger(__name__)
+from tasks.worker.scoring import Subject, Verdict, add_past, predictions, score_kinds
 
 DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
     "ndjson": rows.from_ndjson,
@@ -45,7 +42,7 @@ class Row(NamedTuple):
     """A reading of the chunk and its number in the job."""
 
     number: int
-    reading: Reading
+    subject: Subject
 
 
 class Results:
@@ -116,90 +113,55 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
             results.refuse(number, None, lost)
         return results
     arrived = datetime.fromtimestamp(job.created_at, UTC)
-    readings: list[Row] = []
+    rows_to_score: list[Row] = []
     for number, row in enumerate(DECODERS[job.encoding](data, now=arrived), start=first):
         if isinstance(row, Refused):
             results.refuse(number, row.charger_id, row.error)
         else:
-            readings.append(Row(number, row))
+            rows_to_score.append(Row(number, Subject(row, job.tenant)))
     if attempt > MAX_ATTEMPTS:
-        for number, reading in readings:
-            results.refuse(number, reading.charger_id, ScoringFailed(_GIVEN_UP))
+        for number, subject in rows_to_score:
+            results.refuse(number, subject.reading.charger_id, ScoringFailed(_GIVEN_UP))
         return results
-    past = runtime.history.of([row.reading for row in readings], [job.tenant] * len(readings))
-    for start in range(0, len(readings), SCORED_TOGETHER):
-        some = slice(start, start + SCORED_TOGETHER)
-        _score_all(runtime, job, readings[some], past[some], results)
+    add_past(runtime, [row.subject for row in rows_to_score], door="batch")
+    for start in range(0, len(rows_to_score), SCORED_TOGETHER):
+        _score(runtime, job, rows_to_score[start : start + SCORED_TOGETHER], results)
     return results
 
 
-def _score_all(
-    runtime: Runtime,
-    job: Job,
-    readings: Sequence[Row],
-    past: Sequence[Entries],
-    results: Results,
-) -> None:
-    """`_score`, and each row alone if that fails. Raises `RedisError`: others then do the chunk."""
-    try:
-        _score(runtime, job, readings, past, results)
-    except RedisError:
-        raise
-    except Exception:
-        if len(readings) > 1:
-            log.exception("chunk of job %s failed; scoring each row alone", job.job_id)
-            for row, entries in zip(readings, past, strict=True):
-                _score_all(runtime, job, [row], [entries], results)
-            return
-        log.exception("row %d of job %s cannot be scored", readings[0].number, job.job_id)
-        failure = ScoringFailed("This row could not be scored.")
-        results.refuse(readings[0].number, readings[0].reading.charger_id, failure)
-
-
-def _score(
-    runtime: Runtime,
-    job: Job,
-    readings: Sequence[Row],
-    past: Sequence[Entries],
-    results: Results,
-) -> None:
-    scoring = [reading for _, reading in readings]
-    scored = score_kinds(runtime, job.kinds, scoring, past, door="batch")
-    common = stamp(job.tenant)
-    stamped = orjson.dumps(common)[1:-1]
-    stored: list[tuple[Kind, dict[str, Any], bytes]] = []
-    for (number, reading), *answers in zip(readings, *scored, strict=True):
+def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) -> None:
+    """Raises `RedisError` where Redis is away: others then do the chunk."""
+    scored = score_kinds(runtime, job.kinds, [row.subject for row in some], door="batch")
+    stored: list[Verdict] = []
+    for (number, subject), *answers in zip(some, *scored, strict=True):
         failures = [answer for answer in answers if isinstance(answer, ServiceError)]
         if failures:
-            results.refuse(number, reading.charger_id, failures[0])
+            results.refuse(number, subject.reading.charger_id, failures[0])
             continue
-        verdicts = cast(list[dict[str, Any]], answers)
-        fingerprint = reading.fingerprint()
-        # What is added is added to the text: a copy of each verdict would cost twice what encoding it does.
-        end = b',%b,"fingerprint":"%b"}' % (stamped, fingerprint.encode())
-        bodies = [orjson.dumps(verdict)[:-1] + end for verdict in verdicts]
+        verdicts = cast(list[Verdict], answers)
         if job.kind == "all":
-            named = b",".join(
-                b'"%b":%b' % (kind.encode(), body) for kind, body in zip(job.kinds, bodies, strict=True)
-            )
-            body = b'{"charger_id":%b,%b}' % (orjson.dumps(reading.charger_id), named)
+            named = b",".join(b'"%b":%b' % (kind.encode(), body) for kind, _, _, body in verdicts)
+            body = b'{"charger_id":%b,%b}' % (orjson.dumps(subject.reading.charger_id), named)
         else:
-            (body,) = bodies
+            body = verdicts[0].body
         results.lines[number] = b'{"row":%d,%b' % (number, body[1:])
-        if job.store:
-            added = {**common, "fingerprint": fingerprint}
-            stored += [
-                (kind, {**verdict, **added}, body)
-                for kind, verdict, body in zip(job.kinds, verdicts, bodies, strict=True)
-            ]
-    if stored:
-        _store(runtime, job, stored)
+        stored += verdicts
+    if job.store:
+        _store(runtime, stored)
 
 
-def _store(runtime: Runtime, job: Job, stored: Sequence[tuple[Kind, dict[str, Any], bytes]]) -> None:
-    runtime.cache.put_all([(kind, job.tenant, verdict, body) for kind, verdict, body in stored])
-    predictions = [(job.tenant, verdict, body) for kind, verdict, body in stored if kind == "failure"]
-    try:
-        runtime.line.ask(*runtime.fleet.to_store(predictions))
-    except ResponseError:  # a key of another type: no reason to score the chunk again, to the same end
-        log.exception("verdicts of job %s could not be stored in the fleet", job.job_id)
+def _store(runtime: Runtime, stored: Sequence[Verdict]) -> None:
+    """Rows whose verdicts cannot be stored keep their results."""
+
+    def store(some: Sequence[Verdict]) -> Sequence[Verdict]:
+        runtime.cache.put_all(some)
+        runtime.line.ask(*runtime.fleet.to_store(predictions(some)))
+        return some
+
+    together_or_alone(
+        store,
+        stored,
+        unit="row",
+        name=lambda verdict: f"of charger {verdict.fields['charger_id']}",
+        passes=OUTAGES,
+    )

@@ -1,77 +1,136 @@
-"""Scoring as the tasks share it: one frame for many readings, and what the service adds to a verdict."""
+"""Scoring as the tasks share it: the past of readings, their verdicts, and the JSON of these."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
+
+import orjson
 
 import metrics
 from errors import ScoringFailed, ServiceError
+from isolation import together_or_alone
 from models.features.columns import Entries
-from models.scorer import Scorer
 from models.scoring_batch import Batch
 from readings.reading import Kind, Reading, rfc3339
+from tasks.messaging.messages import add_fields
+from tasks.storage.reading_history import NO_ENTRIES
+from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.runtime import Runtime
 
-log = logging.getLogger(__name__)
+
+@dataclass(slots=True, eq=False)
+class Subject:
+    """A reading to score, and its past. The fingerprint is worked out where it is not known."""
+
+    reading: Reading
+    tenant: str | None
+    past: Entries = NO_ENTRIES
+    fingerprint: str | None = None
+
+
+def name_of(subject: Subject) -> str:
+    """For the log."""
+    return f"of charger {subject.reading.charger_id}"
+
+
+def unit_of(door: str) -> str:
+    """What an error is kept to, as `ml_unexpected_errors_total` calls it."""
+    return "row" if door == "batch" else "request"
+
+
+class Verdict(NamedTuple):
+    """A model's verdict, as the stores take it. `fields` are the model's, `body` is the JSON for callers."""
+
+    kind: Kind
+    tenant: str | None
+    fields: dict[str, Any]
+    body: bytes
+
+
+def predictions(verdicts: Sequence[Verdict]) -> list[tuple[str | None, dict[str, Any], bytes]]:
+    """Those that the fleet store keeps, as it takes them."""
+    return [verdict[1:] for verdict in verdicts if verdict.kind == "failure"]
+
+
+class VerdictEncoder:
+    """Adds what the service says of every verdict of one moment. For one thread."""
+
+    def __init__(self) -> None:
+        self._timestamp = rfc3339(datetime.now(UTC))
+        self._common: dict[str | None, bytes] = {}
+
+    def encode(self, kind: Kind, subject: Subject, fields: dict[str, Any]) -> Verdict:
+        """Raises `TypeError` for fields that have no JSON."""
+        tenant = subject.tenant
+        if subject.fingerprint is None:
+            subject.fingerprint = subject.reading.fingerprint()
+        if tenant not in self._common:
+            self._common[tenant] = orjson.dumps(
+                {"tenant_id": tenant, "timestamp": self._timestamp, "cached": False, "degraded": False}
+            )[1:-1]
+        # As text: a copy of the fields costs twice as much as encoding them.
+        added = b'%b,"fingerprint":"%b"' % (self._common[tenant], subject.fingerprint.encode())
+        return Verdict(kind, tenant, fields, add_fields(orjson.dumps(fields), added))
+
+
+def add_past(
+    runtime: Runtime, subjects: Sequence[Subject], *, door: str, among_themselves: bool = False
+) -> None:
+    """Look up the past of each subject. It stays empty where it cannot be read.
+
+    Blocks for one round trip. Raises `RedisError` where Redis is away: then the task is another worker's.
+    """
+
+    def past_of(some: Sequence[Subject]) -> list[Entries]:
+        readings, tenants = [one.reading for one in some], [one.tenant for one in some]
+        return runtime.history.of(readings, tenants, among_themselves=among_themselves)
+
+    found = together_or_alone(past_of, subjects, unit=unit_of(door), name=name_of, passes=OUTAGES)
+    for subject, past in zip(subjects, found, strict=True):
+        if not isinstance(past, Exception):
+            subject.past = past
 
 
 def score_kinds(
-    runtime: Runtime,
-    kinds: Sequence[Kind],
-    readings: Sequence[Reading],
-    past: Sequence[Entries],
-    *,
-    door: str,
-) -> list[list[dict[str, Any] | ServiceError]]:
-    """For each kind one verdict a reading, all of the same versions, from one frame where models share it.
+    runtime: Runtime, kinds: Sequence[Kind], subjects: Sequence[Subject], *, door: str
+) -> list[list[Verdict | ServiceError]]:
+    """For each kind one verdict a subject, all of the same versions, from one frame where models share it.
 
-    If a kind cannot be scored together each reading is scored alone: one bad never sinks the rest.
+    Blocks while it scores. A verdict that cannot be made, or has no JSON, costs the others nothing.
     """
     try:
         scorer = runtime.scorer
     except ServiceError as error:
-        metrics.PREDICTION_ERRORS.labels(code=error.code).inc(len(kinds) * len(readings))
-        return [[error] * len(readings) for _ in kinds]
-    batch = Batch(readings, past)
+        metrics.PREDICTION_ERRORS.labels(code=error.code).inc(len(kinds) * len(subjects))
+        return [[error] * len(subjects) for _ in kinds]
+    past = [one.past for one in subjects]
+    batch = Batch([one.reading for one in subjects], past)
+    encoder = VerdictEncoder()
+
+    def verdicts(kind: Kind, some: Sequence[Subject]) -> list[Verdict]:
+        alone = some is not subjects
+        found = scorer.verdicts(kind, Batch([some[0].reading], [some[0].past]) if alone else batch)
+        return [encoder.encode(kind, one, fields) for one, fields in zip(some, found, strict=True)]
+
     scored = []
     for kind in kinds:
         started = time.perf_counter()
-        results: list[dict[str, Any] | ServiceError]
-        try:
-            results = list(scorer.verdicts(kind, batch))
-        except Exception:
-            log.exception("scoring %d readings together failed; scoring each alone", len(readings))
-            results = [
-                _score_one(scorer, kind, reading, older)
-                for reading, older in zip(readings, past, strict=True)
-            ]
+        found = together_or_alone(partial(verdicts, kind), subjects, unit=unit_of(door), name=name_of)
         metrics.SCORE_SECONDS.labels(kind=kind).observe(time.perf_counter() - started)
-        failed = sum(isinstance(result, ServiceError) for result in results)
+        results = [_failure(each) if isinstance(each, Exception) else each for each in found]
+        failed = sum(isinstance(each, ServiceError) for each in results)
         metrics.PREDICTIONS.labels(kind=kind, door=door).inc(len(results) - failed)
         if failed:
             metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)
-        runtime.observer.see(kind, readings, past)
+        runtime.observer.see(kind, batch.readings, past)
         scored.append(results)
     return scored
 
 
-def _score_one(scorer: Scorer, kind: Kind, reading: Reading, older: Entries) -> dict[str, Any] | ServiceError:
-    try:
-        return scorer.score(kind, [reading], [older])[0]
-    except Exception as error:
-        log.exception("reading of charger %s could not be scored", reading.charger_id)
-        return ScoringFailed(f"The model could not score this reading ({type(error).__name__}).")
-
-
-def stamp(tenant: str | None) -> dict[str, Any]:
-    """What the service adds to every verdict of this moment."""
-    return {
-        "tenant_id": tenant,
-        "timestamp": rfc3339(datetime.now(UTC)),
-        "cached": False,
-        "degraded": False,
-    }
+def _failure(error: Exception) -> ServiceError:
+    return ScoringFailed(f"The model could not score this reading ({type(error).__name__}).")

@@ -107,7 +107,7 @@ def path() -> Iterator[Path]:
             scorer=Scorer.load(chosen.model_dir, chosen.costs),
             cache=cache,
             fleet=FleetStore(chosen),
-            history=SimpleNamespace(of=lambda readings, tenants: [NO_ENTRIES] * len(readings)),
+            history=SimpleNamespace(of=lambda readings, tenants, **_: [NO_ENTRIES] * len(readings)),
             store=RecentHistory(cast(Any, None)),
         )
         patch.setattr(cache, "put_all", lambda verdicts: worker.commands.extend(cache.to_store(verdicts)))
@@ -354,13 +354,12 @@ def predicted(path: Path, received: Received, reading: Reading) -> None:
         (sent,), _, _ = json.loads(base64.b64decode(json.loads(envelope)["body"]))
         assert ScoreMessage.decode(sent) == message
     worker = cast(Any, path.worker)
-    answers, stored = path.score.answer_all(worker, message, path.score.subjects_of(asks), [NO_ENTRIES])
+    answers, stored = path.score.answer_all(worker, message, path.score.asked_of(asks))
     _, answers = decode_reply(encode_reply("b", answers))
     assert [answer.error_code for answer in answers] == [None] * len(asks)
-    assert_can_be_sent(path.worker.cache.to_store([(ask.kind, "t", *rest) for ask, *rest in stored]))
-    assert_can_be_sent(
-        path.worker.fleet.to_store([("t", *rest) for ask, *rest in stored if ask.kind == "failure"])
-    )
+    verdicts = [verdict for _, verdict in stored]
+    assert_can_be_sent(path.worker.cache.to_store(verdicts))
+    assert_can_be_sent(path.worker.fleet.to_store(path.score.predictions(verdicts)))
     assert_can_be_sent(path.worker.store.to_store([("t", reading)]))
     record = records.prediction(received, records.scored(reading, "t", *answers), topic="out")
     assert orjson.loads(record.value or b"")["event_id"] == "charger.metrics:0:7"
