@@ -53,10 +53,12 @@ WITH_COSTS: Final[Document] = {
 
 
 def without_time(reading: Document, charger_id: str) -> Document:
-    """A reading of another charger that names no time: it counts as taken when it arrives."""
-    return {name: value for name, value in reading.items() if name != "timestamp"} | {
-        "charger_id": charger_id
-    }
+    """A reading of another charger that names no time: it counts as taken when it arrives.
+
+    Nor does it name its last maintenance, from which the days would be another number each day.
+    """
+    kept = {name: value for name, value in reading.items() if name not in ("timestamp", "last_maintenance")}
+    return kept | {"charger_id": charger_id}
 
 
 def request_of(reading: Document) -> Document:
