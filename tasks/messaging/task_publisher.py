@@ -1,9 +1,9 @@
 """Putting a task on its queue, from the processes that ask for scores (web, consumer).
 
-Tasks are sent by name, so that these processes hold no model and import none. The message is Celery's own
-(protocol 2, as kombu writes it to Redis), but made here: `send_task` builds a Redis client for each message
-and renders its arguments as text, which costs more than scoring does (docs/adr/0003). The event
-"task-sent" that Flower reads goes out after it: that Redis refuses an event is no reason to refuse a task.
+Tasks are sent by name, so that these processes hold no model and import none. Celery makes the message and
+the event "task-sent" that Flower reads; they are sent from here, because kombu builds a Redis client for each
+of them (docs/adr/0003). The event goes out after the task: that Redis refuses an event is no reason to refuse
+a task.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from celery import Celery
 from celery.utils.nodenames import anon_nodename
 from redis import RedisError
 
@@ -27,6 +28,9 @@ from tasks.messaging import kombu_format
 from tasks.storage.redis_connection import Command, Line, connect
 
 log = logging.getLogger(__name__)
+
+# Makes messages and never connects, so that it needs none of the settings in celeryconfig.py.
+_AMQP: Final[Any] = Celery(set_as_current=False).amqp  # incompletely typed there
 
 # Two times this (connecting, then sending) ends well within the caller's 2 s.
 SEND_TIMEOUT_S: Final = 0.7
@@ -120,53 +124,33 @@ class Sender:
     ) -> tuple[str, bytes, dict[str, Any]]:
         """A new task's id, its message, and the event that tells of it."""
         task_id = str(uuid.uuid4())
-        body = kombu_format.encoded(
-            [[message], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
-        )
         expires = None
         if expires_s is not None:
             expires = (datetime.now(UTC) + timedelta(seconds=expires_s)).isoformat()
+        made = _AMQP.as_task_v2(
+            task_id,
+            task,
+            (message,),
+            expires=expires,
+            time_limit=time_limit_s,
+            ignore_result=True,
+            origin=self._name,
+            argsrepr="",
+            kwargsrepr=NO_KWARGS,
+            create_sent_event=True,
+        )
+        body = kombu_format.encoded(made.body)
         # What Flower shows as the task's arguments: readings are not for everybody's eyes.
-        shown = f"(<{len(body)} characters>,)"
-        headers: dict[str, Any] = {
-            "lang": "py",
-            "task": task,
-            "id": task_id,
-            "shadow": None,
-            "eta": None,
-            "expires": expires,
-            "group": None,
-            "group_index": None,
-            "retries": 0,
-            "timelimit": [time_limit_s, None],
-            "root_id": task_id,
-            "parent_id": None,
-            "argsrepr": shown,
-            "kwargsrepr": NO_KWARGS,
-            "origin": self._name,
-            "ignore_result": True,
-            "replaced_task_nesting": 0,
-            "stamped_headers": None,
-            "stamps": {},
-        }
-        properties = {"correlation_id": task_id, "reply_to": ""}
+        made.headers["argsrepr"] = made.sent_event["args"] = f"(<{len(body)} characters>,)"
         if expires_s is not None:
-            properties["expiration"] = str(int(expires_s * 1000))
-        envelope = kombu_format.message(body, headers, properties, tag=task_id, key=queue)
+            made.properties["expiration"] = str(int(expires_s * 1000))
+        envelope = kombu_format.message(body, made.headers, made.properties, tag=task_id, key=queue)
         event = {
             "hostname": self._name,
             "utcoffset": 0,
             "pid": os.getpid(),
             "clock": next(self._clock),
-            "uuid": task_id,
-            "root_id": task_id,
-            "parent_id": None,
-            "name": task,
-            "args": shown,
-            "kwargs": NO_KWARGS,
-            "retries": 0,
-            "eta": None,
-            "expires": expires,
+            **made.sent_event,
             "queue": queue,
             "exchange": "",
             "routing_key": queue,
