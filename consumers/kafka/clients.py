@@ -61,8 +61,11 @@ def _common(settings: Settings) -> dict[str, Any]:
 Client = TypeVar("Client", bound=KafkaAdminClient | KafkaConsumer | KafkaProducer)
 
 
-def _open(kind: type[Client], settings: Settings, **options: Any) -> Client:
-    """Make a client. One that finds no broker is closed again: kafka-python leaves its thread running."""
+def open_client(kind: type[Client], **options: Any) -> Client:
+    """Make a client with kafka-python's options. Raises `KafkaError` when no broker answers.
+
+    One that finds no broker is closed again: kafka-python leaves its thread running.
+    """
     made: list[KafkaNetClient] = []
 
     def client(**configs: Any) -> KafkaNetClient:
@@ -70,11 +73,15 @@ def _open(kind: type[Client], settings: Settings, **options: Any) -> Client:
         return made[-1]
 
     try:
-        return kind(**_common(settings), **options, kafka_client=client)
+        return kind(**options, kafka_client=client)
     except BaseException:
         for opened in made:
             opened.close()
         raise
+
+
+def _open(kind: type[Client], settings: Settings, **options: Any) -> Client:
+    return open_client(kind, **_common(settings), **options)
 
 
 class Consumer(KafkaConsumer):
