@@ -13,6 +13,7 @@ from driven import AsyncDriven, Connect
 from proxy import Proxy
 
 from evzone_ml_client import AsyncMLClient, MLClient, Settings
+from evzone_ml_client.retries import OnRetry
 from tests.integration.conftest import redis, web
 from tests.processes import KEY, Web, environment, wait_until
 from tests.readings import request as prediction_request
@@ -26,11 +27,11 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     """Makes a client of one of the two kinds; tests see both as `MLClient`."""
     with ExitStack() as opened:
 
-        def connected(url: str, **others: Any) -> MLClient:
+        def connected(url: str, *, on_retry: OnRetry | None = None, **others: Any) -> MLClient:
             settings = Settings(url=url, **{"api_key": KEY, **others})
             if request.param == "sync":
-                return opened.enter_context(MLClient(settings))
-            return opened.enter_context(AsyncDriven(AsyncMLClient(settings))).client
+                return opened.enter_context(MLClient(settings, on_retry=on_retry))
+            return opened.enter_context(AsyncDriven(AsyncMLClient(settings, on_retry=on_retry))).client
 
         yield connected
 

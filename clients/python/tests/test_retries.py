@@ -61,7 +61,7 @@ def test_what_does_not_pass_is_given_up(
     caplog.set_level(logging.INFO, "evzone_ml_client")
     ml = connect(proxy.url, attempts=3)
     proxy.answer(*[gateway("502 Bad Gateway")] * 3)
-    with pytest.raises(ServiceUnavailable, match="server_error: 502"):
+    with pytest.raises(ServiceUnavailable, match="is not the service: 502 Not now"):
         ml.predict_failure(reading())
     assert proxy.connections == 3
     told = [record.getMessage().partition(" failed")[0] for record in caplog.records]
@@ -93,15 +93,33 @@ def test_a_batch_that_is_still_being_accepted_is_asked_for_again(connect: Connec
     assert proxy.connections == 2
 
 
-def test_a_page_instead_of_events_is_not_taken_for_them(connect: Connect, proxy: Proxy) -> None:
-    ml = connect(proxy.url)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>"),
+        gateway("406 Not Acceptable"),
+        gateway("504 Gateway Timeout"),
+        b"",
+    ],
+    ids=["a page", "406", "504", "nothing"],
+)
+def test_a_job_is_looked_at_where_its_events_cannot_be_had(
+    connect: Connect, proxy: Proxy, refusal: bytes
+) -> None:
+    ml = connect(proxy.url, attempts=1)
     job = ml.submit_batch([reading()])
-    page = gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>")
-    proxy.answer(page)
-    assert list(ml.stream_job(job["job_id"]))[-1].name == "done"
-    proxy.answer(*[page] * 4)
-    with pytest.raises(ServiceUnavailable, match="not_understood: no stream of events"):
-        list(ml.stream_job(job["job_id"]))
+    (*_, ended) = ml.stream_job(job["job_id"])
+    running = gateway("200 OK", "Content-Type: application/json", body=json.dumps(job))
+    proxy.answer(running, refusal)
+    assert [event.job for event in ml.stream_job(job["job_id"])] == [job, ended.job]
+
+
+def test_a_job_that_cannot_be_looked_at_is_no_longer_followed(connect: Connect, proxy: Proxy) -> None:
+    ml = connect(proxy.url, attempts=1)
+    job = ml.submit_batch([reading()])
+    proxy.answer(gateway("200 OK", "Content-Type: text/html", body="<h1>Maintenance</h1>"))
+    with pytest.raises(ServiceUnavailable, match="is not the service: 200 <h1>Maintenance"):
+        next(iter(ml.stream_job(job["job_id"])))
 
 
 def test_a_404_of_something_else_is_not_an_empty_cache(connect: Connect, proxy: Proxy) -> None:

@@ -9,6 +9,7 @@
 """
 
 from evzone_ml_client.async_client import AsyncMLClient
+from evzone_ml_client.downloads import Saved
 from evzone_ml_client.errors import (
     InvalidSettings,
     JobNotFinished,
@@ -18,6 +19,7 @@ from evzone_ml_client.errors import (
     ServiceUnavailable,
 )
 from evzone_ml_client.events import JobEvent
+from evzone_ml_client.retries import Retry
 from evzone_ml_client.settings import Settings
 from evzone_ml_client.stale import StalePrediction
 from evzone_ml_client.sync_client import MLClient
@@ -32,6 +34,8 @@ __all__ = [
     "MLClientError",
     "NotFound",
     "RequestRejected",
+    "Retry",
+    "Saved",
     "ServiceUnavailable",
     "Settings",
     "StalePrediction",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import IO, Any, Self, TypeVar, cast
 
 import anyio
 import httpx
@@ -17,10 +17,13 @@ from httpx_sse import EventSource
 from evzone_ml_client import calls
 from evzone_ml_client.blocking import BlockingTransport
 from evzone_ml_client.breaker import CircuitState
-from evzone_ml_client.calls import Call, Kind, OutcomeKind
-from evzone_ml_client.events import SILENT_S, JobEvent, Progress
+from evzone_ml_client.calls import Call, JobStatus, Kind, OutcomeKind
+from evzone_ml_client.downloads import Download, Saved
+from evzone_ml_client.events import NOT_NOW, SILENT_S, JobEvent, Progress
 from evzone_ml_client.exchange import Answer, Exchange
+from evzone_ml_client.formats import ResultsFormat
 from evzone_ml_client.policy import Policy
+from evzone_ml_client.retries import OnRetry
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
     BatchResult,
@@ -41,11 +44,12 @@ T = TypeVar("T")
 class AsyncMLClient:
     """The service, for code on an event loop. Its calls are those of `MLClient`, which says what they mean.
 
-    A call that is cancelled is given up at once, and counts neither for nor against the service.
+    A call that is cancelled is given up at once, and counts neither for nor against the service. Large
+    requests are sent by another thread, which calls `on_sent` too.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._policy = Policy(settings)
+    def __init__(self, settings: Settings, *, on_retry: OnRetry | None = None) -> None:
+        self._policy = Policy(settings, on_retry)
         self._http = httpx.AsyncClient(**client_options(settings))
         self._uploads = BlockingTransport(settings)
 
@@ -111,6 +115,8 @@ class AsyncMLClient:
         kind: Kind = "failure",
         store: bool | None = None,
         idempotency_key: str | None = None,
+        file_format: str | None = None,
+        on_sent: Callable[[int], None] | None = None,
         timeout_s: float | None = None,
     ) -> Job:
         return await self._run(
@@ -119,6 +125,8 @@ class AsyncMLClient:
                 kind=kind,
                 store=store,
                 idempotency_key=idempotency_key,
+                file_format=file_format,
+                on_sent=on_sent,
                 timeout_s=timeout_s,
                 settings=self.settings,
             )
@@ -130,23 +138,39 @@ class AsyncMLClient:
     async def cancel_job(self, job_id: str) -> Job:
         return await self._run(calls.cancel_job(job_id))
 
+    async def list_jobs(
+        self,
+        *,
+        status: JobStatus | None = None,
+        kind: Kind | None = None,
+        created_after: datetime | None = None,
+    ) -> AsyncGenerator[Job, None]:
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = await self._run(
+                calls.list_jobs(cursor, status=status, kind=kind, created_after=created_after)
+            )
+            for job in page["items"]:
+                yield job
+            cursor = page["next"]
+
     async def stream_job(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
-        progress = Progress(job_id)
-        while not progress.over:
-            response = await self._run(progress.connect())
-            if response is None:
+        progress = Progress()
+        while True:
+            if (news := progress.job(await self.get_job(job_id))) is not None:
+                yield news
+            if progress.over():
                 return
             try:
-                async for event in EventSource(response).aiter_sse():
-                    told = progress.take(event)
-                    if told is not None:
-                        yield told
-            except httpx.TransportError:
-                pass  # cut, as happens to long streams
-            finally:
-                await response.aclose()
-            if not progress.over:
-                await anyio.sleep(progress.pause_s)
+                async with aclosing(await self._run(calls.job_events(job_id))) as response:
+                    async for event in EventSource(response).aiter_sse():
+                        if (news := progress.event(event)) is not None:
+                            yield news
+            except NOT_NOW:
+                pass
+            if progress.over():
+                return
+            await anyio.sleep(progress.pause_s)
 
     async def job_results(self, job_id: str, *, start: int = 0) -> AsyncGenerator[dict[str, Any], None]:
         cursor, following = "", str(start)
@@ -156,6 +180,33 @@ class AsyncMLClient:
             for row in page["items"]:
                 yield row
             following = page["next"] or cursor
+
+    async def save_results(
+        self,
+        job_id: str,
+        out: PathLike[str] | IO[bytes],
+        *,
+        file_format: ResultsFormat | None = None,
+        start: Saved | None = None,
+        on_saved: Callable[[Saved], None] | None = None,
+    ) -> Job:
+        download = Download(
+            await self.get_job(job_id),
+            out,
+            file_format=file_format,
+            start=start,
+            timeout_s=self.settings.upload_timeout_s,
+        )
+        try:
+            while not download.complete:
+                received = await self._run(download.slice())
+                saved = await to_thread.run_sync(download.append, received)
+                if on_saved is not None:
+                    on_saved(saved)
+            await to_thread.run_sync(download.close)
+        finally:
+            download.abandon()
+        return download.job
 
     async def fleet(self) -> AsyncGenerator[dict[str, Any], None]:
         cursor: str | None = "0"
@@ -201,7 +252,7 @@ class AsyncMLClient:
             response = await self._http.send(asked, stream=True)
             if is_stream(response, request.streamed):
                 read_timeout(response, SILENT_S)
-                return Answer(response.status_code, response.headers, stream=response)
+                return Answer(response.url, response.status_code, response.headers, stream=response)
             async with aclosing(response):
                 body = await response.aread()
-                return Answer(response.status_code, response.headers, body)
+                return Answer(response.url, response.status_code, response.headers, body)

@@ -16,12 +16,14 @@ import httpx
 
 from evzone_ml_client.errors import JobNotFinished
 from evzone_ml_client.exchange import Answer, Request
+from evzone_ml_client.formats import upload_headers
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
     BatchResult,
     FailurePrediction,
     Health,
     Job,
+    JobPage,
     MaintenanceSchedule,
     Models,
     OutcomeAccepted,
@@ -33,16 +35,10 @@ from evzone_ml_client.settings import Settings
 T = TypeVar("T")
 Kind: TypeAlias = Literal["failure", "maintenance", "anomaly", "all"]
 OutcomeKind: TypeAlias = Literal["failed", "repaired", "false_alarm"]
+JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
-MEDIA_TYPES: Final = {
-    ".json": JSON,
-    ".ndjson": "application/x-ndjson",
-    ".jsonl": "application/x-ndjson",
-    ".csv": "text/csv",
-    ".parquet": "application/vnd.apache.parquet",
-}
 # Of a call that waits for a batch, what is left for its results to come back.
 WAY_BACK_S: Final = 0.5
 # As many as a page may have.
@@ -53,13 +49,13 @@ PAGE_ROWS: Final = 1000
 class Call(Generic[T]):
     """One call. `read` makes the result from a 2xx; what it cannot read is a `ValueError`.
 
-    `timeout_s` None: the client's. `guarded`: goes by the circuit and is tried again. `about` is the charger
-    whose failure prediction the result is, or None where the service has none. `absent` is the problem that
-    means None.
+    `request` is a function where each attempt makes its own. `timeout_s` None: the client's. `guarded`: goes
+    by the circuit and is tried again. `about` is the charger whose failure prediction the result is, or None
+    where the service has none. `absent` is the problem that means None.
     """
 
     name: str
-    request: Request
+    request: Request | Callable[[], Request]
     read: Callable[[Answer], T]
     timeout_s: float | None = None
     guarded: bool = True
@@ -118,6 +114,8 @@ def submit_batch(
     kind: Kind,
     store: bool | None,
     idempotency_key: str | None,
+    file_format: str | None,
+    on_sent: Callable[[int], None] | None,
     timeout_s: float | None,
     settings: Settings,
 ) -> Call[Job]:
@@ -125,12 +123,12 @@ def submit_batch(
     content: bytes | Path
     if isinstance(batch, PathLike):
         content = Path(batch)
-        headers |= file_headers(content) | {"Content-Length": str(content.stat().st_size)}
+        headers |= upload_headers(content, file_format) | {"Content-Length": str(content.stat().st_size)}
         timeout_s = timeout_s or settings.upload_timeout_s
     else:
         content = _readings(batch)
         headers["Content-Type"] = JSON
-    request = _batch(content, headers, kind, store)
+    request = _batch(content, headers, kind, store, on_sent)
     return Call(name="submit_batch", request=request, read=_JOB, timeout_s=timeout_s)
 
 
@@ -144,17 +142,32 @@ def cancel_job(job_id: str) -> Call[Job]:
 
 def job_results(job_id: str, cursor: str) -> Call[Page]:
     params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
-    return Call(name="job_results", request=_get(_path("jobs", job_id, "results"), params), read=_PAGE)
+    return Call(name="job_results", request=_get(results_path(job_id), params), read=_PAGE)
 
 
-def job_events(job_id: str, last_event_id: str) -> Call[httpx.Response | None]:
-    """An open stream of events, for the caller to read and close; None where there are no more."""
+def list_jobs(
+    cursor: str, *, status: JobStatus | None, kind: Kind | None, created_after: datetime | None
+) -> Call[JobPage]:
+    params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
+    if status is not None:
+        params["status"] = status
+    if kind is not None:
+        params["kind"] = kind
+    if created_after is not None:
+        params["created_after"] = _moment("created_after", created_after)
+    return Call(name="list_jobs", request=_get(_path("jobs"), params), read=_PAGE)
+
+
+def job_events(job_id: str) -> Call[httpx.Response]:
+    """An open stream of events, for the caller to read and close. One attempt: there is another way."""
     headers = {"Accept": EVENTS, "Cache-Control": "no-store"}
-    if last_event_id:
-        headers["Last-Event-ID"] = last_event_id
     path = _path("jobs", job_id, "events")
     request = Request(method="GET", path=path, headers=headers, streamed=EVENTS)
-    return Call(name="stream_job", request=request, read=_stream)
+    return Call(name="stream_job", request=request, read=_stream, guarded=False)
+
+
+def results_path(job_id: str) -> str:
+    return _path("jobs", job_id, "results")
 
 
 def fleet(cursor: str) -> Call[Page]:
@@ -168,21 +181,15 @@ def list_models() -> Call[Models]:
 
 def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> Call[OutcomeAccepted]:
     """The service keeps the same outcome once, so that it may be sent again."""
-    if occurred_at.tzinfo is None:
-        raise ValueError("occurred_at must say its time zone")
-    body = {"charger_id": charger_id, "outcome": outcome, "occurred_at": occurred_at.isoformat()}
+    moment = _moment("occurred_at", occurred_at)
+    body = {"charger_id": charger_id, "outcome": outcome, "occurred_at": moment}
     return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_document("called"))
 
 
-def file_headers(file: Path) -> dict[str, str]:
-    """How a file is sent, by its name. Raises `ValueError` for one that the service does not read."""
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    encoding = {"Content-Encoding": "gzip"} if suffixes[-1:] == [".gz"] else {}
-    if encoding:
-        suffixes.pop()
-    if not suffixes or suffixes[-1] not in MEDIA_TYPES:
-        raise ValueError(f"{file.name}: must end in one of {', '.join(MEDIA_TYPES)}, each also with .gz")
-    return {"Content-Type": MEDIA_TYPES[suffixes[-1]], **encoding}
+def _moment(name: str, moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} must say its time zone")
+    return moment.isoformat()
 
 
 def _get(path: str, params: dict[str, str] | None = None) -> Request:
@@ -201,10 +208,16 @@ def _path(*parts: str) -> str:
     return "/".join(["/api/v1", *(quote(part, safe="") for part in parts)])
 
 
-def _batch(content: bytes | Path, headers: dict[str, str], kind: Kind, store: bool | None) -> Request:
+def _batch(
+    content: bytes | Path,
+    headers: dict[str, str],
+    kind: Kind,
+    store: bool | None,
+    on_sent: Callable[[int], None] | None = None,
+) -> Request:
     params = {"kind": kind} | ({} if store is None else {"store": str(store).lower()})
     path = _path("predictions", "batch")
-    return Request(method="POST", path=path, params=params, headers=headers, content=content)
+    return Request(method="POST", path=path, params=params, headers=headers, content=content, on_sent=on_sent)
 
 
 def _readings(readings: Iterable[Reading]) -> bytes:
@@ -233,8 +246,8 @@ _PAGE: Final = _document("items", "next")
 _BATCH_RESULT: Final = _document("job_id", "predictions")
 
 
-def _stream(answer: Answer) -> httpx.Response | None:
-    if answer.stream is None and answer.status != httpx.codes.NO_CONTENT:
+def _stream(answer: Answer) -> httpx.Response:
+    if answer.stream is None:
         raise ValueError("no stream of events")
     return answer.stream
 

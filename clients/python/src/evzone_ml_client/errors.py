@@ -52,19 +52,26 @@ class InvalidSettings(MLClientError, ValueError):
 class RequestRejected(MLClientError):
     """Raised when the service refuses a request as it is (4xx).
 
-    `problem` is the RFC 9457 document; None where a gateway on the way answered something else.
-    `retry_after_s` is there where it may be accepted later after all (409 `still_accepted`).
+    `problem` is the RFC 9457 document; None where a gateway on the way answered something else. `detail` is
+    the problem in words, or how that other answer began. `retry_after_s` is there where it may be accepted
+    later after all (409 `still_accepted`).
     """
 
     def __init__(
-        self, status: int, problem: Problem | None, request_id: str, retry_after_s: float | None = None
+        self,
+        status: int,
+        problem: Problem | None,
+        request_id: str,
+        retry_after_s: float | None = None,
+        *,
+        detail: str = "",
     ) -> None:
         self.status = status
         self.problem = problem
         self.request_id = request_id
         self.retry_after_s = retry_after_s
-        detail = problem["detail"] if problem else "no problem document"
-        super().__init__(f"{status} {self.code}: {detail} (request {request_id})")
+        self.detail = detail or (problem["detail"] if problem else "no problem document")
+        super().__init__(f"{status} {self.code}: {self.detail} (request {request_id})")
 
     @property
     def code(self) -> str:

@@ -1,19 +1,21 @@
-"""A job's progress over as many connections as it takes."""
+"""A job's progress, over as many connections as it takes."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import httpx
 from httpx_sse import ServerSentEvent
 
-from evzone_ml_client.calls import Call, job_events
+from evzone_ml_client.errors import RequestRejected, ServiceUnavailable
 from evzone_ml_client.schemas import Job
 
 # The service sends a comment every 10 s.
 SILENT_S: Final = 30.0
+# No events now: refused, not passed on by a gateway, or cut, as happens to long streams.
+NOT_NOW: Final = (RequestRejected, ServiceUnavailable, httpx.TransportError, ValueError)
 # Until it says otherwise by `retry`.
 PAUSE_S: Final = 1.0
 
@@ -27,23 +29,28 @@ class JobEvent:
 
 
 class Progress:
-    """Where the stream of one job is: what to ask for next, and what an event says."""
+    """What has been told of a job, from events and from looking at it in between: each state once."""
 
-    def __init__(self, job_id: str) -> None:
-        self._job_id = job_id
-        self._last_event_id = ""
-        self.over = False
+    def __init__(self) -> None:
+        self._told: Job | None = None
         self.pause_s = PAUSE_S
 
-    def connect(self) -> Call[httpx.Response | None]:
-        return job_events(self._job_id, self._last_event_id)
-
-    def take(self, event: ServerSentEvent) -> JobEvent | None:
-        """What an event says; None for one of a kind that is not known."""
-        self._last_event_id = event.id
+    def event(self, event: ServerSentEvent) -> JobEvent | None:
+        """The job of an event, if there is news of it. Raises `ValueError` for data that is no job."""
         if event.retry is not None:
             self.pause_s = event.retry / 1000
-        if event.event not in ("progress", "done"):
+        return self.job(json.loads(event.data)) if event.event in ("progress", "done") else None
+
+    def job(self, job: Job) -> JobEvent | None:
+        """The job as it is now, if there is news of it."""
+        if self._told is not None and _state(job) == _state(self._told):
             return None
-        self.over = event.event == "done"
-        return JobEvent(cast(Literal["progress", "done"], event.event), json.loads(event.data))
+        self._told = job
+        return JobEvent("done" if self.over() else "progress", job)
+
+    def over(self) -> bool:
+        return self._told is not None and self._told["finished_at"] is not None
+
+
+def _state(job: Job) -> tuple[str, int, int]:
+    return job["status"], job["done"], job["failed"]

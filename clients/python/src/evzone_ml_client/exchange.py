@@ -6,7 +6,7 @@ It neither waits nor sends, so that one policy serves `MLClient` and `AsyncMLCli
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -21,6 +21,7 @@ SENT_AT_ONCE_BYTES: Final = 65_536
 class Request:
     """One request, as often as it is made. A `Path` as `content` is sent piece by piece.
 
+    `on_sent` is called with the number of bytes of a file that have been sent, after each piece of it.
     `streamed` is the media type of a body that is not read, but left to the caller in `Answer.stream`.
     """
 
@@ -29,6 +30,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | Path | None = None
+    on_sent: Callable[[int], None] | None = None
     streamed: str | None = None
 
     @property
@@ -51,6 +53,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    url: httpx.URL
     status: int
     headers: httpx.Headers
     body: bytes = b""

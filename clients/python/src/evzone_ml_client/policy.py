@@ -15,8 +15,8 @@ import httpx
 from evzone_ml_client.breaker import Circuit
 from evzone_ml_client.calls import Call
 from evzone_ml_client.errors import NotFound, Reason, RequestRejected, ServiceUnavailable
-from evzone_ml_client.exchange import Answer, Exchange, Flow
-from evzone_ml_client.retries import attempts, retry_after_s
+from evzone_ml_client.exchange import Answer, Exchange, Flow, Request
+from evzone_ml_client.retries import OnRetry, attempts, retry_after_s
 from evzone_ml_client.schemas import FailurePrediction, Problem
 from evzone_ml_client.settings import Settings
 from evzone_ml_client.stale import LastPredictions
@@ -27,13 +27,16 @@ T = TypeVar("T")
 MAY_PASS: Final[Mapping[int, Reason]] = {408: "timeout", 429: "overloaded"}
 # How the service itself sheds load, with 503.
 QUEUE_FULL: Final = "queue_full"
+# Of an answer that is not the service's, as much is shown.
+STRANGE_CHARS: Final = 100
 
 
 class Policy:
     """Shared by all calls of one client."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_retry: OnRetry | None = None) -> None:
         self.settings = settings
+        self.on_retry = on_retry
         self.circuit = Circuit(
             urlsplit(settings.url).netloc,
             failures=settings.breaker_failures,
@@ -60,7 +63,7 @@ class Policy:
         if not self.settings.enabled:
             raise ServiceUnavailable("disabled", "by setting")
         try:
-            return (yield from self._guarded(call) if call.guarded else self._attempts(call, most=1))
+            return (yield from self._guarded(call) if call.guarded else self._once(call))
         except NotFound as error:
             if error.code != call.absent:
                 raise
@@ -68,19 +71,38 @@ class Policy:
 
     def _guarded(self, call: Call[T]) -> Flow[T]:
         with self.circuit:
-            return (yield from self._attempts(call, most=self.settings.attempts))
+            return (yield from self._attempts(call))
 
-    def _attempts(self, call: Call[T], *, most: int) -> Flow[T]:
-        timeout_s = self.settings.timeout_s if call.timeout_s is None else call.timeout_s
+    def _once(self, call: Call[T]) -> Flow[T]:
+        request_id = uuid4().hex
+        exchange = Exchange(_request(call, request_id), 0.0, self._timeout_s(call))
+        return (yield from _attempt(call, exchange, request_id))
+
+    def _attempts(self, call: Call[T]) -> Flow[T]:
+        timeout_s, patience_s = self._timeout_s(call), self.settings.patience_s
         deadline = time.monotonic() + timeout_s
         request_id = uuid4().hex
-        request = replace(call.request, headers={**call.request.headers, "X-Request-ID": request_id})
-        for attempt in attempts(call.name, most=most, timeout_s=timeout_s):
+        for attempt in attempts(
+            call.name,
+            most=self.settings.attempts,
+            timeout_s=timeout_s,
+            patience_s=patience_s,
+            on_retry=self.on_retry,
+        ):
             with attempt:
+                request = _request(call, request_id)
                 pause_s = attempt.retry_state.upcoming_sleep
-                left_s = deadline - time.monotonic() - pause_s
+                left_s = timeout_s if patience_s is not None else deadline - time.monotonic() - pause_s
                 return (yield from _attempt(call, Exchange(request, pause_s, left_s), request_id))
         raise AssertionError("tenacity ends by an error or a result")
+
+    def _timeout_s(self, call: Call[T]) -> float:
+        return self.settings.timeout_s if call.timeout_s is None else call.timeout_s
+
+
+def _request(call: Call[T], request_id: str) -> Request:
+    request = call.request() if callable(call.request) else call.request
+    return replace(request, headers={**request.headers, "X-Request-ID": request_id})
 
 
 def _attempt(call: Call[T], exchange: Exchange, request_id: str) -> Flow[T]:
@@ -98,7 +120,10 @@ def _attempt(call: Call[T], exchange: Exchange, request_id: str) -> Flow[T]:
     try:
         return call.read(answer)
     except ValueError as error:
-        raise ServiceUnavailable("not_understood", str(error), request_id=request_id) from error
+        detail = f"{_strange(answer)} ({error})"
+        raise ServiceUnavailable(
+            "not_understood", detail, request_id=request_id, status=answer.status
+        ) from error
 
 
 def _check(answer: Answer, request_id: str) -> None:
@@ -112,12 +137,19 @@ def _check(answer: Answer, request_id: str) -> None:
     wait_s = retry_after_s(answer.headers.get("Retry-After"))
     if 400 <= status < 500 and status not in MAY_PASS:
         kind = NotFound if status == httpx.codes.NOT_FOUND else RequestRejected
-        raise kind(status, problem, request_id, wait_s)
+        raise kind(
+            status, problem, request_id, wait_s, detail=problem["detail"] if problem else _strange(answer)
+        )
     reason: Reason = MAY_PASS.get(status, "server_error" if status >= 500 else "not_understood")
     if problem is not None and problem["code"] == QUEUE_FULL:
         reason = "overloaded"
-    detail = f"{status} {problem['code']}: {problem['detail']}" if problem else f"{status}"
+    detail = f"{status} {problem['code']}: {problem['detail']}" if problem else _strange(answer)
     raise ServiceUnavailable(reason, detail, request_id=request_id, status=status, retry_after_s=wait_s)
+
+
+def _strange(answer: Answer) -> str:
+    began = " ".join(answer.body.decode(errors="replace").split())[:STRANGE_CHARS]
+    return f"what answers at {answer.url} is not the service: {answer.status} {began}"
 
 
 def _problem(answer: Answer) -> Problem | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, TypeAlias, cast
 
 from tenacity import RetryCallState, Retrying
 from tenacity.retry import retry_if_exception
@@ -24,20 +26,65 @@ STILL_ACCEPTED: Final = "still_accepted"
 log = logging.getLogger("evzone_ml_client")
 
 
-def attempts(name: str, *, most: int, timeout_s: float) -> Retrying:
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An attempt that has failed, and when the next one follows. `attempt` counts from 1.
+
+    `elapsed_s` is the time since the call began.
+    """
+
+    call: str
+    attempt: int
+    error: RequestRejected | ServiceUnavailable
+    elapsed_s: float
+    pause_s: float
+
+
+OnRetry: TypeAlias = Callable[[Retry], None]
+
+
+def attempts(
+    name: str,
+    *,
+    most: int,
+    timeout_s: float,
+    patience_s: float | None = None,
+    on_retry: OnRetry | None = None,
+) -> Retrying:
     """Attempts of the call `name`, `most` at most, none of which begins later than `timeout_s`.
 
-    An attempt that would begin after the time-out is not waited for: the last error is raised at once.
+    An attempt that would begin after the time-out is not waited for: the last error is raised at once. With
+    `patience_s` they go on until they have failed for so long instead, and the last one is made then.
+
     They do not sleep themselves: `upcoming_sleep` of an attempt's state is what is to be waited before it.
     """
+    pause = _asked_for() + wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S)
+    outage = None if patience_s is None else _Outage(patience_s)
     return Retrying(
-        stop=stop_after_attempt(most) | stop_before_delay(timeout_s),
-        wait=_asked_for() + wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+        stop=outage.over if outage else stop_after_attempt(most) | stop_before_delay(timeout_s),
+        wait=(lambda state: min(pause(state), outage.left_s(state))) if outage else pause,
         retry=retry_if_exception(may_succeed_later),
         sleep=lambda _pause_s: None,
-        before_sleep=lambda state: _say(name, state),
+        before_sleep=lambda state: _say(name, state, on_retry),
         reraise=True,
     )
+
+
+class _Outage:
+    """Lasts `patience_s` from the first failure on. What came before it, a long upload, does not count."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._until: float | None = None
+
+    def left_s(self, state: RetryCallState) -> float:
+        failed_at = state.outcome_timestamp or 0.0  # there is one when tenacity asks
+        if self._until is None:
+            self._until = failed_at + self._patience_s
+        return max(0.0, self._until - failed_at)
+
+    def over(self, state: RetryCallState) -> bool:
+        return self.left_s(state) == 0.0
 
 
 def may_succeed_later(error: BaseException) -> bool:
@@ -76,11 +123,9 @@ def _error(state: RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
 
 
-def _say(name: str, state: RetryCallState) -> None:
-    log.info(
-        "%s: attempt %d failed (%s), again in %.2f s",
-        name,
-        state.attempt_number,
-        _error(state),
-        state.upcoming_sleep,
-    )
+def _say(name: str, state: RetryCallState, on_retry: OnRetry | None) -> None:
+    error = cast(RequestRejected | ServiceUnavailable, _error(state))  # no other is tried again
+    retry = Retry(name, state.attempt_number, error, state.seconds_since_start or 0.0, state.upcoming_sleep)
+    log.info("%s: attempt %d failed (%s), again in %.2f s", name, retry.attempt, error, retry.pause_s)
+    if on_retry is not None:
+        on_retry(retry)

@@ -23,10 +23,14 @@ FALSE: Final = frozenset({"0", "false", "no", "off"})
 class Settings:
     """Settings of one client. Raises `InvalidSettings`, with a line for each that is wrong.
 
-    `timeout_s` is for a whole call, its retries included; `upload_timeout_s` for one that sends a file.
-    `attempts` are made at most, the first included. The circuit opens after `breaker_failures` failed calls
-    in a row, and lets one through again after `breaker_open_s`. Of `stale_entries` chargers the last failure
-    prediction is kept for `stale_ttl_s`; 0 entries keep none.
+    `timeout_s` is for a whole call, its retries included; `upload_timeout_s` for one that sends a file, or
+    fetches rows of results into one. `attempts` are made at most, the first included. `patience_s` is for
+    work that nobody waits for: a call is repeated until it has failed for so long, however many attempts
+    that takes, and the time-outs are then those of each attempt.
+
+    The circuit opens after `breaker_failures` failed calls in a row, and lets one through again after
+    `breaker_open_s`. Of `stale_entries` chargers the last failure prediction is kept for `stale_ttl_s`; 0
+    entries keep none.
     """
 
     url: str = "http://localhost:8000"
@@ -36,6 +40,7 @@ class Settings:
     timeout_s: float = 5.0
     upload_timeout_s: float = 300.0
     attempts: int = 4
+    patience_s: float | None = None
     breaker_failures: int = 5
     breaker_open_s: float = 60.0
     stale_entries: int = 10_000
@@ -89,6 +94,8 @@ class Settings:
             for name, value in seconds.items()
             if not (value > 0 and math.isfinite(value))
         ]
+        if self.patience_s is not None and not self.patience_s >= 0:
+            problems.append(f"patience_s: must be at least 0 seconds, not {self.patience_s:g}")
         for name, value, least in (
             ("attempts", self.attempts, 1),
             ("breaker_failures", self.breaker_failures, 1),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import IO, Any, Self, TypeVar, cast
 
-import httpx
 from httpx_sse import EventSource
 
 from evzone_ml_client import calls
 from evzone_ml_client.blocking import BlockingTransport
 from evzone_ml_client.breaker import CircuitState
-from evzone_ml_client.calls import Call, Kind, OutcomeKind
-from evzone_ml_client.events import JobEvent, Progress
+from evzone_ml_client.calls import Call, JobStatus, Kind, OutcomeKind
+from evzone_ml_client.downloads import Download, Saved
+from evzone_ml_client.events import NOT_NOW, JobEvent, Progress
+from evzone_ml_client.formats import ResultsFormat
 from evzone_ml_client.policy import Policy
+from evzone_ml_client.retries import OnRetry
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
     BatchResult,
@@ -38,11 +41,12 @@ class MLClient:
     """The service, for code that may block. One client serves any number of threads.
 
     Every call raises `RequestRejected` where the service refuses the request, and `ServiceUnavailable` where
-    it cannot be had within the time-out; retries and circuit as the settings say.
+    it cannot be had within the time-out; retries and circuit as the settings say. `on_retry` is told of each
+    attempt that has failed, before the next; what it raises ends the call.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._policy = Policy(settings)
+    def __init__(self, settings: Settings, *, on_retry: OnRetry | None = None) -> None:
+        self._policy = Policy(settings, on_retry)
         self._transport = BlockingTransport(settings)
 
     @classmethod
@@ -118,14 +122,19 @@ class MLClient:
         kind: Kind = "failure",
         store: bool | None = None,
         idempotency_key: str | None = None,
+        file_format: str | None = None,
+        on_sent: Callable[[int], None] | None = None,
         timeout_s: float | None = None,
     ) -> Job:
         """Have readings, or a file of them, scored as a job.
 
         A `Path` to `.csv`, `.ndjson`, `.json` or `.parquet`, each also with `.gz`, is sent as it is, piece by
-        piece, within `upload_timeout_s`. The same `idempotency_key` is the same job; each submission has one
-        of its own, so that a retry never doubles it. `store`: keep the verdicts in cache and fleet (default:
-        not those of files).
+        piece, within `upload_timeout_s`. `file_format` names the format (`csv`, `csv.gz`) where the file's
+        name does not. `on_sent` is told how many bytes of the file have been sent, after each piece; a
+        retry begins again.
+
+        The same `idempotency_key` is the same job; each submission has one of its own, so that a retry never
+        doubles it. `store`: keep the verdicts in cache and fleet (default: not those of files).
         """
         return self._run(
             calls.submit_batch(
@@ -133,6 +142,8 @@ class MLClient:
                 kind=kind,
                 store=store,
                 idempotency_key=idempotency_key,
+                file_format=file_format,
+                on_sent=on_sent,
                 timeout_s=timeout_s,
                 settings=self.settings,
             )
@@ -146,24 +157,42 @@ class MLClient:
         """Cancel a job; what is done stays readable. Raises `NotFound`."""
         return self._run(calls.cancel_job(job_id))
 
+    def list_jobs(
+        self,
+        *,
+        status: JobStatus | None = None,
+        kind: Kind | None = None,
+        created_after: datetime | None = None,
+    ) -> Generator[Job, None, None]:
+        """Jobs, newest first; those of a status or kind, or younger than a moment, which has a time zone."""
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = self._run(calls.list_jobs(cursor, status=status, kind=kind, created_after=created_after))
+            yield from page["items"]
+            cursor = page["next"]
+
     def stream_job(self, job_id: str) -> Generator[JobEvent, None, None]:
-        """A job's progress as it comes, up to `done`; connects again when cut off. Raises `NotFound`."""
-        progress = Progress(job_id)
-        while not progress.over:
-            response = self._run(progress.connect())
-            if response is None:
+        """A job's progress as it comes, up to `done`. Raises `NotFound`.
+
+        Follows the service's events. Where those cannot be had, or are cut off, it looks at the job in
+        between.
+        """
+        progress = Progress()
+        while True:
+            if (news := progress.job(self.get_job(job_id))) is not None:
+                yield news
+            if progress.over():
                 return
             try:
-                for event in EventSource(response).iter_sse():
-                    told = progress.take(event)
-                    if told is not None:
-                        yield told
-            except httpx.TransportError:
-                pass  # cut, as happens to long streams
-            finally:
-                response.close()
-            if not progress.over:
-                time.sleep(progress.pause_s)
+                with closing(self._run(calls.job_events(job_id))) as response:
+                    for event in EventSource(response).iter_sse():
+                        if (news := progress.event(event)) is not None:
+                            yield news
+            except NOT_NOW:
+                pass
+            if progress.over():
+                return
+            time.sleep(progress.pause_s)
 
     def job_results(self, job_id: str, *, start: int = 0) -> Generator[dict[str, Any], None, None]:
         """The rows of a job in input order, from row `start` up to the first that is not scored yet.
@@ -176,6 +205,44 @@ class MLClient:
             page = self._run(calls.job_results(job_id, cursor))
             yield from page["items"]
             following = page["next"] or cursor
+
+    def save_results(
+        self,
+        job_id: str,
+        out: PathLike[str] | IO[bytes],
+        *,
+        file_format: ResultsFormat | None = None,
+        start: Saved | None = None,
+        on_saved: Callable[[Saved], None] | None = None,
+    ) -> Job:
+        """Write the results of a job that has ended into a file, in input order. Returns the job.
+
+        `out` is a path, by whose extension the format is known, or an open binary file. A path is there once
+        it is complete; until then its rows are in `<out>.part`. Rows come in slices, each within
+        `upload_timeout_s`, smaller ones where connections are cut.
+
+        `on_saved` is told after each slice how much there is. Given as `start` later, to another process too,
+        NDJSON and CSV go on from there, with the same `out` and job; Parquet begins again.
+
+        Raises `JobNotFinished` while the job runs, `NotFound` for one that is not known (any more), and
+        `ImportError` for Parquet without pyarrow.
+        """
+        download = Download(
+            self.get_job(job_id),
+            out,
+            file_format=file_format,
+            start=start,
+            timeout_s=self.settings.upload_timeout_s,
+        )
+        try:
+            while not download.complete:
+                saved = download.append(self._run(download.slice()))
+                if on_saved is not None:
+                    on_saved(saved)
+            download.close()
+        finally:
+            download.abandon()
+        return download.job
 
     def fleet(self) -> Generator[dict[str, Any], None, None]:
         """The newest verdict of each charger, highest failure probability first."""

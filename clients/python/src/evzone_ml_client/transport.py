@@ -13,6 +13,9 @@ from evzone_ml_client.version import __version__
 
 # 0 would mean to sockets not to wait at all, which they report as another error.
 LEAST_TIMEOUT_S: Final = 0.001
+# However long a call may take: a server that is mute, or not there, is found out.
+LONGEST_CONNECT_S: Final = 10.0
+LONGEST_SILENCE_S: Final = 120.0
 
 
 class ApiKey(httpx.Auth):
@@ -41,7 +44,9 @@ def request_options(request: Request, timeout_s: float) -> dict[str, Any]:
         "url": request.path,
         "params": request.params,
         "headers": request.headers,
-        "timeout": max(timeout_s, LEAST_TIMEOUT_S),
+        "timeout": httpx.Timeout(
+            _within(timeout_s, LONGEST_SILENCE_S), connect=_within(timeout_s, LONGEST_CONNECT_S)
+        ),
     }
 
 
@@ -53,4 +58,8 @@ def is_stream(response: httpx.Response, media_type: str | None) -> bool:
 
 def read_timeout(response: httpx.Response, timeout_s: float) -> None:
     """From now on no piece of the body may take longer. httpcore looks here when it begins to read one."""
-    response.request.extensions["timeout"]["read"] = max(timeout_s, LEAST_TIMEOUT_S)
+    response.request.extensions["timeout"]["read"] = _within(timeout_s, LONGEST_SILENCE_S)
+
+
+def _within(timeout_s: float, longest_s: float) -> float:
+    return max(LEAST_TIMEOUT_S, min(timeout_s, longest_s))
