@@ -8,18 +8,26 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from batch.display import Display
-from batch.formats import MEDIA_TYPES, OUTPUTS, STDIO, input_format, output_format
-from batch.job_requests import Service
+from batch.failures import Outages, outage, refusal
+from batch.formats import INPUTS, STDIO, input_format, output_format
 from batch.memory import MemoryFile, fingerprint
-from batch.outcome import Exit, GivenUp, Refused
+from batch.outcome import Exit, GivenUp, Refused, Unreachable
 from batch.run import Run, Wanted
 from errors import SettingsInvalid
+from evzone_ml_client import (
+    InvalidSettings,
+    MLClient,
+    MLClientError,
+    RequestRejected,
+    ServiceUnavailable,
+    Settings,
+)
+from evzone_ml_client.formats import RESULTS
 from settings import read_client_settings
 from settings.checks import is_http_url
 
@@ -39,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
         except GivenUp as error:
             print(error, file=sys.stderr)
             return error.code
-        except SettingsInvalid as error:
+        except (SettingsInvalid, InvalidSettings) as error:
             for problem in error.problems:
                 print(f"Wrong setting: {problem}", file=sys.stderr)
             return Exit.REFUSED
@@ -69,36 +77,52 @@ def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
         kind=options.kind,
         out=None if to_stdout else Path(options.out),
         output_format=output_format(options.out, options.output_format or (to_stdout and "ndjson") or None),
-        patience_s=options.patience,
     )
-    headers = {"X-API-Key": settings.api_key}
-    if options.tenant:
-        headers["X-Tenant-ID"] = options.tenant
-    work = fingerprint(file, url, options.kind, options.tenant or "", str(reads), wanted.output_format)
+    work = fingerprint(file, url, options.kind, options.tenant or "", reads, wanted.output_format)
     memory = MemoryFile(None if to_stdout else Path(f"{options.out}.job"), work)
     display = held.enter_context(Display())
-    timeout = httpx.Timeout(60.0, connect=10.0, read=120.0)
-    client = held.enter_context(httpx.Client(base_url=url, headers=headers, timeout=timeout))
-    service = Service(client, options.patience, display.say)
+    calls = Settings(
+        url=url,
+        api_key=settings.api_key,
+        tenant=options.tenant or None,
+        timeout_s=60.0,
+        patience_s=max(0.0, options.patience),
+    )
+    outages = Outages(url, options.patience, display.say)
+    service = held.enter_context(MLClient(calls, on_retry=outages))
     try:
         return Run(wanted, service, memory, display, sys.stdout.buffer)()
+    except ServiceUnavailable as error:
+        raise Unreachable(f"Given up after {options.patience:g} s: {outage(error, url)}.") from None
+    except RequestRejected as error:
+        raise refusal(error) from None
     except KeyboardInterrupt:
-        _interrupted(service, memory, display, url=url, cancel=options.cancel_on_interrupt)
+        _interrupted(calls, memory, display, cancel=options.cancel_on_interrupt)
         return Exit.INTERRUPTED
 
 
-def _interrupted(service: Service, memory: MemoryFile, display: Display, *, url: str, cancel: bool) -> None:
+def _interrupted(calls: Settings, memory: MemoryFile, display: Display, *, cancel: bool) -> None:
     job_id = memory.now.job_id
     if job_id is None:
         display.say("Interrupted before there was a job; the same command begins again.")
-    elif cancel and service.cancel(job_id):
+    elif cancel and _cancelled(calls, job_id):
         memory.forget()
         display.say(f"Job {job_id} is cancelled.")
     else:
         display.say(
             f"Job {job_id} goes on in the service. The same command takes it up; to cancel it:\n"
-            f"  curl -X DELETE -H 'X-API-Key: …' {url}/api/v1/jobs/{job_id}"
+            f"  curl -X DELETE -H 'X-API-Key: …' {calls.url}/api/v1/jobs/{job_id}"
         )
+
+
+def _cancelled(calls: Settings, job_id: str) -> bool:
+    """Whether the job is cancelled. Tries once: somebody wants to leave."""
+    with MLClient(replace(calls, attempts=1, patience_s=None)) as service:
+        try:
+            service.cancel_job(job_id)
+        except MLClientError:
+            return False
+    return True
 
 
 @contextmanager
@@ -112,11 +136,11 @@ def _standard_input() -> Iterator[Path]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m batch", description=__doc__, epilog=EPILOG)
-    inputs = ", ".join(MEDIA_TYPES)
+    inputs = ", ".join(INPUTS)
     parser.add_argument(
         "file", help=f"readings by extension ({inputs}, each also with .gz), or - for standard input"
     )
-    parser.add_argument("--out", required=True, help=f"results by extension ({', '.join(OUTPUTS)}), or -")
+    parser.add_argument("--out", required=True, help=f"results by extension ({', '.join(RESULTS)}), or -")
     parser.add_argument(
         "--kind", choices=KINDS, default="failure", help="what is asked (default: %(default)s)"
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from evzone_ml_client.schemas import Job
 
 PLAIN_LINE_EVERY_S: Final = 5.0
 
@@ -67,7 +69,7 @@ def rows(done: int, total: int) -> str:
     return f"{done:,} of {total:,} rows"
 
 
-def scored(job: dict[str, Any]) -> str:
+def scored(job: Job) -> str:
     """Rows, rate and time left, as far as the service says them."""
     parts = [rows(job["done"], job["total"])]
     if job.get("rows_per_second"):

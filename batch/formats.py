@@ -1,55 +1,37 @@
-"""File formats by extension, and the media types by which the service knows them."""
+"""File formats, by extension or by name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
 from batch.outcome import Refused
+from evzone_ml_client.formats import MEDIA_TYPES, RESULTS, ResultsFormat, results_format, upload_headers
 
-MEDIA_TYPES: Final = {
-    "json": "application/json",
-    "ndjson": "application/x-ndjson",
-    "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
-}
-# JSON comes in pages; a file of results is one of these.
-OUTPUTS: Final = ("ndjson", "csv", "parquet")
-_SYNONYMS: Final = {"jsonl": "ndjson"}
+INPUTS: Final = tuple(extension[1:] for extension in MEDIA_TYPES if extension != ".jsonl")
 STDIO: Final = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class InputFormat:
-    """How a file is sent. `gzipped`: as it is, with Content-Encoding."""
-
-    name: str
-    gzipped: bool
-
-    def headers(self) -> dict[str, str]:
-        encoding = {"Content-Encoding": "gzip"} if self.gzipped else {}
-        return {"Content-Type": MEDIA_TYPES[self.name], **encoding}
-
-
-def input_format(file: str, named: str | None) -> InputFormat:
-    """By `named` (like `csv` or `csv.gz`), else by the file's extension. Raises `Refused` for others."""
-    extensions = _extensions(f".{named}" if named else file)
-    gzipped = extensions[-1:] == ["gz"]
-    name = (extensions[:-1] if gzipped else extensions)[-1:]
-    if not name or name[0] not in MEDIA_TYPES:
-        raise Refused(f"What is {file}? Name --input-format: {', '.join(MEDIA_TYPES)}, each also with .gz.")
-    return InputFormat(name[0], gzipped)
+def input_format(file: str, named: str | None) -> str:
+    """Like `csv` or `csv.gz`: `named`, else by the file's extension. Raises `Refused` for others."""
+    name = _name(file, named)
+    try:
+        upload_headers(name)
+    except ValueError:
+        raise Refused(
+            f"What is {file}? Name --input-format: {', '.join(INPUTS)}, each also with .gz."
+        ) from None
+    extensions = name.suffixes[-2:] if name.suffix.lower() == ".gz" else name.suffixes[-1:]
+    return "".join(extensions)[1:].lower()
 
 
-def output_format(file: str, named: str | None) -> str:
+def output_format(file: str, named: str | None) -> ResultsFormat:
     """Of a file of results. Raises `Refused` for what the service does not write."""
-    extensions = _extensions(f".{named}" if named else file)
-    if not extensions or extensions[-1] not in OUTPUTS:
-        raise Refused(f"How is {file} to be written? Name --output-format: {', '.join(OUTPUTS)}.")
-    return extensions[-1]
+    try:
+        return results_format(_name(file, named))
+    except ValueError:
+        raise Refused(f"How is {file} to be written? Name --output-format: {', '.join(RESULTS)}.") from None
 
 
-def _extensions(file: str) -> list[str]:
-    suffixes = PurePath(f"x{file}" if file.startswith(".") else file).suffixes
-    return [_SYNONYMS.get(suffix[1:].lower(), suffix[1:].lower()) for suffix in suffixes]
+def _name(file: str, named: str | None) -> PurePath:
+    return PurePath(file if named is None else f"{file}.{named}")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from batch.display import Display, rows, scored, sizes
-from batch.formats import InputFormat
-from batch.job_requests import Again, Job, Outage, Service, UploadLost
+from batch.failures import CONFLICT, refusal
 from batch.memory import MemoryFile
-from batch.outcome import Exit, NotSucceeded, Refused
-from batch.outputs import open_part, output
+from batch.outcome import Exit, NotSucceeded
+from evzone_ml_client import MLClient, NotFound, RequestRejected, Saved
+from evzone_ml_client.calls import Kind
+from evzone_ml_client.formats import ResultsFormat
+from evzone_ml_client.schemas import Job
 
-# Rows fetched at a time: fewer after a cut, so that even a connection that is always cut brings them on.
-MOST_ROWS: Final = 50_000
-LEAST_ROWS: Final = 50
-IN_MEMORY_BYTES: Final = 4_194_304
 ERRORS_SHOWN: Final = 5
 
 
@@ -28,16 +24,15 @@ class Wanted:
     """What a run is to do. `out` None: the results go to `stdout`."""
 
     file: Path
-    input_format: InputFormat
-    kind: str
+    input_format: str
+    kind: Kind
     out: Path | None
-    output_format: str
-    patience_s: float
+    output_format: ResultsFormat
 
 
 class Run:
     def __init__(
-        self, wanted: Wanted, service: Service, memory: MemoryFile, display: Display, stdout: IO[bytes]
+        self, wanted: Wanted, service: MLClient, memory: MemoryFile, display: Display, stdout: IO[bytes]
     ) -> None:
         self._wanted = wanted
         self._service = service
@@ -46,11 +41,17 @@ class Run:
         self._stdout = stdout
 
     def __call__(self) -> Exit:
-        """Raises `GivenUp` when the run cannot go on; a repeated one may."""
+        """Raises `GivenUp` and `ServiceUnavailable` when the run cannot go on; a repeated one may."""
         job = self._job()
+        try:
+            return self._followed(job)
+        except NotFound:
+            raise NotSucceeded(f"The service does not know job {job['job_id']} any more.") from None
+
+    def _followed(self, job: Job) -> Exit:
         self._display.stage("Scoring")
-        for now in self._service.progress(job["job_id"]):
-            job = now
+        for event in self._service.stream_job(job["job_id"]):
+            job = event.job
             self._display.show(job["done"], job["total"], scored(job))
         if job["status"] == "CANCELLED":
             self._memory.forget()
@@ -65,76 +66,59 @@ class Run:
     def _job(self) -> Job:
         """The job of an earlier run that did not end, or a new one."""
         if self._memory.now.job_id is not None:
-            job = self._service.job(self._memory.now.job_id)
-            if job is not None:
+            try:
+                job = self._service.get_job(self._memory.now.job_id)
+            except NotFound:
+                self._memory.begin_anew()
+            else:
                 self._display.say(f"Going on with job {job['job_id']}.")
                 return job
-            self._memory.begin_anew()
-        size = self._wanted.file.stat().st_size
         self._display.stage("Uploading")
         try:
-            job = self._submitted(size)
-        except UploadLost:
-            self._memory.begin_anew()
-            job = self._submitted(size)
-        except Refused:
+            job = self._submitted()
+        except RequestRejected as error:
             self._memory.forget()
-            raise
+            raise refusal(error) from None
         self._memory.change(job_id=job["job_id"])
         self._display.say(f"Job {job['job_id']}: {job['total']:,} rows.")
         return job
 
-    def _submitted(self, size: int) -> Job:
-        return self._service.submit(
+    def _submitted(self) -> Job:
+        try:
+            return self._submit()
+        except RequestRejected as error:
+            if error.status != CONFLICT:
+                raise
+            self._memory.begin_anew()  # the key is held by an upload that will never become a job
+            return self._submit()
+
+    def _submit(self) -> Job:
+        size = self._wanted.file.stat().st_size
+        return self._service.submit_batch(
             self._wanted.file,
-            self._wanted.input_format,
             kind=self._wanted.kind,
-            key=self._memory.now.key,
+            idempotency_key=self._memory.now.key,
+            file_format=self._wanted.input_format,
             on_sent=lambda sent: self._display.show(sent, size, sizes(sent, size)),
+            timeout_s=math.inf,  # however large it is; a connection that stands still is noticed
         )
 
     def _fetch(self, job: Job) -> None:
-        out = self._wanted.out
-        self._display.stage("Fetching")
-        if out is None:
-            self._fetch_into(self._stdout, job, size_bytes=0, keep=lambda _rows, _size: None)
-            return
-        part = out.with_name(f"{out.name}.part")
-        file, held = open_part(part, self._memory.now.size_bytes)
-        with file:
-            if not held:
-                self._memory.change(rows=0, size_bytes=0)
-            self._fetch_into(
-                file, job, size_bytes=held, keep=lambda n, size: self._memory.change(rows=n, size_bytes=size)
-            )
-            os.fsync(file.fileno())
-        os.replace(part, out)
+        kept = self._wanted.out is not None
 
-    def _fetch_into(
-        self, file: IO[bytes], job: Job, *, size_bytes: int, keep: Callable[[int, int], None]
-    ) -> None:
-        """Slice by slice: what is cut is fetched again, and nothing of it has been written."""
-        outage = Outage(self._wanted.patience_s, self._display.say)
-        done, total, limit = self._memory.now.rows, job["total"], MOST_ROWS
-        with output(file, self._wanted.output_format, size_bytes=size_bytes) as written:
-            while done < total:
-                with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as slice_:
-                    try:
-                        self._service.results(
-                            job["job_id"], self._wanted.output_format, cursor=done, limit=limit, into=slice_
-                        )
-                    except Again as again:
-                        outage.wait(again)
-                        limit = max(LEAST_ROWS, limit // 4)
-                        continue
-                    slice_.seek(0)
-                    written.append(slice_)
-                outage.over()
-                done = min(done + limit, total)
-                limit = min(limit + limit // 4, MOST_ROWS)
-                if written.size_bytes:
-                    keep(done, written.size_bytes)
-                self._display.show(done, total, rows(done, total))
+        def saved(now: Saved) -> None:
+            if kept and now.size_bytes:
+                self._memory.change(rows=now.rows, size_bytes=now.size_bytes)
+            self._display.show(now.rows, job["total"], rows(now.rows, job["total"]))
+
+        self._display.stage("Fetching")
+        self._service.save_results(
+            job["job_id"],
+            self._wanted.out or self._stdout,
+            file_format=self._wanted.output_format,
+            start=Saved(self._memory.now.rows, self._memory.now.size_bytes) if kept else None,
+            on_saved=saved,
+        )
 
     def _outcome(self, job: Job) -> Exit:
         where = self._wanted.out or "standard output"

@@ -1,5 +1,8 @@
 """Make .venv and install a lock file into it: `python3 stack/install.py requirements.txt`.
 
+The project's own Python client, clients/python, is not installed: pip checks hashes, and a folder has none. A
+.pth file in .venv names its source instead. The packages that the client runs on are in requirements.in.
+
 Runs before anything is installed, and with whatever Python there is: standard library only, and no syntax
 that an old Python would stumble over before it could say that it is too old.
 """
@@ -18,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 LOG = os.path.join(VENV, "install.log")
+CLIENT = os.path.join(ROOT, "clients", "python", "src")
 LOG_LINES_SHOWN = 15
 LOOK_EVERY_S = 0.5
 PLAIN_LINE_EVERY_S = 15.0
@@ -32,10 +36,10 @@ def main(lock_name: str) -> int:
     lock = os.path.join(ROOT, lock_name)
     mark = os.path.join(VENV, "installed-" + lock_name)
     wanted = lock_digest(lock)
-    if not works(PYTHON):
-        if not make_venv():
-            return 1
-    elif os.path.exists(mark) and read(mark) == wanted:
+    if not works(PYTHON) and not make_venv():
+        return 1
+    link_client(VENV)
+    if os.path.exists(mark) and read(mark) == wanted:
         return 0
     if not install(lock):
         return 1
@@ -88,6 +92,13 @@ def make_venv() -> bool:
         sys.stderr.write("Could not make .venv:\n" + made.stdout.decode(errors="replace"))
         shutil.rmtree(VENV, ignore_errors=True)
     return made.returncode == 0
+
+
+def link_client(venv: str) -> None:
+    """Let the interpreter of `venv` find the Python client, by a path relative to its site-packages."""
+    for packages in glob.glob(os.path.join(venv, "lib", "python*", "site-packages")):
+        with open(os.path.join(packages, "evzone_ml_client.pth"), "w") as file:
+            file.write(os.path.relpath(CLIENT, packages) + "\n")
 
 
 def install(lock: str) -> bool:

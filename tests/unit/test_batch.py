@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-import httpx
 import pytest
 
 from batch.display import Display
-from batch.formats import InputFormat, input_format, output_format
-from batch.job_requests import Again, Job, Service
+from batch.failures import Outages, outage, refusal
+from batch.formats import input_format, output_format
 from batch.memory import MemoryFile, fingerprint
-from batch.outcome import Exit, NotSucceeded, Refused, Unreachable
-from batch.run import MOST_ROWS, Run, Wanted
+from batch.outcome import Exit, NotSucceeded, Refused
+from batch.run import Run, Wanted
+from evzone_ml_client import (
+    JobEvent,
+    MLClient,
+    NotFound,
+    RequestRejected,
+    Retry,
+    Saved,
+    ServiceUnavailable,
+    Settings,
+)
+from evzone_ml_client.schemas import Job, Problem
 
-TOTAL = 2 * MOST_ROWS + 10
-HEADER = b'"row"\r\n'
+TOTAL = 100
+URL = "http://ml:8000"
 
 
 @pytest.mark.parametrize(
     ("file", "named", "expected"),
     [
-        ("fleet.csv", None, InputFormat("csv", gzipped=False)),
-        ("a/fleet.2026.CSV.GZ", None, InputFormat("csv", gzipped=True)),
-        ("fleet.jsonl", None, InputFormat("ndjson", gzipped=False)),
-        ("-", "parquet", InputFormat("parquet", gzipped=False)),
-        ("fleet.txt", "csv.gz", InputFormat("csv", gzipped=True)),
+        ("fleet.csv", None, "csv"),
+        ("a/fleet.2026.CSV.GZ", None, "csv.gz"),
+        ("fleet.jsonl", None, "jsonl"),
+        ("-", "parquet", "parquet"),
+        ("fleet.txt", "csv.gz", "csv.gz"),
     ],
 )
-def test_what_is_sent_is_known_by_extension(file: str, named: str | None, expected: InputFormat) -> None:
+def test_the_format_of_a_file_is_known_by_extension_or_name(
+    file: str, named: str | None, expected: str
+) -> None:
     assert input_format(file, named) == expected
 
 
@@ -41,13 +54,6 @@ def test_other_files_are_refused(file: str) -> None:
         input_format(file, None)
     with pytest.raises(Refused, match="--output-format"):
         output_format(file, None)
-
-
-def test_a_gzipped_file_says_so() -> None:
-    assert InputFormat("ndjson", gzipped=True).headers() == {
-        "Content-Type": "application/x-ndjson",
-        "Content-Encoding": "gzip",
-    }
 
 
 def test_the_same_work_keeps_its_key_and_other_work_gets_another(tmp_path: Path) -> None:
@@ -69,79 +75,162 @@ def test_a_fingerprint_is_of_content_and_parameters(tmp_path: Path) -> None:
     assert len(prints | {fingerprint(file, "failure")}) == 3
 
 
-class PlayedService(Service):
-    """A job that has ended, whose results come as CSV; `cuts` are rows at which a slice is cut, once each."""
+def problem(code: str, *errors: tuple[str, str]) -> Problem:
+    named = [{"pointer": pointer, "detail": detail, "code": "type"} for pointer, detail in errors]
+    return cast(Problem, {"code": code, "detail": "Wrong.", "request_id": "r-1", "errors": named})
 
-    def __init__(self, *, failed: int = 0, status: str = "SUCCEEDED", cuts: tuple[int, ...] = ()) -> None:
-        super().__init__(httpx.Client(), 0.0, lambda _text: None)
-        self.cuts = set(cuts)
-        self.asked: list[int] = []
-        self.document: Job = {
-            "job_id": "1",
-            "status": status,
-            "total": TOTAL,
-            "done": TOTAL,
-            "failed": failed,
-            "finished_at": "2026-11-20T08:30:00.000Z",
-            "eta_seconds": 0.0,
-            "errors": [
-                {"row": 7, "pointer": "/power", "detail": "Not a number.", "code": "type"},
-                {"row": 9, "pointer": "", "detail": "Must be an object.", "code": "type"},
-            ],
-        }
 
-    def submit(self, *_arguments: Any, **_named: Any) -> Job:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RequestRejected(422, problem("invalid"), "r-1"), "The service answers 422: Wrong."),
+        (
+            RequestRejected(422, problem("invalid", ("/power", "Not a number.")), "r-1"),
+            "The service answers 422: /power: Not a number.",
+        ),
+        (
+            RequestRejected(422, problem("invalid", ("/power", "No."), ("", "Nor this.")), "r-1"),
+            "The service answers 422: \n  /power: No.\n  body: Nor this.",
+        ),
+        (
+            RequestRejected(401, problem("unauthorized"), "r-1"),
+            "The service answers 401: Wrong. It is taken from ML_SERVICE_API_KEY (environment or .env).",
+        ),
+        (RequestRejected(404, None, "r-1", detail="what answers is a page"), "What answers is a page"),
+    ],
+)
+def test_a_refusal_is_said_in_words(error: RequestRejected, said: str) -> None:
+    assert str(refusal(error)) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ServiceUnavailable("unreachable", "refused"), f"{URL} cannot be reached (refused)"),
+        (
+            ServiceUnavailable("overloaded", "503 queue_full: Full.", status=503),
+            "the service answers 503 queue_full: Full.",
+        ),
+        (ServiceUnavailable("server_error", "what answers is a page", status=502), "what answers is a page"),
+        (
+            RequestRejected(409, problem("still_accepted"), "r-1"),
+            "an earlier upload is still being accepted",
+        ),
+    ],
+)
+def test_an_outage_is_said_once_for_each_call(error: ServiceUnavailable | RequestRejected, said: str) -> None:
+    assert outage(error, URL) == said
+    told: list[str] = []
+    outages = Outages(URL, 300.0, told.append)
+    for attempt in (1, 2, 3, 1):
+        outages(Retry("get_job", attempt, error, elapsed_s=1.0, pause_s=0.1))
+    assert told == [f"{said}; trying again for 300 s"] * 2
+
+
+def test_another_program_that_answers_is_not_waited_for() -> None:
+    page = ServiceUnavailable("not_understood", "what answers is a page", status=200)
+    with pytest.raises(Refused, match="What answers is a page"):
+        Outages(URL, 300.0, print)(Retry("submit_batch", 1, page, elapsed_s=0.0, pause_s=0.1))
+
+
+class PlayedService(MLClient):
+    """A job that has ended. `cut`: the download breaks off after half of its rows."""
+
+    def __init__(self, *, failed: int = 0, status: str = "SUCCEEDED", cut: bool = False) -> None:
+        super().__init__(Settings(api_key="key"))
+        self.cut = cut
+        self.known = True
+        self.keys: list[str] = []
+        self.held_key: str | None = None
+        self.starts: list[Saved | None] = []
+        self.document = cast(
+            Job,
+            {
+                "job_id": "1",
+                "status": status,
+                "total": TOTAL,
+                "done": TOTAL,
+                "failed": failed,
+                "rows_per_second": None,
+                "finished_at": "2026-11-20T08:30:00.000Z",
+                "eta_seconds": 0.0,
+                "errors": [
+                    {"row": 7, "pointer": "/power", "detail": "Not a number.", "code": "type"},
+                    {"row": 9, "pointer": "", "detail": "Must be an object.", "code": "type"},
+                ],
+            },
+        )
+
+    def submit_batch(self, *_arguments: Any, idempotency_key: str | None = None, **_named: Any) -> Job:
+        assert idempotency_key is not None
+        self.keys.append(idempotency_key)
+        if idempotency_key == self.held_key:
+            raise RequestRejected(409, problem("still_accepted"), "r-1")
         return self.document
 
-    def job(self, job_id: str) -> Job:
+    def get_job(self, job_id: str) -> Job:
+        if not self.known:
+            raise NotFound(404, problem("unknown_job"), "r-1")
         return self.document
 
-    def progress(self, job_id: str) -> Iterator[Job]:
-        yield self.document
+    def stream_job(self, job_id: str) -> Generator[JobEvent, None, None]:
+        yield JobEvent("done", self.get_job(job_id))
 
-    def results(self, job_id: str, format_: str, *, cursor: int, limit: int, into: IO[bytes]) -> None:
-        self.asked.append(cursor)
-        into.write(HEADER)
-        for row in range(cursor, min(cursor + limit, TOTAL)):
-            if row in self.cuts:
-                self.cuts.remove(row)
-                into.write(b"1")
-                raise Again("cut")
-            into.write(b"%d\r\n" % row)
+    def save_results(
+        self,
+        job_id: str,
+        out: os.PathLike[str] | IO[bytes],
+        *,
+        start: Saved | None = None,
+        on_saved: Callable[[Saved], None] | None = None,
+        **_named: Any,
+    ) -> Job:
+        assert isinstance(out, Path)
+        assert on_saved is not None
+        self.starts.append(start)
+        on_saved(Saved(TOTAL // 2, 1000))
+        if self.cut:
+            raise ServiceUnavailable("unreachable", "cut")
+        out.write_text("scored")
+        on_saved(Saved(TOTAL, 2000))
+        return self.document
 
 
-def run(service: PlayedService, folder: Path, *, patience_s: float = 0.0) -> Exit:
-    out = folder / "o.csv"
+def run(service: PlayedService, folder: Path) -> Exit:
     file = folder / "fleet.csv"
     file.touch()
-    wanted = Wanted(file, InputFormat("csv", gzipped=False), "failure", out, "csv", patience_s)
+    wanted = Wanted(file, "csv", "failure", folder / "o.csv", "csv")
     memory = MemoryFile(folder / "o.csv.job", "work")
     return Run(wanted, service, memory, Display(), io.BytesIO())()
 
 
-EXPECTED = HEADER + b"".join(b"%d\r\n" % row for row in range(TOTAL))
-
-
-def test_a_run_that_gave_up_while_fetching_goes_on_at_its_row(tmp_path: Path) -> None:
-    broken = PlayedService(cuts=(MOST_ROWS + 100,))
-    with pytest.raises(Unreachable):
-        run(broken, tmp_path)
-    assert not (tmp_path / "o.csv").exists()
-    with (tmp_path / "o.csv.part").open("ab") as part:
-        part.write(b"half a ro")  # what a killed process may leave
+def test_a_run_that_gave_up_while_fetching_goes_on_where_its_file_ends(tmp_path: Path) -> None:
+    with pytest.raises(ServiceUnavailable):
+        run(PlayedService(cut=True), tmp_path)
     service = PlayedService()
     assert run(service, tmp_path) is Exit.SCORED
-    assert service.asked[0] == MOST_ROWS
-    assert (tmp_path / "o.csv").read_bytes() == EXPECTED
+    assert (service.keys, service.starts) == ([], [Saved(TOTAL // 2, 1000)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.csv", "o.csv"]
 
 
-def test_a_run_whose_unfinished_output_is_lost_fetches_all_again(tmp_path: Path) -> None:
-    with pytest.raises(Unreachable):
-        run(PlayedService(cuts=(MOST_ROWS + 100,)), tmp_path)
-    (tmp_path / "o.csv.part").unlink()
-    run(PlayedService(), tmp_path)
-    assert (tmp_path / "o.csv").read_bytes() == EXPECTED
+def test_a_run_whose_job_is_forgotten_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ServiceUnavailable):
+        run(first := PlayedService(cut=True), tmp_path)
+    service = PlayedService()
+    service.known = False
+    with pytest.raises(NotSucceeded, match="does not know job 1 any more"):
+        run(service, tmp_path)
+    assert len(service.keys) == 1
+    assert service.keys != first.keys
+    assert "Going on" not in capsys.readouterr().err
+
+
+def test_an_upload_that_will_never_become_a_job_is_sent_with_another_key(tmp_path: Path) -> None:
+    service = PlayedService()
+    service.held_key = MemoryFile(tmp_path / "o.csv.job", "work").now.key
+    assert run(service, tmp_path) is Exit.SCORED
+    assert service.keys[0] == service.held_key
+    assert len(set(service.keys)) == 2
 
 
 def test_failed_rows_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,4 +244,4 @@ def test_failed_rows_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_job_without_a_scored_row_has_failed_but_its_results_are_there(tmp_path: Path) -> None:
     with pytest.raises(NotSucceeded, match="no row could be scored"):
         run(PlayedService(failed=TOTAL, status="FAILED"), tmp_path)
-    assert (tmp_path / "o.csv").read_bytes() == EXPECTED
+    assert (tmp_path / "o.csv").exists()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from stack.install import lock_digest, python_problem
+from settings import ROOT
+from stack.install import link_client, lock_digest, python_problem
 
 
 def test_old_python_is_refused_with_the_way_out() -> None:
@@ -33,3 +37,20 @@ def test_another_lock_file_is_another_installation(tmp_path: Path) -> None:
     assert lock_digest(str(lock)) == before
     lock.write_text("redis==8.1.1")
     assert lock_digest(str(lock)) != before
+
+
+def test_the_client_is_imported_from_where_it_lies(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    link_client(str(tmp_path))
+    code = "import importlib.util; print(importlib.util.find_spec('evzone_ml_client').origin)"
+    ran = subprocess.run(
+        [tmp_path / "bin" / "python", "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == str(ROOT / "clients/python/src/evzone_ml_client/__init__.py")
+
+
+def test_what_the_client_runs_on_is_locked() -> None:
+    manifest = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
+    needed = {re.split("[<>=]", requirement)[0] for requirement in manifest["dependencies"]}
+    asked_for = {line.split()[0] for line in (ROOT / "requirements.in").read_text().splitlines() if line}
+    assert needed <= asked_for

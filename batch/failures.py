@@ -1,0 +1,58 @@
+"""What goes wrong with the service, in words for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from batch.outcome import Refused
+from evzone_ml_client import RequestRejected, Retry, ServiceUnavailable
+
+# So long an upload that was cut may still be on its way into a job. Later it never will: its process died.
+ACCEPTING_S: Final = 30.0
+CONFLICT: Final = 409
+UNAUTHORIZED: Final = 401
+
+
+class Outages:
+    """Told of each attempt that has failed; says so once for each call, and ends calls that are in vain."""
+
+    def __init__(self, url: str, patience_s: float, say: Callable[[str], None]) -> None:
+        self._url = url
+        self._patience_s = patience_s
+        self._say = say
+
+    def __call__(self, retry: Retry) -> None:
+        """Raises `Refused` where something else answers, and the error of an upload that will be no job."""
+        error = retry.error
+        if isinstance(error, ServiceUnavailable) and error.reason == "not_understood" and error.status:
+            raise Refused(_sentence(error.detail))
+        if error.status == CONFLICT and retry.elapsed_s > ACCEPTING_S:
+            raise error
+        if retry.attempt == 1:
+            self._say(f"{outage(error, self._url)}; trying again for {self._patience_s:g} s")
+
+
+def outage(error: RequestRejected | ServiceUnavailable, url: str) -> str:
+    """Why there is no answer now, as the first part of a sentence."""
+    if error.status == CONFLICT:
+        return "an earlier upload is still being accepted"
+    if error.status is None:
+        return f"{url} cannot be reached ({error.detail})"
+    said = error.detail
+    return f"the service answers {said}" if said.startswith(str(error.status)) else said
+
+
+def refusal(error: RequestRejected) -> Refused:
+    """Why there will be no answer, with each field error, or the detail where there is none."""
+    if error.problem is None:
+        return Refused(_sentence(error.detail))
+    errors = [f"{each['pointer'] or 'body'}: {each['detail']}" for each in error.errors]
+    said = "\n  ".join(errors if len(errors) < 2 else ["", *errors]) or error.detail
+    if error.status == UNAUTHORIZED:
+        said += " It is taken from ML_SERVICE_API_KEY (environment or .env)."
+    return Refused(f"The service answers {error.status}: {said}")
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
