@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from itertools import islice
+from typing import Final, cast
 
-import httpx
 from rich.console import Console
 
 from consumers.replay.session_log import Session
+from evzone_ml_client import MLClient, MLClientError
+from evzone_ml_client import Settings as ClientSettings
+from evzone_ml_client.schemas import Reading
 from settings import Settings, load_or_exit
 from stack.demo import show
-from stack.demo.api import Api, DemoFailed
+from stack.demo.api import DemoFailed, must_be_ready, scored_as_job
 from stack.demo.stream import through_kafka
 from stack.readiness import local_host
 from stack.sample.sessions import load_chargers, load_sessions
@@ -32,19 +35,18 @@ def demo() -> int:
     began = time.monotonic()
     url = f"http://{local_host(settings.host)}:{settings.port}"
     key = next((entry.key for entry in settings.api_keys if {"predict", "read"} <= entry.roles), "")
-    with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=60) as client:
-        api = Api(client)
-        try:
-            api.must_be_ready()
-        except DemoFailed as failure:
-            console.print(str(failure), style="red", markup=False)
-            return 1
-        failures = _parts(api, settings, console)
+    try:
+        with MLClient(ClientSettings(url=url, api_key=key, timeout_s=60)) as ml:
+            must_be_ready(ml, settings)
+            failures = _parts(ml, settings, console)
+    except (DemoFailed, MLClientError) as failure:
+        console.print(str(failure), style="red", markup=False)
+        return 1
     show.end(console, settings, url, seconds=time.monotonic() - began, failures=failures)
     return 1 if failures else 0
 
 
-def _parts(api: Api, settings: Settings, console: Console) -> int:
+def _parts(ml: MLClient, settings: Settings, console: Console) -> int:
     """Run the four parts; how many failed. One that fails does not keep the others from being shown."""
     chargers = load_chargers()
     sessions = sorted(load_sessions(), key=lambda session: session.ended_at)
@@ -52,14 +54,14 @@ def _parts(api: Api, settings: Settings, console: Console) -> int:
 
     def singles() -> None:
         newest = _newest_of_each(sessions)[-SINGLES:]
-        show.singles(console, chargers, [(session, api.failure(session.reading())) for session in newest])
+        show.singles(console, chargers, [(session, _predicted(ml, session)) for session in newest])
         last = newest[-1]
-        schedule = api.maintenance(last.reading()).body
-        verdict = api.anomaly(last.reading()).body
+        schedule = ml.predict_maintenance(_reading(last))
+        verdict = ml.detect_anomaly(_reading(last))
         show.schedule_and_anomaly(console, last.charger_id, schedule, verdict)
 
     def batch() -> None:
-        results, seconds = api.batch([session.reading() for session in sessions], console)
+        results, seconds = scored_as_job(ml, [_reading(session) for session in sessions], console)
         show.batch(console, results, seconds)
 
     def stream() -> None:
@@ -68,7 +70,7 @@ def _parts(api: Api, settings: Settings, console: Console) -> int:
         show.stream(console, settings, chargers, arrivals)
 
     def fleet() -> None:
-        show.fleet(console, chargers, api.at_risk(AT_RISK))
+        show.fleet(console, chargers, list(islice(ml.fleet(), AT_RISK)))
 
     parts: dict[str, Callable[[], None]] = {
         f"(a) {SINGLES} chargers, one request each (REST)": singles,
@@ -81,10 +83,20 @@ def _parts(api: Api, settings: Settings, console: Console) -> int:
         console.rule(f"[bold]{title}[/]", align="left")
         try:
             part()
-        except DemoFailed as failure:
+        except (DemoFailed, MLClientError) as failure:
             failures += 1
             console.print(str(failure), style="red", markup=False)
     return failures
+
+
+def _reading(session: Session) -> Reading:
+    return cast(Reading, session.reading())
+
+
+def _predicted(ml: MLClient, session: Session) -> show.Answer:
+    began = time.monotonic()
+    prediction = ml.predict_failure(_reading(session))
+    return show.Answer(prediction, time.monotonic() - began)
 
 
 def _newest_of_each(sessions: list[Session]) -> list[Session]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
@@ -12,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from consumers.replay.session_log import Session
+from evzone_ml_client.schemas import AnomalyVerdict, FailurePrediction, MaintenanceSchedule
 from settings import Settings
-from stack.demo.api import Answer
 from stack.demo.stream import Arrival
 from stack.sample.sessions import Charger
 
@@ -26,6 +27,14 @@ ACTIONS: Final = {
     "WITHIN_7_DAYS": "within 7 days",
     "WITHIN_30_DAYS": "within 30 days",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A prediction, and how long it took, seconds."""
+
+    body: FailurePrediction
+    seconds: float
 
 
 def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Sequence[Session]) -> None:
@@ -67,7 +76,7 @@ def singles(
 
 
 def schedule_and_anomaly(
-    console: Console, charger_id: str, schedule: Mapping[str, Any], verdict: Mapping[str, Any]
+    console: Console, charger_id: str, schedule: MaintenanceSchedule, verdict: AnomalyVerdict
 ) -> None:
     """The other two questions about one charger, a sentence each."""
     cost = schedule["cost_benefit"]
