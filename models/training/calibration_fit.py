@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import isotonic_regression, minimize
 
 from models.calibration import Calibration, logit, sigmoid
 from models.features.columns import Floats
@@ -52,7 +52,7 @@ def fit(
     at = np.bincount(bin_of, weight * raw, knots) / np.maximum(rows, 1e-12)
     # A bin's rate belongs to its expected probability, which is not that of its mean log-odds.
     level = slope * at + offset + logit(observed) - logit(expected)
-    level = _rising(level - MIN_SLOPE * at, rows.astype(np.float64)) + MIN_SLOPE * at
+    level = isotonic_regression(level - MIN_SLOPE * at, weights=rows).x + MIN_SLOPE * at
     at = np.concatenate(([at[0] - REACH], at, [at[-1] + REACH]))
     level = np.concatenate(([level[0] - slope * REACH], level, [level[-1] + slope * REACH]))
     return Calibration(at, level)
@@ -81,20 +81,3 @@ def _line(raw: Floats, happened: Floats, weight: Floats) -> tuple[float, float]:
     found = minimize(loss, np.array([1.0, centre]), jac=True, method="BFGS").x
     slope = max(float(found[0]), MIN_SLOPE)
     return slope, float(found[1]) - slope * centre
-
-
-def _rising(values: Floats, weight: Floats) -> Floats:
-    """The nearest non-falling sequence (pool adjacent violators)."""
-    means: list[float] = []
-    weights: list[float] = []
-    lengths: list[int] = []
-    for value, share in zip(values.tolist(), weight.tolist(), strict=True):
-        means.append(value)
-        weights.append(share)
-        lengths.append(1)
-        while len(means) > 1 and means[-2] > means[-1]:
-            joined = weights[-2] + weights[-1]
-            means[-2:] = [(means[-2] * weights[-2] + means[-1] * weights[-1]) / joined]
-            weights[-2:] = [joined]
-            lengths[-2:] = [lengths[-2] + lengths[-1]]
-    return np.repeat(means, lengths)

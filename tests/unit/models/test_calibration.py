@@ -52,3 +52,16 @@ def test_weights_stand_for_rows() -> None:
     repeated = calibration_fit.fit(raw[index], happened[index])
     at = np.linspace(-5, 2, 20)
     np.testing.assert_allclose(weighted.log_odds(at), repeated.log_odds(at), atol=0.05)
+
+
+def test_knots_that_would_fall_are_pooled() -> None:
+    rng = np.random.default_rng(5)
+    raw = rng.uniform(-4, 0, 40_000)
+    true_log_odds = np.where((raw > -3) & (raw < -1), -4 - raw, raw)  # falls in the middle
+    happened = (rng.random(len(raw)) < calibration.sigmoid(true_log_odds)).astype(np.float64)
+    fitted = calibration_fit.fit(raw, happened)
+    slopes = np.diff(fitted.calibrated) / np.diff(fitted.raw)
+    assert slopes.min() == pytest.approx(calibration_fit.MIN_SLOPE)
+    pooled = (raw > -2.5) & (raw < -1.5)
+    stated = calibration.sigmoid(fitted.log_odds(raw[pooled]))
+    assert stated.mean() == pytest.approx(happened[pooled].mean(), rel=0.1)
