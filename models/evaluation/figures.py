@@ -21,6 +21,9 @@ from models.training.labels import DAY_S, UNKNOWN, labels
 ALERT_SHARES: Final = (0.01, 0.02, 0.05)
 BASELINE_ROWS: Final = 40_000
 MODEL: Final = "model"
+WEEK: Final = HORIZON_NAMES.index("7d")
+LEAD_SHARE: Final = 0.02
+LEAD_DAYS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +174,18 @@ def alerted(charger: Ints, time_s: Floats, score: Floats, share: float) -> Any:
     result = np.zeros(len(score), np.bool_)
     result[order] = rank < np.maximum(np.round(share * per_day), 1)
     return result
+
+
+def lead_times(history: History, judged: Window) -> Any:
+    """Days from the first alert in the 30 days before each failure of the window; infinite without one."""
+    alert = alerted(judged.charger, judged.time_s, judged.scores[MODEL][:, WEEK], LEAD_SHARE)
+    alert_charger, alert_s = judged.charger[alert], judged.time_s[alert]
+    failures = history.failures
+    inside = failures.time_s > judged.time_s.min() + LEAD_DAYS * DAY_S
+    inside &= failures.time_s <= judged.time_s.max()
+    leads = []
+    for charger, onset_s in zip(failures.charger[inside], failures.time_s[inside], strict=True):
+        ahead = (onset_s - alert_s[alert_charger == charger]) / DAY_S
+        ahead = ahead[(ahead > 0) & (ahead <= LEAD_DAYS)]
+        leads.append(ahead.max() if len(ahead) else np.inf)
+    return np.array(leads)

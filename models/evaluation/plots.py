@@ -1,92 +1,152 @@
-"""Small charts as SVG text: lines and bars on plain axes, nothing to install."""
+"""The plots of an evaluation. Offline only (matplotlib)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
-from typing import Final
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 30, 44
-LABEL_WIDTH: Final = 250
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve
+
+from models.evaluation.figures import LEAD_DAYS, MODEL, WEEK, Window, alerted
+from models.failure import HORIZON_NAMES, FailureModel
+from models.feature_labels import words
+from models.training.labels import UNKNOWN
+
 COLOURS: Final = ("#0b6e4f", "#c8553d", "#3d5a80", "#8d6a9f", "#7a7a7a")
+WIDTH_IN: Final = 8.0
+HEIGHT_IN: Final = 4.2
+BAR_HEIGHT_IN: Final = 0.28
+MOST_POINTS: Final = 200  # of a line: more cannot be told apart, and each is text in the file
+RELIABILITY_PARTS: Final = 20
+BARS: Final = 15
+SAMPLE_ROWS: Final = 5000
+PLOTTED_SHARES: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
 
 Points = Sequence[tuple[float, float]]
 
 
-def lines(
-    title: str, x_label: str, y_label: str, series: dict[str, Points], *, diagonal: bool = False
-) -> str:
-    """A line for each series. Axes begin at 0; `diagonal` draws y = x for comparison."""
-    x_max = max((x for points in series.values() for x, _ in points), default=1.0) or 1.0
-    y_max = max((y for points in series.values() for _, y in points), default=1.0) or 1.0
-    if diagonal:
-        x_max = y_max = max(x_max, y_max)
-    drawn = [_axes(title, x_label, y_label, x_max, y_max)]
-    if diagonal:
-        drawn.append(_path([(0, 0), (x_max, y_max)], x_max, y_max, "#bbb", dashed=True))
-    for index, (name, points) in enumerate(series.items()):
-        colour = COLOURS[index % len(COLOURS)]
-        drawn.append(_path(points, x_max, y_max, colour))
-        drawn.append(_text(WIDTH - RIGHT, TOP + 14 + 14 * index, name, anchor="end", fill=colour))
-    return _document(drawn)
+def svg(figure: Figure) -> str:
+    """The figure as SVG text. The same figure gives the same text."""
+    text = io.StringIO()
+    # Ids are hashes with this salt, which is random by default.
+    with mpl.rc_context({"svg.hashsalt": "evaluation"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
 
 
-def bars(title: str, x_label: str, values: Sequence[tuple[str, float]]) -> str:
-    """Horizontal bars with their names, in the order given."""
-    biggest = max((value for _, value in values), default=1.0) or 1.0
-    height = TOP + 20 * len(values) + 24
-    drawn = [_title(title)]
-    for index, (name, value) in enumerate(values):
-        y = TOP + 20 * index
-        length = (WIDTH - LABEL_WIDTH - 70) * value / biggest
-        drawn.append(_text(LABEL_WIDTH - 6, y + 13, name, anchor="end"))
-        drawn.append(
-            f'<rect x="{LABEL_WIDTH}" y="{y + 2}" width="{length:.1f}" height="14" fill="{COLOURS[0]}"/>'
-        )
-        drawn.append(_text(LABEL_WIDTH + length + 4, y + 13, f"{value:.3g}"))
-    drawn.append(_text(LABEL_WIDTH, height - 6, x_label))
-    return _document(drawn, height)
-
-
-def _document(parts: Sequence[str], height: int = HEIGHT) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" font-family="sans-serif" font-size="11">'
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>{"".join(parts)}</svg>'
+def precision_recall(judged: Window) -> Figure:
+    """Precision against recall within 7 days, a line for each scorer."""
+    _, happened, scores = _week_scores(judged)
+    series: dict[str, Points] = {}
+    for name, score in scores.items():
+        precision, recall, _ = precision_recall_curve(happened, score)
+        # scikit-learn ends with precision 1 at recall 0, which no reading stands for
+        points = list(zip(recall[:-1].tolist(), precision[:-1].tolist(), strict=True))
+        series[name] = [*points[:: max(len(points) // MOST_POINTS, 1)], (0.0, points[-1][1])]
+    return _lines(
+        "Failure within 7 days",
+        "recall (share of readings before failures)",
+        "precision (share of flagged readings)",
+        series,
     )
 
 
-def _title(text: str) -> str:
-    return f'<text x="10" y="18" font-weight="bold">{escape(text)}</text>'
+def reliability(judged: Window) -> Figure:
+    """Observed against predicted frequency by twentieths of the readings, a line for each horizon."""
+    series: dict[str, Points] = {}
+    for column, name in enumerate(HORIZON_NAMES):
+        known = judged.truth[column] != UNKNOWN
+        score, happened = judged.scores[MODEL][known, column], judged.truth[column][known] == 1
+        parts = np.array_split(np.argsort(score, kind="stable"), RELIABILITY_PARTS)
+        series[f"within {name}"] = [
+            (float(score[part].mean()), float(happened[part].mean())) for part in parts if len(part)
+        ]
+    return _lines(
+        "Reliability by twentieths",
+        "predicted probability of a failure",
+        "observed share of failures",
+        series,
+        diagonal="predicted = observed",
+    )
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", fill: str = "black") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{escape(text)}</text>'
+def recall_by_alerts(judged: Window) -> Figure:
+    """Recall within 7 days against the share of chargers alerted a day, a line for each scorer."""
+    known, happened, scores = _week_scores(judged)
+    charger, time_s = judged.charger[known], judged.time_s[known]
+    series: dict[str, Points] = {
+        name: [
+            (100 * share, float(alerted(charger, time_s, score, share)[happened].mean()))
+            for share in PLOTTED_SHARES
+        ]
+        for name, score in scores.items()
+    }
+    return _lines(
+        "Recall within 7 days",
+        "chargers alerted a day (%)",
+        "recall (share of readings before failures)",
+        series,
+    )
 
 
-def _at(x: float, y: float, x_max: float, y_max: float) -> tuple[float, float]:
-    across = (WIDTH - LEFT - RIGHT) * x / x_max
-    up = (HEIGHT - TOP - BOTTOM) * y / y_max
-    return LEFT + across, HEIGHT - BOTTOM - up
+def lead_time(lead: Any) -> Figure:
+    """Share of failures that had an alert at least so many days before; `lead` as of `lead_times`."""
+    points = [
+        (day, float((lead[np.isfinite(lead)] >= day).sum() / max(len(lead), 1)))
+        for day in np.arange(0.0, LEAD_DAYS + 1).tolist()
+    ]
+    title = "Failures with an alert at least so early"
+    return _lines(title, "time before the failure (days)", "share of failures", {MODEL: points})
 
 
-def _path(points: Points, x_max: float, y_max: float, colour: str, *, dashed: bool = False) -> str:
-    places = " ".join("{:.1f},{:.1f}".format(*_at(x, y, x_max, y_max)) for x, y in points)
-    dash = ' stroke-dasharray="4 4"' if dashed else ""
-    return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="1.8"{dash}/>'
+def importance(model: FailureModel, judged: Window) -> Figure:
+    """Mean size of what each feature adds to the 30-day log-odds, largest first."""
+    sample = judged.frame[:: max(len(judged.frame) // SAMPLE_ROWS, 1)]
+    size = np.abs(model.credits(model.raw(sample))).mean(axis=0)
+    top = np.argsort(-size)[:BARS]
+    names = [words(model.spec.names[int(column)])[0] for column in top]
+    figure = Figure(figsize=(WIDTH_IN, 1 + BAR_HEIGHT_IN * len(top)), layout="constrained")
+    axes = figure.subplots()
+    # By number, because two features may have one name.
+    bars = axes.barh(range(len(top)), size[top], color=COLOURS[0])
+    axes.set_yticks(range(len(top)), names)
+    axes.bar_label(bars, fmt="%.3g", padding=3)
+    axes.margins(x=0.2)  # room for the numbers
+    axes.invert_yaxis()
+    axes.set_title("Mean contribution, 30 days")
+    axes.set_xlabel("mean absolute contribution (log-odds)")
+    return figure
 
 
-def _axes(title: str, x_label: str, y_label: str, x_max: float, y_max: float) -> str:
-    drawn = [_title(title)]
-    for quarter in range(5):
-        share = quarter / 4
-        x, y = _at(share * x_max, 0, x_max, y_max)
-        drawn.append(_text(x, y + 14, f"{share * x_max:.3g}", anchor="middle"))
-        x, y = _at(0, share * y_max, x_max, y_max)
-        drawn.append(_text(x - 4, y + 4, f"{share * y_max:.2g}", anchor="end"))
-        drawn.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#eee"/>')
-    drawn.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x_label, anchor="middle"))
-    turned = f'transform="translate(14 {HEIGHT / 2}) rotate(-90)"'
-    drawn.append(f'<text {turned} text-anchor="middle">{escape(y_label)}</text>')
-    return "".join(drawn)
+def _week_scores(judged: Window) -> tuple[Any, Any, dict[str, Any]]:
+    """Which rows are known for 7 days, what happened, and each scorer's probabilities."""
+    known = judged.truth[WEEK] != UNKNOWN
+    happened = judged.truth[WEEK][known] == 1
+    scores = {name: score[known, WEEK] for name, score in judged.scores.items()}
+    usable = {name: score for name, score in scores.items() if happened.any() and not np.isnan(score).any()}
+    return known, happened, usable
+
+
+def _lines(
+    title: str, x_label: str, y_label: str, series: Mapping[str, Points], *, diagonal: str = ""
+) -> Figure:
+    """A line for each series. Axes begin at 0; `diagonal` is the name of a line y = x for comparison."""
+    figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
+    axes = figure.subplots()
+    if diagonal:
+        axes.axline((0, 0), slope=1, color="#bbb", linestyle="--", label=diagonal)
+    for number, (name, points) in enumerate(series.items()):
+        axes.plot(*zip(*points, strict=True), color=COLOURS[number % len(COLOURS)], label=name)
+    axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if series:
+        figure.legend(fontsize="small", loc="outside right upper")  # beside the lines, not on them
+    return figure
