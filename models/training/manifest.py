@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
-import skl2onnx
 import sklearn
 
 from models.features.columns import Columns, Ints
@@ -44,7 +44,7 @@ def described(history: History) -> dict[str, Any]:
             "python": platform.python_version(),
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
-            "skl2onnx": skl2onnx.__version__,
+            "onnx": onnx.__version__,
             "onnxruntime": onnxruntime.__version__,
         },
     }

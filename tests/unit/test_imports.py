@@ -58,7 +58,7 @@ PACKAGES = ("readings", "models", "tasks", "web", "consumers", "batch")
 # A person's command reads files of readings, with pyarrow; no serving process imports it.
 READS_FILES = "consumers.replay.recording"
 # Web and consumers send tasks by name and hold no model: they load none of these.
-MODEL_LIBRARIES = {"pandas", "sklearn", "scipy", "matplotlib", "onnxruntime", "skl2onnx", "onnx"}
+MODEL_LIBRARIES = {"pandas", "sklearn", "scipy", "matplotlib", "onnxruntime", "onnx"}
 SAME_NAME_ALLOWED = {"__init__", "__main__", "app", "errors", "messages"}
 
 
