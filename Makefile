@@ -77,9 +77,10 @@ format: installed-dev ## put code into shape
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-lock: installed ## pin what requirements.in and requirements-dev.in ask for, with hashes
+lock: installed ## pin what the requirements*.in ask for, with hashes
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-serve.in -c requirements.txt -o requirements-serve.txt
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
 	$(LOCK) clients/node.in -o clients/node.txt
 

@@ -112,12 +112,20 @@ class Process:
 
 
 def start_worker(
-    queue: str, env: Mapping[str, str], *, name: str | None = None, app: str = "tasks.worker.app"
+    queue: str,
+    env: Mapping[str, str],
+    *,
+    name: str | None = None,
+    app: str = "tasks.worker.app",
+    bin_folder: Path = BIN,
 ) -> Process:
-    """A worker of one queue, called after it or `name`. Returns before it is ready."""
+    """A worker of one queue, called after it or `name`. Returns before it is ready.
+
+    `bin_folder` is that of the virtual environment to run it in.
+    """
     name = name or queue.removeprefix("ml.")
     flags = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
-    command = [sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queue, "-n", f"{name}@%h"]
+    command = [f"{bin_folder}/python", "-m", "celery", "-A", app, "worker", "-Q", queue, "-n", f"{name}@%h"]
     return Process([*command, *flags], env)
 
 
@@ -132,12 +140,19 @@ SERVERS: Final[dict[str, str]] = {
 class Web(Process):
     """A web process on a free port (or `port`), by one of `SERVERS`, with a client that has the key."""
 
-    def __init__(self, env: Mapping[str, str], port: int | None = None, *, server: str = "asgi") -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        port: int | None = None,
+        *,
+        server: str = "asgi",
+        bin_folder: Path = BIN,
+    ) -> None:
         port = free_port() if port is None else port
         self.port = port
         self.server: Final = server
         command = SERVERS[server].format(port=port, threads=env.get("WEB_THREADS", "32"))
-        super().__init__(f"{BIN}/{command}".split(), env)
+        super().__init__(f"{bin_folder}/{command}".split(), env)
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": KEY}, timeout=10)
         wait_until(self.answers, what="the web process to answer", log=self.log)

@@ -46,11 +46,11 @@ ANOMALIES: Final = "charger.anomalies"
 class Process:
     """One of our processes, its output in a file."""
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
         self.log_file = folder / f"{name}.log"
         with self.log_file.open("ab") as log:
             self.popen = subprocess.Popen(
-                leashed([sys.executable, *arguments]),
+                leashed(command),
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -83,7 +83,10 @@ class Process:
 class StreamBench:
     """`read` gathers what comes out; everything is stopped by the owner of the servers and processes."""
 
-    def __init__(self, redis: Server, kafka: Server, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, redis: Server, kafka: Server, folder: Path, *, python: str = sys.executable, **settings: str
+    ) -> None:
+        self.python = python
         self.redis_server, self.kafka_server, self.folder = redis, kafka, folder
         self.redis: Redis = Redis.from_url(redis.url)
         self.environment = {
@@ -113,7 +116,7 @@ class StreamBench:
 
     def run(self, *arguments: str) -> str:
         """Run a command of the consumer to its end; what it printed."""
-        command = [sys.executable, "-m", "consumers", *arguments]
+        command = [self.python, "-m", "consumers", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=30, check=False
         )
@@ -122,7 +125,8 @@ class StreamBench:
 
     def start(self, name: str, arguments: list[str]) -> Process:
         """Start a process of ours, with Python's arguments."""
-        process = Process(f"{name}-{len(self.processes)}", arguments, self.environment, self.folder)
+        command = [self.python, *arguments]
+        process = Process(f"{name}-{len(self.processes)}", command, self.environment, self.folder)
         self.processes.append(process)
         return process
 
@@ -231,8 +235,10 @@ def event_id(record: ConsumerRecord) -> str:
 
 
 @contextmanager
-def stream_bench(redis: Server, kafka: Server, folder: Path, **settings: str) -> Iterator[StreamBench]:
-    bench = StreamBench(redis, kafka, folder, **settings)
+def stream_bench(
+    redis: Server, kafka: Server, folder: Path, *, python: str = sys.executable, **settings: str
+) -> Iterator[StreamBench]:
+    bench = StreamBench(redis, kafka, folder, python=python, **settings)
     try:
         yield bench
     finally:
