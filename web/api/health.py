@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections import Counter
 from typing import Any, Final
 
@@ -12,14 +13,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ge
 from prometheus_client import REGISTRY as DEFAULT_REGISTRY
 
 import metrics
+from settings import ROOT
 from tasks.monitoring.drift_counts import JUDGED, STATUSES
 from tasks.monitoring.service_health import Snapshot
 from web.http.messages import Response
 from web.http.services import services
 from web.openapi import schemas
 
-SERVICE: Final = "evzone-ml-service"
-VERSION: Final = "0.1.0"
+_PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SERVICE: Final[str] = _PROJECT["name"]
+VERSION: Final[str] = _PROJECT["version"]
 
 blueprint = Blueprint("health", __name__, description="For operations.")
 

@@ -117,8 +117,8 @@ describe('a fresh app that installs the packed package and calls every method', 
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'evzone-packed-'));
-    await run('npm', ['pack', '--pack-destination', folder], { cwd: PACKAGE });
-    tarball = join(folder, 'evzone-ml-client-0.1.0.tgz');
+    const { stdout } = await run('npm', ['pack', '--pack-destination', folder], { cwd: PACKAGE });
+    tarball = join(folder, stdout.trim());
   }, CALLS_TAKE_MS);
 
   afterAll(async () => {
