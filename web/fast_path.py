@@ -2,7 +2,7 @@
 
 A thread that waits for a verdict costs four times what the rest of the request does, for each is woken by
 itself and queues for the interpreter; a future on a loop costs next to nothing (docs/adr/0008). The rules for
-a single request are in `web/http/single_requests.py`, for both ways. Requests that are refused, and large
+a single request are in `web/http/request_bodies.py`, for both ways. Requests that are refused, and large
 bodies, go to Flask's view of the same address, which parses them in a thread and answers the error.
 """
 
@@ -20,10 +20,10 @@ from readings.reading import Kind
 from settings import Settings
 from web.app import create_app
 from web.http import access, request_metrics
-from web.http.asgi_connection import AsgiConnection
+from web.http.connection import AsgiConnection
 from web.http.errors import Problem, problem_of
+from web.http.request_bodies import KIND_BY_PATH, SingleRequest, parse
 from web.http.services import EXTENSION, Services
-from web.http.single_requests import KIND_BY_PATH, SingleRequest, parse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

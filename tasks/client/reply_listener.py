@@ -17,27 +17,12 @@ from redis import RedisError
 
 from settings import Settings
 from tasks.messaging.messages import Answer, decode_reply
-from tasks.storage.redis_connection import Command, Line, connect
+from tasks.storage.redis_connection import Line, connect
 
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.25
 RECONNECT_PAUSE_S: Final = 0.2
-# A reply that nobody fetches (its asker died) is gone after this long.
-REPLY_TTL_S: Final = 30
-
-# A reply lives for milliseconds, and who waits for one that is lost knows what to do: it needs no place in
-# the append-only file, of which it was a quarter, nor on replicas. Servers without that choice keep it there.
-_PUSH = """
-pcall(redis.set_repl, redis.REPL_NONE)
-redis.call('RPUSH', KEYS[1], ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-"""
-
-
-def to_reply(address: str, reply: bytes) -> Command:
-    """The command that puts a reply on its asker's list."""
-    return ("EVAL", _PUSH, 1, address, reply, REPLY_TTL_S)
 
 
 class ReplyListener:

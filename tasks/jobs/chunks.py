@@ -22,8 +22,7 @@ import orjson
 from redis import Redis
 
 from settings import Settings
-from tasks.jobs.compression import pack, unpack
-from tasks.jobs.job_keys import OPEN_KEY, JobKeys
+from tasks.jobs.job_keys import OPEN_KEY, JobKeys, pack, unpack
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
 from tasks.messaging.task_publisher import Sender
 from tasks.monitoring import heartbeats

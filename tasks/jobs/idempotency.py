@@ -10,8 +10,7 @@ from redis.client import Pipeline
 from errors import Conflict, StillAccepted
 from settings import Settings
 from tasks.jobs.job_keys import JobKeys
-from tasks.storage.redis_connection import connect
-from tasks.storage.tenant_keys import tenant_prefix
+from tasks.storage.redis_connection import connect, tenant_prefix
 
 # Longer than a web process takes from one stored chunk to the next: the claim of a dead one lapses.
 CLAIM_S: Final = 15

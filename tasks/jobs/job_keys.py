@@ -1,11 +1,13 @@
-"""Where the parts of a batch job live in Redis. All of them expire together."""
+"""Where the parts of a batch job live in Redis, and how they are compressed. All expire together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from tasks.storage.tenant_keys import tenant_prefix
+import zstandard
+
+from tasks.storage.redis_connection import tenant_prefix
 
 # Ids of jobs that have not ended, for those who look after them.
 OPEN_KEY: Final = "ml:jobs:open"
@@ -18,7 +20,7 @@ def index_key(tenant: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """`input` and `results` are hashes with a field for each chunk, packed (tasks/jobs/compression.py).
+    """`input` and `results` are hashes with a field for each chunk, packed (tasks/jobs/job_keys.py).
 
     `sent` and `held` are sorted sets of chunks by the moment (server's epoch seconds) until which nobody
     needs to worry about them: those on the queue, and those in a worker's hands. `attempts` counts by chunk;
@@ -63,3 +65,17 @@ class JobKeys:
     @property
     def all(self) -> tuple[str, ...]:
         return (self.record, self.input, self.results, self.sent, self.held, self.attempts, self.errors)
+
+
+LEVEL: Final = 1
+# More than any chunk that this service writes; a packed bomb cannot come from elsewhere.
+MAX_UNPACKED_BYTES: Final = 1 << 30
+
+
+def pack(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=LEVEL).compress(data)
+
+
+def unpack(data: bytes) -> bytes:
+    """The inverse of `pack`. Raises `zstandard.ZstdError`."""
+    return zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_UNPACKED_BYTES)

@@ -20,8 +20,7 @@ from redis.client import Pipeline
 from errors import BrokerUnavailable, UnknownJob
 from readings.reading import KINDS, Kind, epoch_rfc3339
 from settings import Settings
-from tasks.jobs.compression import pack, unpack
-from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key
+from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key, pack, unpack
 from tasks.storage.redis_connection import connect
 
 JobKind = Kind | Literal["all"]

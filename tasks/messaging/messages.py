@@ -18,9 +18,20 @@ import orjson
 from readings.reading import Kind, Reading
 from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION
 from tasks.messaging.reading_columns import from_columns, to_columns
+from tasks.storage.redis_connection import Command
 
 # The error code of every answer of a task whose process died or was killed: not a verdict, try again.
 TASK_LOST: Final = "task_lost"
+# A reply that nobody fetches (its asker died) is gone after this long.
+REPLY_TTL_S: Final = 30
+
+# A reply lives for milliseconds, and who waits for one that is lost knows what to do: it needs no place in
+# the append-only file, of which it was a quarter, nor on replicas. Servers without that choice keep it there.
+_PUSH_REPLY: Final = """
+pcall(redis.set_repl, redis.REPL_NONE)
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
 
 
 class Ask(NamedTuple):
@@ -199,3 +210,8 @@ def decode_reply(raw: bytes) -> tuple[str, list[Answer]]:
         Answer(line, gist=gist) if code is None else Answer(error_code=code, error_detail=orjson.loads(line))
         for code, line, gist in zip(codes, lines, gists, strict=True)
     ]
+
+
+def to_reply(address: str, reply: bytes) -> Command:
+    """The command that puts a reply on its asker's list."""
+    return ("EVAL", _PUSH_REPLY, 1, address, reply, REPLY_TTL_S)

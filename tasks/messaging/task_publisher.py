@@ -1,4 +1,4 @@
-"""Putting a task on its queue, from the processes that ask for scores (web, consumer).
+"""Putting tasks on their queues and their events before Flower, without kombu.
 
 Tasks are sent by name, so that these processes hold no model and import none. Celery makes the message and
 the event "task-sent" that Flower reads; they are sent from here, because kombu builds a Redis client for each
@@ -8,6 +8,7 @@ a task.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import logging
 import os
@@ -18,13 +19,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
 from celery import Celery
 from celery.utils.nodenames import anon_nodename
-from redis import RedisError
+from redis import Redis, RedisError
 
 from errors import BrokerUnavailable
 from settings import Settings
-from tasks.messaging import kombu_format
 from tasks.storage.redis_connection import Command, Line, connect
 
 log = logging.getLogger(__name__)
@@ -139,12 +140,12 @@ class Sender:
             kwargsrepr=NO_KWARGS,
             create_sent_event=True,
         )
-        body = kombu_format.encoded(made.body)
+        body = encoded(made.body)
         # What Flower shows as the task's arguments: readings are not for everybody's eyes.
         made.headers["argsrepr"] = made.sent_event["args"] = f"(<{len(body)} characters>,)"
         if expires_s is not None:
             made.properties["expiration"] = str(int(expires_s * 1000))
-        envelope = kombu_format.message(body, made.headers, made.properties, tag=task_id, key=queue)
+        envelope = envelope_of(body, made.headers, made.properties, tag=task_id, key=queue)
         event = {
             "hostname": self._name,
             "utcoffset": 0,
@@ -169,9 +170,64 @@ class Sender:
         while self._news:
             events.append(self._news.popleft())
         try:
-            self._line.ask(kombu_format.to_tell(self._redis, self._name, events))
+            self._line.ask(to_tell(self._redis, self._name, events))
         except RedisError as error:
             log.debug("events could not be published: %s", error)
         except Exception:
             # The task is on its queue: its sender must not take it for refused.
             log.exception("events could not be published")
+
+
+PERSISTENT: Final = 2
+TRANSIENT: Final = 1
+EVENT_EXCHANGE: Final = "celeryev"
+EVENT_KEY: Final = "task.multi"  # Celery's name for several events in one message
+
+
+def encoded(body: object) -> str:
+    """A body of `envelope_of`."""
+    return base64.b64encode(orjson.dumps(body)).decode()
+
+
+def envelope_of(
+    body: str,
+    headers: dict[str, Any],
+    properties: dict[str, Any],
+    *,
+    tag: str,
+    key: str,
+    exchange: str = "",
+    mode: int = PERSISTENT,
+) -> bytes:
+    """The element of a queue's list, or what is published."""
+    return orjson.dumps(
+        {
+            "body": body,
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": headers,
+            "properties": {
+                **properties,
+                "delivery_mode": mode,
+                "delivery_info": {"exchange": exchange, "routing_key": key},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": tag,
+            },
+        }
+    )
+
+
+def to_tell(redis: Redis, hostname: str, events: Sequence[dict[str, Any]]) -> Command:
+    """The command that publishes events of tasks for Flower, on the channel of this database."""
+    database = redis.connection_pool.connection_kwargs.get("db", 0)
+    news = envelope_of(
+        encoded(events),
+        {"hostname": hostname},
+        {},
+        tag=str(uuid.uuid4()),
+        key=EVENT_KEY,
+        exchange=EVENT_EXCHANGE,
+        mode=TRANSIENT,
+    )
+    return ("PUBLISH", f"/{database}.{EVENT_EXCHANGE}/{EVENT_KEY}", news)

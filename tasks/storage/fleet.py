@@ -17,9 +17,7 @@ from redis import Redis
 
 from errors import UnknownCharger
 from settings import Settings
-from tasks.storage.redis_connection import Command, connect
-from tasks.storage.scripts import for_each
-from tasks.storage.tenant_keys import tenant_prefix
+from tasks.storage.redis_connection import Command, connect, for_each, tenant_prefix
 
 DAY_S: Final = 86_400
 HISTORY_FIELDS: Final = (

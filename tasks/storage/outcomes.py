@@ -18,8 +18,7 @@ from redis.client import Pipeline
 
 from settings import Settings
 from tasks.storage.fleet import DAY_S, FleetStore
-from tasks.storage.redis_connection import connect
-from tasks.storage.tenant_keys import tenant_prefix
+from tasks.storage.redis_connection import connect, tenant_prefix
 
 OutcomeKind = Literal["failed", "repaired", "false_alarm"]
 OUTCOMES: Final[tuple[OutcomeKind, ...]] = ("failed", "repaired", "false_alarm")

@@ -15,9 +15,7 @@ import orjson
 from models.features.columns import Entries
 from models.features.history_features import MAX_AGE_S, SLOT_S
 from readings.reading import Reading
-from tasks.storage.redis_connection import Command, Line
-from tasks.storage.scripts import for_each
-from tasks.storage.tenant_keys import tenant_prefix
+from tasks.storage.redis_connection import Command, Line, for_each, tenant_prefix
 
 SLOTS: Final = int(MAX_AGE_S / SLOT_S) + 2
 # A charger that has said nothing for so long has no past that counts.

@@ -1,4 +1,4 @@
-"""Redis clients with deadlines.
+"""How everything here uses Redis: clients with deadlines, scripts for many keys, prefixes of keys.
 
 redis-py 8 waits up to 5 s and retries ten times by default: 58 s for one GET on a server that is mute. A
 caller who gives up after 5 s is better served by an error after a fraction of one.
@@ -143,3 +143,28 @@ def refuse_eviction(settings: Settings) -> None:
             "jobs when memory runs short. Set it to noeviction; the server of REDIS_CACHE_URL may evict.\n"
         )
         raise SystemExit(2)
+
+
+def tenant_prefix(tenant: str | None) -> str:
+    """`ml:` for everybody's keys, `ml:tenant:{t}:` for a tenant's."""
+    return f"ml:tenant:{tenant}:" if tenant else "ml:"
+
+
+# A script keeps everybody else waiting, so that it does so much at once and no more.
+MOST_AT_ONCE: Final = 64
+
+Things = Sequence[tuple[Sequence[str], Sequence[bytes | str | int | float]]]
+
+
+def for_each(script: str, constants: Sequence[int | float], things: Things) -> list[Command]:
+    """Commands that run `script` for all `things`: the keys and arguments of each.
+
+    The script finds all keys in `KEYS`, in `ARGV` the constants and then everybody's arguments.
+    """
+    commands: list[Command] = []
+    for start in range(0, len(things), MOST_AT_ONCE):
+        some = things[start : start + MOST_AT_ONCE]
+        keys = [key for its_keys, _ in some for key in its_keys]
+        arguments = [argument for _, its_arguments in some for argument in its_arguments]
+        commands.append(("EVAL", script, len(keys), *keys, *constants, *arguments))
+    return commands

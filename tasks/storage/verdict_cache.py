@@ -20,9 +20,15 @@ from redis import Redis, RedisError
 import metrics
 from readings.reading import KINDS, Kind
 from settings import Settings
-from tasks.storage.redis_connection import CACHE_TIMEOUT_S, Command, Line, connect
-from tasks.storage.scripts import Things, for_each
-from tasks.storage.tenant_keys import tenant_prefix
+from tasks.storage.redis_connection import (
+    CACHE_TIMEOUT_S,
+    Command,
+    Line,
+    Things,
+    connect,
+    for_each,
+    tenant_prefix,
+)
 
 log = logging.getLogger(__name__)
 

@@ -23,14 +23,13 @@ from celery.signals import (
 )
 from prometheus_client import multiprocess
 
-from errors import ScoringFailed
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.messaging.names import Queues
 from tasks.storage.redis_connection import refuse_eviction
 from tasks.worker.events import PatientEvents
 from tasks.worker.recovery import Recovery
-from tasks.worker.runtime import Runtime
+from tasks.worker.runtime import Runtime, close_current, set_current
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +47,6 @@ app.config_from_object("celeryconfig")
 
 _name = "worker"
 _queues: list[str] = []
-_runtime: Runtime | None = None
-
-
-def current() -> Runtime:
-    """This worker process's runtime. Raises `ScoringFailed` outside a worker process."""
-    if _runtime is None:
-        raise ScoringFailed("The worker process has not started.")
-    return _runtime
 
 
 @setup_logging.connect
@@ -75,20 +66,19 @@ def _remember_name(sender: str, instance: Any, **_: Any) -> None:
 @worker_process_init.connect
 def _start(**_: Any) -> None:
     """In each child, after the fork: models are loaded and warmed before the first task."""
-    global _runtime
     billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_RESULT_READ_WITHIN
-    _runtime = Runtime(settings, _name, _queues)
+    runtime = Runtime(settings, _name, _queues)
+    set_current(runtime)
     collect_garbage_seldom()
     if _queues == [Queues.BATCH]:
         os.nice(BATCH_NICENESS)
     if Queues.BATCH in _queues:
-        _runtime.every_beat(_runtime.chunks.renew)
-        _runtime.every_beat(Recovery(_runtime.redis, _runtime.chunks).look)
+        runtime.every_beat(runtime.chunks.renew)
+        runtime.every_beat(Recovery(runtime.redis, runtime.chunks).look)
 
 
 @worker_process_shutdown.connect
 def _stop(pid: int, **_: Any) -> None:
-    if _runtime is not None:
-        _runtime.close()
+    close_current()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # untyped there

@@ -20,7 +20,7 @@ from celery.events.event import Event
 from celery.utils.time import utcoffset
 from redis import RedisError
 
-from tasks.messaging.kombu_format import to_tell
+from tasks.messaging.task_publisher import to_tell
 from tasks.storage.redis_connection import Line, connect
 
 log = logging.getLogger(__name__)

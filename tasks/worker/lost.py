@@ -13,8 +13,7 @@ from typing import Any
 from celery.signals import task_failure
 from redis import RedisError
 
-from tasks.client.reply_listener import to_reply
-from tasks.messaging.messages import TASK_LOST, Answer, asks_in, encode_reply
+from tasks.messaging.messages import TASK_LOST, Answer, asks_in, encode_reply, to_reply
 from tasks.messaging.names import TaskNames
 from tasks.storage.redis_connection import connect
 from tasks.worker.app import settings

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redis import RedisError
 
-from errors import BrokerUnavailable, ModelsUnavailable, ServiceError
+from errors import BrokerUnavailable, ModelsUnavailable, ScoringFailed, ServiceError
 from models import registry
 from models.scorer import Scorer
 from readings.reading import rfc3339
@@ -147,3 +147,25 @@ class Runtime:
             generation=self._generation,
             seen_at=0.0,
         )
+
+
+_current: Runtime | None = None
+
+
+def current() -> Runtime:
+    """The runtime of this worker process. Raises `ScoringFailed` outside a worker process."""
+    if _current is None:
+        raise ScoringFailed("The worker process has not started.")
+    return _current
+
+
+def set_current(runtime: Runtime) -> None:
+    """Make it this process's, for the tasks that run in it."""
+    global _current
+    _current = runtime
+
+
+def close_current() -> None:
+    """Close this process's runtime, if it has started."""
+    if _current is not None:
+        _current.close()

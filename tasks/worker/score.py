@@ -10,22 +10,23 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from celery.worker.request import Request
+
 import metrics
 from errors import PredictionTimeout, ServiceError
 from isolation import together_or_alone
 from readings.reading import Kind
-from tasks.client.reply_listener import to_reply
-from tasks.messaging.messages import GIST, Answer, Ask, ScoreMessage, encode_reply
+from tasks.messaging.messages import GIST, Answer, Ask, ScoreMessage, encode_reply, to_reply
 from tasks.messaging.names import Queues, TaskNames
 from tasks.storage.redis_connection import Command
-from tasks.worker.app import app, current
-from tasks.worker.runtime import Runtime
+from tasks.worker.app import app
+from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import Subject, Verdict, add_past, name_of, predictions, score_kinds, unit_of
 
 Scored = tuple[Subject, Verdict]
 
 
-@app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.worker.requests:ScoreRequest")
+@app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.worker.score:ScoreRequest")
 def score(raw: dict[str, Any]) -> None:
     """Score the readings of one `ScoreMessage`, fill cache and fleet store, answer on the reply list."""
     runtime = current()
@@ -112,3 +113,16 @@ def _to_store(runtime: Runtime, stored: Sequence[Scored], *, door: str) -> list[
 
     together_or_alone(add, stored, unit=unit_of(door), name=lambda scored: name_of(scored[0]))
     return commands
+
+
+class ScoreRequest(Request):
+    """Acknowledges nothing on the queue of single predictions, where kombu keeps no copy (celeryconfig.py).
+
+    Kombu would still ask Redis to delete one: a transaction, and a round trip, for each task.
+    """
+
+    def acknowledge(self) -> None:
+        if self.delivery_info["routing_key"] == Queues.SINGLE:
+            self.acknowledged = True
+        else:
+            super().acknowledge()

@@ -21,8 +21,8 @@ from tasks.jobs.job_store import Encoding, Job
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import TaskNames
 from tasks.storage.redis_connection import OUTAGES
-from tasks.worker.app import app, current
-from tasks.worker.runtime import Runtime
+from tasks.worker.app import app
+from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import Subject, Verdict, add_past, predictions, score_kinds
 
 DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {

@@ -12,7 +12,8 @@ from models.scorer import anomaly_model, failure_model
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import TaskNames
 from tasks.monitoring.versions import VERDICT_TTL_S
-from tasks.worker.app import app, current, settings
+from tasks.worker.app import app, settings
+from tasks.worker.runtime import current
 
 
 @app.task(name=TaskNames.VERIFY, ignore_result=True)

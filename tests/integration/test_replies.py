@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
-from tasks.client.reply_listener import REPLY_TTL_S, to_reply
+from tasks.messaging.messages import REPLY_TTL_S, to_reply
 from tasks.storage.redis_connection import Line
 from tests.services import start_redis
 

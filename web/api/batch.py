@@ -13,12 +13,12 @@ from flask import request, url_for
 from flask_smorest import Blueprint
 from redis import RedisError
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_list_header, unquote_header_value
 
 import metrics
 from errors import FieldError, InvalidParameter, InvalidReading, ServiceError
 from tasks.jobs.idempotency import Claim
 from tasks.jobs.job_store import Draft, Job
-from web.api.prefer import preferred_wait_s
 from web.http.messages import Response, current_request
 from web.http.services import services
 from web.http.streaming import StreamBroken, check_length, stream
@@ -173,3 +173,19 @@ def _idempotency_key() -> str | None:
         detail = "Must be 1 to 255 visible ASCII characters."
         raise InvalidParameter([FieldError("/headers/Idempotency-Key", detail, "pattern")])
     return key
+
+
+_WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,19}")
+
+
+def preferred_wait_s(header: str) -> float:
+    """Seconds; 0 without the preference.
+
+    The RFC wants a preference that cannot be read ignored, and only the first of several `wait` considered.
+    """
+    for preference in parse_list_header(header):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            seconds = unquote_header_value(value.strip())
+            return float(seconds) if _WHOLE_SECONDS.fullmatch(seconds) else 0.0
+    return 0.0

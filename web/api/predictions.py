@@ -13,9 +13,8 @@ from flask_smorest import Blueprint
 from errors import UnknownCharger
 from readings.parsing import decode_json
 from web.http.messages import Response, current_request, no_content
-from web.http.request_bodies import read_body
+from web.http.request_bodies import parse, read_body
 from web.http.services import services
-from web.http.single_requests import parse
 from web.openapi import schemas
 from web.openapi.decorators import answers, refuses, takes
 

@@ -1,10 +1,11 @@
-"""From a request's body to a `Reading`, or to what a schema makes of it."""
+"""Requests with a JSON body: what is asked, or why it is refused. The rules for a single prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -12,7 +13,8 @@ from werkzeug.http import parse_options_header
 
 from errors import FieldError, InvalidParameter, InvalidReading, UnsupportedMediaType
 from readings.parsing import decode_json, field_errors, parse_reading
-from readings.reading import Reading
+from readings.reading import KINDS, Kind, Reading
+from web.http.access import Access
 from web.http.messages import Request, current_request
 from web.http.services import services
 from web.http.streaming import receiving
@@ -87,3 +89,39 @@ def loaded_body(schema: Schema) -> dict[str, Any]:
     except ValidationError as error:
         raise InvalidParameter(field_errors(error.messages)) from None
     return loaded
+
+
+PREFIX: Final = "/api/v1/predictions/"
+KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
+
+
+class SingleRequest(NamedTuple):
+    """A reading to score. `retry_location` is the path of a late verdict, None where none is kept."""
+
+    kind: Kind
+    reading: Reading
+    tenant: str | None
+    retry_location: str | None
+
+
+def parse(
+    method: str,
+    path: str,
+    header: Callable[[str], str | None],
+    read_body: Callable[[], bytes],
+    *,
+    access: Access,
+    decode: Callable[[bytes], Any],
+) -> SingleRequest:
+    """Judge a request to one of `KIND_BY_PATH`: key, role, tenant, media type, body, in this order.
+
+    `header` finds a header by its name, in any case. `read_body` is called for those that may ask, and may
+    block. `decode` makes Python's objects of a JSON text. Raises `Unauthorized`, `Forbidden`,
+    `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`, and what `read_body` and `decode`
+    raise.
+    """
+    tenant = access.tenant_of(method, path, header)
+    check_json(header)
+    kind, reading = KIND_BY_PATH[path.rstrip("/")], reading_of(decode(read_body()))
+    location = PREFIX + quote(reading.charger_id) if kind == "failure" else None
+    return SingleRequest(kind, reading, tenant, location)

@@ -16,9 +16,8 @@ from errors import MalformedBody, UnsupportedMediaType
 from tasks.jobs.job_store import Encoding
 from web.http.messages import Request
 from web.uploads import json_rows
-from web.uploads.limits import MAX_LINE_BYTES, check_columns, check_line, check_size
 from web.uploads.parquet_rows import chunks_of_parquet
-from web.uploads.upload import IN_MEMORY_BYTES, Upload
+from web.uploads.upload import IN_MEMORY_BYTES, MAX_LINE_BYTES, Upload, check_columns, check_line, check_size
 
 csv.field_size_limit(MAX_LINE_BYTES)
 

@@ -1,4 +1,4 @@
-"""The body of a batch: received in pieces, decompressed, measured and hashed on the way to a temporary file.
+"""The body of a batch and its limits: received in pieces, decompressed, measured, hashed, kept in a file.
 
 The web process never holds it whole: what is larger than a megabyte lies on disk (`TMPDIR`) until its rows
 are in Redis.
@@ -10,14 +10,15 @@ import gzip
 import hashlib
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Final
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from errors import MalformedBody, UnsupportedMediaType
+from errors import FieldError, InvalidReading, MalformedBody, UnsupportedMediaType
+from readings.schema import FIELDS, REQUIRED
 from web.http.messages import Request
 from web.http.streaming import receiving
 
@@ -70,3 +71,37 @@ def _pieces(request: Request) -> Iterator[bytes]:
             yield piece
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise MalformedBody(f"The body is not whole gzip: {error}.") from None
+
+
+# What one worker is given at once; rows of ordinary readings fill a thirtieth of it.
+MAX_CHUNK_BYTES: Final = 32_000_000
+MAX_LINE_BYTES: Final = 1_000_000
+
+
+def check_columns(names: Sequence[str]) -> None:
+    """Raises `InvalidReading` that names each column that is missing, or there twice."""
+    listed = ", ".join(names[:20]) or "none"
+    problems = [
+        FieldError(f"/{name}", f"There is no such column. The columns are: {listed}.", "required")
+        for name in REQUIRED
+        if name not in names
+    ]
+    problems += [
+        FieldError(f"/{name}", "There is more than one such column.", "duplicate")
+        for name in FIELDS
+        if names.count(name) > 1
+    ]
+    if problems:
+        raise InvalidReading(problems)
+
+
+def check_size(size_bytes: int) -> None:
+    """Raises 413 where a chunk has that many bytes."""
+    if size_bytes > MAX_CHUNK_BYTES:
+        raise RequestEntityTooLarge(f"A few thousand rows hold more than {MAX_CHUNK_BYTES} bytes.")
+
+
+def check_line(size_bytes: int, number: int) -> None:
+    """Raises 413 where a line has that many bytes."""
+    if size_bytes > MAX_LINE_BYTES:
+        raise RequestEntityTooLarge(f"Line {number} is longer than {MAX_LINE_BYTES} bytes.")

@@ -9,7 +9,7 @@ import pytest
 from werkzeug.exceptions import RequestTimeout
 
 from web.http import connection
-from web.http.asgi_connection import AsgiConnection
+from web.http.connection import AsgiConnection
 
 
 async def nothing_comes() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from web.api.prefer import preferred_wait_s
+from web.api.batch import preferred_wait_s
 
 
 @pytest.mark.parametrize(
