@@ -1,0 +1,216 @@
+"""The commands of `python -m models`, each from its parsed arguments to what it prints.
+
+Each imports the libraries that it needs itself: `list` is answered without scikit-learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import orjson
+
+from errors import ServiceError
+
+# Steps of training that report their progress.
+STEPS = {"failure": 16, "anomaly": 2}
+
+
+@contextmanager
+def _shown(name: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar for a person at a terminal, a line a step for a log."""
+    if not sys.stderr.isatty():
+        yield partial(_say, name)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    parts = TextColumn(f"{name}: {{task.description}}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*parts, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=steps)
+
+        def step(text: str) -> None:
+            bar.update(task, description=text, advance=1)
+
+        yield step
+
+
+def _say(name: str, step: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {name}: {step}", file=sys.stderr, flush=True)
+
+
+def run_simulate(chosen: argparse.Namespace) -> None:
+    from models.simulation.simulate import simulate
+
+    fleet = simulate(chosen.chargers, chosen.days, chosen.seed)
+    fleet.write(chosen.out, suffix=chosen.format)
+    about = {
+        "description": f"simulated fleet, {chosen.chargers} chargers, {chosen.days} days, seed {chosen.seed}",
+        "simulated": True,
+    }
+    (chosen.out / "about.json").write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
+    print(f"{chosen.out}: {len(fleet.readings)} readings, {len(fleet.failures)} failures")
+
+
+def run_train(chosen: argparse.Namespace) -> None:
+    from models import registry
+    from models.scorer import anomaly_model, failure_model
+    from models.training.history import NoReadings, load
+    from models.training.horizons import carried, too_little
+    from models.training.train_anomaly import train_anomaly
+    from models.training.train_failure import train_failure
+
+    try:
+        history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
+    except NoReadings:
+        raise too_little(None) from None
+    about_file = chosen.history / "about.json"
+    about = orjson.loads(about_file.read_bytes()) if about_file.is_file() else {}
+    origin = {
+        "trained_on": about.get("description", f"history {chosen.history.name}"),
+        "simulated": bool(about.get("simulated", False)),
+    }
+    version = chosen.version or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for name, train, build in (
+        ("failure", train_failure, failure_model),
+        ("anomaly", train_anomaly, anomaly_model),
+    ):
+        if chosen.model not in (name, "all"):
+            continue
+        with _shown(name, STEPS[name]) as progress:
+            manifest, files = train(history, seed=chosen.seed, progress=progress)
+        folder = registry.write(chosen.model_dir, name, version, {**manifest, **origin}, files)
+        build(registry.load(chosen.model_dir, name, version))
+        if chosen.activate:
+            registry.activate(chosen.model_dir, name, version)
+        print(f"{folder}{' (active)' if chosen.activate else ''}")
+        for horizon, note in carried(manifest).items():
+            print(f"  {horizon}: {note}")
+
+
+def run_score(chosen: argparse.Namespace) -> None:
+    from models import registry
+    from models.evaluation.history_scores import score_window
+    from models.scorer import failure_model
+
+    version = chosen.version or registry.active_version(chosen.model_dir, "failure")
+    model = failure_model(registry.load(chosen.model_dir, "failure", version))
+    table = score_window(model, chosen.history, dict(chosen.map), chosen.since, chosen.to)
+    table.to_parquet(chosen.out, index=False)
+    print(f"{chosen.out}: {len(table)} readings scored")
+
+
+def run_evaluate(chosen: argparse.Namespace) -> None:
+    from models import registry
+    from models.evaluation.evaluate_version import evaluate
+    from models.scorer import failure_model
+
+    version = chosen.version or registry.active_version(chosen.model_dir, "failure")
+    loaded = registry.load(chosen.model_dir, "failure", version)
+    written = evaluate(
+        failure_model(loaded),
+        loaded.manifest,
+        chosen.out,
+        history=chosen.history,
+        mapping=dict(chosen.map),
+        since=chosen.since,
+        to=chosen.to,
+        chargers=chosen.chargers,
+        seed=chosen.seed,
+        progress=partial(_say, "evaluate"),
+    )
+    print(*written, sep="\n")
+
+
+def run_robustness(chosen: argparse.Namespace) -> None:
+    from models import registry
+    from models.evaluation.robustness import robustness
+    from models.scorer import failure_model
+
+    version = chosen.version or registry.active_version(chosen.model_dir, "failure")
+    model = failure_model(registry.load(chosen.model_dir, "failure", version))
+    lines = robustness(
+        model,
+        seeds=chosen.seeds,
+        worlds=chosen.worlds,
+        chargers=chosen.chargers,
+        progress=partial(_say, "robustness"),
+    )
+    for line in lines:
+        print(line, flush=True)
+
+
+def run_sessions(chosen: argparse.Namespace) -> None:
+    from models.simulation.sessions import convert
+
+    print(f"{chosen.out}: {convert(chosen.sessions, chosen.outages, chosen.out)} readings")
+
+
+def run_list(chosen: argparse.Namespace) -> None:
+    from models import registry
+
+    for name in registry.NAMES:
+        try:
+            active = registry.active_version(chosen.model_dir, name)
+        except ServiceError:
+            active = ""
+        try:
+            shadow = registry.shadow_version(chosen.model_dir, name)
+        except ServiceError:
+            shadow = None
+        for version in registry.versions(chosen.model_dir, name):
+            role = "active" if version == active else "shadow" if version == shadow else ""
+            print(f"{name:10}{version:24}{role}")
+
+
+def _version_of(chosen: argparse.Namespace) -> str:
+    from models import registry
+
+    return chosen.version or registry.active_version(chosen.model_dir, chosen.model)
+
+
+def run_show(chosen: argparse.Namespace) -> None:
+    from models import registry
+
+    manifest = dict(registry.load(chosen.model_dir, chosen.model, _version_of(chosen)).manifest)
+    manifest.pop("golden", None)
+    print(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
+
+
+def run_verify(chosen: argparse.Namespace) -> None:
+    from models import registry, scorer
+
+    version = _version_of(chosen)
+    build = scorer.failure_model if chosen.model == "failure" else scorer.anomaly_model
+    build(registry.load(chosen.model_dir, chosen.model, version))
+    print(f"{chosen.model} {version}: files and golden rows are as the manifest says")
+
+
+def run_activate(chosen: argparse.Namespace) -> None:
+    from models import registry
+
+    run_verify(chosen)
+    registry.activate(chosen.model_dir, chosen.model, chosen.version)
+    print(f"{chosen.model} {chosen.version} is active")
+
+
+def run_shadow(chosen: argparse.Namespace) -> None:
+    from models import registry
+
+    if chosen.clear:
+        registry.clear_shadow(chosen.model_dir, chosen.model)
+        print(f"{chosen.model}: no version scores beside the active one")
+        return
+    run_verify(chosen)
+    registry.set_shadow(chosen.model_dir, chosen.model, chosen.version)
+    print(f"{chosen.model} {chosen.version} scores beside the active version")
+
+
+def run_rollback(chosen: argparse.Namespace) -> None:
+    from models import registry
+
+    print(f"{chosen.model} {registry.rollback(chosen.model_dir, chosen.model)} is active")
