@@ -78,9 +78,6 @@ def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
         out=None if to_stdout else Path(options.out),
         output_format=output_format(options.out, options.output_format or (to_stdout and "ndjson") or None),
     )
-    work = fingerprint(file, url, options.kind, options.tenant or "", reads, wanted.output_format)
-    memory = MemoryFile(None if to_stdout else Path(f"{options.out}.job"), work)
-    display = held.enter_context(Display())
     calls = Settings(
         url=url,
         api_key=settings.api_key,
@@ -88,6 +85,9 @@ def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
         timeout_s=60.0,
         patience_s=max(0.0, options.patience),
     )
+    work = fingerprint(file, url, options.kind, options.tenant or "", reads, wanted.output_format)
+    memory = MemoryFile(None if to_stdout else Path(f"{options.out}.job"), work)
+    display = held.enter_context(Display())
     outages = Outages(url, options.patience, display.say)
     service = held.enter_context(MLClient(calls, on_retry=outages))
     try:

@@ -270,6 +270,16 @@ def test_a_key_that_may_not_predict_is_wrong_usage(run: Run) -> None:
     assert "ML_SERVICE_API_KEY" in command.said()
 
 
+def test_a_tenant_that_cannot_be_is_wrong_usage_and_leaves_nothing(
+    run: Run, fleet: Path, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "o.csv")
+    command = run(str(fleet), "--out", out, "--tenant", "a b", url="http://127.0.0.1:1")
+    assert command.ended() == 2
+    assert "tenant: must be 1 to 64 characters" in command.said()
+    assert not (tmp_path / "o.csv.job").exists()
+
+
 def test_a_service_that_is_not_there_is_given_up_after_a_while(run: Run, fleet: Path) -> None:
     command = run(str(fleet), "--out", "-", "--patience", "1", url="http://127.0.0.1:1")
     assert command.ended() == 3
