@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from itertools import islice, takewhile
 from typing import Any
 
 import orjson
@@ -10,7 +12,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 import metrics
-from tasks.jobs.job_listing import matching
+from tasks.jobs.job_store import Job, JobKind
 from web.http.messages import Response, current_request
 from web.http.paging import page
 from web.http.services import services
@@ -61,3 +63,21 @@ class JobResource(MethodView):
 
 def _json(document: dict[str, Any]) -> Response:
     return Response(orjson.dumps(document), content_type="application/json")
+
+
+def matching(
+    newest_first: Iterable[Job],
+    *,
+    status: str | None,
+    kind: JobKind | None,
+    created_after: float | None,
+    offset: int,
+    limit: int,
+) -> list[Job]:
+    """At most `limit` of these jobs after the first `offset`, of those that are as asked (None: any).
+
+    `created_after` is in epoch seconds; older jobs are not looked at.
+    """
+    recent = takewhile(lambda job: created_after is None or job.created_at >= created_after, newest_first)
+    wanted = (job for job in recent if status in (None, job.status) and kind in (None, job.kind))
+    return list(islice(wanted, offset, offset + limit))
