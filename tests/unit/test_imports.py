@@ -167,3 +167,18 @@ def test_a_process_that_asks_for_scores_loads_no_model_library(module: str) -> N
 def test_the_scoring_consumer_knows_nothing_of_ocpp(room: str) -> None:
     """Only `consumers/processes.py`, which puts the two consumers together, knows both."""
     assert "consumers.ocpp" not in MAY_IMPORT[room]
+
+
+def arrows() -> dict[str, set[str]]:
+    """The rooms that each room really imports, leaves apart, those with the fewest first."""
+    found: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        room = room_of(name) or name
+        imported = {target for each in imports(path) if (target := room_of(each))}
+        found.setdefault(room, set()).update(imported - {room, *LEAVES})
+    return dict(sorted(found.items(), key=lambda item: (len(item[1]), item[0])))
+
+
+if __name__ == "__main__":
+    for importing, rooms in arrows().items():
+        print(f"{importing:24} {' '.join(sorted(rooms))}")  # noqa: T201 - for a person
