@@ -3,27 +3,94 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
-import time
-from typing import Final
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, TextIO
+
+from structlog.contextvars import merge_contextvars
+from structlog.dev import ConsoleRenderer
+from structlog.processors import JSONRenderer, format_exc_info
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from settings import Settings
 
 GARBAGE_THRESHOLD: Final = 100_000
+# Logs one line for each HTTP answer, if `ACCESS_LOG` is on. The fields are in `extra`.
+ACCESS_LOGGER: Final = "access"
+ACCESS_FIELDS: Final = ("method", "path", "status", "duration_ms", "request_id", "tenant")
+# One line for each task and each Kafka heartbeat says nothing that the metrics do not say better.
+NOISY: Final = ("celery.worker.strategy", "celery.app.trace", "kafka")
+
+Context = Callable[[], Mapping[str, Any]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log one line an event to standard error, with times in UTC. Call once, at a process's start."""
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
+def configure_logging(settings: Settings, *, context: Context | None = None) -> None:
+    """Log one line an event to standard error, as `LOG_FORMAT` says. Call once, at a process's start.
+
+    `context` returns fields for each line, besides those bound with `structlog.contextvars`. It is called
+    when a line is written, in the thread that logs.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
+    handler.setFormatter(formatter(settings, is_terminal=sys.stderr.isatty(), context=context))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    # One line for each task and each Kafka heartbeat says nothing that the metrics do not say better.
-    for noisy in ("celery.worker.strategy", "celery.app.trace", "kafka"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+    access = logging.getLogger(ACCESS_LOGGER)
+    access.setLevel(logging.INFO)  # whatever LOG_LEVEL is
+    access.disabled = not settings.access_log
+
+
+def formatter(settings: Settings, *, is_terminal: bool, context: Context | None = None) -> logging.Formatter:
+    """One line a record, of any library's logger: JSON, or text with tracebacks below."""
+    as_text = settings.log_format == "text" or (settings.log_format == "auto" and is_terminal)
+    renderers: list[Processor] = [format_exc_info, JSONRenderer(serializer=json.dumps)]
+    if as_text:
+        colors = is_terminal and "NO_COLOR" not in os.environ
+        renderers = [_printable, ConsoleRenderer(colors=colors, exception_formatter=_write_traceback)]
+
+    def add_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return event if context is None else {**context(), **event}
+
+    return ProcessorFormatter(
+        foreign_pre_chain=[merge_contextvars, ExtraAdder(ACCESS_FIELDS), add_context, _standard_fields],
+        processors=[ProcessorFormatter.remove_processors_meta, *renderers],
+    )
+
+
+def _standard_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put time, level and logger first, and leave out fields without a value."""
+    record: logging.LogRecord = event["_record"]
+    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    return {
+        "timestamp": time.replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        **{name: value for name, value in event.items() if value is not None},
+    }
+
+
+def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Escape control characters and line breaks: a caller's text must not look like another line."""
+    return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _write_traceback(file: TextIO, exc_info: ExcInfo) -> None:
+    """Indent each line, for messages of exceptions may hold line breaks of a caller."""
+    for line in logging.Formatter().formatException(exc_info).split("\n"):
+        file.write(f"\n    {_escaped(line)}")
 
 
 def collect_garbage_seldom() -> None:

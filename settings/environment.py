@@ -104,6 +104,12 @@ def _read(env: _CollectingEnv) -> Settings:
             "INFO",
             validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"], error="must be one of: {choices}"),
         ),
+        "log_format": env.str(
+            "LOG_FORMAT",
+            "auto",
+            validate=validate.OneOf(["auto", "json", "text"], error="must be one of: {choices}"),
+        ),
+        "access_log": env.bool("ACCESS_LOG", False),
         "host": env.str("HOST", "127.0.0.1"),
         "port": env.int("PORT", 8000, validate=_PORT),
         "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),

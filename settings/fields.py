@@ -45,6 +45,8 @@ class Settings:
 
     environment: str
     log_level: str
+    log_format: str
+    access_log: bool
     # web
     api_keys: tuple[ApiKey, ...]
     host: str

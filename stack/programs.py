@@ -67,6 +67,8 @@ def shared_environment(settings: Settings) -> dict[str, str]:
         # One row is scored faster by one thread than by several that wait for each other.
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
+        # A person opens these files; a setting that is not `auto` stays.
+        "LOG_FORMAT": "text" if settings.log_format == "auto" else settings.log_format,
         # By this name Flower reads it itself, and no command line shows it.
         "FLOWER_BASIC_AUTH": settings.flower_basic_auth,
     }

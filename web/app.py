@@ -140,7 +140,13 @@ def _measure(app: Flask) -> None:
     def observe(response: Response) -> Response:
         request = current_request()
         request_metrics.count(
-            request.endpoint or "none", request.method, response.status_code, request.started
+            request.endpoint or "none",
+            request.method,
+            response.status_code,
+            request.started,
+            path=request.path,
+            request_id=request.request_id,
+            tenant=request.tenant,
         )
         return response
 

@@ -14,6 +14,7 @@ from urllib.parse import quote_from_bytes
 
 import orjson
 from a2wsgi import WSGIMiddleware
+from structlog.contextvars import bound_contextvars
 
 import metrics
 from readings.reading import Kind
@@ -22,7 +23,7 @@ from web.app import create_app
 from web.http import access, request_metrics
 from web.http.connection import AsgiConnection
 from web.http.errors import Problem, problem_of
-from web.http.request_bodies import KIND_BY_PATH, SingleRequest, parse
+from web.http.request_bodies import KIND_BY_PATH, PREFIX, SingleRequest, parse
 from web.http.services import EXTENSION, Services
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class FastPath:
                 raise  # the server cuts the answer
             metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
             request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
-            await _send_problem(problem_of(error, request_id), request_id, connection.send)
+            with bound_contextvars(request_id=request_id):
+                problem = problem_of(error)
+            await _send_problem(problem, request_id, connection.send)
         finally:
             connection.close()
 
@@ -123,12 +126,22 @@ class FastPath:
         try:
             body = await self._predictor.answer(asked.kind, asked.reading, asked.tenant)
         except Exception as error:
-            problem = problem_of(error, request_id, retry_location=asked.retry_location)
+            # Only here: binding costs more than all else that a request has for its log.
+            with bound_contextvars(request_id=request_id, tenant=asked.tenant):
+                problem = problem_of(error, retry_location=asked.retry_location)
             status = problem.status
             await _send_problem(problem, request_id, send)
         else:
             await _send(status, OF_VERDICTS, body, request_id, send)
-        request_metrics.count(ENDPOINTS[asked.kind], "POST", status, started)
+        request_metrics.count(
+            ENDPOINTS[asked.kind],
+            "POST",
+            status,
+            started,
+            path=PREFIX + asked.kind,
+            request_id=request_id,
+            tenant=asked.tenant,
+        )
 
 
 async def _send_problem(

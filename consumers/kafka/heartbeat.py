@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import socket
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, cast
 
 import orjson
@@ -56,15 +58,19 @@ class Pulse:
         self._status = Status("disconnected", "starting")
         # Why nothing can be scored now, a sentence; None when workers are there.
         self.hindrance: str | None = "no word from Redis yet"
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        """Start the thread. Its log lines have the fields that the caller has bound."""
+        run = partial(contextvars.copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name="pulse", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread and remove the record. Blocks about 2 s at most."""
         self._stopped.set()
-        self._thread.join(timeout=2)
+        if self._thread is not None:
+            self._thread.join(timeout=2)
         try:
             self._redis.hdel(CONSUMERS_KEY, self._field)
         except RedisError:

@@ -10,6 +10,7 @@ from typing import Final
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
+from structlog.contextvars import bind_contextvars
 
 from consumers.kafka.clients import (
     TopicOptions,
@@ -74,6 +75,8 @@ class Service:
 
     def run(self, stopping: threading.Event) -> int:
         """Until `stopping` is set; the process's exit code, 1 when going on would drop an outcome."""
+        if self._slot is not None:
+            bind_contextvars(member=self._slot.transactional_id)
         self._pulse.start()
         collect_garbage_seldom()
         try:

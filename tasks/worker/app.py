@@ -14,7 +14,7 @@ import billiard.pool
 import kombu.serialization
 import kombu.utils.json
 import orjson
-from celery import Celery
+from celery import Celery, current_task
 from celery.signals import (
     celeryd_after_setup,
     setup_logging,
@@ -25,7 +25,7 @@ from prometheus_client import multiprocess
 
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
-from tasks.messaging.names import Queues
+from tasks.messaging.names import Queues, TaskNames
 from tasks.storage.redis_connection import refuse_eviction
 from tasks.worker.events import PatientEvents
 from tasks.worker.recovery import Recovery
@@ -51,7 +51,19 @@ _queues: list[str] = []
 
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
-    configure_logging(settings)
+    configure_logging(settings, context=_task_context)
+
+
+def _task_context() -> dict[str, Any]:
+    """The ids of the task that runs now. They are read when a line is logged, so that tasks pay nothing."""
+    if not current_task:
+        return {}
+    request = current_task.request
+    found: dict[str, Any] = {"task_id": request.id}
+    message = request.args[0] if request.args else None
+    if current_task.name == TaskNames.SCORE_CHUNK and isinstance(message, dict):
+        found |= {"job_id": message.get("job_id"), "chunk": message.get("chunk")}
+    return found
 
 
 @celeryd_after_setup.connect

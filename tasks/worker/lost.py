@@ -12,6 +12,7 @@ from typing import Any
 
 from celery.signals import task_failure
 from redis import RedisError
+from structlog.contextvars import bound_contextvars
 
 from tasks.messaging.messages import TASK_LOST, Answer, asks_in, encode_reply, to_reply
 from tasks.messaging.names import TaskNames
@@ -22,7 +23,13 @@ log = logging.getLogger(__name__)
 
 
 @task_failure.connect
-def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None = None, **_: Any) -> None:
+def tell(
+    sender: Any,
+    task_id: str,
+    args: Sequence[Any] = (),
+    exception: BaseException | None = None,
+    **_: Any,
+) -> None:
     """Answer a single prediction's task as lost. Runs in the parent, or in the child that raised."""
     if sender.name != TaskNames.SCORE or not args:
         return
@@ -32,7 +39,8 @@ def tell(sender: Any, args: Sequence[Any] = (), exception: BaseException | None 
     try:
         reply = encode_reply(message["batch_id"], [lost] * asks_in(message))
         redis.execute_command(*to_reply(message["reply_to"], reply))  # type: ignore[no-untyped-call]  # untyped there
-        log.warning("task of %d readings lost: %s", asks_in(message), exception)
+        with bound_contextvars(task_id=task_id):
+            log.warning("task of %d readings lost: %s", asks_in(message), exception)
     except RedisError as error:
         log.debug("a lost task could not be reported: %s", error)
     finally:

@@ -20,7 +20,7 @@ from tests.golden.model_folder import ACTIVE, DAMAGED, SECOND
 from tests.golden.readings import HEALTHY
 
 Document = dict[str, Any]
-PASSING: Final = re.compile(r"\d{4}-\d\d-\d\d|(?:Uploading|Scoring|Fetching): ")
+PASSING: Final = re.compile(r"\d{4}-\d\d-\d\d|\{\"timestamp\": |(?:Uploading|Scoring|Fetching): ")
 MODULES: Final = ("models", "consumers", "batch", "stack")
 GOOD_CSV: Final = b"charger_id,connector_status,temperature\nGOLD-1,Charging,71\nGOLD-2,AVAILABLE,24.5\n"
 BAD_CSV: Final = b"charger_id,connector_status\nGOLD-1,BURNING\n"

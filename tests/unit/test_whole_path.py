@@ -303,7 +303,7 @@ def arrow_columns(raw: RawReading, values: dict[str, Any]) -> dict[str, pa.Array
 
 def assert_is_told(error: ServiceError) -> None:
     """A caller is told, in a document of a modest size."""
-    problem = problem_of(error, "request-1")
+    problem = problem_of(error)
     assert len(problem.body("request-1")) < 100_000
 
 

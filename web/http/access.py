@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from flask import Flask, Response
+from structlog.contextvars import bind_contextvars
 
 from errors import FieldError, Forbidden, InvalidParameter, Unauthorized
 from readings.reading import TENANT_ID_PATTERN
@@ -75,7 +76,10 @@ def register(app: Flask, access: Access) -> None:
         request = current_request()
         header = request.headers.get
         request.request_id = request_id(header("X-Request-ID", ""))
+        # A server's thread still has the last request's values.
+        bind_contextvars(request_id=request.request_id, tenant=None)
         request.tenant = access.tenant_of(request.method, request.path, header)
+        bind_contextvars(tenant=request.tenant)
 
     def stamp(response: Response) -> Response:
         for name, value in stamps(current_request().request_id).items():

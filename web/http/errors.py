@@ -82,8 +82,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _from_error)
 
 
-def problem_of(error: Exception, request_id: str, *, retry_location: str | None = None) -> Problem:
-    """The problem behind an error of ours, of Redis, or behind a bug, which is logged with `request_id`.
+def problem_of(error: Exception, *, retry_location: str | None = None) -> Problem:
+    """The problem behind an error of ours, of Redis, or behind a bug, which is logged.
 
     `retry_location` is where a late verdict will be found.
     """
@@ -91,7 +91,7 @@ def problem_of(error: Exception, request_id: str, *, retry_location: str | None 
         log.warning("Redis unavailable: %s", error)
         error = errors.BrokerUnavailable("Redis cannot be reached.")
     if not isinstance(error, errors.ServiceError):
-        log.exception("unexpected error, request %s", request_id, exc_info=error)
+        log.exception("unexpected error", exc_info=error)
         return Problem(500, "internal", INTERNAL_DETAIL)
     status = next(
         (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR),
@@ -114,7 +114,7 @@ def _response(problem: Problem) -> Response:
 
 def _from_error(error: Exception) -> Response:
     request = current_request()
-    return _response(problem_of(error, request.request_id, retry_location=request.retry_location))
+    return _response(problem_of(error, retry_location=request.retry_location))
 
 
 def _from_http_exception(error: HTTPException) -> Response:

@@ -38,7 +38,7 @@ def test_codes_are_short_words_and_unique(kind: type[errors.ServiceError]) -> No
     ],
 )
 def test_each_error_has_its_status(error: errors.ServiceError, status: int) -> None:
-    problem = problem_of(error, "its-id", retry_location="/later")
+    problem = problem_of(error, retry_location="/later")
     assert problem.status == status
     document = orjson.loads(problem.body("its-id"))
     assert (document["code"], document["request_id"]) == (error.code, "its-id")
