@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import sys
@@ -50,7 +49,7 @@ def configure_logging(settings: Settings, *, context: Context | None = None) -> 
 def formatter(settings: Settings, *, is_terminal: bool, context: Context | None = None) -> logging.Formatter:
     """One line a record, of any library's logger: JSON, or text with tracebacks below."""
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and is_terminal)
-    renderers: list[Processor] = [format_exc_info, JSONRenderer(serializer=json.dumps)]
+    renderers: list[Processor] = [format_exc_info, JSONRenderer()]
     if as_text:
         colors = is_terminal and "NO_COLOR" not in os.environ
         renderers = [_printable, ConsoleRenderer(colors=colors, exception_formatter=_write_traceback)]

@@ -95,6 +95,15 @@ class FastPath:
             with bound_contextvars(request_id=request_id):
                 problem = problem_of(error)
             await _send_problem(problem, request_id, connection.send)
+            request_metrics.count(
+                "none",
+                scope["method"],
+                problem.status,
+                started,
+                path=scope["path"],
+                request_id=request_id,
+                tenant=None,
+            )
         finally:
             connection.close()
 

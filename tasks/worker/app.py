@@ -25,7 +25,7 @@ from prometheus_client import multiprocess
 
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
-from tasks.messaging.names import Queues, TaskNames
+from tasks.messaging.names import Queues
 from tasks.storage.redis_connection import refuse_eviction
 from tasks.worker.events import PatientEvents
 from tasks.worker.recovery import Recovery
@@ -59,11 +59,9 @@ def _task_context() -> dict[str, Any]:
     if not current_task:
         return {}
     request = current_task.request
-    found: dict[str, Any] = {"task_id": request.id}
     message = request.args[0] if request.args else None
-    if current_task.name == TaskNames.SCORE_CHUNK and isinstance(message, dict):
-        found |= {"job_id": message.get("job_id"), "chunk": message.get("chunk")}
-    return found
+    chunk = message if isinstance(message, dict) else {}
+    return {"task_id": request.id, "job_id": chunk.get("job_id"), "chunk": chunk.get("chunk")}
 
 
 @celeryd_after_setup.connect
