@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def test_work_waits_for_models(lonely: tuple[Web, RunningServer], tmp_path: Path
         assert int(refused.headers["Retry-After"]) > 0
         job = submit(web.client, [metrics()])
         wait_until(lambda: "ModelsUnavailable" in batch.log(), what="a refusal of the chunk", log=batch.log)
+        (line,) = [json.loads(line) for line in batch.log().splitlines() if "ModelsUnavailable" in line]
+        assert (line["job_id"], line["chunk"]) == (job["job_id"], 0)
+        assert line["task_id"] in line["event"]
         assert web.client.get(f"/api/v1/jobs/{job['job_id']}").json()["status"] == "PENDING"
 
         shutil.copytree(ROOT / "models" / "versions", models, dirs_exist_ok=True)
