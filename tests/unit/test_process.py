@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Final
 
 import pytest
@@ -153,7 +154,7 @@ def count_one() -> None:
     request_metrics.count(
         "predictions.predict_failure",
         "POST",
-        200,
+        HTTPStatus.SERVICE_UNAVAILABLE,
         0.0,
         path="/api/v1/predictions/failure",
         request_id="r-1",
@@ -168,6 +169,9 @@ def test_answers_are_logged_only_where_that_is_wanted(
     configure_logging(settings)
     count_one()
     assert capsys.readouterr().err == ""
+    configure_logging(replace(settings, access_log=True, log_format="text"))
+    count_one()
+    assert " status=503 tenant=acme\n" in capsys.readouterr().err
     # LOG_LEVEL is about events, not about answers.
     configure_logging(replace(settings, access_log=True, log_level="ERROR"))
     count_one()
@@ -180,7 +184,7 @@ def test_answers_are_logged_only_where_that_is_wanted(
         "event": "answered",
         "method": "POST",
         "path": "/api/v1/predictions/failure",
-        "status": 200,
+        "status": 503,
         "request_id": "r-1",
         "tenant": "acme",
     }

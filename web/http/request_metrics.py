@@ -36,7 +36,7 @@ def count(
         fields = {
             "method": method,
             "path": path,
-            "status": status,
+            "status": int(status),  # problems have an HTTPStatus
             "duration_ms": round(took_s * 1000, 1),
             "request_id": request_id,
             "tenant": tenant,
