@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from settings import read_settings
-from stack.programs import programs
+from stack.programs import programs, shared_environment
 
 
 @pytest.fixture
@@ -31,3 +31,11 @@ def test_embedded_servers_run_where_no_other_is_named(environment: pytest.Monkey
     environment.setenv("REDIS_URL", "redis://redis:6379/0")
     environment.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")
     assert not {"redis", "kafka"} & names()
+
+
+@pytest.mark.parametrize(("wanted", "written"), [("auto", "text"), ("json", "json"), ("text", "text")])
+def test_log_files_are_text_unless_json_is_wanted(
+    environment: pytest.MonkeyPatch, wanted: str, written: str
+) -> None:
+    environment.setenv("LOG_FORMAT", wanted)
+    assert shared_environment(read_settings(dotenv=None))["LOG_FORMAT"] == written
