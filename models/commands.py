@@ -59,7 +59,8 @@ def run_simulate(chosen: argparse.Namespace) -> None:
 def run_train(chosen: argparse.Namespace) -> None:
     from models import registry
     from models.scorer import anomaly_model, failure_model
-    from models.training.history import NoReadings, load
+    from models.training.history import load
+    from models.training.history_table import NoReadings
     from models.training.horizons import carried, too_little
     from models.training.train_anomaly import train_anomaly
     from models.training.train_failure import train_failure

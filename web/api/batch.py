@@ -22,7 +22,7 @@ from tasks.jobs.job_store import Draft, Job
 from web.http.messages import Response, current_request
 from web.http.services import services
 from web.http.streaming import StreamBroken, check_length, stream
-from web.openapi import schemas
+from web.openapi import job_schemas
 from web.openapi.decorators import refuses, takes, takes_headers
 from web.openapi.header_schemas import BatchHeadersSchema
 from web.uploads import chunking
@@ -49,12 +49,12 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @blueprint.route("/batch", methods=["POST"])
-@takes(blueprint, schemas.BatchRequestSchema, _FILES)
+@takes(blueprint, job_schemas.BatchRequestSchema, _FILES)
 @takes_headers(blueprint, BatchHeadersSchema)
-@blueprint.arguments(schemas.BatchQuerySchema, location="query")
-@blueprint.response(202, schemas.JobSchema)
+@blueprint.arguments(job_schemas.BatchQuerySchema, location="query")
+@blueprint.response(202, job_schemas.JobSchema)
 @blueprint.alt_response(
-    200, schema=schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
+    200, schema=job_schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
 )
 @refuses(blueprint, 400, 408, 409, 413, 415, 422)
 def submit_batch(query: dict[str, Any]) -> Response:

@@ -16,15 +16,15 @@ from tasks.jobs.job_store import Job, JobKind
 from web.http.messages import Response, current_request
 from web.http.paging import page
 from web.http.services import services
-from web.openapi import schemas
+from web.openapi import job_schemas
 from web.openapi.decorators import refuses
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="Batch jobs.")
 
 
 @blueprint.route("")
-@blueprint.arguments(schemas.JobsQuerySchema, location="query")
-@blueprint.response(200, schemas.JobPageSchema)
+@blueprint.arguments(job_schemas.JobsQuerySchema, location="query")
+@blueprint.response(200, job_schemas.JobPageSchema)
 @refuses(blueprint)
 def list_jobs(query: dict[str, Any]) -> Response:
     """Jobs, newest first"""
@@ -45,13 +45,13 @@ def list_jobs(query: dict[str, Any]) -> Response:
 
 @blueprint.route("/<string:job_id>")
 class JobResource(MethodView):
-    @blueprint.response(200, schemas.JobSchema)
+    @blueprint.response(200, job_schemas.JobSchema)
     @refuses(blueprint, 404)
     def get(self, job_id: str) -> Response:
         """Status and progress of a job"""
         return _json(services().jobs.get(job_id, current_request().tenant).document(time.time()))
 
-    @blueprint.response(200, schemas.JobSchema)
+    @blueprint.response(200, job_schemas.JobSchema)
     @refuses(blueprint, 404)
     def delete(self, job_id: str) -> Response:
         """Cancel a job; what is done stays readable"""

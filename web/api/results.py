@@ -18,7 +18,7 @@ from web.http.messages import Response, current_request
 from web.http.paging import next_link, page
 from web.http.services import services
 from web.http.streaming import StreamBroken, stream
-from web.openapi import schemas
+from web.openapi import job_schemas, schemas
 from web.openapi.decorators import refuses, takes_headers
 from web.openapi.header_schemas import ResultsHeadersSchema
 
@@ -79,7 +79,7 @@ _DESCRIBED: Final = {
 
 
 @blueprint.route("/<string:job_id>/results")
-@blueprint.arguments(schemas.ResultsQuerySchema, location="query")
+@blueprint.arguments(job_schemas.ResultsQuerySchema, location="query")
 @blueprint.response(200, schemas.PageSchema)
 @refuses(blueprint, 404, 406)
 @takes_headers(blueprint, ResultsHeadersSchema)

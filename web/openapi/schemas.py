@@ -8,8 +8,6 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from readings.reading import CHARGER_ID_PATTERN
 from readings.schema import Moment, ReadingSchema
-from tasks.jobs.job_store import JOB_KINDS
-from tasks.jobs.job_store import STATUSES as JOB_STATUSES
 from tasks.storage.outcomes import OUTCOMES
 from web.openapi.answer_fields import number as _number
 from web.openapi.answer_fields import text as _text
@@ -131,77 +129,6 @@ class AnomalyVerdictSchema(_VerdictSchema):
     )
 
 
-class BatchRequestSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    chargers = fields.List(
-        fields.Raw(),
-        required=True,
-        validate=validate.Length(min=1),
-        metadata={
-            "description": "Readings (schema Reading). One that is wrong becomes a failed row and does not "
-            "stop the others.",
-            "example": [{"charger_id": "EVZ-0042", "connector_status": "CHARGING", "temperature": 41.0}],
-        },
-    )
-
-
-class BatchQuerySchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    kind = fields.String(
-        load_default="failure",
-        validate=validate.OneOf(JOB_KINDS),
-        metadata={"description": "Which verdicts; `all`: each row has all three."},
-    )
-    store = fields.Boolean(
-        truthy={"true"},
-        falsy={"false"},
-        metadata={
-            "description": "Write the verdicts to cache and fleet store. Default: true for a JSON body, "
-            "false for files.",
-            "enum": ["true", "false"],
-            "type": "string",
-        },
-    )
-
-
-class RowProblemSchema(FieldProblemSchema):
-    row = fields.Integer(required=True, metadata={"description": "Of the input, counted from 0."})
-
-
-class JobSchema(Schema):
-    job_id = _text("Names the job in the other calls.")
-    tenant_id = _text("From X-Tenant-ID.", allow_none=True)
-    kind = _text("What was asked.", validate=validate.OneOf(JOB_KINDS))
-    status = _text("Where it stands.", validate=validate.OneOf(JOB_STATUSES))
-    total = fields.Integer(required=True, metadata={"description": "Rows."})
-    done = fields.Integer(required=True, metadata={"description": "Rows with a result or an error."})
-    failed = fields.Integer(required=True, metadata={"description": "Rows whose result is an error."})
-    progress = _number("0 to 1.")
-    created_at = _time("Accepted.")
-    started_at = _time("First chunk begun.", allow_none=True)
-    finished_at = _time("Ended.", allow_none=True)
-    rows_per_second = _number(
-        "Rows done a second: of late while the job runs, of the whole run once it has ended.", allow_none=True
-    )
-    eta_seconds = _number("Seconds until the end at the rate of late.", allow_none=True)
-    errors = fields.List(
-        fields.Nested(RowProblemSchema),
-        required=True,
-        metadata={"description": "The first problems of rows; each failed row has its own in the results."},
-    )
-
-
-class BatchResultSchema(Schema):
-    job_id = _text("The job.")
-    predictions = fields.List(fields.Raw(), required=True)
-    total = fields.Integer(required=True)
-    timestamp = _time("When the job ended.")
-
-
 class PageQuerySchema(Schema):
     class Meta:
         unknown = EXCLUDE
@@ -218,33 +145,6 @@ class PageQuerySchema(Schema):
     )
 
 
-class JobsQuerySchema(PageQuerySchema):
-    status = fields.String(validate=validate.OneOf(JOB_STATUSES), metadata={"description": "Only these."})
-    kind = fields.String(validate=validate.OneOf(JOB_KINDS), metadata={"description": "Only these."})
-    created_after = Moment(
-        metadata={
-            "description": "ISO 8601; at that moment or later.",
-            "example": "2026-11-20T08:30:00Z",
-            "type": "string",
-            "format": "date-time",
-        },
-    )
-
-
-class ResultsQuerySchema(PageQuerySchema):
-    limit = fields.Integer(
-        validate=validate.Range(min=1, max=MAX_ROW),
-        metadata={
-            "description": "Rows. A page of JSON: 100 if not said, at most 1,000. Else: all that are done."
-        },
-    )
-    cursor = fields.Integer(
-        load_default=0,
-        validate=validate.Range(min=0, max=MAX_ROW),
-        metadata={"description": "The row to begin with: `next` of the page before."},
-    )
-
-
 class FleetQuerySchema(PageQuerySchema):
     sort = fields.String(load_default="risk", validate=validate.OneOf(["risk"]))
 
@@ -255,10 +155,6 @@ class PageSchema(Schema):
         required=True, allow_none=True, metadata={"description": "Cursor of the next page; null at the end."}
     )
     total = fields.Integer(metadata={"description": "How many there are in all."})
-
-
-class JobPageSchema(PageSchema):
-    items = fields.List(fields.Nested(JobSchema), required=True)
 
 
 class OutcomeSchema(Schema):

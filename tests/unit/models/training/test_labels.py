@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from errors import ServiceError
-from models.training.history import BadHistory, History, load
+from models.training.history import History, load
+from models.training.history_table import BadHistory
 from models.training.labels import inside_recorded, labels
 
 DAY = pd.Timedelta(days=1)

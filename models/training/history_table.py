@@ -1,0 +1,142 @@
+"""One file of a fleet's history: its columns by the fields of a reading. Every fault names file, row, column.
+
+Offline only (pandas).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errors import ServiceError
+from models.features.columns import NO_STATUS, STATUS_INDEX, Floats, Ints, to_millisecond
+from readings.reading import _STATUS_BY_SPELLING, BOUNDS, _plain
+
+
+class BadHistory(ServiceError):
+    """Raised for a file that cannot be read as history: says which file, row and column."""
+
+    code = "bad_history"
+
+
+class NoReadings(BadHistory):
+    """Raised where no reading is left, be the file empty or all of it later than `until`."""
+
+    code = "no_readings"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One file, and where its columns are."""
+
+    path: Path
+    frame: pd.DataFrame
+    mapping: dict[str, list[str]]
+
+    @classmethod
+    def read(cls, folder: Path, name: str, mapping: dict[str, list[str]]) -> Table | None:
+        """The table of that name in the folder, None if there is none. Raises `BadHistory`."""
+        for path in (folder / f"{name}.parquet", folder / f"{name}.csv"):
+            if not path.is_file():
+                continue
+            try:
+                frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+            except Exception as error:  # whatever the parser says, it concerns this file
+                raise BadHistory(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+            return cls(path, frame, mapping)
+        return None
+
+    def columns(self, field: str) -> list[str]:
+        return [name for name in self.mapping.get(field, [field]) if name in self.frame.columns]
+
+    def has(self, field: str) -> bool:
+        return bool(self.columns(field))
+
+    def _refuse(self, field: str, bad: Any, why: str) -> None:
+        """Raise for the first true entry of `bad`, by the line a person would look for in the file."""
+        where = np.flatnonzero(bad)
+        if len(where):
+            row = int(where[0])
+            column = self.columns(field)[0]
+            line = row + (2 if self.path.suffix == ".csv" else 1)
+            raise BadHistory(
+                f"{self.path}, row {line}, column {column}: {self.frame[column].iloc[row]!r} {why}"
+            )
+
+    def _lacks(self, field: str) -> BadHistory:
+        named = ", ".join(self.mapping.get(field, [field]))
+        return BadHistory(f"{self.path}: has no column {named} (for {field})")
+
+    def text(self, field: str) -> Any:
+        if not self.has(field):
+            raise self._lacks(field)
+        values = self.frame[self.columns(field)[0]]
+        self._refuse(field, values.isna(), "is missing")
+        return values.astype(str).to_numpy(dtype=object)
+
+    def times(self, field: str, *, needed: bool = False) -> Floats:
+        """Seconds since 1970 from ISO 8601 text, dates or epoch seconds; NaN where missing."""
+        if not self.has(field):
+            if needed:
+                raise BadHistory(
+                    f"{self.path}: has no column {self.mapping.get(field, [field])[0]} ({field})"
+                )
+            return np.full(len(self.frame), np.nan)
+        values = self.frame[self.columns(field)[0]]
+        if pd.api.types.is_numeric_dtype(values):
+            seconds = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            text = not pd.api.types.is_datetime64_any_dtype(values)
+            if text:
+                values = values.where(values.astype(str).str.strip() != "")
+            moments = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601" if text else None)
+            self._refuse(field, (moments.isna() & values.notna()).to_numpy(), "is no ISO 8601 time")
+            whole = moments.dt.as_unit("us").astype("int64").to_numpy()
+            seconds = np.where(moments.isna().to_numpy(), np.nan, whole / 1e6)
+        if needed:
+            self._refuse(field, ~np.isfinite(seconds), "is missing")
+        return to_millisecond(seconds)
+
+    def number(self, field: str) -> Floats:
+        """A float column; NaN where missing. Refuses text that is no number and what physics forbids."""
+        if not self.has(field):
+            return np.full(len(self.frame), np.nan)
+        values = self.frame[self.columns(field)[0]]
+        numbers = pd.to_numeric(values, errors="coerce")
+        given = values.notna()
+        if not pd.api.types.is_numeric_dtype(values):
+            given &= values.astype(str).str.strip() != ""
+        self._refuse(field, (numbers.isna() & given).to_numpy(), "is no number")
+        result = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+        low, high = BOUNDS[field]
+        with np.errstate(invalid="ignore"):
+            self._refuse(field, (result < low) | (result > high), f"is outside {low:g} to {high:g}")
+        return result
+
+    def status(self) -> Ints:
+        if not self.has("connector_status"):
+            return np.full(len(self.frame), NO_STATUS, np.int64)
+        values = self.frame[self.columns("connector_status")[0]]
+        index, words = pd.factorize(values)
+        found = [_STATUS_BY_SPELLING.get(_plain(str(word))) for word in words]
+        unknown = np.array([*(word is None for word in found), False])
+        self._refuse("connector_status", unknown[index], "is no connector status")
+        table = np.array(
+            [*(STATUS_INDEX[word] if word else NO_STATUS for word in found), NO_STATUS], np.int64
+        )
+        return table[index]
+
+
+def needed(folder: Path, name: str, mapping: dict[str, list[str]]) -> Table:
+    table = Table.read(folder, name, mapping)
+    if table is None:
+        raise BadHistory(f"{folder}: has neither {name}.parquet nor {name}.csv")
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, low_memory=False)

@@ -1,0 +1,131 @@
+"""The Lua scripts of `tasks/jobs/chunks.py`: each step is one, so that it happens once or not at all."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1e6
+"""
+
+# The next chunks to send, so many that enough are under way for a job of this size.
+TAKE: Final = (
+    _NOW
+    + """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status ~= 'PENDING' and status ~= 'RUNNING' then return {} end
+local out = redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3])
+local following = tonumber(redis.call('HGET', KEYS[1], 'next'))
+local chunks = tonumber(redis.call('HGET', KEYS[1], 'chunks'))
+local large = tonumber(redis.call('HGET', KEYS[1], 'total')) > tonumber(ARGV[4])
+local enough = tonumber(large and ARGV[5] or ARGV[1])
+local taken = {}
+while out < enough and following < chunks do
+  redis.call('ZADD', KEYS[2], now + ARGV[2], following)
+  table.insert(taken, following)
+  following, out = following + 1, out + 1
+end
+redis.call('HSET', KEYS[1], 'next', following)
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return taken
+"""
+)
+
+# Chunks that were sent or begun, and of which nothing has been heard for too long: to be sent again.
+LOST: Final = (
+    _NOW
+    + """
+local late = now
+if redis.call('LLEN', KEYS[3]) == 0 then late = now + ARGV[1] - ARGV[3] end
+local lost = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', late)
+for _, chunk in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+  redis.call('ZREM', KEYS[2], chunk)
+  table.insert(lost, chunk)
+end
+for _, chunk in ipairs(lost) do redis.call('ZADD', KEYS[1], now + ARGV[1], chunk) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return lost
+"""
+)
+
+# Start a chunk: count the attempt, and say which it is; 0 if it is done, not wanted, or in another's hands.
+# Who asks again with the same token has not heard the answer, and gets it. A message that the broker delivers
+# again says that whoever took it is gone; another task for the same chunk may be in live hands all the same.
+BEGIN: Final = (
+    _NOW
+    + """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status ~= 'PENDING' and status ~= 'RUNNING' then return 0 end
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
+local lease = redis.call('ZSCORE', KEYS[4], ARGV[1])
+local holder = ARGV[1] .. ':holder'
+if lease and tonumber(lease) > now then
+  local held = redis.call('HGET', KEYS[5], holder) or ''
+  if held == ARGV[4] then return tonumber(redis.call('HGET', KEYS[5], ARGV[1])) end
+  if ARGV[3] == '' or string.sub(held, 1, #ARGV[3]) ~= ARGV[3] then return 0 end
+end
+if status == 'PENDING' then redis.call('HSET', KEYS[1], 'status', 'RUNNING', 'started_at', now) end
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZADD', KEYS[4], now + ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[5], holder, ARGV[4])
+local attempt = redis.call('HINCRBY', KEYS[5], ARGV[1], 1)
+for i = 4, 5 do redis.call('EXPIRE', KEYS[i], ARGV[5]) end
+return attempt
+"""
+)
+
+RENEW: Final = (
+    _NOW
+    + """
+redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], ARGV[1])
+"""
+)
+
+# Uncount an attempt, if the chunk is still counted: it may be done, or its job forgotten.
+RETURN: Final = """
+local attempts = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
+if attempts > 0 then redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
+"""
+
+# Store a chunk's results and count them, once; the last one ends the job.
+FINISH: Final = (
+    _NOW
+    + """
+local chunk, retention = ARGV[1], ARGV[5]
+redis.call('ZREM', KEYS[4], chunk)
+redis.call('ZREM', KEYS[5], chunk)
+local status = redis.call('HGET', KEYS[1], 'status')
+if status ~= 'PENDING' and status ~= 'RUNNING' then return 0 end
+if redis.call('HSETNX', KEYS[2], chunk, ARGV[2]) == 0 then return 0 end
+redis.call('HDEL', KEYS[3], chunk)
+local done = redis.call('HINCRBY', KEYS[1], 'done', ARGV[3])
+local failed = redis.call('HINCRBY', KEYS[1], 'failed', ARGV[4])
+for i = 8, #ARGV do
+  if redis.call('LLEN', KEYS[7]) < tonumber(ARGV[7]) then redis.call('RPUSH', KEYS[7], ARGV[i]) end
+end
+for i = 1, 7 do redis.call('EXPIRE', KEYS[i], retention) end
+local total = tonumber(redis.call('HGET', KEYS[1], 'total'))
+if done < total then
+  -- The pace of late: a number of rows and the seconds that they took, 10 at most, so that what is longer ago
+  -- counts less and less. Where nothing was done for long (the service was away), the pace is what it was.
+  local pace = redis.call('HMGET', KEYS[1], 'pace_rows', 'pace_s', 'pace_at', 'started_at')
+  local rows, seconds, last = tonumber(pace[1]), tonumber(pace[2]), tonumber(pace[3])
+  if last then
+    local took, usual = now - last, ARGV[3] * seconds / rows
+    if took > math.max(5, 5 * usual) then took = usual end
+    rows, seconds = rows + ARGV[3], seconds + took
+  else
+    rows, seconds = done, now - (tonumber(pace[4]) or now)
+  end
+  if seconds > 10 then rows, seconds = rows * 10 / seconds, 10 end
+  redis.call('HSET', KEYS[1], 'pace_rows', rows, 'pace_s', seconds, 'pace_at', now)
+  return 1
+end
+redis.call('HSET', KEYS[1], 'finished_at', now, 'status', failed >= total and 'FAILED' or 'SUCCEEDED')
+redis.call('UNLINK', KEYS[4], KEYS[5], KEYS[6])
+redis.call('SREM', KEYS[8], ARGV[6])
+redis.call('PUBLISH', KEYS[9], '')
+return 2
+"""
+)
