@@ -166,7 +166,8 @@ class MicroBatcher:
             return []
         requests: list[PendingRequest] = []
         while self._queue and len(requests) < MAX_BATCH:
-            requests += self._pending.forget_expired([self._queue.popleft()], now)
+            most = min(len(self._queue), MAX_BATCH - len(requests))
+            requests += self._pending.forget_expired([self._queue.popleft() for _ in range(most)], now)
         return [self._start(requests, now)] if requests else []
 
     def _start(self, requests: list[PendingRequest], now: float) -> Batch:

@@ -27,15 +27,12 @@ class PendingRequest:
     place. `cached_only`: there is no capacity to wait for a worker.
     """
 
+    key: Key
     ask: Ask
     deadline: float
     cached_only: bool = False
     outcome: Outcome | None = None
     waiters: list[Waiter] = field(default_factory=list)
-
-    @property
-    def key(self) -> Key:
-        return self.ask.kind, self.ask.tenant, self.ask.fingerprint
 
 
 class PendingRequests:
@@ -58,12 +55,12 @@ class PendingRequests:
         caller: a retry after a 504 must not wait for work that has expired. One for the cache alone is not
         joined: another caller may have capacity.
         """
-        new = PendingRequest(ask, deadline, cached_only, waiters=[waiter])
-        if cached_only:
-            return new, True
-        held = self._requests.get(new.key)
+        key = ask.kind, ask.tenant, ask.fingerprint
+        held = None if cached_only else self._requests.get(key)
         if held is None or held.deadline <= now:
-            self._requests[new.key] = new
+            new = PendingRequest(key, ask, deadline, cached_only, waiters=[waiter])
+            if not cached_only:
+                self._requests[key] = new
             return new, True
         held.waiters.append(waiter)
         held.deadline = max(held.deadline, deadline)

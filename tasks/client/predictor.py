@@ -48,8 +48,8 @@ class PredictionClient:
 
     def __init__(self, settings: Settings, cache: VerdictCache) -> None:
         self._timeout_s = settings.sync_timeout_s
-        self._capacity = threading.BoundedSemaphore(settings.max_waiting)
-        # Guards the two state machines.
+        self._capacity = settings.max_waiting
+        # Guards the capacity and the two state machines.
         self._lock = threading.Lock()
         self._pending = PendingRequests()
         self._batcher = MicroBatcher(self._pending, timeout_s=self._timeout_s)
@@ -91,29 +91,25 @@ class PredictionClient:
         Raises `QueueFull`, `BrokerUnavailable`, `ModelsUnavailable`, `PredictionTimeout` or `ScoringFailed`,
         and the very exception that a bug raised on the reading's way.
         """
-        has_capacity = self._capacity.acquire(blocking=False)
-        try:
-            return await self._answer(kind, reading, tenant, cached_only=not has_capacity)
-        finally:
-            if has_capacity:
-                self._capacity.release()
-
-    async def _answer(self, kind: Kind, reading: Reading, tenant: str | None, *, cached_only: bool) -> bytes:
         loop = asyncio.get_running_loop()
         ask = Ask(kind, tenant, reading, reading.fingerprint(), time.time() + self._timeout_s)
         woken: Waiter = loop.create_future()
         now = time.monotonic()
         with self._lock:
+            place = min(self._capacity, 1)
             request, is_new = self._pending.join(
-                ask, now + self._timeout_s, woken, now, cached_only=cached_only
+                ask, now + self._timeout_s, woken, now, cached_only=not place
             )
-        if is_new:
-            self._cache_reader.add(request)
+            self._capacity -= place
         timer = loop.call_later(self._timeout_s, _wake, [woken])
         try:
+            if is_new:
+                self._cache_reader.add(request)
             await woken
         finally:
             timer.cancel()
+            with self._lock:
+                self._capacity += place
         if request.outcome is None:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
         if isinstance(request.outcome, Exception):

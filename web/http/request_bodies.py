@@ -96,12 +96,16 @@ KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
 
 
 class SingleRequest(NamedTuple):
-    """A reading to score. `retry_location` is the path of a late verdict, None where none is kept."""
+    """A reading to score."""
 
     kind: Kind
     reading: Reading
     tenant: str | None
-    retry_location: str | None
+
+    @property
+    def retry_location(self) -> str | None:
+        """The path of a late verdict, None where none is kept."""
+        return PREFIX + quote(self.reading.charger_id) if self.kind == "failure" else None
 
 
 def parse(
@@ -122,6 +126,4 @@ def parse(
     """
     tenant = access.tenant_of(method, path, header)
     check_json(header)
-    kind, reading = KIND_BY_PATH[path.rstrip("/")], reading_of(decode(read_body()))
-    location = PREFIX + quote(reading.charger_id) if kind == "failure" else None
-    return SingleRequest(kind, reading, tenant, location)
+    return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading_of(decode(read_body())), tenant)
