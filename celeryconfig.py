@@ -46,8 +46,8 @@ task_track_started = True
 
 task_default_queue = Queues.SINGLE
 task_create_missing_queues = True
-# Kombu keeps a copy of what is not acknowledged, for two round trips a task, and gives it back after
-# two minutes. Nobody waits that long for a single prediction: who asked sends it again in seconds.
+# Kombu keeps a copy of each unacknowledged message, for two round trips a task, and gives it back after two
+# minutes. Callers of single predictions wait for seconds; the web process sends a lost task again.
 task_queues = [
     Queue(Queues.SINGLE, Exchange(Queues.SINGLE), routing_key=Queues.SINGLE, no_ack=True),
     Queue(Queues.BATCH, Exchange(Queues.BATCH), routing_key=Queues.BATCH),

@@ -44,7 +44,7 @@ class DoomedPublisher(TransactionalPublisher):
 
 
 # A worker that died is noticed sooner than in service, where a task may take its full time limit.
-stream_predictor.LOST_AFTER_S = 4.0  # type: ignore[misc]
+stream_predictor.LOST_AFTER_S = 4.0  # type: ignore[misc]  # Final in service
 settings = load_or_exit()
 configure_logging(settings)
 logging.getLogger("kafka").setLevel(logging.CRITICAL)

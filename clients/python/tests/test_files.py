@@ -178,7 +178,7 @@ def test_a_format_that_the_service_does_not_read_is_refused_here(ml: MLClient, t
 def test_jobs_are_listed_newest_first(connect: Connect, web: Web) -> None:
     ml = connect(web.url, tenant=f"list-{readings.new_charger_id()}")
     kinds = ["failure", "anomaly", "failure"]
-    jobs = [ml.submit_batch([reading()], kind=kind) for kind in kinds]  # type: ignore[arg-type]
+    jobs = [ml.submit_batch([reading()], kind=kind) for kind in kinds]  # type: ignore[arg-type]  # a plain str
     ids = [job["job_id"] for job in reversed(jobs)]
     for job_id in ids:
         *_, _done = ml.stream_job(job_id)

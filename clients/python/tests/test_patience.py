@@ -1,4 +1,4 @@
-"""Calls that nobody waits for go on through an outage, and say so."""
+"""Background calls are repeated through an outage, and report it."""
 
 from __future__ import annotations
 

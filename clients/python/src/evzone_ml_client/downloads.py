@@ -204,7 +204,7 @@ def _part(path: Path) -> Path:
 
 
 def _open_part(path: Path, start: Saved) -> tuple[IO[bytes], Saved]:
-    """An unfinished file, cut to what `start` says of it, and what is there: all of that, or nothing."""
+    """Open an unfinished file at `start`, or at its beginning if it is shorter than that."""
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
     held = start if 0 < start.size_bytes <= file.seek(0, os.SEEK_END) else Saved()
     file.truncate(held.size_bytes)

@@ -25,8 +25,8 @@ class Settings:
 
     `timeout_s` is for a whole call, its retries included; `upload_timeout_s` for one that sends a file, or
     fetches rows of results into one. `attempts` are made at most, the first included. `patience_s` is for
-    work that nobody waits for: a call is repeated until it has failed for so long, however many attempts
-    that takes, and the time-outs are then those of each attempt.
+    background work: a call is then repeated until it has failed for so long. The number of attempts does not
+    count, and each attempt has the time-outs to itself.
 
     The circuit opens after `breaker_failures` failed calls in a row, and lets one through again after
     `breaker_open_s`. Of `stale_entries` chargers the last failure prediction is kept for `stale_ttl_s`; 0

@@ -217,8 +217,8 @@ class MLClient:
     ) -> Job:
         """Write the results of a job that has ended into a file, in input order. Returns the job.
 
-        `out` is a path, by whose extension the format is known, or an open binary file. A path is there once
-        it is complete; until then its rows are in `<out>.part`. Rows come in slices, each within
+        `out` is a path, whose extension names the format, or an open binary file. The path exists once it is
+        complete; until then its rows are in `<out>.part`. Rows come in slices, each within
         `upload_timeout_s`, smaller ones where connections are cut.
 
         `on_saved` is told after each slice how much there is. Given as `start` later, to another process too,
