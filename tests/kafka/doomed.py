@@ -36,7 +36,7 @@ class DoomedPublisher(TransactionalPublisher):
     def before_commit(self) -> None:
         self._commits += 1
         deaths_so_far = len(DEATHS.read_text().splitlines()) if DEATHS.exists() else 0
-        is_due = random.random() < PROBABILITY or self._commits >= 1 / PROBABILITY
+        is_due = random.random() < PROBABILITY or self._commits * PROBABILITY >= 1
         if deaths_so_far < MOST and is_due:
             with DEATHS.open("a") as deaths:
                 deaths.write(f"{os.getpid()}\n")
