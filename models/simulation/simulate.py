@@ -16,7 +16,8 @@ import pandas as pd
 from models.features.columns import Floats
 from models.simulation import assumptions as facts
 from models.simulation.assumptions import Assumptions
-from models.simulation.world import START_S, STEP_DAYS, World, words_of
+from models.simulation.error_codes_sent import codes_of
+from models.simulation.world import START_S, STEP_DAYS, World
 from readings.reading import STATUSES
 
 Objects = npt.NDArray[np.object_]
@@ -59,7 +60,7 @@ def _fleet(world: World) -> Fleet:
 
     ids = np.array([f"SIM-{index:05d}" for index in range(world.n)], dtype=object)
     masks, inverse = np.unique(column("codes").astype(np.int64), return_inverse=True)
-    texts = np.array([None if mask < 0 else words_of(int(mask)) for mask in masks], dtype=object)
+    texts = np.array([None if mask < 0 else codes_of(int(mask)) for mask in masks], dtype=object)
     readings = pd.DataFrame(
         {
             "charger_id": np.repeat(ids, steps),

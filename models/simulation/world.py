@@ -16,17 +16,18 @@ import pandas as pd
 from models.features.columns import STATUS_INDEX, Bools, Columns, Floats, Ints, count_codes, to_millisecond
 from models.features.frame import FeatureSpec
 from models.simulation import assumptions as facts
+from models.simulation import error_codes_sent
 from models.simulation.assumptions import Assumptions
+from models.simulation.error_codes_sent import codes_of
 
 STEP_S: Final = 12 * 3600
 STEP_DAYS: Final = 0.5
 YEAR_DAYS: Final = 365.25
 BURN_IN_STEPS: Final = 120  # 60 days unseen: a fleet does not begin without any trouble
 START_S: Final = 1_735_689_600  # 2025-01-01T00:00:00Z
-CODES: Final = tuple(sorted(set(facts.ALL_CODES)))
-_CODE_INDEX: Final = {code: index for index, code in enumerate(CODES)}
+NO_CODES: Final = -1  # instead of a mask, where a charger never reports any code
 _N: Final = len(facts.COMPONENTS)
-_CONNECTOR, _COOLING, _PAYMENT, _CONTROLLER, _GROUND = 1, 3, 4, 5, 6
+_CONNECTOR, _COOLING, _PAYMENT, _CONTROLLER = 1, 3, 4, 5
 # share of a day's sessions by hour: quiet nights, a peak in the late afternoon
 _HOURLY: Final = 1.0 + 0.8 * np.sin((np.arange(24) - 10) / 24 * 2 * np.pi)
 
@@ -233,7 +234,16 @@ class World:
         offline = rng.random(n) < self.offline_share + 0.15 * trouble[:, _CONTROLLER]
         status[offline] = STATUS_INDEX["OFFLINE"]
         faulty = status == STATUS_INDEX["FAULTY"]
-        codes = self._codes(trouble, down & faulty, transient & faulty, hot)
+        codes = error_codes_sent.draw(
+            rng,
+            a,
+            trouble=trouble,
+            down=down & faulty,
+            down_component=self.down_component,
+            transient=transient & faulty,
+            hot=hot,
+            nuisance_share=facts.NUISANCE_GROUND_PER_YEAR / YEAR_DAYS * STEP_DAYS,
+        )
 
         def gaps(values: Floats, missing: Bools) -> Floats:
             return np.where(missing | (rng.random(n) < a.sensor_dropout), np.nan, values)
@@ -246,38 +256,12 @@ class World:
                 "energy": gaps(self.energy_kwh, offline),
                 "power": gaps(np.where(unplugged, 0.0, load * self.level_kw), offline),
                 "temperature": gaps(temperature, offline | ~self.has_temperature),
-                "codes": codes,
+                "codes": np.where(self.has_codes, codes, NO_CODES),
                 "uptime": gaps(self.uptime_h, offline),
                 "sessions": gaps(self.sessions, offline),
                 "serviced": self.serviced_day.copy(),
             }
         )
-
-    def _codes(self, trouble: Floats, down: Bools, transient: Bools, hot: Bools) -> Ints:
-        """A bit mask over `CODES` for each charger; -1 where a charger never reports any."""
-        a, rng, n = self.a, self.rng, self.n
-        mask = np.zeros(n, np.int64)
-
-        def send(who: Bools, component: Ints) -> None:
-            for index in np.flatnonzero(who):
-                words = facts.SYMPTOM_CODES[int(component[index])]
-                mask[index] |= 1 << _CODE_INDEX[words[int(rng.integers(len(words)))]]
-
-        wrong = rng.random(n) < a.misleading_share
-        anything = rng.integers(_N, size=n)
-        for component in range(_N):
-            sends = rng.random(n) < a.code_probability * trouble[:, component]
-            send(sends, np.where(wrong, anything, component))
-        told = rng.random(n) >= a.code_missing_share
-        send(down & told, np.where(wrong, anything, self.down_component))
-        send(transient & told, np.where(wrong, anything, trouble.argmax(axis=1)))
-        send(hot & (rng.random(n) < 0.7), np.full(n, _COOLING))
-        nuisance = rng.random(n) < facts.NUISANCE_GROUND_PER_YEAR / YEAR_DAYS * STEP_DAYS
-        send(nuisance, np.full(n, _GROUND))
-        for index in np.flatnonzero(rng.random(n) < a.code_noise):
-            word = facts.NOISE_CODES[int(rng.integers(len(facts.NOISE_CODES)))]
-            mask[index] |= 1 << _CODE_INDEX[word]
-        return np.where(self.has_codes, mask, -1)
 
     def visit(self, who: Ints, day: float) -> None:
         """Planned work on some chargers, beside what is due by itself."""
@@ -306,7 +290,7 @@ class World:
             return np.stack([one[name] for one in seen], axis=1).astype(np.float64).reshape(-1)
 
         masks, inverse = np.unique(column("codes").astype(np.int64), return_inverse=True)
-        lists = [None if mask < 0 else words_of(int(mask)).split(";") if mask else [] for mask in masks]
+        lists = [None if mask < 0 else codes_of(int(mask)).split(";") if mask else [] for mask in masks]
         codes = np.array([count_codes(words, spec.code_columns) for words in lists])[inverse]
         count = len(seen)
         return Columns(
@@ -325,7 +309,3 @@ class World:
 
 def _lognormal_mean_1(rng: np.random.Generator, sigma: float, n: int) -> Floats:
     return rng.lognormal(-sigma * sigma / 2, sigma, n)
-
-
-def words_of(mask: int) -> str:
-    return ";".join(code for index, code in enumerate(CODES) if mask >> index & 1)
