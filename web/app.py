@@ -24,7 +24,7 @@ from web.api import (
     results,
     shadow,
 )
-from web.http import access, errors, messages, request_metrics
+from web.http import access, errors, messages
 from web.http.connection import connect
 from web.http.messages import current_request
 from web.http.services import EXTENSION, Services
@@ -139,7 +139,7 @@ _SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
 def _measure(app: Flask) -> None:
     def observe(response: Response) -> Response:
         request = current_request()
-        request_metrics.count(
+        access.count(
             request.endpoint or "none",
             request.method,
             response.status_code,

@@ -20,7 +20,7 @@ import metrics
 from readings.reading import Kind
 from settings import Settings
 from web.app import create_app
-from web.http import access, request_metrics
+from web.http import access
 from web.http.connection import AsgiConnection
 from web.http.errors import Problem, problem_of
 from web.http.request_bodies import KIND_BY_PATH, PREFIX, SingleRequest, parse
@@ -95,7 +95,7 @@ class FastPath:
             with bound_contextvars(request_id=request_id):
                 problem = problem_of(error)
             await _send_problem(problem, request_id, connection.send)
-            request_metrics.count(
+            access.count(
                 "none",
                 scope["method"],
                 problem.status,
@@ -142,7 +142,7 @@ class FastPath:
             await _send_problem(problem, request_id, send)
         else:
             await _send(status, OF_VERDICTS, body, request_id, send)
-        request_metrics.count(
+        access.count(
             ENDPOINTS[asked.kind],
             "POST",
             status,

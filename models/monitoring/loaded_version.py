@@ -12,10 +12,13 @@ import numpy as np
 from models import registry
 from models.anomaly import AnomalyModel
 from models.failure import FailureModel
-from models.features.columns import Floats, Histories, from_readings
+from models.features.columns import Entries, Floats, Histories, from_readings
 from models.features.frame import Frame, compute
 from models.scorer import Scorer, anomaly_model, failure_model
 from readings.reading import Reading
+
+# A scored reading and the past that it was scored with.
+Seen = tuple[Reading, Entries]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import orjson
 from redis import Redis
 
 from settings import Settings
-from tasks.jobs import chunk_scripts
+from tasks.jobs import job_scripts
 from tasks.jobs.job_keys import OPEN_KEY, JobKeys, pack, unpack
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
 from tasks.messaging.task_publisher import Sender
@@ -61,12 +61,12 @@ class Chunks:
         self._redis = redis
         self._sender = sender
         self._retention_s = settings.job_retention_s
-        self._take = redis.register_script(chunk_scripts.TAKE)
-        self._lost = redis.register_script(chunk_scripts.LOST)
-        self._begin = redis.register_script(chunk_scripts.BEGIN)
-        self._renew = redis.register_script(chunk_scripts.RENEW)
-        self._finish = redis.register_script(chunk_scripts.FINISH)
-        self._return = redis.register_script(chunk_scripts.RETURN)
+        self._take = redis.register_script(job_scripts.TAKE)
+        self._lost = redis.register_script(job_scripts.LOST)
+        self._begin = redis.register_script(job_scripts.BEGIN)
+        self._renew = redis.register_script(job_scripts.RENEW)
+        self._finish = redis.register_script(job_scripts.FINISH)
+        self._return = redis.register_script(job_scripts.RETURN)
         self._in_hand: tuple[str, int] | None = None
         self._to_give_back: deque[tuple[str, int]] = deque()
         self._processes = 1

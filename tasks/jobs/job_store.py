@@ -21,6 +21,7 @@ from errors import BrokerUnavailable, UnknownJob
 from readings.reading import KINDS, Kind, epoch_rfc3339
 from settings import Settings
 from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key, pack, unpack
+from tasks.jobs.job_scripts import CANCEL
 from tasks.storage.redis_connection import connect
 
 JobKind = Kind | Literal["all"]
@@ -35,18 +36,6 @@ Lines = Iterator[list[bytes]]
 DRAFT_TTL_S: Final = 600
 LOOKED_UP_AT_ONCE: Final = 100
 IS_JOB_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
-
-_CANCEL = """
-local status = redis.call('HGET', KEYS[1], 'status')
-if status == 'PENDING' or status == 'RUNNING' then
-  redis.call('HSET', KEYS[1], 'status', 'CANCELLED', 'finished_at', ARGV[1])
-  redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-  redis.call('SREM', KEYS[6], ARGV[2])
-  redis.call('PUBLISH', KEYS[7], '')
-  return 1
-end
-return 0
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +165,7 @@ class JobStore:
     def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
         self._redis: Redis = redis or connect(settings.redis_url)
         self._retention_s = settings.job_retention_s
-        self._cancel = self._redis.register_script(_CANCEL)
+        self._cancel = self._redis.register_script(CANCEL)
 
     def draft(
         self,

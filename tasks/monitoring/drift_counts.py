@@ -18,13 +18,11 @@ from models import registry
 from models.monitoring.drift_report import JUDGED, STATUSES, Baseline
 from settings import Settings
 from tasks.monitoring import counters
-from tasks.monitoring.backlog import Seen
 from tasks.monitoring.versions import stored_name
 
 if TYPE_CHECKING:
-    from models.monitoring.loaded_version import (
-        Watched,  # with it come the models' libraries, which the web does without
-    )
+    # With these come the models' libraries, which the web does without.
+    from models.monitoring.loaded_version import Seen, Watched
 
 __all__ = ["DEFAULT_WINDOW", "JUDGED", "STATUSES", "WINDOWS", "DriftCounter", "DriftReports"]
 

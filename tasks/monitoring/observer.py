@@ -15,18 +15,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from redis import Redis, RedisError
 
 from models import registry
 from models.features.columns import Entries
-from models.monitoring.loaded_version import Watched
+from models.monitoring.loaded_version import Seen, Watched
 from models.scorer import Scorer
 from readings.reading import Kind, Reading
 from settings import Settings
-from tasks.monitoring.backlog import Backlog
 from tasks.monitoring.drift_counts import DriftCounter
 from tasks.monitoring.shadow_counts import ShadowComparison
 from tasks.monitoring.versions import STORED
@@ -40,6 +40,40 @@ SHADOW_CPU_S: Final = 0.05
 # Readings that may wait, each with a past of 60 entries at most (about 15 kB).
 DRIFT_WAITING: Final = 128
 SHADOW_WAITING: Final = 512
+# Readings looked at in one go: about 2 ms during which this process answers nobody (one interpreter lock).
+CHUNK: Final = 8
+
+
+class Backlog:
+    """First in, first out; one thread puts in, one takes out. What finds no place is counted and let go."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting: deque[Seen] = deque()
+        self._dropped = 0
+
+    def put(self, seen: Seen) -> None:
+        """Never blocks, never fails."""
+        if len(self._waiting) < self._limit:
+            self._waiting.append(seen)
+        else:
+            self._dropped += 1
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self._dropped = 0
+
+    def take_dropped(self) -> int:
+        """How many found no place since the last call."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
+
+    def spend(self, cpu_s: float, look: Callable[[Sequence[Seen]], None]) -> None:
+        """Have `look` called with a few at a time until none wait or `cpu_s` of this thread are spent."""
+        until = time.thread_time() + cpu_s
+        while self._waiting and time.thread_time() < until:
+            look([self._waiting.popleft() for _ in range(min(CHUNK, len(self._waiting)))])
+            time.sleep(0)  # whoever waits for the interpreter goes first
 
 
 class _Watch:

@@ -23,13 +23,11 @@ from models.monitoring import shadow_report
 from readings.reading import epoch_rfc3339
 from settings import Settings
 from tasks.monitoring import counters, heartbeats
-from tasks.monitoring.backlog import Seen
 from tasks.monitoring.versions import stored_name
 
 if TYPE_CHECKING:
-    from models.monitoring.loaded_version import (
-        Watched,  # with it come the models' libraries, which the web does without
-    )
+    # With these come the models' libraries, which the web does without.
+    from models.monitoring.loaded_version import Seen, Watched
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,12 @@ from errors import ScoringFailed
 from models.features.columns import Entries, Floats
 from models.features.history_features import Frame
 from models.monitoring import shadow_report
-from models.monitoring.loaded_version import Watched
+from models.monitoring.loaded_version import Seen, Watched
 from models.scorer import Scorer
 from readings.parsing import parse_reading
 from settings import ROOT, Costs, Settings, read_settings
 from tasks.messaging.names import Queues
 from tasks.monitoring import counters
-from tasks.monitoring.backlog import Seen
 from tasks.monitoring.shadow_counts import ShadowComparison
 from tests.processes import READ_KEY, Web, environment, start_worker, wait_until
 from tests.readings import metrics, request

@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from process import ACCESS_LOGGER, Context, configure_logging, formatter
 from settings import Settings, read_settings
-from web.http import request_metrics
+from web.http import access
 
 UTC_WITH_MS: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 FORGED: Final = "2026-01-01T00:00:00.000Z [info     ] all is well"
@@ -151,7 +151,7 @@ def restored() -> Iterator[None]:
 
 
 def count_one() -> None:
-    request_metrics.count(
+    access.count(
         "predictions.predict_failure",
         "POST",
         HTTPStatus.SERVICE_UNAVAILABLE,

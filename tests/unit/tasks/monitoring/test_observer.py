@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from models.features.columns import Entries
+from models.monitoring.loaded_version import Seen
 from readings.reading import Reading
-from tasks.monitoring.backlog import CHUNK, Backlog, Seen
+from tasks.monitoring.observer import CHUNK, Backlog
 
 
 def seen(number: int) -> Seen:

@@ -1,4 +1,4 @@
-"""The Lua scripts of `tasks/jobs/chunks.py`: each step is one, so that it happens once or not at all."""
+"""The Lua scripts of jobs and their chunks: each step is one, so that it happens once or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from typing import Final
 _NOW = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
+"""
+
+# Cancel a job that is under way, and free what only its end would have freed. 1 if it was cancelled.
+CANCEL: Final = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status == 'PENDING' or status == 'RUNNING' then
+  redis.call('HSET', KEYS[1], 'status', 'CANCELLED', 'finished_at', ARGV[1])
+  redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+  redis.call('SREM', KEYS[6], ARGV[2])
+  redis.call('PUBLISH', KEYS[7], '')
+  return 1
+end
+return 0
 """
 
 # The next chunks to send, so many that enough are under way for a job of this size.
