@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
     work = fingerprint(file, url, options.kind, options.tenant or "", reads, wanted.output_format)
     memory = MemoryFile(None if to_stdout else Path(f"{options.out}.job"), work)
     display = held.enter_context(Display())
-    outages = Outages(url, options.patience, display.say)
+    outages = Outages(url, options.patience, display.print_line)
     service = held.enter_context(MLClient(calls, on_retry=outages))
     try:
         return Run(wanted, service, memory, display, sys.stdout.buffer)()
@@ -104,12 +104,12 @@ def _run(options: argparse.Namespace, held: ExitStack) -> Exit:
 def _interrupted(calls: Settings, memory: MemoryFile, display: Display, *, cancel: bool) -> None:
     job_id = memory.now.job_id
     if job_id is None:
-        display.say("Interrupted before there was a job; the same command begins again.")
+        display.print_line("Interrupted before there was a job; the same command begins again.")
     elif cancel and _cancelled(calls, job_id):
         memory.forget()
-        display.say(f"Job {job_id} is cancelled.")
+        display.print_line(f"Job {job_id} is cancelled.")
     else:
-        display.say(
+        display.print_line(
             f"Job {job_id} goes on in the service. The same command takes it up; to cancel it:\n"
             f"  curl -X DELETE -H 'X-API-Key: …' {calls.url}/api/v1/jobs/{job_id}"
         )

@@ -40,7 +40,7 @@ class Display:
         if self._bars is not None:
             self._bars.stop()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """A line that stays."""
         self._console.print(text, markup=False)
 
@@ -58,7 +58,7 @@ class Display:
             done == total or time.monotonic() - self._shown_at >= PLAIN_LINE_EVERY_S
         ):
             self._note, self._shown_at = note, time.monotonic()
-            self.say(f"{self._name}: {note}")
+            self.print_line(f"{self._name}: {note}")
 
 
 def sizes(done: int, total: int) -> str:

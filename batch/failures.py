@@ -17,10 +17,10 @@ UNAUTHORIZED: Final = 401
 class Outages:
     """Told of each attempt that has failed; says so once for each call, and ends calls that are in vain."""
 
-    def __init__(self, url: str, patience_s: float, say: Callable[[str], None]) -> None:
+    def __init__(self, url: str, patience_s: float, print_line: Callable[[str], None]) -> None:
         self._url = url
         self._patience_s = patience_s
-        self._say = say
+        self._print_line = print_line
 
     def __call__(self, retry: Retry) -> None:
         """Raises `Refused` where something else answers, and the error of an upload that will be no job."""
@@ -30,7 +30,7 @@ class Outages:
         if error.status == CONFLICT and retry.elapsed_s > ACCEPTING_S:
             raise error
         if retry.attempt == 1:
-            self._say(f"{outage(error, self._url)}; trying again for {self._patience_s:g} s")
+            self._print_line(f"{outage(error, self._url)}; trying again for {self._patience_s:g} s")
 
 
 def outage(error: RequestRejected | ServiceUnavailable, url: str) -> str:

@@ -71,7 +71,7 @@ class Run:
             except NotFound:
                 self._memory.begin_anew()
             else:
-                self._display.say(f"Going on with job {job['job_id']}.")
+                self._display.print_line(f"Going on with job {job['job_id']}.")
                 return job
         self._display.stage("Uploading")
         try:
@@ -80,7 +80,7 @@ class Run:
             self._memory.forget()
             raise refusal(error) from None
         self._memory.change(job_id=job["job_id"])
-        self._display.say(f"Job {job['job_id']}: {job['total']:,} rows.")
+        self._display.print_line(f"Job {job['job_id']}: {job['total']:,} rows.")
         return job
 
     def _submitted(self) -> Job:
@@ -124,9 +124,11 @@ class Run:
         where = self._wanted.out or "standard output"
         good, failed = job["total"] - job["failed"], job["failed"]
         rows = "row" if good == 1 else "rows"
-        self._display.say(f"{good:,} {rows} scored, {failed:,} failed; results in {where}.")
+        self._display.print_line(f"{good:,} {rows} scored, {failed:,} failed; results in {where}.")
         for error in job.get("errors", [])[:ERRORS_SHOWN]:
-            self._display.say(f"  row {error['row']}, {error['pointer'] or 'the row'}: {error['detail']}")
+            self._display.print_line(
+                f"  row {error['row']}, {error['pointer'] or 'the row'}: {error['detail']}"
+            )
         if job["status"] == "FAILED":
             raise NotSucceeded(f"Job {job['job_id']} failed: no row could be scored.")
         return Exit.SOME_ROWS_FAILED if failed else Exit.SCORED

@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from bench.checkouts import Checkout
 from bench.measure import answers, cpu_seconds, process_tree
 from settings import ROOT
-from stack.leash import leashed
+from stack.die_with_parent import bound_to_parent
 from tests.services import free_port
 
 FOLDER: Final = ROOT / "build" / "bench-compare"
@@ -48,7 +48,7 @@ class Side:
         self._log = self._folder / "run.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                leashed([str(checkout.python), "-m", "stack", "run"]),
+                bound_to_parent([str(checkout.python), "-m", "stack", "run"]),
                 cwd=checkout.root,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,

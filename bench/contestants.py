@@ -24,7 +24,7 @@ KEY: Final = "key-for-the-benchmark"
 PORT: Final = 18_000
 REDIS_PORT: Final = 18_379
 URL: Final = f"http://127.0.0.1:{PORT}"
-Answer = Literal["full", "probability"]
+ScoreResult = Literal["full", "probability"]
 _API: Final = "/api/v1/predictions/"
 
 
@@ -43,7 +43,7 @@ class Contestant:
     protocol: Protocol = "v1"
     packages: tuple[str, ...] = ()
     environment: str = ""
-    answer: Answer = "full"
+    answer: ScoreResult = "full"
 
     def programs(self) -> list[Program]:
         asked = {"BENCH_ANSWER": self.answer}

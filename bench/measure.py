@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from settings import ROOT
-from stack.leash import leashed, processes_of_session
+from stack.die_with_parent import bound_to_parent, processes_of_session
 
 START_TIMEOUT_S: Final = 120.0
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -45,7 +45,7 @@ class Running:
         self._log = log.open("wb")
         self._processes = [
             subprocess.Popen(
-                leashed(list(program.command)),
+                bound_to_parent(list(program.command)),
                 env=base | dict(program.environment),
                 cwd=program.directory,
                 stdin=subprocess.DEVNULL,

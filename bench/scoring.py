@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 import orjson
 
-from models.features.columns import Entries, Histories, from_readings
+from models.features.columns import Histories, HistoryEntries, from_readings
 from models.features.frame import MAX_ENTRIES, compute
 from models.registry import active_version, load
 from models.scorer import Scorer, failure_model
@@ -50,7 +50,7 @@ def main() -> None:
     print(f"{'history':>12}{'batch':>7}" + "".join(f"{head:>12}" for head in (*KINDS, *STEPS)))
     for size in sizes:
         batch = _repeated(readings, size)
-        entries = [Entries.of(past) for past in pasts]
+        entries = [HistoryEntries.of(past) for past in pasts]
         histories: dict[str, Histories | None] = {
             "none": None,
             f"{MAX_ENTRIES} readings": _repeated(pasts, size),

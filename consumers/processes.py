@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from consumers.kafka.clients import ocpp_topics, scoring_topics
 from consumers.kafka.crash_journal import CrashJournal
-from consumers.kafka.heartbeat import Pulse
+from consumers.kafka.heartbeat import Heartbeat
 from consumers.kafka.service import Service
 from consumers.kafka.state_topic import load_state
 from consumers.kafka.transactions import TransactionalPublisher
@@ -23,18 +23,18 @@ def scoring_service(
     settings: Settings, *, transactional: type[TransactionalPublisher] = TransactionalPublisher
 ) -> Service:
     """Readings become predictions, alerts and dead letters."""
-    door = StreamPredictor(settings)
+    source = StreamPredictor(settings)
 
-    def work(pulse: Pulse, _: CrashJournal) -> Predicting:
-        scoring = Scoring(door, clock=time.monotonic)
-        return Predicting(settings, scoring=scoring, alerts=_alerts(settings), pulse=pulse)
+    def make_processor(heartbeat: Heartbeat, _: CrashJournal) -> Predicting:
+        scoring = Scoring(source, clock=time.monotonic)
+        return Predicting(settings, scoring=scoring, alerts=_alerts(settings), heartbeat=heartbeat)
 
     return Service(
         settings,
-        Pulse(settings),
+        Heartbeat(settings),
         topics=scoring_topics(settings),
-        make_work=work,
-        close=door.close,
+        make_processor=make_processor,
+        close=source.close,
         transactional=transactional,
     )
 
@@ -46,7 +46,7 @@ def ocpp_service(
     settings = replace(settings, kafka_group_id=f"{settings.kafka_group_id}-ocpp")
     topic = settings.kafka_topic_ocpp_state
 
-    def work(_: Pulse, journal: CrashJournal) -> Translation:
+    def make_processor(_: Heartbeat, journal: CrashJournal) -> Translation:
         return Translation(
             settings,
             load=lambda numbers: load_state(settings, topic, numbers, of="charge points"),
@@ -55,9 +55,9 @@ def ocpp_service(
 
     return Service(
         settings,
-        Pulse(settings, role="ocpp"),
+        Heartbeat(settings, role="ocpp"),
         topics=ocpp_topics(settings),
-        make_work=work,
+        make_processor=make_processor,
         transactional=transactional,
     )
 

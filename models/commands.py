@@ -24,7 +24,7 @@ STEPS = {"failure": 16, "anomaly": 2}
 def _shown(name: str, steps: int) -> Iterator[Callable[[str], None]]:
     """A progress bar for a person at a terminal, a line a step for a log."""
     if not sys.stderr.isatty():
-        yield partial(_say, name)
+        yield partial(_print_line, name)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -39,7 +39,7 @@ def _shown(name: str, steps: int) -> Iterator[Callable[[str], None]]:
         yield step
 
 
-def _say(name: str, step: str) -> None:
+def _print_line(name: str, step: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {name}: {step}", file=sys.stderr, flush=True)
 
 
@@ -122,7 +122,7 @@ def run_evaluate(chosen: argparse.Namespace) -> None:
         to=chosen.to,
         chargers=chosen.chargers,
         seed=chosen.seed,
-        progress=partial(_say, "evaluate"),
+        progress=partial(_print_line, "evaluate"),
     )
     print(*written, sep="\n")
 
@@ -139,7 +139,7 @@ def run_robustness(chosen: argparse.Namespace) -> None:
         seeds=chosen.seeds,
         worlds=chosen.worlds,
         chargers=chosen.chargers,
-        progress=partial(_say, "robustness"),
+        progress=partial(_print_line, "robustness"),
     )
     for line in lines:
         print(line, flush=True)

@@ -32,14 +32,14 @@ HORIZON_NAMES: Final = ("1d", "7d", "30d")
 TOP_FACTORS: Final = 5
 MORE_LIKELY_THAN_NOT: Final = 0.5
 # The window is the middle half of the curve's failures, around the day by which half have come.
-WINDOW: Final = (0.25, MORE_LIKELY_THAN_NOT, 0.75)
-_WINDOW_HAZARD: Final = -np.log1p(-np.array(WINDOW))
+WINDOW_QUANTILES: Final = (0.25, MORE_LIKELY_THAN_NOT, 0.75)
+_WINDOW_HAZARD: Final = -np.log1p(-np.array(WINDOW_QUANTILES))
 _DAYS: Final = np.array((0.0, *HORIZON_DAYS))
 # No calibration is known beyond this; it also keeps 1 and 0 out of the answers.
 MIN_P, MAX_P = 1e-5, 0.9995
 
 
-class Window(TypedDict):
+class FailureWindow(TypedDict):
     start: str | None
     end: str | None
 
@@ -49,7 +49,7 @@ class FailureVerdict(TypedDict):
     failure_probability: float
     horizons: dict[str, float]
     predicted_failure_date: str | None
-    predicted_failure_window: Window
+    predicted_failure_window: FailureWindow
     confidence: float
     recommended_action: Action
     recommended_actions: list[str]
@@ -78,15 +78,16 @@ class Outcomes:
     """What a version says of n rows, as columns; `FailureModel.verdicts` puts it into words.
 
     `curve` [n, horizons] are probabilities, `confidence` [n]. `top` and `weight` [n, factors] are the
-    frame's columns that weigh most and their contributions, heaviest first. `window` [n, 3] are the days
-    until each share of `WINDOW` has failed; NaN where failure within the horizon is less likely than not.
+    frame's columns that weigh most and their contributions, heaviest first. `days` [n, 3] are the days
+    until each share of `WINDOW_QUANTILES` has failed; NaN where failure within the horizon is less likely
+    than not.
     """
 
     curve: Floats
     confidence: Floats
     top: Ints
     weight: Floats
-    window: Floats
+    days: Floats
 
 
 @dataclass(frozen=True)
@@ -173,30 +174,30 @@ class FailureModel:
             confidence=np.interp(curve[:, -1], *self.confidence),
             top=top,
             weight=credit[np.arange(len(frame))[:, None], top],
-            window=failure_windows(curve),
+            days=failure_windows(curve),
         )
 
     def verdicts(self, readings: Sequence[Reading], frame: Frame, outcomes: Outcomes) -> list[FailureVerdict]:
         """The outcomes of `frame` in words, one verdict for each reading, in order."""
         factors = self._reasons.factors(frame, outcomes.top, outcomes.weight)
-        curve, confidence, window = (
+        curve, confidence, days = (
             outcomes.curve.round(6).tolist(),
             outcomes.confidence.round(4).tolist(),
-            outcomes.window.tolist(),
+            outcomes.days.tolist(),
         )
-        return [self._verdict(*row) for row in zip(readings, curve, confidence, window, factors, strict=True)]
+        return [self._verdict(*row) for row in zip(readings, curve, confidence, days, factors, strict=True)]
 
     def _verdict(
         self,
         reading: Reading,
         curve: list[float],
         confidence: float,
-        window: list[float],
+        days: list[float],
         factors: list[Factor],
     ) -> FailureVerdict:
         horizons = dict(zip(HORIZON_NAMES, curve, strict=True))
         urgency = action(horizons, in_failure=reading.in_failure)
-        start, date, end = (None, None, None) if math.isnan(window[0]) else _dates(reading, window)
+        start, date, end = (None, None, None) if math.isnan(days[0]) else _dates(reading, days)
         return {
             "charger_id": reading.charger_id,
             "failure_probability": horizons["30d"],
@@ -215,7 +216,7 @@ class FailureModel:
 
 def has_history(frame: Frame, spec: FeatureSpec) -> Any:
     """[n] whether any recent entry stood behind the row (`history_days` is stated)."""
-    return ~np.isnan(frame[:, spec.first_past])
+    return ~np.isnan(frame[:, spec.first_history])
 
 
 def is_faulty(frame: Frame, spec: FeatureSpec) -> Any:
@@ -239,15 +240,15 @@ def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faul
 
 
 def failure_windows(curve: Floats) -> Floats:
-    """[n, 3] days until the curves reach each share of `WINDOW`, between horizons at a constant hazard.
+    """[n, 3] days until the curves reach each of `WINDOW_QUANTILES`, between horizons at a constant hazard.
 
     The last horizon where a share is not reached by then; NaN for curves that do not reach the middle one.
     """
-    window = np.full((len(curve), len(WINDOW)), np.nan)
+    days = np.full((len(curve), len(WINDOW_QUANTILES)), np.nan)
     for row in np.flatnonzero(curve[:, -1] >= MORE_LIKELY_THAN_NOT).tolist():
         hazard = np.concatenate(([0.0], -np.log1p(-curve[row])))
-        window[row] = np.interp(_WINDOW_HAZARD, hazard, _DAYS)
-    return window
+        days[row] = np.interp(_WINDOW_HAZARD, hazard, _DAYS)
+    return days
 
 
 def _dates(reading: Reading, days: list[float]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from models.features.error_codes import FAMILIES
 
-_FAMILY_WORDS: Final = {
+_FAMILY_LABELS: Final = {
     "ground": "ground-fault codes",
     "current": "over-current codes",
     "thermal": "over-temperature codes",
@@ -20,7 +20,7 @@ _FAMILY_WORDS: Final = {
 }
 
 # feature -> (words, unit)
-_WORDS: Final[dict[str, tuple[str, str]]] = {
+_LABELS: Final[dict[str, tuple[str, str]]] = {
     "energy_kwh": ("energy of the session", "kWh"),
     "power_kw": ("charging power", "kW"),
     "temperature_c": ("temperature", "°C"),
@@ -65,16 +65,18 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "hardware_share_7d": ("readings with hardware codes, last 7 days", "%"),
     "hardware_share_30d": ("readings with hardware codes, last 30 days", "%"),
     "days_since_hardware_code": ("time since the last hardware code", "days"),
-    **{f"codes_{name}": (f"{_FAMILY_WORDS[name]} now", "") for name in FAMILIES},
-    **{f"{name}_share_7d": (f"readings with {_FAMILY_WORDS[name]}, last 7 days", "%") for name in FAMILIES},
-    **{f"{name}_share_30d": (f"readings with {_FAMILY_WORDS[name]}, last 30 days", "%") for name in FAMILIES},
+    **{f"codes_{name}": (f"{_FAMILY_LABELS[name]} now", "") for name in FAMILIES},
+    **{f"{name}_share_7d": (f"readings with {_FAMILY_LABELS[name]}, last 7 days", "%") for name in FAMILIES},
+    **{
+        f"{name}_share_30d": (f"readings with {_FAMILY_LABELS[name]}, last 30 days", "%") for name in FAMILIES
+    },
 }
 
 
-def words(feature: str) -> tuple[str, str]:
+def label_and_unit(feature: str) -> tuple[str, str]:
     """What a person calls the feature, and its unit (% where the frame holds a share)."""
-    if feature in _WORDS:
-        return _WORDS[feature]
+    if feature in _LABELS:
+        return _LABELS[feature]
     if feature.startswith("is_"):
         return f"status {feature[3:].replace('_', ' ')}", ""
     if feature.startswith("code_mean_30d:"):

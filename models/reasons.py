@@ -6,7 +6,7 @@ from typing import Final, Literal, TypedDict
 
 import numpy as np
 
-from models.feature_labels import words
+from models.feature_labels import label_and_unit
 from models.features.columns import Floats, Ints
 from models.features.frame import FeatureSpec, Frame
 
@@ -28,7 +28,7 @@ class Reasons:
     """Wording of one version's features: name, label and unit of each column, looked up once."""
 
     def __init__(self, spec: FeatureSpec) -> None:
-        worded = [(name, *words(name)) for name in spec.names]
+        worded = [(name, *label_and_unit(name)) for name in spec.names]
         self._wording = [(name, label, unit, f" {unit}" if unit else "") for name, label, unit in worded]
         # The frame holds shares, people read percentages.
         self._scale = np.array([100.0 if unit == "%" else 1.0 for _, _, unit in worded])

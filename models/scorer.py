@@ -129,10 +129,10 @@ class Scorer:
 
     def info(self) -> list[dict[str, Any]]:
         """One entry a model, for people and for `GET /api/v1/models`."""
-        entries: list[dict[str, Any]] = []
+        described: list[dict[str, Any]] = []
         for kind in KINDS:
             manifest = self._manifests["failure" if kind == "maintenance" else kind]
-            entries.append(
+            described.append(
                 {
                     "name": kind,
                     "version": self.versions[kind],
@@ -149,7 +149,7 @@ class Scorer:
                     "horizons": [] if kind == "anomaly" else list(manifest.get("horizons", {})),
                 }
             )
-        return entries
+        return described
 
 
 def failure_model(version: registry.Version) -> FailureModel:

@@ -24,20 +24,20 @@ class LiveLine:
             self._shown = True
         elif time.monotonic() - self._plain_at > PLAIN_LINE_EVERY_S:
             self._plain_at = time.monotonic()
-            say(text)
+            print_line(text)
 
     def clear(self) -> None:
         if self._shown:
             print("\r\033[2K", end="", flush=True)
             self._shown = False
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line that stays."""
         self.clear()
-        say(text)
+        print_line(text)
 
 
-def say(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """Print a line at once. Silent when nobody can read it any more: the terminal was closed."""
     try:
         print(text, flush=True)

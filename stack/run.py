@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from settings import ROOT, Settings, load_or_exit
-from stack.console import LiveLine, clock, say
+from stack.console import LiveLine, clock, print_line
 from stack.ports import port_problems, port_uses
 from stack.programs import log_file, metrics_folder, programs, shared_environment
 from stack.readiness import Check, checks, local_host
@@ -46,19 +46,21 @@ def run() -> int:
     stop = _stop_on_signals()
     settings = load_or_exit()
     if not settings.flower_basic_auth:
-        say("Wrong setting: FLOWER_BASIC_AUTH: must be set, as user:password, for Flower shows every task")
+        print_line(
+            "Wrong setting: FLOWER_BASIC_AUTH: must be set, as user:password, for Flower shows every task"
+        )
         return EXIT_NOT_STARTED
     _make_folders(settings)
     with _only_one(settings.state_dir / "run.lock") as running:
         if running is not None:
-            say(
+            print_line(
                 f"The service already runs here (process {running}). Stop it with Ctrl-C in its terminal or "
                 f"`kill {running}`, or use it: make demo"
             )
             return EXIT_NOT_STARTED
         if problems := port_problems(port_uses(settings)):
             for problem in problems:
-                say(problem)
+                print_line(problem)
             return EXIT_NOT_STARTED
         return _run(settings, stop)
 
@@ -70,17 +72,17 @@ def _run(settings: Settings, stop: threading.Event) -> int:
     try:
         supervisor.start()
         if took_s := _wait_until_ready(settings, supervisor, stop):
-            say(_summary(settings, took_s))
-            _keep_watch(settings, supervisor, stop)
+            print_line(_summary(settings, took_s))
+            _restart_ended(settings, supervisor, stop)
     except StartFailed as failure:
-        say(str(failure))
+        print_line(str(failure))
         _show_log(log_file(settings, failure.program))
         return EXIT_FAILED
     finally:
-        say("Stopping …")
+        print_line("Stopping …")
         began = time.monotonic()
         supervisor.stop()
-        say(f"Everything has stopped ({time.monotonic() - began:.1f} s).")
+        print_line(f"Everything has stopped ({time.monotonic() - began:.1f} s).")
     return EXIT_STOPPED
 
 
@@ -90,14 +92,14 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, stop: threadin
     line = LiveLine()
     pending = checks(settings)
     problem = ""
-    say(f"Starting {', '.join(program.name for program in supervisor.programs)} …")
+    print_line(f"Starting {', '.join(program.name for program in supervisor.programs)} …")
     try:
         while True:
             took_s = time.monotonic() - began
             if not supervisor.alive():
                 raise StartFailed("The process manager ended.", "supervisord")
             for died in supervisor.look():
-                line.say(f"{clock()} {died.name} ended; starting it again.")
+                line.print_line(f"{clock()} {died.name} ended; starting it again.")
                 if died.deaths >= DEATHS_BEFORE_GIVING_UP:
                     raise StartFailed(f"{died.name} ends again and again.", died.name)
             still: list[Check] = []
@@ -106,7 +108,7 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, stop: threadin
                     problem = f"{check.name} {found}" if not still else problem
                     still.append(check)
                 else:
-                    line.say(f"{took_s:5.1f} s  {check.name} ready")
+                    line.print_line(f"{took_s:5.1f} s  {check.name} ready")
             pending = still
             unsettled = [state.name for state in supervisor.states.values() if not state.settled]
             if not pending and not unsettled:
@@ -129,14 +131,14 @@ def _some_of(names: list[str]) -> str:
     return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
 
 
-def _keep_watch(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> None:
+def _restart_ended(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> None:
     """Tell of every program that dies, until a signal comes. Raises `StartFailed` if supervisord ends."""
     while not stop.wait(LOOK_EVERY_S):
         if not supervisor.alive():
             raise StartFailed("The process manager ended, and everything with it.", "supervisord")
         for died in supervisor.look():
             log = _shown(log_file(settings, died.name))
-            say(f"{clock()} {died.name} ended unexpectedly and is started again; see {log}")
+            print_line(f"{clock()} {died.name} ended unexpectedly and is started again; see {log}")
 
 
 def _summary(settings: Settings, took_s: float) -> str:
@@ -172,9 +174,9 @@ def _shown(path: Path) -> str:
 
 def _show_log(path: Path) -> None:
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-    say(f"The last lines of {_shown(path)}:" if lines else f"{_shown(path)} is empty.")
+    print_line(f"The last lines of {_shown(path)}:" if lines else f"{_shown(path)} is empty.")
     for line in lines[-LOG_LINES_SHOWN:]:
-        say(f"  | {line}")
+        print_line(f"  | {line}")
 
 
 def _make_folders(settings: Settings) -> None:

@@ -23,7 +23,7 @@ from xmlrpc.client import ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from stack.leash import leashed, processes_of_session
+from stack.die_with_parent import bound_to_parent, processes_of_session
 from stack.programs import Program
 
 SETTLED_S: Final = 2  # a program that ran this long has started
@@ -102,7 +102,9 @@ class Supervisor:
         config.write_text(self._config(socket))
         config.chmod(0o600)
         self._process = subprocess.Popen(
-            leashed([sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)]),
+            bound_to_parent(
+                [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)]
+            ),
             env=os.environ | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -157,7 +159,7 @@ class Supervisor:
         parts.extend(
             PROGRAM.format(
                 name=program.name,
-                command=_escaped(shlex.join(leashed(program.command))),
+                command=_escaped(shlex.join(bound_to_parent(program.command))),
                 directory=_escaped(str(program.directory)),
                 environment=_escaped(
                     ",".join(f'{name}="{value}"' for name, value in program.environment.items())

@@ -19,8 +19,8 @@ class CuttingProxy:
 
     def __init__(self, target: str) -> None:
         self._target = (LOOPBACK, urlsplit(target).port)
-        self._door = socket.create_server((LOOPBACK, 0))
-        self.url = f"http://{LOOPBACK}:{self._door.getsockname()[1]}"
+        self._predictor = socket.create_server((LOOPBACK, 0))
+        self.url = f"http://{LOOPBACK}:{self._predictor.getsockname()[1]}"
         self.up_bytes: int | None = None
         self.down_bytes: int | None = None
         self.cuts = 0
@@ -32,13 +32,13 @@ class CuttingProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._door.shutdown(socket.SHUT_RDWR)
-        self._door.close()
+        self._predictor.shutdown(socket.SHUT_RDWR)
+        self._predictor.close()
 
     def _serve(self) -> None:
         while True:
             try:
-                client, _ = self._door.accept()
+                client, _ = self._predictor.accept()
             except OSError:
                 return
             server = socket.create_connection(self._target)

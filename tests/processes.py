@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from settings import ROOT, Settings, read_settings
-from stack.leash import leashed, processes_of_session
+from stack.die_with_parent import bound_to_parent, processes_of_session
 from tests.services import free_port
 
 BIN = Path(sys.executable).parent
@@ -55,7 +55,7 @@ class Process:
     def __init__(self, command: list[str], env: Mapping[str, str], directory: Path = ROOT) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="evzone-", suffix=".log", delete=False)  # noqa: SIM115
         self.process = subprocess.Popen(
-            leashed(command),
+            bound_to_parent(command),
             cwd=directory,
             env=dict(env),
             stdin=subprocess.DEVNULL,

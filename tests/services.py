@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stack.leash import leashed
+from stack.die_with_parent import bound_to_parent
 from stack.servers import LOOPBACK, kafka_answers, kafka_command, redis_answers, redis_command
 
 START_TIMEOUT_S = 10.0
@@ -112,7 +112,7 @@ class RunningServer:
     def _start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "server.log").open("ab") as log:
             return subprocess.Popen(
-                leashed(self._command(self.port, self.folder)),
+                bound_to_parent(self._command(self.port, self.folder)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -80,7 +80,7 @@ class FastPath:
             if body is not None and scope["path"] in KIND_BY_PATH:
                 asked = self._parsed(scope, body)
                 if asked is not None:
-                    await self._answer(*asked, send, started)
+                    await self._send_prediction(*asked, send, started)
                     return
         connection = AsgiConnection(
             _again(events, receive), send, has_body=bool(events), body_is_here=body is not None
@@ -130,10 +130,12 @@ class FastPath:
             return None
         return asked, access.request_id(headers.get("X-Request-ID", ""))
 
-    async def _answer(self, asked: SingleRequest, request_id: str, send: Send, started: float) -> None:
+    async def _send_prediction(
+        self, asked: SingleRequest, request_id: str, send: Send, started: float
+    ) -> None:
         status = 200
         try:
-            body = await self._predictor.answer(asked.kind, asked.reading, asked.tenant)
+            body = await self._predictor.predict_async(asked.kind, asked.reading, asked.tenant)
         except Exception as error:
             # Only here: binding costs more than all else that a request has for its log.
             with bound_contextvars(request_id=request_id, tenant=asked.tenant):

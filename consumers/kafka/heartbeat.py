@@ -44,7 +44,7 @@ class Status:
     partitions: int = 0
 
 
-class Pulse:
+class Heartbeat:
     """Keeps the consumer's record current from a thread of its own. Its attributes may be read by any."""
 
     def __init__(self, settings: Settings, *, role: Role = "consumer") -> None:
@@ -54,10 +54,10 @@ class Pulse:
         self._host = socket.gethostname()
         self._field = f"{self._host}:{os.getpid()}"
         self._stopped = threading.Event()
-        self._turned_at = time.monotonic()
+        self._loop_at = time.monotonic()
         self._status = Status("disconnected", "starting")
         # Why nothing can be scored now, a sentence; None when workers are there.
-        self.hindrance: str | None = "no word from Redis yet"
+        self.pause_reason: str | None = "no word from Redis yet"
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -80,29 +80,29 @@ class Pulse:
     def status(self) -> Status:
         return self._status
 
-    def say(self, status: Status) -> None:
+    def set_status(self, status: Status) -> None:
         """What the next beat reports. A change of state or reason is logged, once."""
-        self._turned_at = time.monotonic()
+        self._loop_at = time.monotonic()
         before, self._status = self._status, status
         if (before.state, before.reason) != (status.state, status.reason):
             level = logging.INFO if status.state == "running" else logging.WARNING
             log.log(level, "%s%s", status.state, f": {status.reason}" if status.reason else "")
 
-    def turned(self, now: float) -> None:
+    def record_loop(self, now: float) -> None:
         """The loop has made a turn, `now` in `time.monotonic()` seconds."""
-        self._turned_at = now
+        self._loop_at = now
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
                 self._beat()
-                self.hindrance = _hindrance(heartbeats.living(self._redis))
+                self.pause_reason = _pause_reason(heartbeats.living(self._redis))
             except RedisError as error:
                 log.debug("no heartbeat: %s", error)
-                self.hindrance = "Redis cannot be reached"
+                self.pause_reason = "Redis cannot be reached"
             except Exception:
                 log.exception("heartbeat failed")
-            if time.monotonic() - self._turned_at > HUNG_AFTER_S:
+            if time.monotonic() - self._loop_at > HUNG_AFTER_S:
                 log.critical("the loop has hung for %.0f s; ending the process", HUNG_AFTER_S)
                 os._exit(1)
             self._stopped.wait(heartbeats.BEAT_S)
@@ -137,7 +137,7 @@ def _forget_silent(redis: Redis, now: float) -> None:
         redis.hdel(CONSUMERS_KEY, *cast(list[str], silent))  # the stubs know no bytes
 
 
-def _hindrance(living: list[heartbeats.WorkerState]) -> str | None:
+def _pause_reason(living: list[heartbeats.WorkerState]) -> str | None:
     serving = [worker for worker in living if Queues.STREAM in worker.queues]
     if not serving:
         return f"no worker reads the queue {Queues.STREAM}"

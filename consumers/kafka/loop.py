@@ -20,11 +20,11 @@ from kafka.errors import KafkaError
 
 import metrics
 from consumers.kafka.crash_journal import MOST_DEATHS, CrashJournal, ProcessDied
-from consumers.kafka.heartbeat import Pulse, Status
-from consumers.kafka.offsets import Partition, Round, Window
+from consumers.kafka.heartbeat import Heartbeat, Status
+from consumers.kafka.offsets import CommitBatch, OffsetTracker, Partition
 from consumers.kafka.outcome_publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.kafka.record_batches import Unreadable, UnreadableRecord
-from consumers.kafka.record_processor import Work, shorten_dead_letters
+from consumers.kafka.record_processor import RecordProcessor, shorten_dead_letters
 from consumers.kafka.records import Received
 from consumers.kafka.watchdog import Watchdog
 from settings import Settings
@@ -49,7 +49,7 @@ DRAIN_S: Final = 5.0
 class Publisher(Protocol):
     """Publishes outcomes: `outcome_publisher.py`, `transactions.py`, or a test's stand-in."""
 
-    def publish(self, done: Round) -> bool: ...
+    def publish(self, done: CommitBatch) -> bool: ...
 
     def commit(self) -> None: ...
 
@@ -65,19 +65,19 @@ class Stream:
         *,
         consumer: KafkaConsumer,
         publisher: Publisher,
-        work: Work,
-        pulse: Pulse,
+        processor: RecordProcessor,
+        heartbeat: Heartbeat,
         journal: CrashJournal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer = consumer
         self._publisher = publisher
-        self._work = work
-        self._pulse = pulse
+        self._processor = processor
+        self._heartbeat = heartbeat
         self._journal = journal
         self._clock = clock
-        self._round_records = 2 * settings.kafka_max_poll_records
-        self._window = Window(
+        self._batch_records = 2 * settings.kafka_max_poll_records
+        self._offsets = OffsetTracker(
             most=8 * settings.kafka_max_poll_records,
             most_per_partition=2 * settings.kafka_max_poll_records,
         )
@@ -91,35 +91,35 @@ class Stream:
         Raises `KafkaUnavailable` when the clients must be made anew, `OutcomeRefused` or `StreamStuck` when
         the process must end, and whatever kafka-python says of a broken configuration.
         """
-        self._consumer.subscribe([self._work.topic], listener=_Listener(self))
+        self._consumer.subscribe([self._processor.topic], listener=_Listener(self))
         while not stopping.is_set():
             self.step()
         deadline = self._clock() + DRAIN_S
-        while len(self._window) and self._clock() < deadline and self._work.hindrance is None:
+        while len(self._offsets) and self._clock() < deadline and self._processor.pause_reason is None:
             self._publish()
             time.sleep(BUSY_POLL_MS / 1000)
         self._publisher.commit()
-        log.info("stopped; %d records under way are left to the next run", len(self._window))
+        log.info("stopped; %d records under way are left to the next run", len(self._offsets))
 
     def step(self) -> None:
         """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
         self._hold_or_fetch()
-        timeout_ms = BUSY_POLL_MS if self._work.busy else IDLE_POLL_MS
+        timeout_ms = BUSY_POLL_MS if self._processor.busy else IDLE_POLL_MS
         polled = self._consumer.poll(timeout_ms=timeout_ms)
         for records in polled.values():
             for record in records:
                 self._take(record)
         self._publish()
         self._look_around()
-        if not polled and self._work.busy:
-            self._work.wait(BUSY_WAIT_S)
+        if not polled and self._processor.busy:
+            self._processor.wait(BUSY_WAIT_S)
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions go to another member: nothing of them may be published or committed here any more."""
         lost = [Partition(*partition) for partition in partitions]
         self._publisher.forget(lost)
-        dropped = self._window.drop(lost)
-        self._work.drop(lost)
+        dropped = self._offsets.drop(lost)
+        self._processor.drop(lost)
         log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
 
     def assigned(self) -> None:
@@ -128,10 +128,10 @@ class Stream:
 
     def _hold_or_fetch(self) -> None:
         """Pause what should not be fetched now, resume the rest."""
-        held = self._work.hindrance is not None
+        held = self._processor.pause_reason is not None
         assigned = self._consumer.assignment()
         paused = self._consumer.paused()
-        unwanted = {tp for tp in assigned if held or self._window.full(Partition(*tp))}
+        unwanted = {tp for tp in assigned if held or self._offsets.full(Partition(*tp))}
         self._consumer.pause(*(unwanted - paused))
         self._consumer.resume(*((paused & assigned) - unwanted))
 
@@ -145,27 +145,27 @@ class Stream:
             headers=record.headers,
             recorded_at=record.timestamp / 1000 if (record.timestamp or 0) > 0 else None,
         )
-        entry, place = self._window.add(received), received.event_id
+        entry, place = self._offsets.add(received), received.event_id
         if isinstance(record.value, Unreadable):
             # The producer's client takes nothing but bytes themselves.
             entry.received = received._replace(value=bytes(record.value))
-            self._work.refuse(entry, UnreadableRecord(record.value.reason), attempts=1)
+            self._processor.refuse(entry, UnreadableRecord(record.value.reason), attempts=1)
             return
         if self._journal.deaths(place) >= MOST_DEATHS:
             reason = ProcessDied(f"The consumer process died {MOST_DEATHS} times at this record.")
-            self._work.refuse(entry, reason, attempts=MOST_DEATHS)
+            self._processor.refuse(entry, reason, attempts=MOST_DEATHS)
             return
         self._journal.begin(place)
-        self._work.take(entry)
+        self._processor.take(entry)
         self._journal.end()
 
     def _publish(self) -> None:
-        self._work.advance()
-        done = self._window.finished(most=self._round_records)
-        if not done.entries:
+        self._processor.advance()
+        done = self._offsets.finished(most=self._batch_records)
+        if not done.records:
             self._publisher.commit()
             return
-        self._work.complete(done)
+        self._processor.complete(done)
         try:
             published = self._publisher.publish(done)
         except OutcomeTooLarge as error:
@@ -174,9 +174,9 @@ class Stream:
             log.warning("dead letters are shortened, their topic takes no larger ones: %s", error)
             return  # the round comes again with the next turn
         if published:
-            self._window.settle(done)
-            self._work.settle(done)
-            self._journal.forget(entry.received.event_id for entry in done.entries)
+            self._offsets.settle(done)
+            self._processor.settle(done)
+            self._journal.forget(entry.received.event_id for entry in done.records)
 
     def _look_around(self) -> None:
         """Once a second: lag, connection, and what to say of this process."""
@@ -186,22 +186,22 @@ class Stream:
             return
         self._looked_at = now
         assigned = self._consumer.assignment()
-        self._pulse.turned(now)
+        self._heartbeat.record_loop(now)
         paused = {Partition(*tp) for tp in self._consumer.paused()}
         standing = [(Partition(*tp), *self._standing(tp)) for tp in assigned]
-        lag = sum(end - position + self._window.pending(partition) for partition, position, end in standing)
-        metrics.STREAM_LAG.labels(topic=self._work.topic).set(lag)
+        lag = sum(end - position + self._offsets.pending(partition) for partition, position, end in standing)
+        metrics.STREAM_LAG.labels(topic=self._processor.topic).set(lag)
         if self._consumer.metrics()["consumer-metrics"]["connection-count"] > 0:
             self._connected_at = now
         unconnected_s = now - self._connected_at
-        hindrance = self._work.hindrance
+        pause_reason = self._processor.pause_reason
         if unconnected_s >= UNCONNECTED_MOST_S:
             raise KafkaUnavailable(f"No connection to Kafka for {unconnected_s:.0f} s.")
-        if hindrance is not None:
-            metrics.STREAM_PAUSED_SECONDS.labels(reason=_label(hindrance)).inc(elapsed)
-            self._pulse.say(Status("paused", hindrance, lag, len(assigned)))
+        if pause_reason is not None:
+            metrics.STREAM_PAUSED_SECONDS.labels(reason=_label(pause_reason)).inc(elapsed)
+            self._heartbeat.set_status(Status("paused", pause_reason, lag, len(assigned)))
         else:
-            self._pulse.say(Status("running", "", lag, len(assigned)))
+            self._heartbeat.set_status(Status("running", "", lag, len(assigned)))
             self._ask_for_ends(assigned, now)
             self._watchdog.look((each for each in standing if each[0] not in paused), now)
 
@@ -236,8 +236,8 @@ class _Listener(ConsumerRebalanceListener):
         self._stream.revoked(revoked)
 
 
-def _label(hindrance: str) -> str:
-    return "redis" if "Redis" in hindrance else "workers"
+def _label(pause_reason: str) -> str:
+    return "redis" if "Redis" in pause_reason else "workers"
 
 
 def _numbers(partitions: Iterable[tuple[str, int]]) -> str:

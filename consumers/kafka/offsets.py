@@ -22,7 +22,7 @@ class Partition(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class PendingRecord:
     """One record under way. `outcomes` are what is to be published for it, None while that is unknown."""
 
     received: Received
@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Round:
+class CommitBatch:
     """What is published and committed together: each entry's outcomes, and what is `added` to them.
 
     `remembered` are state records: that all of this was published. Where there are no transactions they go
@@ -44,19 +44,19 @@ class Round:
     record to consume.
     """
 
-    entries: list[Entry] = field(default_factory=list)
+    records: list[PendingRecord] = field(default_factory=list)
     offsets: dict[Partition, int] = field(default_factory=dict)
     added: list[Outgoing] = field(default_factory=list)
     remembered: list[Outgoing] = field(default_factory=list)
 
     @property
     def outgoing(self) -> Iterator[Outgoing]:
-        for entry in self.entries:
+        for entry in self.records:
             yield from entry.outcomes or ()
         yield from self.added
 
 
-class Window:
+class OffsetTracker:
     """The records under way of all partitions that this member owns, bounded in two ways.
 
     `most` bounds all of them, `most_per_partition` those of one, so that a partition whose head is slow
@@ -64,7 +64,7 @@ class Window:
     """
 
     def __init__(self, *, most: int, most_per_partition: int) -> None:
-        self._queues: dict[Partition, deque[Entry]] = {}
+        self._queues: dict[Partition, deque[PendingRecord]] = {}
         self._most: Final = most
         self._most_per_partition: Final = most_per_partition
         self._count = 0
@@ -72,9 +72,9 @@ class Window:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, received: Received) -> Entry:
+    def add(self, received: Received) -> PendingRecord:
         """Take a record in. Within a partition, in the order of their offsets."""
-        entry = Entry(received)
+        entry = PendingRecord(received)
         self._queues.setdefault(entry.partition, deque()).append(entry)
         self._count += 1
         return entry
@@ -84,23 +84,23 @@ class Window:
         queue = self._queues.get(partition, ())
         return self._count >= self._most or len(queue) >= self._most_per_partition
 
-    def finished(self, *, most: int) -> Round:
+    def finished(self, *, most: int) -> CommitBatch:
         """At most `most` records that have an outcome and none without one before them, with their offsets.
 
         They stay in the window until `settle`: if the round fails they are still here.
         """
-        found = Round()
+        found = CommitBatch()
         for partition, queue in self._queues.items():
             for entry in queue:
-                if entry.outcomes is None or len(found.entries) >= most:
+                if entry.outcomes is None or len(found.records) >= most:
                     break
-                found.entries.append(entry)
+                found.records.append(entry)
                 found.offsets[partition] = entry.received.offset + 1
         return found
 
-    def settle(self, done: Round) -> None:
+    def settle(self, done: CommitBatch) -> None:
         """A round is published and committed: its records leave the window."""
-        for entry in done.entries:
+        for entry in done.records:
             if not entry.dropped:
                 self._queues[entry.partition].popleft()
                 self._count -= 1

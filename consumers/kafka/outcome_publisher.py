@@ -20,7 +20,7 @@ from kafka.errors import (
 from kafka.producer.future import FutureRecordMetadata
 
 from consumers.kafka.clients import discard
-from consumers.kafka.offsets import Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition
 from consumers.kafka.records import Outgoing
 from errors import ServiceError
 
@@ -100,7 +100,7 @@ class AtLeastOncePublisher:
         self._producer = producer
         self._acknowledged: dict[Partition, int] = {}
 
-    def publish(self, done: Round) -> bool:
+    def publish(self, done: CommitBatch) -> bool:
         """True once every record is acknowledged. Blocks 29 s at most.
 
         Raises `KafkaUnavailable` or `OutcomeRefused`; then nothing of the round will be committed.

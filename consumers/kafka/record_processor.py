@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import metrics
-from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import dead_letter, shortened
 from errors import ServiceError
 
 
-class Work(Protocol):
+class RecordProcessor(Protocol):
     """Gives every record its outcomes. One for each life of the loop, called by its thread alone."""
 
     @property
@@ -19,7 +19,7 @@ class Work(Protocol):
         """The input topic."""
 
     @property
-    def hindrance(self) -> str | None:
+    def pause_reason(self) -> str | None:
         """Why nothing can be done now, a sentence; then nothing is fetched. None when all is well."""
 
     @property
@@ -29,35 +29,35 @@ class Work(Protocol):
     def wait(self, timeout_s: float) -> None:
         """Block until an outcome has come that `advance` has not seen, `timeout_s` at most."""
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: PendingRecord) -> None:
         """A new record. Within a partition, in the order of their offsets."""
 
-    def refuse(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
+    def refuse(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
         """A new record that must not be worked on: make a dead letter of it."""
 
     def advance(self) -> None:
         """Give outcomes to entries that can have them now. May raise `KafkaUnavailable`."""
 
-    def complete(self, done: Round) -> None:
+    def complete(self, done: CommitBatch) -> None:
         """Add to a round what is to be published with its outcomes; it is called again if the round fails."""
 
-    def settle(self, done: Round) -> None:
+    def settle(self, done: CommitBatch) -> None:
         """The round is committed."""
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Partitions went to other members; their entries are marked as dropped."""
 
 
-def bury(entry: Entry, error: ServiceError, *, attempts: int, topic: str) -> None:
+def send_to_dead_letter(entry: PendingRecord, error: ServiceError, *, attempts: int, topic: str) -> None:
     """Make a dead letter of a record."""
     entry.outcomes = (dead_letter(entry.received, error, attempts=attempts, topic=topic),)
     metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()
 
 
-def shorten_dead_letters(done: Round) -> bool:
+def shorten_dead_letters(done: CommitBatch) -> bool:
     """Shorten the dead letters of a round, as `shortened` does. Whether any was larger."""
     found = False
-    for entry in done.entries:
+    for entry in done.records:
         outcomes = tuple(
             shortened(outcome) if any(name == "x-error-code" for name, _ in outcome.headers) else outcome
             for outcome in entry.outcomes or ()

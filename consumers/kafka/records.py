@@ -14,7 +14,7 @@ import orjson
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
 from readings.parsing import decode_json, parse_reading
 from readings.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
-from tasks.messaging.messages import GIST, Answer, Gist, add_fields
+from tasks.messaging.messages import HEADLINE_FIELDS, HeadlineScore, ScoreResult, add_fields
 
 MAX_REASON_CHARS: Final = 1000
 # A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.
@@ -167,23 +167,27 @@ def _tenant(document: Mapping[str, Any]) -> str | None:
     return None
 
 
-def scored(reading: Reading, tenant: str | None, failure: Answer, anomaly: Answer | None) -> Scored:
+def scored(reading: Reading, tenant: str | None, failure: ScoreResult, anomaly: ScoreResult | None) -> Scored:
     """A worker's verdicts on a reading. Those of an older worker, which gives no gist, are decoded.
 
     Raises `ValueError`, `KeyError` or `TypeError` for what is no verdict.
     """
-    probability = float(_gist("failure", failure))
+    probability = float(_headline_score("failure", failure))
     if anomaly is None:
         return Scored(reading.charger_id, tenant, reading.in_failure, probability, failure.body)
-    is_anomaly = bool(_gist("anomaly", anomaly))
+    is_anomaly = bool(_headline_score("anomaly", anomaly))
     return Scored(
         reading.charger_id, tenant, reading.in_failure, probability, failure.body, is_anomaly, anomaly.body
     )
 
 
-def _gist(kind: Kind, answer: Answer) -> Gist:
-    gist: Gist = orjson.loads(answer.body)[GIST[kind]] if answer.gist is None else answer.gist
-    return gist
+def _headline_score(kind: Kind, answer: ScoreResult) -> HeadlineScore:
+    headline_score: HeadlineScore = (
+        orjson.loads(answer.body)[HEADLINE_FIELDS[kind]]
+        if answer.headline_score is None
+        else answer.headline_score
+    )
+    return headline_score
 
 
 def prediction(received: Received, verdicts: Scored, *, topic: str) -> Outgoing:

@@ -21,10 +21,10 @@ from consumers.kafka.clients import (
     probe_topic,
 )
 from consumers.kafka.crash_journal import CrashJournal
-from consumers.kafka.heartbeat import Pulse, Status
+from consumers.kafka.heartbeat import Heartbeat, Status
 from consumers.kafka.loop import Stream
 from consumers.kafka.outcome_publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
-from consumers.kafka.record_processor import Work
+from consumers.kafka.record_processor import RecordProcessor
 from consumers.kafka.transactions import (
     MemberSlot,
     TransactionalPublisher,
@@ -44,23 +44,23 @@ RETRY_PAUSE_S: Final = 1.0
 class Service:
     """Keeps a `Stream` going: whenever Kafka is lost, everything is made anew until it is back.
 
-    `topics` must be there, `make_work` is called for each life of the loop, `close` at the end.
+    `topics` must be there, `make_processor` is called for each life of the loop, `close` at the end.
     """
 
     def __init__(
         self,
         settings: Settings,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         *,
         topics: Mapping[str, TopicOptions],
-        make_work: Callable[[Pulse, CrashJournal], Work],
+        make_processor: Callable[[Heartbeat, CrashJournal], RecordProcessor],
         close: Callable[[], None] = lambda: None,
         transactional: type[TransactionalPublisher] = TransactionalPublisher,
     ) -> None:
         self._settings = settings
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._topics = topics
-        self._make_work = make_work
+        self._make_processor = make_processor
         self._close = close
         self._transactional = transactional
         self._with_transactions = settings.kafka_transactions
@@ -77,7 +77,7 @@ class Service:
         """Until `stopping` is set; the process's exit code, 1 when going on would drop an outcome."""
         if self._slot is not None:
             bind_contextvars(member=self._slot.transactional_id)
-        self._pulse.start()
+        self._heartbeat.start()
         collect_garbage_seldom()
         try:
             while not stopping.is_set():
@@ -90,7 +90,7 @@ class Service:
                     self._with_transactions = False
                 except (KafkaUnavailable, KafkaError) as error:
                     log.debug("Kafka: %r", error)
-                    self._pulse.say(Status("disconnected", self._reason(error)))
+                    self._heartbeat.set_status(Status("disconnected", self._reason(error)))
                     stopping.wait(RETRY_PAUSE_S)
         except OutcomeRefused as error:
             log.critical("an outcome was refused, and dropping it is not an option: %s", error)
@@ -103,7 +103,7 @@ class Service:
             return 1
         finally:
             self._close()
-            self._pulse.stop()
+            self._heartbeat.stop()
             if self._slot is not None:
                 self._slot.release()
         return 0
@@ -119,8 +119,8 @@ class Service:
                 self._settings,
                 consumer=consumer,
                 publisher=publisher,
-                work=self._make_work(self._pulse, self._journal),
-                pulse=self._pulse,
+                processor=self._make_processor(self._heartbeat, self._journal),
+                heartbeat=self._heartbeat,
                 journal=self._journal,
             )
             stream.run(stopping)

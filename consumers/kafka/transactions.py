@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from kafka.errors import CommitFailedError, KafkaError
 
 from consumers.kafka.clients import discard
-from consumers.kafka.offsets import Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition
 from consumers.kafka.outcome_publisher import (
     KafkaUnavailable,
     OutcomeRefused,
@@ -96,7 +96,7 @@ class TransactionalPublisher:
                 raise as_trouble(error, "taking over the transactional id") from error
         return self._producer
 
-    def publish(self, done: Round) -> bool:
+    def publish(self, done: CommitBatch) -> bool:
         """Publish and commit, all or nothing. Blocks 10 s at most.
 
         False: the group has moved on; nothing was committed, what is still this member's comes again.

@@ -45,7 +45,7 @@ class Part:
     remember are added up in `spent_kwh`, and reach up to `spent_us`.
     """
 
-    words: Mapping[str, Word] = field(default_factory=dict)
+    reports: Mapping[str, Word] = field(default_factory=dict)
     starts_us: tuple[int, ...] = ()
     sessions: int = 0
     intervals: tuple[tuple[int, float], ...] = ()
@@ -53,11 +53,11 @@ class Part:
     spent_kwh: float = 0.0
 
     def value(self, name: str) -> Any:
-        word = self.words.get(name)
+        word = self.reports.get(name)
         return None if word is None else word.value
 
     def at_us(self, name: str) -> int:
-        word = self.words.get(name)
+        word = self.reports.get(name)
         return NEVER if word is None else word.at_us
 
 
@@ -89,18 +89,18 @@ class ChargePoint:
         seen = list(self.seen)
         insort(seen, (at_us, _digest(event_id)))
         parts = dict(self.parts)
-        news = False
+        envelope = False
         for fact in told.facts:
             name = fact.part or part
             before = parts.get(name, Part())
             after = _heard(before, fact.field, Word(at_us, fact.value))
             if after is not before:
                 parts[name] = after
-                news |= fact.field != TRANSACTION
+                envelope |= fact.field != TRANSACTION
         if len(parts) > max(PARTS_KNOWN, len(self.parts)):
             raise InvalidEvent("/payload", f"Names more than {PARTS_KNOWN} EVSEs and connectors.")
         heard = ChargePoint(max(self.as_of_us, at_us), tuple(seen[-EVENTS_REMEMBERED:]), parts)
-        return heard, news
+        return heard, envelope
 
 
 def _digest(event_id: str) -> str:
@@ -111,18 +111,18 @@ def _heard(part: Part, name: str, word: Word) -> Part:
     """The part after a word on one field; the same object when it is no news."""
     if name == INTERVAL:
         return _with_interval(part, word)
-    known = part.words.get(name)
+    known = part.reports.get(name)
     is_new = known is None or known.at_us < word.at_us or (known.at_us == word.at_us and known != word)
-    after = replace(part, words=_bounded({**part.words, name: word})) if is_new else part
+    after = replace(part, reports=_bounded({**part.reports, name: word})) if is_new else part
     return _with_start(after, word.at_us) if name == START else after
 
 
-def _bounded(words: dict[str, Word]) -> dict[str, Word]:
+def _bounded(reports: dict[str, Word]) -> dict[str, Word]:
     """Only so many problems: a charger of a new make may have no end of them. The oldest are forgotten."""
-    problems = [name for name in words if name.startswith(PROBLEM)]
+    problems = [name for name in reports if name.startswith(PROBLEM)]
     if len(problems) > PROBLEMS_REMEMBERED:
-        del words[min(problems, key=lambda name: (words[name].at_us, name))]
-    return words
+        del reports[min(problems, key=lambda name: (reports[name].at_us, name))]
+    return reports
 
 
 def _with_start(part: Part, at_us: int) -> Part:
@@ -162,7 +162,7 @@ def encode(charge_point: ChargePoint) -> dict[str, Any]:
         "seen": charge_point.seen,
         "parts": {
             name: {
-                "words": {key: [word.at_us, word.value] for key, word in part.words.items()},
+                "words": {key: [word.at_us, word.value] for key, word in part.reports.items()},
                 "starts_us": part.starts_us,
                 "sessions": part.sessions,
                 "intervals": part.intervals,
@@ -177,7 +177,7 @@ def decode(state: Mapping[str, Any]) -> ChargePoint:
     """The inverse of `encode`. Trusts its input: only what this service wrote comes here."""
     parts = {
         name: Part(
-            words={key: Word(at_us, _value(value)) for key, (at_us, value) in part["words"].items()},
+            reports={key: Word(at_us, _value(value)) for key, (at_us, value) in part["words"].items()},
             starts_us=tuple(part["starts_us"]),
             sessions=part["sessions"],
             intervals=tuple((at_us, kwh) for at_us, kwh in part["intervals"]),

@@ -47,10 +47,10 @@ class _Place:
     @property
     def statuses(self) -> list[tuple[int, str]]:
         parts = (self.evse, *self.connectors)
-        return [(part.at_us(STATUS), part.value(STATUS)) for part in parts if STATUS in part.words]
+        return [(part.at_us(STATUS), part.value(STATUS)) for part in parts if STATUS in part.reports]
 
     @property
-    def words(self) -> list[str]:
+    def reports(self) -> list[str]:
         """The statuses that count: a transaction's charging state too, until a connector is known to be
         something else than OCCUPIED since."""
         charging = self.evse.value(CHARGING)
@@ -63,7 +63,7 @@ class _Place:
         part = self.evse
         at_us = part.at_us(POWER)
         since_us = part.at_us(START)
-        if _busiest(self.words) != "CHARGING":
+        if _busiest(self.reports) != "CHARGING":
             since_us = max([since_us, *(at for at, _ in self.statuses), part.at_us(CHARGING)])
         if part.at_us(STOP) > part.at_us(START):
             since_us = max(since_us, part.at_us(STOP))
@@ -75,7 +75,7 @@ def reading_of(
 ) -> dict[str, Any] | None:
     """A flat reading, without what is not known. None as long as no status is."""
     whole = charge_point.parts.get(WHOLE, Part())
-    places = _places(charge_point)
+    places = _measured_places(charge_point)
     status = _status(whole, places)
     if status is None:
         return None
@@ -97,7 +97,7 @@ def reading_of(
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _places(charge_point: ChargePoint) -> list[_Place]:
+def _measured_places(charge_point: ChargePoint) -> list[_Place]:
     names = sorted({name.split(".")[0] for name in charge_point.parts} - {WHOLE})
     return [
         _Place(
@@ -109,15 +109,15 @@ def _places(charge_point: ChargePoint) -> list[_Place]:
 
 
 def _status(whole: Part, places: Iterable[_Place]) -> str | None:
-    words = [word for place in places for word in place.words]
+    reports = [word for place in places for word in place.reports]
     of_all = whole.value(STATUS)
     if of_all in _OF_ALL:
-        return "FAULTY" if "FAULTY" in words else str(of_all)
-    return _busiest(words) or of_all
+        return "FAULTY" if "FAULTY" in reports else str(of_all)
+    return _busiest(reports) or of_all
 
 
-def _busiest(words: list[str]) -> str | None:
-    return min(words, key=ORDER.index, default=None)
+def _busiest(reports: list[str]) -> str | None:
+    return min(reports, key=ORDER.index, default=None)
 
 
 def _energy_kwh(parts: Iterable[Part]) -> float | None:
@@ -158,8 +158,8 @@ def _temperature_c(charge_point: ChargePoint) -> float | None:
 
 def _codes(whole: Part, charge_point: ChargePoint) -> list[str] | None:
     """Of all parts, each once. None where the charge point has never said anything about errors."""
-    reported = [part.value(CODES) for _, part in sorted(charge_point.parts.items()) if CODES in part.words]
-    problems = [word.value for name, word in sorted(whole.words.items()) if name.startswith(PROBLEM)]
+    reported = [part.value(CODES) for _, part in sorted(charge_point.parts.items()) if CODES in part.reports]
+    problems = [word.value for name, word in sorted(whole.reports.items()) if name.startswith(PROBLEM)]
     if not reported and not problems:
         return None
     found = [code for codes in reported for code in codes] + [code for code in problems if code is not None]

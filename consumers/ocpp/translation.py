@@ -16,8 +16,8 @@ import orjson
 
 import metrics
 from consumers.kafka.crash_journal import CrashJournal
-from consumers.kafka.offsets import Entry, Partition, Round
-from consumers.kafka.record_processor import bury
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
+from consumers.kafka.record_processor import send_to_dead_letter
 from consumers.kafka.records import Outgoing
 from consumers.kafka.state_topic import readable
 from consumers.ocpp.charge_point import ChargePoint, decode, state_key, state_value
@@ -34,14 +34,14 @@ OTHER_TYPE: Final = "other_type"  # Heartbeat, FirmwareStatusNotification, …
 NOTHING_TOLD: Final = "nothing_told"  # no measurand or variable that a reading has a place for
 NO_PART: Final = "unknown_connector"
 REPEATED: Final = "repeated"
-LATE: Final = "late"
+OUT_OF_DATE: Final = "late"
 NO_STATUS: Final = "no_status"
 # Kafka's default limit of a record is 1 MB.
 MAX_STATE_BYTES: Final = 900_000
 
 # Whose, of which tenant.
 ChargerKey = tuple[str | None, str]
-Book = dict[ChargerKey, ChargePoint]
+States = dict[ChargerKey, ChargePoint]
 # Reads the state records of partitions back: for each number, values of the latest record of every key.
 Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
@@ -61,9 +61,9 @@ def translate(event: Event, known: ChargePoint) -> tuple[ChargePoint, dict[str, 
     part = known.part_of(told)
     if part is None:
         return known, NO_PART
-    heard, news = known.hear(event.at_us, event.event_id, part, told)
-    if not news:
-        return heard, NOTHING_TOLD if told.about_transaction_only else LATE
+    heard, envelope = known.hear(event.at_us, event.event_id, part, told)
+    if not envelope:
+        return heard, NOTHING_TOLD if told.about_transaction_only else OUT_OF_DATE
     metadata = {"ocpp_event_id": event.event_id, "ocpp_event_type": event.event_type}
     reading = reading_of(heard, charger_id=event.charger_id, tenant=event.tenant, metadata=metadata)
     return heard, NO_STATUS if reading is None else reading
@@ -79,9 +79,9 @@ class _Note:
 
 
 class Translation:
-    """A `Work` that needs no other process: each record has its outcome with the next `advance`."""
+    """A `RecordProcessor` without workers: each record has its outcome with the next `advance`."""
 
-    hindrance = None
+    pause_reason = None
     busy = False
 
     def __init__(
@@ -99,41 +99,41 @@ class Translation:
         self._load = load
         self._journal = journal
         self._now = now
-        self._fresh: list[Entry] = []
-        self._books: dict[Partition, Book] = {}
+        self._fresh: list[PendingRecord] = []
+        self._states: dict[Partition, States] = {}
         # What the window holds, until it is committed.
-        self._notes: dict[Entry, _Note] = {}
+        self._notes: dict[PendingRecord, _Note] = {}
 
     def wait(self, timeout_s: float) -> None:
         """At once: whatever is taken has its outcome before the next poll."""
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: PendingRecord) -> None:
         self._fresh.append(entry)
 
-    def refuse(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
-        self._bury(entry, error, attempts=attempts)
+    def refuse(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
+        self._send_to_dead_letter(entry, error, attempts=attempts)
 
     def advance(self) -> None:
         """Blocks while the state of a partition that is new here is read. Raises what `load` raises."""
-        self._take_over({entry.partition for entry in self._fresh} - self._books.keys())
+        self._take_over({entry.partition for entry in self._fresh} - self._states.keys())
         fresh, self._fresh = self._fresh, []
         for entry in fresh:
             self._journal.begin(entry.received.event_id)
             try:
                 self._notes[entry] = self._translate(entry)
             except ServiceError as error:
-                self._bury(entry, error)
+                self._send_to_dead_letter(entry, error)
             except Exception as error:
                 # No record, whatever is in it, may stop its partition.
                 log.exception("event %s could not be translated", entry.received.event_id)
                 metrics.UNEXPECTED_ERRORS.labels(unit="event").inc()
-                self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"))
+                self._send_to_dead_letter(entry, ServiceError(f"{type(error).__name__}: {error}"))
         self._journal.end()
 
-    def complete(self, done: Round) -> None:
+    def complete(self, done: CommitBatch) -> None:
         """The last state of each charge point that the round changes."""
         changed: dict[tuple[Partition, ChargerKey], bytes] = {}
-        for entry in done.entries:
+        for entry in done.records:
             note = self._notes[entry]
             if note.key is not None and note.state is not None:
                 changed[entry.partition, note.key] = note.state
@@ -142,14 +142,14 @@ class Translation:
             for (partition, key), state in changed.items()
         ]
 
-    def settle(self, done: Round) -> None:
-        for entry in done.entries:
+    def settle(self, done: CommitBatch) -> None:
+        for entry in done.records:
             metrics.OCPP_EVENTS.labels(outcome=self._notes.pop(entry).outcome).inc()
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """If they come back their state is read again."""
         for partition in partitions:
-            self._books.pop(Partition(*partition), None)
+            self._states.pop(Partition(*partition), None)
         self._fresh = [entry for entry in self._fresh if not entry.dropped]
         self._notes = {entry: note for entry, note in self._notes.items() if not entry.dropped}
 
@@ -158,12 +158,12 @@ class Translation:
             return
         found = self._load([partition.partition for partition in partitions])
         for partition in partitions:
-            self._books[partition] = dict(readable(found.get(partition.partition, ()), _charge_point))
+            self._states[partition] = dict(readable(found.get(partition.partition, ()), _charge_point))
 
-    def _translate(self, entry: Entry) -> _Note:
+    def _translate(self, entry: PendingRecord) -> _Note:
         event = read_event(entry.received.value, now=self._now())
-        book, key = self._books[entry.partition], (event.tenant, event.charger_id)
-        known = book.get(key, ChargePoint())
+        states, key = self._states[entry.partition], (event.tenant, event.charger_id)
+        known = states.get(key, ChargePoint())
         heard, found = translate(event, known)
         # Encoded here, where what cannot be encoded is still the fault of this event alone.
         state = None if heard is known else state_value(entry.partition.partition, *key, heard)
@@ -177,11 +177,11 @@ class Translation:
         outcome = found if isinstance(found, str) else "reading"
         if state is None:
             return _Note(outcome)
-        book[key] = heard
+        states[key] = heard
         return _Note(outcome, key, state)
 
-    def _bury(self, entry: Entry, error: ServiceError, *, attempts: int = 1) -> None:
-        bury(entry, error, attempts=attempts, topic=self._dead_letters)
+    def _send_to_dead_letter(self, entry: PendingRecord, error: ServiceError, *, attempts: int = 1) -> None:
+        send_to_dead_letter(entry, error, attempts=attempts, topic=self._dead_letters)
         self._notes[entry] = _Note("dead_letter")
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 import metrics
-from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received, Scored
 from consumers.kafka.state_topic import readable
 
@@ -29,21 +29,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`open_at` and `close_below` are failure probabilities; `calm_readings` in a row close an alert."""
+    """`open_at` and `close_below` are failure probabilities; `readings_to_close` in a row close an alert."""
 
     open_at: float
     close_below: float
-    calm_readings: int
+    readings_to_close: int
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """One that is open. `calm` readings in a row have spoken for closing it."""
+    """One that is open. `below_threshold` readings in a row have spoken for closing it."""
 
     alert_id: str
     opened_at: str
     opened_by: str
-    calm: int = 0
+    below_threshold: int = 0
 
 
 class AlertKey(NamedTuple):
@@ -63,13 +63,13 @@ Book = dict[AlertKey, OpenAlert]
 Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
 
-class _Opinion(NamedTuple):
-    """What one verdict says, in JSON `verdict`: `alarming` opens an alert, `calm` speaks for closing one."""
+class _Signal(NamedTuple):
+    """One `verdict` (JSON): `alarming` opens an alert, `below_threshold` counts towards closing one."""
 
     kind: AlertKind
     verdict: bytes
     alarming: bool
-    calm: bool
+    below_threshold: bool
 
 
 class _Change(NamedTuple):
@@ -90,7 +90,7 @@ class Judgement:
     outgoing: list[Outgoing] = field(default_factory=list)
     remembered: list[Outgoing] = field(default_factory=list)
     changes: dict[Partition, dict[AlertKey, OpenAlert | None]] = field(default_factory=dict)
-    failed: list[tuple[Entry, Exception]] = field(default_factory=list)
+    failed: list[tuple[PendingRecord, Exception]] = field(default_factory=list)
 
 
 class Alerts:
@@ -103,16 +103,16 @@ class Alerts:
         self._topics = topics
         self._state_topic = state_topic
         self._load = load
-        self._books: dict[Partition, Book] = {}
+        self._open_alerts: dict[Partition, Book] = {}
 
-    def judge(self, done: Round) -> Judgement:
+    def judge(self, done: CommitBatch) -> Judgement:
         """Alert and state records for a round, in its order.
 
         Blocks while the state of a partition that is new here is read. Raises what `load` raises.
         """
-        self._take_over([partition for partition in done.offsets if partition not in self._books])
+        self._take_over([partition for partition in done.offsets if partition not in self._open_alerts])
         judgement = Judgement()
-        for entry in done.entries:
+        for entry in done.records:
             if entry.scored is not None:
                 try:
                     self._judge(judgement, entry, entry.scored)
@@ -128,67 +128,72 @@ class Alerts:
     def settle(self, judgement: Judgement) -> None:
         """The round is committed: what was judged is so."""
         for partition, changes in judgement.changes.items():
-            book = self._books.get(partition)
-            if book is None:
+            open_alerts = self._open_alerts.get(partition)
+            if open_alerts is None:
                 continue  # it went to another member meanwhile
             for key, alert in changes.items():
                 if alert is None:
-                    book.pop(key, None)
+                    open_alerts.pop(key, None)
                 else:
-                    book[key] = alert
+                    open_alerts[key] = alert
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Partitions went to other members; if they come back their state is read again."""
         for partition in partitions:
-            self._books.pop(Partition(*partition), None)
+            self._open_alerts.pop(Partition(*partition), None)
 
     def _take_over(self, partitions: list[Partition]) -> None:
         if not partitions:
             return
         found = self._load([partition.partition for partition in partitions])
         for partition in partitions:
-            self._books[partition] = dict(readable(found.get(partition.partition, ()), _open_alert))
+            self._open_alerts[partition] = dict(readable(found.get(partition.partition, ()), _open_alert))
 
-    def _opinions(self, scored: Scored) -> Iterator[_Opinion]:
+    def _signals(self, scored: Scored) -> Iterator[_Signal]:
         probability, in_failure = scored.failure_probability, scored.in_failure
-        yield _Opinion(
+        yield _Signal(
             "failure",
             scored.failure,
             alarming=in_failure or probability >= self._rules.open_at,
-            calm=not in_failure and probability < self._rules.close_below,
+            below_threshold=not in_failure and probability < self._rules.close_below,
         )
         if scored.anomaly is not None:
             odd = bool(scored.is_anomaly)
-            yield _Opinion("anomaly", scored.anomaly, alarming=odd, calm=not odd)
+            yield _Signal("anomaly", scored.anomaly, alarming=odd, below_threshold=not odd)
 
-    def _judge(self, judgement: Judgement, entry: Entry, scored: Scored) -> None:
+    def _judge(self, judgement: Judgement, entry: PendingRecord, scored: Scored) -> None:
         """What the verdicts on one record change. Nothing is changed if this raises."""
-        changes, book = judgement.changes.setdefault(entry.partition, {}), self._books[entry.partition]
+        changes, open_alerts = (
+            judgement.changes.setdefault(entry.partition, {}),
+            self._open_alerts[entry.partition],
+        )
         found: list[_Change] = []
-        for opinion in self._opinions(scored):
-            if opinion.alarming or book or changes:  # most of the time nothing is open, and nothing opens
-                key = AlertKey(opinion.kind, scored.tenant, scored.charger_id)
-                alert = changes[key] if key in changes else book.get(key)
-                found += self._changes(key, alert, opinion, entry.received)
+        for signal in self._signals(scored):
+            if (
+                signal.alarming or open_alerts or changes
+            ):  # most of the time nothing is open, and nothing opens
+                key = AlertKey(signal.kind, scored.tenant, scored.charger_id)
+                alert = changes[key] if key in changes else open_alerts.get(key)
+                found += self._changes(key, alert, signal, entry.received)
         for change in found:
             changes[change.key] = change.alert
             judgement.outgoing += change.outgoing
 
     def _changes(
-        self, key: AlertKey, alert: OpenAlert | None, opinion: _Opinion, received: Received
+        self, key: AlertKey, alert: OpenAlert | None, signal: _Signal, received: Received
     ) -> Iterator[_Change]:
         if alert is None:
-            if opinion.alarming:
-                body, opened_by = orjson.loads(opinion.verdict), received.event_id
+            if signal.alarming:
+                body, opened_by = orjson.loads(signal.verdict), received.event_id
                 alert = OpenAlert(_alert_id(key, opened_by), _moment(body), opened_by)
                 yield _Change(key, alert, (self._alert_record(key, alert, body | received.origin),))
-        elif not opinion.calm:
-            if alert.calm:
-                yield _Change(key, replace(alert, calm=0))
-        elif alert.calm + 1 < self._rules.calm_readings:
-            yield _Change(key, replace(alert, calm=alert.calm + 1))
+        elif not signal.below_threshold:
+            if alert.below_threshold:
+                yield _Change(key, replace(alert, below_threshold=0))
+        elif alert.below_threshold + 1 < self._rules.readings_to_close:
+            yield _Change(key, replace(alert, below_threshold=alert.below_threshold + 1))
         else:
-            body = orjson.loads(opinion.verdict)
+            body = orjson.loads(signal.verdict)
             record = self._alert_record(key, alert, body | received.origin, closed_at=_moment(body))
             yield _Change(key, None, (record,))
 
@@ -218,7 +223,7 @@ class Alerts:
                     "alert_id": alert.alert_id,
                     "opened_at": alert.opened_at,
                     "opened_by": alert.opened_by,
-                    "calm": alert.calm,
+                    "calm": alert.below_threshold,
                 }
             )
         return Outgoing(self._state_topic, key.on(partition), value)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import metrics
-from consumers.kafka.heartbeat import Pulse
-from consumers.kafka.offsets import Entry, Partition, Round
-from consumers.kafka.record_processor import bury
+from consumers.kafka.heartbeat import Heartbeat
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
+from consumers.kafka.record_processor import send_to_dead_letter
 from consumers.kafka.records import prediction, read, scored
 from consumers.predictions.alerts import Alerts, Judgement
 from consumers.predictions.score_requests import Result, Scoring
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Predicting:
-    """`consumers.kafka.record_processor.Work`, done by workers at the other end of `scoring`."""
+    """`consumers.kafka.record_processor.RecordProcessor`, done by workers at the other end of `scoring`."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Predicting:
         *,
         scoring: Scoring,
         alerts: Alerts,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.topic = settings.kafka_topic_metrics
@@ -37,12 +37,12 @@ class Predicting:
         self._scoring = scoring
         self._alerts = alerts
         self._judgement = Judgement()
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._now = now
 
     @property
-    def hindrance(self) -> str | None:
-        return self._pulse.hindrance
+    def pause_reason(self) -> str | None:
+        return self._heartbeat.pause_reason
 
     @property
     def busy(self) -> bool:
@@ -51,53 +51,55 @@ class Predicting:
     def wait(self, timeout_s: float) -> None:
         self._scoring.wait(timeout_s)
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: PendingRecord) -> None:
         try:
             reading, tenant = read(entry.received, now=self._now())
         except ServiceError as error:
-            self._bury(entry, error, attempts=1)
+            self._send_to_dead_letter(entry, error, attempts=1)
         except Exception as error:
             # No record, whatever is in it, may stop its partition.
             log.exception("record %s could not be read", entry.received.event_id)
             metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
-            self._bury(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
+            self._send_to_dead_letter(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
         else:
             self._scoring.add(entry, reading, tenant)
 
-    def refuse(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
-        self._bury(entry, error, attempts=attempts)
+    def refuse(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
+        self._send_to_dead_letter(entry, error, attempts=attempts)
 
     def advance(self) -> None:
         for result in self._scoring.collect():
             self._conclude(result)
-        if self.hindrance is None:
+        if self.pause_reason is None:
             # Before what has come is published, so that workers are not idle meanwhile.
             self._scoring.send()
 
-    def complete(self, done: Round) -> None:
+    def complete(self, done: CommitBatch) -> None:
         self._judgement = self._alerts.judge(done)
         for entry, error in self._judgement.failed:
             entry.scored = None
             problem = ServiceError(f"The verdict could not be judged ({type(error).__name__}: {error}).")
-            self._bury(entry, problem, attempts=1)
+            self._send_to_dead_letter(entry, problem, attempts=1)
         done.added, done.remembered = self._judgement.outgoing, self._judgement.remembered
 
-    def settle(self, done: Round) -> None:
+    def settle(self, done: CommitBatch) -> None:
         self._alerts.settle(self._judgement)
-        predicted = sum(entry.scored is not None for entry in done.entries)
+        predicted = sum(entry.scored is not None for entry in done.records)
         metrics.STREAM_RECORDS.labels(outcome="prediction").inc(predicted)
-        metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.entries) - predicted)
+        metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.records) - predicted)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         self._alerts.drop(partitions)
 
     def _conclude(self, result: Result) -> None:
         candidate = result.candidate
-        entry, attempts = candidate.entry, candidate.attempts
+        entry, attempts = candidate.record, candidate.attempts
         if entry.dropped:
             return
         if result.failure is None:
-            self._bury(entry, result.error or ScoringFailed("There is no verdict."), attempts=attempts)
+            self._send_to_dead_letter(
+                entry, result.error or ScoringFailed("There is no verdict."), attempts=attempts
+            )
             return
         try:
             found = scored(candidate.reading, candidate.tenant, result.failure, result.anomaly)
@@ -107,7 +109,7 @@ class Predicting:
             log.exception("verdict on %s could not be read", entry.received.event_id)
             metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
             problem = ServiceError(f"The verdict could not be read ({type(error).__name__}: {error}).")
-            self._bury(entry, problem, attempts=attempts + 1)
+            self._send_to_dead_letter(entry, problem, attempts=attempts + 1)
 
-    def _bury(self, entry: Entry, error: ServiceError, *, attempts: int) -> None:
-        bury(entry, error, attempts=attempts, topic=self._dead_letters)
+    def _send_to_dead_letter(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
+        send_to_dead_letter(entry, error, attempts=attempts, topic=self._dead_letters)

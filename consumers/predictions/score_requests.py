@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import metrics
-from consumers.kafka.offsets import Entry
+from consumers.kafka.offsets import PendingRecord
 from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from readings.reading import Kind, Reading
 from tasks.client.stream_predictor import TaskLost
-from tasks.messaging.messages import Answer, Ask
+from tasks.messaging.messages import ScoreRequest, ScoreResult
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +38,21 @@ FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 
 
-class Door(Protocol):
+class Predictor(Protocol):
     """What `tasks/client/stream_predictor.py` offers; tests have one of their own."""
 
-    def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]: ...
+    def requests_for(
+        self, kinds: Iterable[Kind], reading: Reading, tenant: str | None
+    ) -> list[ScoreRequest]: ...
 
-    def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]: ...
+    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]: ...
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
     """One reading to score. `attempts` are those that failed, `alone` those of them that it made alone."""
 
-    entry: Entry
+    record: PendingRecord
     reading: Reading
     tenant: str | None
     attempts: int = 0
@@ -67,23 +69,23 @@ class Result(NamedTuple):
     """What became of a reading: its verdicts (that on anomaly may be missing), or the error it ends in."""
 
     candidate: Candidate
-    failure: Answer | None = None
-    anomaly: Answer | None = None
+    failure: ScoreResult | None = None
+    anomaly: ScoreResult | None = None
     error: ServiceError | None = None
 
 
 @dataclass(slots=True)
 class _Group:
     candidates: list[Candidate]
-    future: Future[list[Answer]]
+    future: Future[list[ScoreResult]]
     sent_at: float
 
 
 class Scoring:
     """Readings that wait for verdicts or for their next attempt. For one thread; `clock` in seconds."""
 
-    def __init__(self, door: Door, *, clock: Callable[[], float]) -> None:
-        self._door = door
+    def __init__(self, source: Predictor, *, clock: Callable[[], float]) -> None:
+        self._predictor = source
         self._clock = clock
         self._fresh: deque[Candidate] = deque()
         # Those that were in a task that failed: each travels alone now, so that it harms no other.
@@ -98,8 +100,8 @@ class Scoring:
         """Whether an answer may come at any moment."""
         return bool(self._in_flight or self._ended_early)
 
-    def add(self, entry: Entry, reading: Reading, tenant: str | None) -> None:
-        self._fresh.append(Candidate(entry, reading, tenant))
+    def add(self, record: PendingRecord, reading: Reading, tenant: str | None) -> None:
+        self._fresh.append(Candidate(record, reading, tenant))
 
     def send(self) -> None:
         """Send what may be sent now. Blocks 2 s at most, when the queue cannot be reached."""
@@ -107,24 +109,26 @@ class Scoring:
             group = self._next_group()
             if not group:
                 return
-            group, asks = self._asks(group)
+            group, score_requests = self._score_requests(group)
             if not group:
                 continue
-            sent = _Group(group, self._door.submit(asks), self._clock())
+            sent = _Group(group, self._predictor.submit(score_requests), self._clock())
             self._in_flight.append(sent)
             sent.future.add_done_callback(lambda _: self._ended.set())
             if sent.future.done():
                 return  # it could not be sent; the next ones would meet the same
 
-    def _asks(self, group: Sequence[Candidate]) -> tuple[list[Candidate], list[Ask]]:
+    def _score_requests(self, group: Sequence[Candidate]) -> tuple[list[Candidate], list[ScoreRequest]]:
         """What to ask about the readings, and those about which something can be asked."""
         asked: list[Candidate] = []
-        asks: list[Ask] = []
+        score_requests: list[ScoreRequest] = []
         for candidate in group:
             try:
-                asks += self._door.ask(KINDS_ASKED, candidate.reading, candidate.tenant)
+                score_requests += self._predictor.requests_for(
+                    KINDS_ASKED, candidate.reading, candidate.tenant
+                )
             except Exception as error:
-                log.exception("record %s cannot be sent", candidate.entry.received.event_id)
+                log.exception("record %s cannot be sent", candidate.record.received.event_id)
                 metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
                 reason = ServiceError(
                     f"The reading cannot be sent to a worker ({type(error).__name__}: {error})."
@@ -132,7 +136,7 @@ class Scoring:
                 self._ended_early.append(Result(candidate, error=reason))
             else:
                 asked.append(candidate)
-        return asked, asks
+        return asked, score_requests
 
     def wait(self, timeout_s: float) -> None:
         """Block until a task has ended that `collect` has not seen, `timeout_s` at most."""
@@ -152,7 +156,7 @@ class Scoring:
         now = self._clock()
         for _ in range(len(self._again)):
             candidate = self._again.popleft()
-            if candidate.entry.dropped:
+            if candidate.record.dropped:
                 continue
             if candidate.not_before <= now:
                 return [candidate]
@@ -164,7 +168,7 @@ class Scoring:
             return group
         while self._fresh and len(group) < GROUP and self._fresh[0].not_before <= now:
             candidate = self._fresh.popleft()
-            if not candidate.entry.dropped:
+            if not candidate.record.dropped:
                 group.append(candidate)
         return group
 
@@ -187,7 +191,7 @@ class Scoring:
             for candidate in sent.candidates:
                 yield from self._failed(candidate, str(error), alone=len(sent.candidates) == 1)
 
-    def _read(self, candidate: Candidate, failure: Answer, anomaly: Answer) -> Iterator[Result]:
+    def _read(self, candidate: Candidate, failure: ScoreResult, anomaly: ScoreResult) -> Iterator[Result]:
         if failure.error_code is None:
             # A prediction without an anomaly verdict is worth more than none at all.
             yield Result(candidate, failure, anomaly if anomaly.error_code is None else None)

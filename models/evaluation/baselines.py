@@ -41,7 +41,7 @@ def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]
         "error-count rule": lambda other: calibration.sigmoid(rule.log_odds(error_count(other, spec))),
     }
     if 0 < truth.sum() < len(truth):
-        result["logistic regression"] = _logistic(rows, truth, spec.first_past)
+        result["logistic regression"] = _logistic(rows, truth, spec.first_history)
         result["logistic regression, all features"] = _logistic(rows, truth, rows.shape[1])
     return result
 

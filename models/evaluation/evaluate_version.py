@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.evaluation import evaluation_report, policies
-from models.evaluation.figures import figures, window
+from models.evaluation.figures import figures, judge_window
 from models.failure import FailureModel
 from models.maintenance import Prices, prices
 from models.simulation.simulate import simulate
@@ -63,7 +63,7 @@ def evaluate(
     begin_s, end_s = float(past.columns.time_s.min()), past.end_s
     since_s = since.timestamp() if since else end_s - WINDOW_SHARE * (end_s - begin_s)
     progress("score the window, fit the baselines")
-    judged = window(model, past, since_s, end_s)
+    judged = judge_window(model, past, since_s, end_s)
     progress("figures and intervals")
     found = figures(judged)
     costs: dict[int, list[policies.Outcome]] = {}

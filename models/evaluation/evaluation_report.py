@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from models.evaluation import plots
-from models.evaluation.figures import ALERT_SHARES, LEAD_DAYS, LEAD_SHARE, MODEL, Window, lead_times
+from models.evaluation.figures import ALERT_SHARES, LEAD_DAYS, LEAD_SHARE, MODEL, JudgedWindow, lead_times
 from models.evaluation.policies import Outcome, overall
 from models.failure import HORIZON_NAMES, MORE_LIKELY_THAN_NOT, FailureModel
 from models.training.history import History
@@ -51,7 +51,7 @@ def write(
     folder: Path,
     model: FailureModel,
     history: History,
-    judged: Window,
+    judged: JudgedWindow,
     figures: dict[str, Any],
     costs: Mapping[int, Sequence[Outcome]],
     about: dict[str, str],
@@ -100,7 +100,7 @@ def _templates() -> jinja2.Environment:
 def _sections(
     model: FailureModel,
     history: History,
-    judged: Window,
+    judged: JudgedWindow,
     figures: dict[str, Any],
     lead: Any,
     costs: Mapping[int, Sequence[Outcome]],
@@ -148,7 +148,7 @@ def _lead_text(lead: Any) -> str:
     )
 
 
-def _confidence(model: FailureModel, judged: Window) -> Table:
+def _confidence(model: FailureModel, judged: JudgedWindow) -> Table:
     """How often "within 30 days: more likely than not, or not" proved right, by what was stated of it."""
     known = judged.truth[-1] != UNKNOWN
     score = judged.scores[MODEL][known, -1]
@@ -206,7 +206,7 @@ def _money(value: tuple[float, float, float]) -> str:
     return f"{value[0]:.0f} ({value[1]:.0f} to {value[2]:.0f})"
 
 
-def _worst(history: History, judged: Window) -> Table:
+def _worst(history: History, judged: JudgedWindow) -> Table:
     last = np.flatnonzero(np.append(judged.charger[1:] != judged.charger[:-1], True))
     order = last[np.argsort(-judged.scores[MODEL][last, -1], kind="stable")][:10]
     rows = [

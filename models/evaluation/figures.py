@@ -27,7 +27,7 @@ LEAD_DAYS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class JudgedWindow:
     """Judged rows: `truth[h]` 1, 0 or -1 by horizon, `scores[name]` [n, horizons]."""
 
     rows: Ints
@@ -38,7 +38,9 @@ class Window:
     frame: Frame
 
 
-def window(model: FailureModel, history: History, since_s: float, to_s: float, *, seed: int = 0) -> Window:
+def judge_window(
+    model: FailureModel, history: History, since_s: float, to_s: float, *, seed: int = 0
+) -> JudgedWindow:
     """Score the window with the model and with baselines fitted on what came a month before it.
 
     `history` must have the model's spec. Raises `ValueError` where no reading in the window can be judged.
@@ -65,7 +67,7 @@ def window(model: FailureModel, history: History, since_s: float, to_s: float, *
             scores.setdefault(name, np.full((len(rows), len(HORIZON_DAYS)), np.nan))[:, column] = predict(
                 frame
             )
-    return Window(
+    return JudgedWindow(
         rows, columns.charger[rows], columns.time_s[rows], [one[rows] for one in truth], scores, frame
     )
 
@@ -117,7 +119,7 @@ class Ranking:
         }
 
 
-def figures(judged: Window, *, replicates: int = 200, seed: int = 0) -> dict[str, Any]:
+def figures(judged: JudgedWindow, *, replicates: int = 200, seed: int = 0) -> dict[str, Any]:
     """By horizon and scorer: ranking, calibration and alert figures, each as [value, low, high].
 
     Intervals of every scorer come from the same draws of chargers; `beyond` is the share of draws in which
@@ -176,7 +178,7 @@ def alerted(charger: Ints, time_s: Floats, score: Floats, share: float) -> Any:
     return result
 
 
-def lead_times(history: History, judged: Window) -> Any:
+def lead_times(history: History, judged: JudgedWindow) -> Any:
     """Days from the first alert in the 30 days before each failure of the window; infinite without one."""
     alert = alerted(judged.charger, judged.time_s, judged.scores[MODEL][:, WEEK], LEAD_SHARE)
     alert_charger, alert_s = judged.charger[alert], judged.time_s[alert]

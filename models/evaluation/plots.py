@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
-from models.evaluation.figures import LEAD_DAYS, MODEL, WEEK, Window, alerted
+from models.evaluation.figures import LEAD_DAYS, MODEL, WEEK, JudgedWindow, alerted
 from models.failure import HORIZON_NAMES, FailureModel
-from models.feature_labels import words
+from models.feature_labels import label_and_unit
 from models.training.labels import UNKNOWN
 
 COLOURS: Final = ("#0b6e4f", "#c8553d", "#3d5a80", "#8d6a9f", "#7a7a7a")
@@ -38,7 +38,7 @@ def svg(figure: Figure) -> str:
     return text.getvalue()
 
 
-def precision_recall(judged: Window) -> Figure:
+def precision_recall(judged: JudgedWindow) -> Figure:
     """Precision against recall within 7 days, a line for each scorer."""
     _, happened, scores = _week_scores(judged)
     series: dict[str, Points] = {}
@@ -55,7 +55,7 @@ def precision_recall(judged: Window) -> Figure:
     )
 
 
-def reliability(judged: Window) -> Figure:
+def reliability(judged: JudgedWindow) -> Figure:
     """Observed against predicted frequency by twentieths of the readings, a line for each horizon."""
     series: dict[str, Points] = {}
     for column, name in enumerate(HORIZON_NAMES):
@@ -74,7 +74,7 @@ def reliability(judged: Window) -> Figure:
     )
 
 
-def recall_by_alerts(judged: Window) -> Figure:
+def recall_by_alerts(judged: JudgedWindow) -> Figure:
     """Recall within 7 days against the share of chargers alerted a day, a line for each scorer."""
     known, happened, scores = _week_scores(judged)
     charger, time_s = judged.charger[known], judged.time_s[known]
@@ -103,12 +103,12 @@ def lead_time(lead: Any) -> Figure:
     return _lines(title, "time before the failure (days)", "share of failures", {MODEL: points})
 
 
-def importance(model: FailureModel, judged: Window) -> Figure:
+def importance(model: FailureModel, judged: JudgedWindow) -> Figure:
     """Mean size of what each feature adds to the 30-day log-odds, largest first."""
     sample = judged.frame[:: max(len(judged.frame) // SAMPLE_ROWS, 1)]
     size = np.abs(model.credits(model.raw(sample))).mean(axis=0)
     top = np.argsort(-size)[:BARS]
-    names = [words(model.spec.names[int(column)])[0] for column in top]
+    names = [label_and_unit(model.spec.names[int(column)])[0] for column in top]
     figure = Figure(figsize=(WIDTH_IN, 1 + BAR_HEIGHT_IN * len(top)), layout="constrained")
     axes = figure.subplots()
     # By number, because two features may have one name.
@@ -122,7 +122,7 @@ def importance(model: FailureModel, judged: Window) -> Figure:
     return figure
 
 
-def _week_scores(judged: Window) -> tuple[Any, Any, dict[str, Any]]:
+def _week_scores(judged: JudgedWindow) -> tuple[Any, Any, dict[str, Any]]:
     """Which rows are known for 7 days, what happened, and each scorer's probabilities."""
     known = judged.truth[WEEK] != UNKNOWN
     happened = judged.truth[WEEK][known] == 1

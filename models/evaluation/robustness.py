@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from models import registry
 from models.evaluation.evaluate_version import SIMULATED_DAYS, WINDOW_SHARE
-from models.evaluation.figures import MODEL, figures, window
+from models.evaluation.figures import MODEL, figures, judge_window
 from models.failure import HORIZON_NAMES, FailureModel
 from models.scorer import failure_model
 from models.simulation.assumptions import Assumptions, moved
@@ -46,8 +46,8 @@ def robustness(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[str]:
     """Lines of a Markdown table, a fleet each: `seeds` of the usual world, `worlds` (seeds of `moved`)."""
-    yield _line(HEADER)
-    yield _line(["---"] * len(HEADER))
+    yield _row_of_cells(HEADER)
+    yield _row_of_cells(["---"] * len(HEADER))
     fleets: list[tuple[str, int, Assumptions | None]] = [(f"seed {seed}", seed, None) for seed in seeds]
     fleets += [(f"moved world {seed}", seed, moved(seed)) for seed in worlds]
     for name, seed, assumed in fleets:
@@ -56,10 +56,10 @@ def robustness(
             folder = Path(scratch)
             simulate(chargers, SIMULATED_DAYS, seed, assumed).write(folder)
             judge = model if assumed is None else _trained(folder)
-            yield _line(_row(name, judge, load(folder, spec=judge.spec)))
+            yield _row_of_cells(_row(name, judge, load(folder, spec=judge.spec)))
 
 
-def _line(cells: Sequence[str]) -> str:
+def _row_of_cells(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
@@ -78,7 +78,7 @@ def _window_start_s(history: History) -> float:
 
 
 def _row(name: str, model: FailureModel, history: History) -> list[str]:
-    judged = window(model, history, _window_start_s(history), history.end_s)
+    judged = judge_window(model, history, _window_start_s(history), history.end_s)
     found = figures(judged)
     week = found[WEEK]["by"]
 

@@ -72,7 +72,7 @@ def count_codes(codes: Sequence[str] | None, vocabulary: dict[str, int]) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
+class HistoryEntries:
     """Past readings of one charger, a column each: what a store of histories best hands over.
 
     In any order. Eight sequences of the same length; times are seconds since 1970, None is missing.
@@ -88,7 +88,7 @@ class Entries:
     sessions: Sequence[float | None]
 
     @classmethod
-    def of(cls, readings: Iterable[Reading]) -> Entries:
+    def of(cls, readings: Iterable[Reading]) -> HistoryEntries:
         rows = list(readings)
         return cls(
             [row.timestamp.timestamp() for row in rows],
@@ -106,7 +106,7 @@ class Entries:
 
 
 # One history for each reading: entries of the same charger, in any order.
-Histories = Sequence[Sequence[Reading] | Entries]
+Histories = Sequence[Sequence[Reading] | HistoryEntries]
 
 
 def from_readings(
@@ -118,8 +118,11 @@ def from_readings(
     of a history that are not older than their reading are left out; the order within a history is free.
     `serviced_s` is known of the readings alone: no feature asks when an entry of the past was serviced.
     """
-    now = Entries.of(readings)
-    past = [entries if isinstance(entries, Entries) else Entries.of(entries) for entries in histories or ()]
+    now = HistoryEntries.of(readings)
+    past = [
+        entries if isinstance(entries, HistoryEntries) else HistoryEntries.of(entries)
+        for entries in histories or ()
+    ]
     parts = [*past, now]
 
     def joined(name: str) -> Iterable[Any]:

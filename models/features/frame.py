@@ -65,7 +65,7 @@ class FeatureSpec:
         return (*now, *history_features.NAMES, *(f"code_mean_30d:{code}" for code in self.vocabulary))
 
     @cached_property
-    def first_past(self) -> int:
+    def first_history(self) -> int:
         """Index of the first column that needs history."""
         return len(_NOW) + len(self.vocabulary)
 
@@ -93,14 +93,14 @@ def compute(
     """
     rows = np.arange(len(columns), dtype=np.int64) if rows is None else rows
     frame = np.full((len(rows), len(spec.names)), np.nan, np.float32)
-    frame[:, : spec.first_past] = _now(columns, rows)
+    frame[:, : spec.first_history] = _now(columns, rows)
     if (columns.charger[1:] != columns.charger[:-1]).all():
         return frame  # one reading of each charger: nothing has a past
-    entries = history_features.Past.of(columns)
+    entries = history_features.HistoryIndex.of(columns)
     for start in range(0, len(rows), CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)
         limit = None if depth is None else depth[chunk]
-        history_features.fill(frame[chunk, spec.first_past :], columns, rows[chunk], entries, limit)
+        history_features.fill(frame[chunk, spec.first_history :], columns, rows[chunk], entries, limit)
     return frame
 
 

@@ -67,7 +67,7 @@ NAMES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class HistoryIndex:
     """Where each row's past lies: `kept` are the entries that a server would keep, oldest first.
 
     The past of row r is `kept[first[r]:end[r]]`, before the limits of age and number. `reports` and `coded`
@@ -81,7 +81,7 @@ class Past:
     coded: Bools
 
     @classmethod
-    def of(cls, columns: Columns) -> Past:
+    def of(cls, columns: Columns) -> HistoryIndex:
         n = len(columns)
         index = np.arange(n, dtype=np.int64)
         new_charger = np.ones(n, np.bool_)
@@ -104,7 +104,7 @@ class Past:
         )
 
 
-def fill(out: Frame, columns: Columns, rows: Ints, past: Past, limit: Ints | None) -> None:
+def fill(out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, limit: Ints | None) -> None:
     """Write the columns of `NAMES` and of the named codes into `out` [len(rows), …]; NaN without history."""
     first, end = past.first[rows], past.end[rows]
     longest = np.minimum(end - first, MAX_ENTRIES if limit is None else np.minimum(limit, MAX_ENTRIES))
@@ -115,7 +115,9 @@ def fill(out: Frame, columns: Columns, rows: Ints, past: Past, limit: Ints | Non
         _fill(out, columns, rows, past, end, longest, np.arange(width, dtype=np.int64)[:, None])
 
 
-def _fill(out: Frame, columns: Columns, rows: Ints, past: Past, end: Ints, longest: Ints, back: Ints) -> None:
+def _fill(
+    out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, end: Ints, longest: Ints, back: Ints
+) -> None:
     # [entry, row], the newest entry first: sums along the first axis then add in the same order whatever
     # the number of rows is.
     at = past.kept.take(np.maximum(end - 1 - back, 0))

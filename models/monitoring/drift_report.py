@@ -61,7 +61,7 @@ class Baseline:
     columns: Ints
     training: tuple[Distribution, ...]
     edges: Floats
-    of_past: Bools
+    of_history: Bools
     seasonal: frozenset[str]
 
     @classmethod
@@ -81,9 +81,9 @@ class Baseline:
             seen = datetime.fromisoformat(data["to"]) - datetime.fromisoformat(data["from"])
         except (KeyError, TypeError, ValueError, AttributeError, StopIteration):
             return None
-        of_past = np.concatenate(([True], columns >= spec.first_past))
+        of_history = np.concatenate(([True], columns >= spec.first_history))
         seasonal = SEASONAL if seen >= YEAR else frozenset()
-        return cls(spec, tuple(by_name), columns, training, edges, of_past, seasonal)
+        return cls(spec, tuple(by_name), columns, training, edges, of_history, seasonal)
 
     @property
     def length(self) -> int:
@@ -96,7 +96,7 @@ class Baseline:
         bins = (values[:, :, None] > self.edges).sum(axis=2)  # an edge belongs to the bin below it
         bins[np.isnan(values)] = WIDTH - 1
         bins += HEAD + WIDTH * np.arange(len(self.training))
-        counted = usable[:, None] & (past[:, None] | ~self.of_past)
+        counted = usable[:, None] & (past[:, None] | ~self.of_history)
         counts = np.bincount(bins[counted], minlength=self.length)
         counts[:HEAD] = usable.sum(), (~usable).sum(), (usable & past).sum()
         return counts.astype(np.int64)
@@ -115,7 +115,7 @@ class Baseline:
         short = length is not None and bool(now[LENGTH_OF_PAST][0] * 2 > with_past)
         score = _compared(then[""], now[""], _status)
         features = []
-        for name, past in zip(self.names, self.of_past[1:], strict=True):
+        for name, past in zip(self.names, self.of_history[1:], strict=True):
             if name == LENGTH_OF_PAST:
                 continue
             before = then[name].among_known(bare) if past else then[name]

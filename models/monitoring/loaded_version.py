@@ -12,17 +12,17 @@ import numpy as np
 from models import registry
 from models.anomaly import AnomalyModel
 from models.failure import FailureModel
-from models.features.columns import Entries, Floats, Histories, from_readings
+from models.features.columns import Floats, Histories, HistoryEntries, from_readings
 from models.features.frame import Frame, compute
 from models.scorer import Scorer, anomaly_model, failure_model
 from readings.reading import Reading
 
 # A scored reading and the past that it was scored with.
-Seen = tuple[Reading, Entries]
+Seen = tuple[Reading, HistoryEntries]
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class LoadedVersion:
     """A version that is loaded and checked. `identity` names it, and other contents by another name."""
 
     name: str
@@ -32,21 +32,21 @@ class Watched:
     manifest: dict[str, Any]
 
     @classmethod
-    def active(cls, scorer: Scorer, name: str) -> Watched:
+    def active(cls, scorer: Scorer, name: str) -> LoadedVersion:
         """The version of a stored model that answers."""
         model, manifest = scorer.part(name)
         return cls(name, model.version, registry.identity(manifest), model, manifest)
 
     @classmethod
-    def load(cls, model_dir: Path, name: str, version: str) -> Watched:
+    def load(cls, model_dir: Path, name: str, version: str) -> LoadedVersion:
         """Any other version. Raises `UnknownModel`, and `ModelRefused` with the reason."""
         loaded = registry.load(model_dir, name, version)
         model = failure_model(loaded) if name == "failure" else anomaly_model(loaded)
         return cls(name, version, registry.identity(loaded.manifest), model, loaded.manifest)
 
-    def frame(self, readings: Sequence[Reading], past: Histories) -> Frame:
+    def frame(self, readings: Sequence[Reading], history: Histories) -> Frame:
         """Features [n, features of this version], as for a verdict."""
-        columns, rows = from_readings(readings, past, self.model.spec.code_columns)
+        columns, rows = from_readings(readings, history, self.model.spec.code_columns)
         return compute(columns, self.model.spec, rows)
 
     def scores(self, frame: Frame) -> Floats:

@@ -32,7 +32,7 @@ def fit(
     positive = float((weight * happened).sum())
     if failures is not None and positive:
         weight = weight * (failures / positive)
-    slope, offset = _line(raw, happened, weight)
+    slope, offset = _fit_line(raw, happened, weight)
     order = np.argsort(raw, kind="stable")
     raw, happened, weight = raw[order], happened[order], weight[order]
     positives = np.cumsum(happened * weight)
@@ -58,7 +58,7 @@ def fit(
     return Calibration(at, level)
 
 
-def _line(raw: Floats, happened: Floats, weight: Floats) -> tuple[float, float]:
+def _fit_line(raw: Floats, happened: Floats, weight: Floats) -> tuple[float, float]:
     """Slope and offset of the likeliest line, held to slope 1; the slope is at least `MIN_SLOPE`."""
     total = float(weight.sum())
     if not total:

@@ -32,7 +32,7 @@ KINDS: Final = ("with history", "without history")
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class OutOfFold:
     """`rows` with raw log-odds [n, horizons] of models that had not seen them, and sizes [kind][horizon].
 
     `raw` is of models with history on rows with it, `raw_bare` of models without on rows without.
@@ -46,7 +46,7 @@ class HeldOut:
 
 def by_time(
     rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
-) -> HeldOut | None:
+) -> OutOfFold | None:
     """The newer part of `rows`, scored by models of the older part; None if that part is too short."""
     older, newer = split(rows)
     if not len(newer.index) or not all(teaches(part, column) for column, part in enumerate(older)):
@@ -57,7 +57,7 @@ def by_time(
 
 def by_blocks(
     rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
-) -> HeldOut | None:
+) -> OutOfFold | None:
     """All `rows`, each block scored by models of the others; None if there are no `blocks`."""
     block = blocks(rows)
     if block is None:
@@ -99,7 +99,7 @@ def blocks(rows: Rows) -> Ints | None:
     return None
 
 
-def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[str, Any]]:
+def seen_vs_unseen(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[str, Any]]:
     """Does a model know its chargers by heart? Figures within 7 days on newer readings, for two groups.
 
     Models of one half of the chargers' older readings are judged on the newer ones of that half ("known")
@@ -112,12 +112,12 @@ def known_and_strange(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dic
     learned, known = older[WEEK], newer.labels[WEEK] != UNKNOWN
     half = np.random.default_rng(seed).permutation(int(rows.charger.max()) + 1) % 2
     halves = (learned.take(half[learned.charger] == side) for side in (0, 1))
-    if not len(newer.index) or not all(teaches(lessons, WEEK) for lessons in halves):
+    if not len(newer.index) or not all(teaches(train_rows, WEEK) for train_rows in halves):
         return {}
     raw = np.empty((2, len(newer.index)))  # by the model of one's own half, and of the other
     for side in (0, 1):
-        lessons = learned.take(half[learned.charger] == side)
-        model = boosting.fit(lessons, WEEK, spec, boosting.TREES // 2, seed)
+        train_rows = learned.take(half[learned.charger] == side)
+        model = boosting.fit(train_rows, WEEK, spec, boosting.TREES // 2, seed)
         scores = model.decision_function(newer.frame)
         own = half[newer.charger] == side
         raw[0, own], raw[1, ~own] = scores[own], scores[~own]
@@ -139,7 +139,7 @@ def _scored(
     seed: int,
     parts: Callable[[int], Iterator[tuple[Rows, Ints]]],
     progress: Callable[[str], None],
-) -> HeldOut:
+) -> OutOfFold:
     """Score `judged`; `parts(column)` gives rows to learn from and the places in `judged` they may score."""
     raws: list[Floats] = []
     sizes: list[tuple[int, ...]] = []
@@ -151,9 +151,9 @@ def _scored(
         for column, name in enumerate(HORIZON_NAMES[: len(judged.labels)]):
             progress(f"fit {name} {kind}, some held out")
             stages = np.empty((boosting.TREES, len(judged.index)), np.float32)
-            for lessons, places in parts(column):
+            for train_rows, places in parts(column):
                 model = boosting.fit(
-                    bare_of(lessons, spec) if bare else lessons, column, spec, boosting.TREES, seed
+                    bare_of(train_rows, spec) if bare else train_rows, column, spec, boosting.TREES, seed
                 )
                 stages[:, places] = boosting.staged(model, seen.frame[places])
             size = _best(stages, judged, column)
@@ -161,7 +161,7 @@ def _scored(
             chosen.append(size)
         raws.append(raw)
         sizes.append(tuple(chosen))
-    return HeldOut(judged, raws[0], raws[1], (sizes[0], sizes[1]))
+    return OutOfFold(judged, raws[0], raws[1], (sizes[0], sizes[1]))
 
 
 def _best(stages: Frame, judged: Rows, column: int) -> int:

@@ -26,14 +26,14 @@ SHORT_PAST: Final = 0.2
 class Rows:
     """Sampled readings: where they stand, how many each stands for, what came after, and their features.
 
-    `frame` holds what was known; `lessons` is what the model learns from, with some of the past left out.
+    `frame` holds what was known; `train_frame` is what the model learns from, with some of the past left out.
     """
 
     index: Ints
     weight: Floats
     labels: tuple[Labels, ...]
     frame: Frame
-    lessons: Frame
+    train_frame: Frame
     time_s: Floats
     charger: Ints
     next_failure_s: Floats
@@ -49,7 +49,7 @@ class Rows:
             self.weight[which],
             tuple(label[which] for label in self.labels),
             self.frame[which],
-            self.lessons[which],
+            self.train_frame[which],
             self.time_s[which],
             self.charger[which],
             self.next_failure_s[which],
@@ -94,8 +94,8 @@ def sample(history: History, truth: tuple[Labels, ...], rng: np.random.Generator
 def bare_of(rows: Rows, spec: FeatureSpec) -> Rows:
     """The same rows with nothing known of their past."""
     frame = rows.frame.copy()
-    frame[:, spec.first_past :] = np.nan
-    return replace(rows, frame=frame, lessons=frame)
+    frame[:, spec.first_history :] = np.nan
+    return replace(rows, frame=frame, train_frame=frame)
 
 
 def _with_gaps(history: History, index: Ints, full: Frame, rng: np.random.Generator) -> Frame:
@@ -130,8 +130,8 @@ def split(rows: Rows) -> tuple[list[Rows], Rows]:
         for k, part in enumerate(older)
     ):
         return older, newer
-    held_out = rows.charger % 4 == 0
-    return [rows.take(~held_out)] * len(horizons), rows.take(held_out)
+    out_of_fold = rows.charger % 4 == 0
+    return [rows.take(~out_of_fold)] * len(horizons), rows.take(out_of_fold)
 
 
 def teaches(rows: Rows, column: int) -> bool:

@@ -46,8 +46,8 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
     forest = IsolationForest(
         n_estimators=TREES, max_samples=min(ROWS_A_TREE, int(fit_on.sum())), random_state=seed
     ).fit(ready[fit_on])
-    held_out = -forest.score_samples(ready[~fit_on])
-    raw = np.quantile(held_out, [1 - share for share in FALSE_ALARMS])
+    out_of_fold = -forest.score_samples(ready[~fit_on])
+    raw = np.quantile(out_of_fold, [1 - share for share in FALSE_ALARMS])
     score = -25.0 * np.log10(FALSE_ALARMS)
     top = raw[-1] + max(raw[-1] - raw[-4], 1e-3)
     raw = np.concatenate(([raw[0] - 0.2], raw, [top]))
@@ -63,7 +63,7 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
         "type": "isolation forest and physical rules",
         **described(history),
         "metrics": {
-            "false_alarm_rate": float((np.interp(held_out, raw, scale) >= anomaly.THRESHOLD).mean()),
+            "false_alarm_rate": float((np.interp(out_of_fold, raw, scale) >= anomaly.THRESHOLD).mean()),
             "healthy_rows": len(index),
             "healthy_days": healthy_days,
         },
@@ -74,7 +74,7 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
         "scale": {"raw": raw.tolist(), "score": scale},
         "distributions": {
             "features": distributions,
-            "anomaly_score": Distribution.of(np.interp(held_out, raw, scale) / 100).to_manifest(),
+            "anomaly_score": Distribution.of(np.interp(out_of_fold, raw, scale) / 100).to_manifest(),
         },
         "golden": {
             **golden,

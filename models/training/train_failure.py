@@ -34,10 +34,10 @@ from models.training import boosting, calibration_fit, onnx_export
 from models.training.cross_validation import (
     FEW_FAILURES,
     KINDS,
-    HeldOut,
+    OutOfFold,
     by_blocks,
     by_time,
-    known_and_strange,
+    seen_vs_unseen,
 )
 from models.training.history import History
 from models.training.horizons import Learnable, carried_on, learnable, too_little
@@ -56,35 +56,35 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
     learnt = learnable(history, truth)
     progress("features")
     rows = sample(history, truth[: learnt.count], rng)
-    held_out = by_time(rows, history.spec, seed, progress)
-    metrics = None if held_out is None else _measured(held_out)
-    if held_out is None or rows.failures() < FEW_FAILURES:
-        held_out = by_blocks(rows, history.spec, seed, progress)
-    if held_out is None:
+    out_of_fold = by_time(rows, history.spec, seed, progress)
+    metrics = None if out_of_fold is None else _measured(out_of_fold)
+    if out_of_fold is None or rows.failures() < FEW_FAILURES:
+        out_of_fold = by_blocks(rows, history.spec, seed, progress)
+    if out_of_fold is None:
         raise too_little(history, "failures of more chargers, or at more times, are needed to judge by")
-    metrics = metrics or _measured(held_out)
+    metrics = metrics or _measured(out_of_fold)
     progress("judge on chargers it has not seen")
-    chargers: dict[str, Any] = known_and_strange(rows, history.spec, seed)
+    chargers: dict[str, Any] = seen_vs_unseen(rows, history.spec, seed)
     progress("calibrate")
     base_rates = tuple(_base_rate(rows, column) for column in range(learnt.count))
     horizons = tuple(
         replace(horizon, faulty_shift=_faulty_shift(history, column, base_rates[column]))
-        for column, horizon in enumerate(_horizons(held_out, np.ones(len(held_out.raw), np.bool_)))
+        for column, horizon in enumerate(_horizons(out_of_fold, np.ones(len(out_of_fold.raw), np.bool_)))
     )
     final: list[list[HistGradientBoostingClassifier]] = [[], []]
-    for models, kind, lessons, sizes in zip(
-        final, KINDS, (rows, bare_of(rows, history.spec)), held_out.sizes, strict=True
+    for models, kind, train_rows, sizes in zip(
+        final, KINDS, (rows, bare_of(rows, history.spec)), out_of_fold.sizes, strict=True
     ):
         for column, name in enumerate(HORIZON_NAMES[: learnt.count]):
             progress(f"fit {name} {kind}, on everything")
-            model = boosting.fit(lessons, column, history.spec, sizes[column], seed)
+            model = boosting.fit(train_rows, column, history.spec, sizes[column], seed)
             onnx_export.round_thresholds(model)
             models.append(model)
     horizons, base_rates = carried_on(horizons, base_rates)
     # A carried horizon has the trees of the one that it is carried from.
     taught_by = [min(column, learnt.count - 1) for column in range(len(HORIZON_NAMES))]
     with_history, without_history = ([models[column] for column in taught_by] for models in final)
-    raw = held_out.raw[:, taught_by]
+    raw = out_of_fold.raw[:, taught_by]
     probability = calibrated(raw, horizons, *_healthy_and_known(raw))[:, -1]
     golden = golden_of(history, rows)
     expected = _scored(with_history, without_history, horizons, golden, history.spec)
@@ -98,7 +98,7 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
         "horizons": {
             name: {
                 "days": horizon.days,
-                "trees": held_out.sizes[0][column],
+                "trees": out_of_fold.sizes[0][column],
                 "carried_from": learnt.longest if name in _not_learnt(learnt) else None,
                 "faulty_shift": horizon.faulty_shift,
                 "calibration": {
@@ -112,17 +112,17 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
             "with_history": onnx_export.mean_log_odds(with_history[-1]),
             "without_history": onnx_export.mean_log_odds(without_history[-1]),
         },
-        "confidence": _confidence(probability, held_out.rows, observed=not learnt.reasons),
+        "confidence": _confidence(probability, out_of_fold.rows, observed=not learnt.reasons),
         "distributions": {
             "features": {
                 name: Distribution.of(rows.frame[:, column].astype(np.float64), rows.weight).to_manifest()
                 for column, name in enumerate(history.spec.names)
             },
-            "probability_30d": Distribution.of(probability, held_out.rows.weight).to_manifest(),
+            "probability_30d": Distribution.of(probability, out_of_fold.rows.weight).to_manifest(),
         },
         "golden": {**golden, "expected": expected.tolist()},
     }
-    graph = onnx_export.boosted_to_onnx(with_history, without_history, told_by=history.spec.first_past)
+    graph = onnx_export.boosted_to_onnx(with_history, without_history, told_by=history.spec.first_history)
     return manifest, {"model.onnx": graph}
 
 
@@ -133,9 +133,9 @@ def _not_learnt(learnt: Learnable) -> dict[str, str]:
     return {name: f"{how}: {why}" for name, why in zip(names, learnt.reasons, strict=True)}
 
 
-def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
+def _horizons(out_of_fold: OutOfFold, which: Any) -> tuple[Horizon, ...]:
     """Calibrations of the horizons that were learnt, fitted on the rows of `which`."""
-    rows = held_out.rows
+    rows = out_of_fold.rows
     result = []
     for column, days in enumerate(HORIZON_DAYS[: len(rows.labels)]):
         known = which & (rows.labels[column] != UNKNOWN)
@@ -143,17 +143,19 @@ def _horizons(held_out: HeldOut, which: Any) -> tuple[Horizon, ...]:
         weight, failures = rows.weight[known], rows.take(known).failures(column)
         with_history, without_history = (
             calibration_fit.fit(raw[known, column], happened, weight, failures=failures)
-            for raw in (held_out.raw, held_out.raw_bare)
+            for raw in (out_of_fold.raw, out_of_fold.raw_bare)
         )
         result.append(Horizon(days, with_history, without_history))
     return tuple(result)
 
 
-def _measured(held_out: HeldOut) -> dict[str, Any]:
+def _measured(out_of_fold: OutOfFold) -> dict[str, Any]:
     """Metrics on every second charger, calibrated on the others."""
-    rows = held_out.rows
+    rows = out_of_fold.rows
     fit_on = np.unique(rows.charger, return_inverse=True)[1] % 2 == 0
-    probability = calibrated(held_out.raw, _horizons(held_out, fit_on), *_healthy_and_known(held_out.raw))
+    probability = calibrated(
+        out_of_fold.raw, _horizons(out_of_fold, fit_on), *_healthy_and_known(out_of_fold.raw)
+    )
     result: dict[str, Any] = {}
     for column, name in enumerate(HORIZON_NAMES[: len(rows.labels)]):
         judged = ~fit_on & (rows.labels[column] != UNKNOWN)

@@ -93,10 +93,10 @@ def _reading(session: Session) -> Reading:
     return cast(Reading, session.reading())
 
 
-def _predicted(ml: MLClient, session: Session) -> show.Answer:
+def _predicted(ml: MLClient, session: Session) -> show.Answered:
     began = time.monotonic()
     prediction = ml.predict_failure(_reading(session))
-    return show.Answer(prediction, time.monotonic() - began)
+    return show.Answered(prediction, time.monotonic() - began)
 
 
 def _newest_of_each(sessions: list[Session]) -> list[Session]:

@@ -30,7 +30,7 @@ ACTIONS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answered:
     """A prediction, and how long it took, seconds."""
 
     body: FailurePrediction
@@ -48,7 +48,7 @@ def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Seque
 
 
 def singles(
-    console: Console, chargers: Mapping[str, Charger], answers: Sequence[tuple[Session, Answer]]
+    console: Console, chargers: Mapping[str, Charger], answers: Sequence[tuple[Session, Answered]]
 ) -> None:
     """A few single predictions, each with the time its answer took."""
     table = _table()

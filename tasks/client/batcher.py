@@ -23,7 +23,7 @@ import metrics
 from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from tasks.client.in_flight import DeadlinePolicy, Fate, InFlightTask, InFlightTasks, loss_of
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests
-from tasks.messaging.messages import Answer
+from tasks.messaging.messages import ScoreResult
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class MicroBatcher:
         """The broker is gone: those that wait to be sent end with `error`."""
         return Step([], [(request, error) for request in self._empty_queue()])
 
-    def replied(self, batch_id: str, answers: list[Answer], now: float) -> Step:
+    def replied(self, batch_id: str, answers: list[ScoreResult], now: float) -> Step:
         """A reply has come. Of a task that was given up before nobody waits for it."""
         to_send: list[Batch] = []
         settled: list[tuple[PendingRequest, Outcome]] = []
@@ -203,7 +203,7 @@ class MicroBatcher:
         return waiting
 
 
-def _outcome_of(answer: Answer) -> Outcome:
+def _outcome_of(answer: ScoreResult) -> Outcome:
     if answer.error_code is None:
         return answer
     return _ERRORS.get(answer.error_code, ScoringFailed)(answer.error_detail)

@@ -16,8 +16,8 @@ from typing import Final
 import metrics
 from errors import QueueFull
 from tasks.client.pending import Outcome, PendingRequest
-from tasks.messaging.messages import Answer
-from tasks.messaging.task_publisher import Mark
+from tasks.messaging.messages import ScoreResult
+from tasks.messaging.task_publisher import CacheGuard
 from tasks.storage.verdict_cache import VerdictCache, Wanted
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class CacheReader:
         *,
         settle: Callable[[Iterable[tuple[PendingRequest, Outcome]]], None],
         enqueue: Callable[[list[PendingRequest]], None],
-        send_unless_cached: Callable[[list[PendingRequest], Sequence[Mark]], bool],
+        send_unless_cached: Callable[[list[PendingRequest], Sequence[CacheGuard]], bool],
     ) -> None:
         self._cache = cache
         self._settle = settle
@@ -84,8 +84,13 @@ class CacheReader:
 
     def _look(self, together: list[PendingRequest]) -> None:
         wanted: list[Wanted] = [
-            (ask.kind, ask.reading.charger_id, ask.tenant, ask.fingerprint)
-            for ask in (request.ask for request in together)
+            (
+                score_request.kind,
+                score_request.reading.charger_id,
+                score_request.tenant,
+                score_request.fingerprint,
+            )
+            for score_request in (request.score_request for request in together)
         ]
         if self._is_sent(together, wanted):
             return
@@ -99,7 +104,7 @@ class CacheReader:
         missing: list[PendingRequest] = []
         for request, body in zip(together, found, strict=True):
             if body is not None:
-                settled.append((request, Answer(body=body)))
+                settled.append((request, ScoreResult(body=body)))
             elif request.cached_only:
                 settled.append((request, QueueFull("Too many requests are waiting already.")))
             else:
@@ -116,8 +121,8 @@ class CacheReader:
         """
         if not self._has_missed or any(request.cached_only for request in together):
             return False
-        marks = self._cache.marks(wanted)
-        if not marks or not self._send_unless_cached(together, marks):
+        guards = self._cache.guards(wanted)
+        if not guards or not self._send_unless_cached(together, guards):
             return False
         self._cache.count_misses(wanted)
         return True

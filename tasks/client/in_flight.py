@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from tasks.messaging.messages import TASK_LOST, Answer
+from tasks.messaging.messages import TASK_LOST, ScoreResult
 
 Load = TypeVar("Load")
 
 
 @dataclass(slots=True, eq=False)
 class InFlightTask(Generic[Load]):
-    """One task. `load` is what its sender keeps with it, `size` the number of answers that it expects.
+    """One task. `load` is what its publisher keeps with it, `size` the number of answers that it expects.
 
     `task_id` is empty until the task is on its queue. `is_retry`: it carries one reading of a lost task, and
     is not split again. `is_lost`: nobody counts on it any more; a late reply still counts. `is_split`: its
@@ -152,7 +152,7 @@ class InFlightTasks(Generic[Load]):
             task.through_outage, task.off_queue_since = True, None
 
 
-def loss_of(task: InFlightTask[Load], answers: Sequence[Answer]) -> str | None:
+def loss_of(task: InFlightTask[Load], answers: Sequence[ScoreResult]) -> str | None:
     """Why a reply is no answer to its task, or None: it reports a loss, or has another number of answers."""
     if len(answers) != task.size:
         return "The worker gave another number of answers."

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from readings.reading import Kind
-from tasks.messaging.messages import Answer, Ask
+from tasks.messaging.messages import ScoreRequest, ScoreResult
 
 # Kind, tenant, fingerprint: what makes two requests the same.
 Key = tuple[Kind, str | None, str]
-Outcome = Answer | Exception
+Outcome = ScoreResult | Exception
 Waiter = asyncio.Future[None]
 
 
@@ -28,7 +28,7 @@ class PendingRequest:
     """
 
     key: Key
-    ask: Ask
+    score_request: ScoreRequest
     deadline: float
     cached_only: bool = False
     outcome: Outcome | None = None
@@ -47,7 +47,7 @@ class PendingRequests:
         return sum(len(request.waiters) for request in self._requests.values())
 
     def join(
-        self, ask: Ask, deadline: float, waiter: Waiter, now: float, *, cached_only: bool
+        self, score_request: ScoreRequest, deadline: float, waiter: Waiter, now: float, *, cached_only: bool
     ) -> tuple[PendingRequest, bool]:
         """The request that `waiter` now waits for, and whether it is new.
 
@@ -55,16 +55,18 @@ class PendingRequests:
         caller: a retry after a 504 must not wait for work that has expired. One for the cache alone is not
         joined: another caller may have capacity.
         """
-        key = ask.kind, ask.tenant, ask.fingerprint
+        key = score_request.kind, score_request.tenant, score_request.fingerprint
         held = None if cached_only else self._requests.get(key)
         if held is None or held.deadline <= now:
-            new = PendingRequest(key, ask, deadline, cached_only, waiters=[waiter])
+            new = PendingRequest(key, score_request, deadline, cached_only, waiters=[waiter])
             if not cached_only:
                 self._requests[key] = new
             return new, True
         held.waiters.append(waiter)
         held.deadline = max(held.deadline, deadline)
-        held.ask = held.ask._replace(expires_at=max(held.ask.expires_at, ask.expires_at))
+        held.score_request = held.score_request._replace(
+            expires_at=max(held.score_request.expires_at, score_request.expires_at)
+        )
         return held, False
 
     def settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> list[Waiter]:

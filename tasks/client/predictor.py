@@ -23,9 +23,9 @@ from tasks.client.cache_reader import CacheReader
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests, Waiter
 from tasks.client.queue_inspection import QueueInspector
 from tasks.client.reply_listener import ReplyListener
-from tasks.messaging.messages import Answer, Ask, ScoreMessage
+from tasks.messaging.messages import ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import Queues, TaskNames
-from tasks.messaging.task_publisher import Mark, Sender
+from tasks.messaging.task_publisher import CacheGuard, TaskPublisher
 from tasks.storage.verdict_cache import VerdictCache
 
 # The share of the deadline that a task may take before its process is killed: it leaves time for a second
@@ -53,7 +53,7 @@ class PredictionClient:
         self._lock = threading.Lock()
         self._pending = PendingRequests()
         self._batcher = MicroBatcher(self._pending, timeout_s=self._timeout_s)
-        self._sender = Sender(settings, news_every_s=EVENTS_EVERY_S)
+        self._publisher = TaskPublisher(settings, flush_every_s=EVENTS_EVERY_S)
         self._queue = QueueInspector(settings, Queues.SINGLE)
         self._away_until = 0.0
         self._sweep_until = 0.0
@@ -76,29 +76,33 @@ class PredictionClient:
             self._own_loop.stop()
 
     def predict(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
-        """`answer` for a thread, which it blocks for the setting `ML_SYNC_TIMEOUT` at most."""
+        """`predict_async` for a thread, which it blocks for the setting `ML_SYNC_TIMEOUT` at most."""
         with self._lock:
             self._own_loop = self._own_loop or _LoopThread()
-        waiting = asyncio.run_coroutine_threadsafe(self.answer(kind, reading, tenant), self._own_loop.loop)
+        waiting = asyncio.run_coroutine_threadsafe(
+            self.predict_async(kind, reading, tenant), self._own_loop.loop
+        )
         try:
             return waiting.result(self._timeout_s + LOOP_GRACE_S)
         except TimeoutError:  # the loop has been stopped
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.") from None
 
-    async def answer(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
+    async def predict_async(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
         """The verdict as a JSON body, within the setting `ML_SYNC_TIMEOUT`. The loop goes on meanwhile.
 
         Raises `QueueFull`, `BrokerUnavailable`, `ModelsUnavailable`, `PredictionTimeout` or `ScoringFailed`,
         and the very exception that a bug raised on the reading's way.
         """
         loop = asyncio.get_running_loop()
-        ask = Ask(kind, tenant, reading, reading.fingerprint(), time.time() + self._timeout_s)
+        score_request = ScoreRequest(
+            kind, tenant, reading, reading.fingerprint(), time.time() + self._timeout_s
+        )
         woken: Waiter = loop.create_future()
         now = time.monotonic()
         with self._lock:
             place = min(self._capacity, 1)
             request, is_new = self._pending.join(
-                ask, now + self._timeout_s, woken, now, cached_only=not place
+                score_request, now + self._timeout_s, woken, now, cached_only=not place
             )
             self._capacity -= place
         timer = loop.call_later(self._timeout_s, _wake, [woken])
@@ -133,27 +137,27 @@ class PredictionClient:
             to_send = self._batcher.enqueue(requests, time.monotonic())
         self._carry_out(Step(to_send, []))
 
-    def _send_unless_cached(self, requests: list[PendingRequest], marks: Sequence[Mark]) -> bool:
+    def _send_unless_cached(self, requests: list[PendingRequest], guards: Sequence[CacheGuard]) -> bool:
         with self._lock:
             batch = self._batcher.alone(requests, time.monotonic())
-        return batch is not None and self._send(batch, marks)
+        return batch is not None and self._send(batch, guards)
 
     def _carry_out(self, step: Step) -> None:
         for batch in step.to_send:  # first, so that the worker has something to do
             self._send(batch)
         self._settle(step.settled)
 
-    def _send(self, batch: Batch, unless: Sequence[Mark] = ()) -> bool:
+    def _send(self, batch: Batch, unless: Sequence[CacheGuard] = ()) -> bool:
         """Whether the task is sent, or has failed; False if Redis has found one of the marks."""
         started = time.monotonic()
         is_away = started < self._away_until
         try:
             if is_away:
                 raise BrokerUnavailable("The task queue cannot be reached.")
-            asks = [request.ask for request in batch.load]
-            batch.task_id = self._sender.send(
+            score_requests = [request.score_request for request in batch.load]
+            batch.task_id = self._publisher.send(
                 TaskNames.SCORE,
-                ScoreMessage(batch.batch_id, self._replies.address, asks, door="rest").encode(),
+                ScoreMessage(batch.batch_id, self._replies.address, score_requests, source="rest").encode(),
                 queue=Queues.SINGLE,
                 expires_s=max(0.1, batch.expires_at - time.monotonic()),
                 time_limit_s=self._timeout_s * KILLED_AFTER,
@@ -176,7 +180,7 @@ class PredictionClient:
         metrics.BATCH_READINGS.observe(batch.size)
         return True
 
-    def _on_reply(self, batch_id: str, answers: list[Answer]) -> None:
+    def _on_reply(self, batch_id: str, answers: list[ScoreResult]) -> None:
         with self._lock:
             step = self._batcher.replied(batch_id, answers, time.monotonic())
         self._carry_out(step)
@@ -199,7 +203,7 @@ class PredictionClient:
         if now < self._sweep_until:
             self._queue.sweep_expired()
         self._carry_out(Step(to_send, []))
-        self._sender.tell()
+        self._publisher.flush_events()
 
     def _second_sendings(self, silent: list[Batch], now: float) -> list[Batch]:
         ids = {batch.task_id for batch in silent}

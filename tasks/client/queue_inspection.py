@@ -43,10 +43,10 @@ class QueueInspector:
         except RedisError as error:
             log.debug("the queue cannot be searched: %s", error)
             return None
-        marks = {task_id: task_id.encode() for task_id in task_ids}
+        guards = {task_id: task_id.encode() for task_id in task_ids}
         found = {
-            task_id: next((message for message in messages if mark in message), None)
-            for task_id, mark in marks.items()
+            task_id: next((message for message in messages if guard in message), None)
+            for task_id, guard in guards.items()
         }
         return {task_id: message for task_id, message in found.items() if message is not None}
 

@@ -16,8 +16,8 @@ from typing import Final
 from redis import RedisError
 
 from settings import Settings
-from tasks.messaging.messages import Answer, decode_reply
-from tasks.storage.redis_connection import Line, connect
+from tasks.messaging.messages import ScoreResult, decode_reply
+from tasks.storage.redis_connection import PinnedConnection, connect
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ class ReplyListener:
         self,
         settings: Settings,
         *,
-        on_reply: Callable[[str, list[Answer]], None],
+        on_reply: Callable[[str, list[ScoreResult]], None],
         on_tick: Callable[[], None],
         on_unreachable: Callable[[], None] = lambda: None,
     ) -> None:
         self.address: Final = f"ml:reply:{uuid.uuid4().hex}"
-        self._line = Line(connect(settings.redis_url, timeout_s=POLL_S * 4))
+        self._connection = PinnedConnection(connect(settings.redis_url, timeout_s=POLL_S * 4))
         self._on_reply = on_reply
         self._on_tick = on_tick
         self._on_unreachable = on_unreachable
@@ -61,7 +61,7 @@ class ReplyListener:
         while not self._stopped.is_set():
             popped, reachable = None, True
             try:
-                (popped,) = self._line.ask(("BLPOP", self.address, POLL_S))
+                (popped,) = self._connection.execute(("BLPOP", self.address, POLL_S))
             except RedisError as error:
                 log.debug("reply list unreachable: %s", error)
                 reachable = False

@@ -19,9 +19,9 @@ from settings import Settings
 from tasks.client.in_flight import Fate, InFlightTask, InFlightTasks, RetryPolicy, loss_of
 from tasks.client.queue_inspection import QueueInspector
 from tasks.client.reply_listener import ReplyListener
-from tasks.messaging.messages import TASK_LOST, Answer, Ask, ScoreMessage
+from tasks.messaging.messages import TASK_LOST, ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import SCORE_HARD_LIMIT_S, Queues, TaskNames
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 
 # How often the queue is searched for tasks that are not answered yet, and from which age on.
 LOOK_EVERY_S: Final = 1.0
@@ -30,7 +30,7 @@ LOST_AFTER_S: Final = SCORE_HARD_LIMIT_S + 2.0
 # After Redis was away: time for workers to reconnect and hand in what they have scored meanwhile.
 RECOVERY_S: Final = 3.0
 
-Task = InFlightTask[Future[list[Answer]]]
+Task = InFlightTask[Future[list[ScoreResult]]]
 
 
 class TaskLost(PredictionTimeout):
@@ -44,10 +44,10 @@ class StreamPredictor:
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.kafka_score_timeout_s
-        self._sender = Sender(settings)
+        self._publisher = TaskPublisher(settings)
         self._queue = QueueInspector(settings, Queues.STREAM)
         self._lock = threading.Lock()
-        self._in_flight: InFlightTasks[Future[list[Answer]]] = InFlightTasks(
+        self._in_flight: InFlightTasks[Future[list[ScoreResult]]] = InFlightTasks(
             RetryPolicy(self._timeout_s, LOOK_EVERY_S, LOST_AFTER_S, RECOVERY_S)
         )
         self._has_outage = False
@@ -61,15 +61,15 @@ class StreamPredictor:
         """Blocks 2 s at most."""
         self._replies.stop()
 
-    def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]:
+    def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
         """One for each kind, for `submit`. Workers skip them once this process has surely given up."""
         fingerprint, expires_at = reading.fingerprint(), time.time() + self._expires_s
-        return [Ask(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
+        return [ScoreRequest(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
 
-    def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]:
-        """Send `asks` as one task; the answers come in their order. Blocks 2 s at most, raises nothing.
+    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]:
+        """Send these as one task; the results come in their order. Blocks 2 s at most, raises nothing.
 
-        The same is asked about every reading, side by side as `ask` gives it.
+        The same is asked about every reading, side by side as `requests_for` gives it.
 
         The future fails with `BrokerUnavailable` when the task could not be sent, with `PredictionTimeout`
         when no worker came to it within the setting `KAFKA_SCORE_TIMEOUT`, with `TaskLost` when one did and
@@ -77,15 +77,17 @@ class StreamPredictor:
         thread.
         """
         now = time.monotonic()
-        task: Task = InFlightTask(Future(), len(asks), sent_at=now, expires_at=now + self._expires_s)
-        message = ScoreMessage(task.batch_id, self._replies.address, asks, door="kafka")
+        task: Task = InFlightTask(
+            Future(), len(score_requests), sent_at=now, expires_at=now + self._expires_s
+        )
+        message = ScoreMessage(task.batch_id, self._replies.address, score_requests, source="kafka")
         # A worker of the first schema cannot read columns. Their task is lost, and its readings come again
         # one by one, in the first schema.
-        is_alone = asks[0].reading is asks[-1].reading
+        is_alone = score_requests[0].reading is score_requests[-1].reading
         with self._lock:
             self._in_flight.add(task)
         try:
-            task.task_id = self._sender.send(
+            task.task_id = self._publisher.send(
                 TaskNames.SCORE,
                 message.encode() if is_alone else message.encode_columns(),
                 queue=Queues.STREAM,
@@ -100,7 +102,7 @@ class StreamPredictor:
         # Later than a task is given up here, or one that expired would look like one that was lost.
         return self._timeout_s * 2 + LOST_AFTER_S
 
-    def _on_reply(self, batch_id: str, answers: list[Answer]) -> None:
+    def _on_reply(self, batch_id: str, answers: list[ScoreResult]) -> None:
         with self._lock:
             task = self._in_flight.take(batch_id)
         if task is None:

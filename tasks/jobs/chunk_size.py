@@ -19,7 +19,7 @@ PACE_KEY: Final = "ml:jobs:pace"
 EXPIRY_S: Final = 86_400
 
 
-class Pace:
+class ChunkSizer:
     """Seconds a row by job kind, in one Redis. Methods raise `redis.RedisError`."""
 
     def __init__(self, redis: Redis, most_rows: int) -> None:

@@ -25,7 +25,7 @@ from settings import Settings
 from tasks.jobs import job_scripts
 from tasks.jobs.job_keys import OPEN_KEY, JobKeys, pack, unpack
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
 from tasks.storage.redis_connection import OUTAGES
 
@@ -57,9 +57,9 @@ class Counted(IntEnum):
 class Chunks:
     """The chunks of all jobs of one Redis server. Methods raise `redis.RedisError` when it is unreachable."""
 
-    def __init__(self, settings: Settings, redis: Redis, sender: Sender) -> None:
+    def __init__(self, settings: Settings, redis: Redis, publisher: TaskPublisher) -> None:
         self._redis = redis
-        self._sender = sender
+        self._publisher = publisher
         self._retention_s = settings.job_retention_s
         self._take = redis.register_script(job_scripts.TAKE)
         self._lost = redis.register_script(job_scripts.LOST)
@@ -92,7 +92,7 @@ class Chunks:
 
     def _send(self, job_id: str, chunks: Sequence[int]) -> int:
         messages = [{"v": SCHEMA_VERSION, "job_id": job_id, "chunk": chunk} for chunk in chunks]
-        self._sender.send_all(TaskNames.SCORE_CHUNK, messages, queue=Queues.BATCH)
+        self._publisher.send_all(TaskNames.SCORE_CHUNK, messages, queue=Queues.BATCH)
         return len(chunks)
 
     def processes(self) -> int:
@@ -116,7 +116,7 @@ class Chunks:
         return found
 
     @contextmanager
-    def begun(self, job_id: str, chunk: int, *, task_id: str, redelivered: bool) -> Iterator[int]:
+    def started(self, job_id: str, chunk: int, *, task_id: str, redelivered: bool) -> Iterator[int]:
         """Take a chunk in hand: which attempt at it this is; 0 when it is not to be scored.
 
         It is not when it is done, cancelled, forgotten, or in the hands of another who is alive; when the

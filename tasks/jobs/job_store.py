@@ -42,8 +42,8 @@ IS_JOB_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
 class Job:
     """One job's record. Times are epoch seconds; `done` counts rows with a result, failed ones included.
 
-    `errors` are the first problems of rows: `{row, pointer, detail, code}`. `pace` is rows a second of late,
-    without the time for which the service was away; None until some are done.
+    `errors` are the first problems of rows: `{row, pointer, detail, code}`. `recent_rows_per_s` leaves out
+    the time for which the service was away; it is None until some rows are done.
     """
 
     job_id: str
@@ -59,7 +59,7 @@ class Job:
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
-    pace: float | None = None
+    recent_rows_per_s: float | None = None
     errors: Sequence[dict[str, Any]] = ()
 
     @property
@@ -75,8 +75,8 @@ class Job:
         the first."""
         if self.started_at is None or not self.done:
             return None
-        if not self.ended and self.pace is not None:
-            return self.pace
+        if not self.ended and self.recent_rows_per_s is not None:
+            return self.recent_rows_per_s
         return self.done / max((self.finished_at or now) - self.started_at, 1e-3)
 
     def eta_s(self, now: float) -> float | None:
@@ -129,8 +129,8 @@ class Draft:
         self._chunks += 1
         self.rows += rows
 
-    def seal(self, along: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
-        """Make it a job: from now on it is never lost. What `along` queues happens with it or not at all.
+    def commit(self, extra_commands: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
+        """Make it a job: from now on it is never lost. `extra_commands` take effect with it or not at all.
 
         Raises `BrokerUnavailable` where a crash has taken chunks with it: Redis writes to its disk once a
         second, and was back before we could notice.
@@ -151,7 +151,7 @@ class Draft:
             # A job may run for a while and is kept from its end on; the list forgets a little later.
             pipeline.zremrangebyscore(index_key(tenant), "-inf", created_at - 2 * self._retention_s)
             pipeline.expire(index_key(tenant), 2 * self._retention_s)
-            along(pipeline)
+            extra_commands(pipeline)
             pipeline.execute()
         return _job(self.job_id, {name: str(value) for name, value in fields.items()}, [])
 
@@ -287,6 +287,8 @@ def _job(job_id: str, held: dict[str, str], errors: list[bytes]) -> Job:
         created_at=float(held["created_at"]),
         started_at=float(held["started_at"]) if "started_at" in held else None,
         finished_at=float(held["finished_at"]) if "finished_at" in held else None,
-        pace=float(held["pace_rows"]) / max(float(held["pace_s"]), 1e-3) if "pace_s" in held else None,
+        recent_rows_per_s=float(held["pace_rows"]) / max(float(held["pace_s"]), 1e-3)
+        if "pace_s" in held
+        else None,
         errors=sorted(map(orjson.loads, errors), key=lambda error: (error["row"], error["pointer"])),
     )

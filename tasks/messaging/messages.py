@@ -34,7 +34,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 """
 
 
-class Ask(NamedTuple):
+class ScoreRequest(NamedTuple):
     """One reading to score. `expires_at` (epoch seconds): later than that nobody waits for it."""
 
     kind: Kind
@@ -45,33 +45,34 @@ class Ask(NamedTuple):
 
 
 # What a verdict says in one word: the 30-day failure probability, or whether it is an anomaly.
-Gist = float | bool
-GIST: Final[dict[Kind, str]] = {"failure": "failure_probability", "anomaly": "is_anomaly"}
+HeadlineScore = float | bool
+HEADLINE_FIELDS: Final[dict[Kind, str]] = {"failure": "failure_probability", "anomaly": "is_anomaly"}
 
 
-class Answer(NamedTuple):
+class ScoreResult(NamedTuple):
     """What became of one reading: a verdict's JSON, or a code of the error tree and a sentence.
 
-    `gist` spares those who need no more to decode the verdict; older workers do not tell it.
+    `headline_score` spares those who need no more to decode the verdict; older workers do not tell it.
     """
 
     body: bytes = b""
     error_code: str | None = None
     error_detail: str = ""
-    gist: Gist | None = None
+    headline_score: HeadlineScore | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreMessage:
     """Readings that travel together in one task.
 
-    `store` says whether the verdicts go to cache and fleet store. `door` is where they came in, for metrics.
+    `store` says whether the verdicts go to cache and fleet store. `source` is the interface that the readings
+    came in by, for metrics.
     """
 
     batch_id: str
     reply_to: str
-    asks: Sequence[Ask]
-    door: str
+    score_requests: Sequence[ScoreRequest]
+    source: str
     sent_at: float = field(default_factory=time.time)
     store: bool = True
 
@@ -80,13 +81,13 @@ class ScoreMessage:
             **self._head(SCHEMA_VERSION),
             "asks": [
                 {
-                    "kind": ask.kind,
-                    "tenant": ask.tenant,
+                    "kind": request.kind,
+                    "tenant": request.tenant,
                     "reading": wire,
-                    "fingerprint": ask.fingerprint,
-                    "expires_at": ask.expires_at,
+                    "fingerprint": request.fingerprint,
+                    "expires_at": request.expires_at,
                 }
-                for ask, wire in zip(self.asks, _wires(self.asks), strict=True)
+                for request, wire in zip(self.score_requests, _wires(self.score_requests), strict=True)
             ],
         }
 
@@ -95,15 +96,19 @@ class ScoreMessage:
 
         Workers of the first schema refuse it: whoever sends it sends again, with `encode`, what gets lost.
         """
-        kinds = [ask.kind for ask in self.asks if ask.reading is self.asks[0].reading]
-        subjects = self.asks[:: len(kinds)]
+        kinds = [
+            request.kind
+            for request in self.score_requests
+            if request.reading is self.score_requests[0].reading
+        ]
+        subjects = self.score_requests[:: len(kinds)]
         return {
             **self._head(NEWEST_SCHEMA),
             "kinds": kinds,
-            "tenant": [ask.tenant for ask in subjects],
-            "fingerprint": [ask.fingerprint for ask in subjects],
-            "expires_at": [ask.expires_at for ask in subjects],
-            "readings": to_columns([ask.reading for ask in subjects]),
+            "tenant": [request.tenant for request in subjects],
+            "fingerprint": [request.fingerprint for request in subjects],
+            "expires_at": [request.expires_at for request in subjects],
+            "readings": to_columns([request.reading for request in subjects]),
         }
 
     def _head(self, schema: int) -> dict[str, Any]:
@@ -111,7 +116,7 @@ class ScoreMessage:
             "v": schema,
             "batch_id": self.batch_id,
             "reply_to": self.reply_to,
-            "door": self.door,
+            "door": self.source,
             "sent_at": self.sent_at,
             "store": self.store,
         }
@@ -123,25 +128,27 @@ class ScoreMessage:
         return cls(
             batch_id=raw["batch_id"],
             reply_to=raw["reply_to"],
-            door=raw["door"],
+            source=raw["door"],
             sent_at=raw["sent_at"],
             store=raw["store"],
-            asks=list(_asks_of_columns(raw) if "readings" in raw else _asks(raw["asks"])),
+            score_requests=list(
+                _requests_of_columns(raw) if "readings" in raw else _score_requests(raw["asks"])
+            ),
         )
 
 
-def _wires(asks: Iterable[Ask]) -> Iterator[dict[str, Any]]:
+def _wires(score_requests: Iterable[ScoreRequest]) -> Iterator[dict[str, Any]]:
     """Each ask's reading as JSON values. Several asks about one reading stand side by side."""
     reading, wire = None, dict[str, Any]()
-    for ask in asks:
-        if ask.reading is not reading:
-            reading, wire = ask.reading, ask.reading.to_wire()
+    for request in score_requests:
+        if request.reading is not reading:
+            reading, wire = request.reading, request.reading.to_wire()
         yield wire
 
 
-def _asks(wires: Sequence[dict[str, Any]]) -> Iterator[Ask]:
+def _score_requests(wires: Sequence[dict[str, Any]]) -> Iterator[ScoreRequest]:
     for wire, reading in zip(wires, _readings(wires), strict=True):
-        yield Ask(
+        yield ScoreRequest(
             kind=wire["kind"],
             tenant=wire["tenant"],
             reading=reading,
@@ -150,25 +157,25 @@ def _asks(wires: Sequence[dict[str, Any]]) -> Iterator[Ask]:
         )
 
 
-def _asks_of_columns(raw: dict[str, Any]) -> Iterator[Ask]:
+def _requests_of_columns(raw: dict[str, Any]) -> Iterator[ScoreRequest]:
     kinds = raw["kinds"]
     readings = from_columns(raw["readings"])
     subjects = zip(raw["tenant"], readings, raw["fingerprint"], raw["expires_at"], strict=True)
     for subject in subjects:
-        yield from map(Ask, kinds, *map(repeat, subject))
+        yield from map(ScoreRequest, kinds, *map(repeat, subject))
 
 
-def asks_in(raw: dict[str, Any]) -> int:
+def requests_in(raw: dict[str, Any]) -> int:
     """How many answers an encoded message asks for."""
     return len(raw["kinds"]) * len(raw["fingerprint"]) if "readings" in raw else len(raw["asks"])
 
 
-def _readings(asks: Iterable[dict[str, Any]]) -> Iterator[Reading]:
+def _readings(score_requests: Iterable[dict[str, Any]]) -> Iterator[Reading]:
     """The inverse: asks about one reading, side by side, get the same object."""
     wire, reading = None, None
-    for ask in asks:
-        if reading is None or ask["reading"] != wire:
-            wire = ask["reading"]
+    for request in score_requests:
+        if reading is None or request["reading"] != wire:
+            wire = request["reading"]
             reading = Reading.from_wire(wire)
         yield reading
 
@@ -186,19 +193,19 @@ def check_version(raw: dict[str, Any]) -> None:
         raise ValueError(f"message schema {raw['v']} is newer than this worker's {NEWEST_SCHEMA}")
 
 
-def encode_reply(batch_id: str, answers: Sequence[Answer]) -> bytes:
+def encode_reply(batch_id: str, answers: Sequence[ScoreResult]) -> bytes:
     header = {
         "v": SCHEMA_VERSION,
         "batch_id": batch_id,
         "errors": [answer.error_code for answer in answers],
-        "gists": [answer.gist for answer in answers],
+        "gists": [answer.headline_score for answer in answers],
     }
     lines = [orjson.dumps(header)]
     lines += [a.body if a.error_code is None else orjson.dumps(a.error_detail) for a in answers]
     return b"\n".join(lines)  # orjson writes no line breaks
 
 
-def decode_reply(raw: bytes) -> tuple[str, list[Answer]]:
+def decode_reply(raw: bytes) -> tuple[str, list[ScoreResult]]:
     """The batch id and its answers. Raises `ValueError` for what no worker of ours wrote."""
     head, *lines = raw.split(b"\n")
     header = orjson.loads(head)
@@ -207,8 +214,10 @@ def decode_reply(raw: bytes) -> tuple[str, list[Answer]]:
     if len(codes) != len(lines):
         raise ValueError("reply has another number of answers than of readings")
     return header["batch_id"], [
-        Answer(line, gist=gist) if code is None else Answer(error_code=code, error_detail=orjson.loads(line))
-        for code, line, gist in zip(codes, lines, gists, strict=True)
+        ScoreResult(line, headline_score=headline_score)
+        if code is None
+        else ScoreResult(error_code=code, error_detail=orjson.loads(line))
+        for code, line, headline_score in zip(codes, lines, gists, strict=True)
     ]
 
 

@@ -26,7 +26,7 @@ from redis import Redis, RedisError
 
 from errors import BrokerUnavailable
 from settings import Settings
-from tasks.storage.redis_connection import Command, Line, connect
+from tasks.storage.redis_connection import Command, PinnedConnection, connect
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _AMQP: Final[Any] = Celery(set_as_current=False).amqp  # incompletely typed ther
 
 # Two times this (connecting, then sending) ends well within the caller's 2 s.
 SEND_TIMEOUT_S: Final = 0.7
-MOST_NEWS: Final = 1000
+MAX_PENDING_EVENTS: Final = 1000
 # Not the text "{}", as Celery has it: Flower parses that as Python at each of a task's four events.
 NO_KWARGS: Final[dict[str, Any]] = {}
 
@@ -49,24 +49,24 @@ return redis.call('LPUSH', KEYS[1], ARGV[1])
 """
 
 # A key, and what its value holds where a task is perhaps not needed.
-Mark = tuple[str, str]
+CacheGuard = tuple[str, str]
 
 
-class Sender:
+class TaskPublisher:
     """A producer of Celery tasks that gives up quickly. Safe to share between threads.
 
-    Flower's events wait for each other for `news_every_s` seconds: they leave after the next task then, or
-    at `tell`.
+    Flower's events wait for each other for `flush_every_s` seconds: they leave after the next task then, or
+    at `flush_events`.
     """
 
-    def __init__(self, settings: Settings, *, news_every_s: float = 0.0) -> None:
+    def __init__(self, settings: Settings, *, flush_every_s: float = 0.0) -> None:
         self._redis = connect(settings.redis_url, timeout_s=SEND_TIMEOUT_S)
-        self._line = Line(self._redis)
+        self._connection = PinnedConnection(self._redis)
         self._name = anon_nodename()
         self._clock = itertools.count(1)
-        self._news: deque[dict[str, Any]] = deque(maxlen=MOST_NEWS)
-        self._news_every_s = news_every_s
-        self._told_at = 0.0
+        self._pending_events: deque[dict[str, Any]] = deque(maxlen=MAX_PENDING_EVENTS)
+        self._flush_every_s = flush_every_s
+        self._flushed_at = 0.0
 
     def send(
         self,
@@ -76,7 +76,7 @@ class Sender:
         queue: str,
         expires_s: float | None = None,
         time_limit_s: float | None = None,
-        unless: Sequence[Mark] = (),
+        unless: Sequence[CacheGuard] = (),
     ) -> str:
         """Enqueue and return the task id. Blocks 2 s at most.
 
@@ -88,14 +88,14 @@ class Sender:
         task_id, envelope, event = self._task(task, message, queue, expires_s, time_limit_s)
         push: Command
         if unless:
-            keys, marks = zip(*unless, strict=True)
-            push = ("EVAL", _PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *marks)
+            keys, guards = zip(*unless, strict=True)
+            push = ("EVAL", _PUSH_UNLESS, 1 + len(keys), queue, *keys, envelope, *guards)
         else:
             push = ("LPUSH", queue, envelope)
         if not self._push(push):
             return ""
-        self._news.append(event)
-        self.tell()
+        self._pending_events.append(event)
+        self.flush_events()
         return task_id
 
     def send_all(self, task: str, messages: Sequence[dict[str, Any]], *, queue: str) -> None:
@@ -104,13 +104,13 @@ class Sender:
             return
         made = [self._task(task, message, queue, None, None) for message in messages]
         self._push(("LPUSH", queue, *(envelope for _, envelope, _ in made)))
-        self._news.extend(event for _, _, event in made)
-        self.tell()
+        self._pending_events.extend(event for _, _, event in made)
+        self.flush_events()
 
     def _push(self, command: Command) -> int:
         """How many tasks the queue has then, or 0."""
         try:
-            (length,) = self._line.ask(command)
+            (length,) = self._connection.execute(command)
         except RedisError as error:
             raise BrokerUnavailable("The task queue cannot be reached.") from error
         return int(length)
@@ -160,17 +160,17 @@ class Sender:
         }
         return task_id, envelope, event
 
-    def tell(self) -> None:
+    def flush_events(self) -> None:
         """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""
         now = time.monotonic()
-        if not self._news or now - self._told_at < self._news_every_s:
+        if not self._pending_events or now - self._flushed_at < self._flush_every_s:
             return
-        self._told_at = now
+        self._flushed_at = now
         events = []
-        while self._news:
-            events.append(self._news.popleft())
+        while self._pending_events:
+            events.append(self._pending_events.popleft())
         try:
-            self._line.ask(to_tell(self._redis, self._name, events))
+            self._connection.execute(publish_command(self._redis, self._name, events))
         except RedisError as error:
             log.debug("events could not be published: %s", error)
         except Exception:
@@ -218,10 +218,10 @@ def envelope_of(
     )
 
 
-def to_tell(redis: Redis, hostname: str, events: Sequence[dict[str, Any]]) -> Command:
+def publish_command(redis: Redis, hostname: str, events: Sequence[dict[str, Any]]) -> Command:
     """The command that publishes events of tasks for Flower, on the channel of this database."""
     database = redis.connection_pool.connection_kwargs.get("db", 0)
-    news = envelope_of(
+    envelope = envelope_of(
         encoded(events),
         {"hostname": hostname},
         {},
@@ -230,4 +230,4 @@ def to_tell(redis: Redis, hostname: str, events: Sequence[dict[str, Any]]) -> Co
         exchange=EVENT_EXCHANGE,
         mode=TRANSIENT,
     )
-    return ("PUBLISH", f"/{database}.{EVENT_EXCHANGE}/{EVENT_KEY}", news)
+    return ("PUBLISH", f"/{database}.{EVENT_EXCHANGE}/{EVENT_KEY}", envelope)

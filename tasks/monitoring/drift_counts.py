@@ -22,7 +22,7 @@ from tasks.monitoring.versions import stored_name
 
 if TYPE_CHECKING:
     # With these come the models' libraries, which the web does without.
-    from models.monitoring.loaded_version import Seen, Watched
+    from models.monitoring.loaded_version import LoadedVersion, Seen
 
 __all__ = ["DEFAULT_WINDOW", "JUDGED", "STATUSES", "WINDOWS", "DriftCounter", "DriftReports"]
 
@@ -35,7 +35,7 @@ KEPT_S: Final = 8 * 86_400
 class DriftCounter:
     """Counts of one version in one worker process, for one thread."""
 
-    def __init__(self, redis: Redis, version: Watched) -> None:
+    def __init__(self, redis: Redis, version: LoadedVersion) -> None:
         self._redis = redis
         self._version = version
         self._baseline = Baseline.of(version.manifest)

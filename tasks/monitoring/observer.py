@@ -22,8 +22,8 @@ from typing import Any, Final
 from redis import Redis, RedisError
 
 from models import registry
-from models.features.columns import Entries
-from models.monitoring.loaded_version import Seen, Watched
+from models.features.columns import HistoryEntries
+from models.monitoring.loaded_version import LoadedVersion, Seen
 from models.scorer import Scorer
 from readings.reading import Kind, Reading
 from settings import Settings
@@ -76,15 +76,15 @@ class Backlog:
             time.sleep(0)  # whoever waits for the interpreter goes first
 
 
-class _Watch:
+class _ModelMonitor:
     """One stored model: its active version, a shadow if there is one, and what waits for them.
 
     Changed by the runtime's thread, by replacing whole attributes; read by the others.
     """
 
     def __init__(self) -> None:
-        self.active: Watched | None = None
-        self.shadow: Watched | None = None
+        self.active: LoadedVersion | None = None
+        self.shadow: LoadedVersion | None = None
         self.wanted: str | None = None
         self.problem: str | None = None
         self.drift: DriftCounter | None = None
@@ -99,7 +99,7 @@ class Observer:
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
         self._redis = redis
-        self._watches = {name: _Watch() for name in registry.NAMES}
+        self._monitors = {name: _ModelMonitor() for name in registry.NAMES}
         self._last: tuple[str, Sequence[Reading]] = ("", ())
         self._flush_at = time.monotonic() + FLUSH_S
         self._stopped = threading.Event()
@@ -109,24 +109,24 @@ class Observer:
     def close(self) -> None:
         self._stopped.set()
 
-    def see(self, kind: Kind, readings: Sequence[Reading], past: Sequence[Entries]) -> None:
+    def see(self, kind: Kind, readings: Sequence[Reading], history: Sequence[HistoryEntries]) -> None:
         """Readings that were scored, with the past they were scored with. For one thread.
 
         Never blocks, never fails, keeps some of the readings for some seconds.
         """
         name = STORED.get(kind, "")
-        watch = self._watches.get(name)
-        if watch is None:
+        monitor = self._monitors.get(name)
+        if monitor is None:
             return
-        counts, compares = watch.drift is not None, watch.comparison is not None
+        counts, compares = monitor.drift is not None, monitor.comparison is not None
         last, self._last = self._last, (name, readings)
         if last[0] == name and last[1] is readings:
             return  # a job of all kinds asks for failure and maintenance: both are the failure model's
-        for seen in zip(readings, past, strict=True):
+        for seen in zip(readings, history, strict=True):
             if counts:
-                watch.drift_backlog.put(seen)
+                monitor.drift_backlog.put(seen)
             if compares:
-                watch.shadow_backlog.put(seen)
+                monitor.shadow_backlog.put(seen)
 
     def look(self, scorer: Scorer) -> None:
         """Follow the active versions and the model folder's SHADOW files.
@@ -134,45 +134,45 @@ class Observer:
         A version that may not serve is refused with its reason, and nothing else changes. Blocks while a
         version loads. Raises nothing.
         """
-        for name, watch in self._watches.items():
-            active = Watched.active(scorer, name)
-            if watch.active is None or watch.active.model is not active.model:
+        for name, monitor in self._monitors.items():
+            active = LoadedVersion.active(scorer, name)
+            if monitor.active is None or monitor.active.model is not active.model:
                 counter = DriftCounter(self._redis, active)
-                watch.drift = counter if counter.able else None
-                watch.active, watch.comparison = active, None
-            self._look_for_shadow(name, watch, active)
+                monitor.drift = counter if counter.able else None
+                monitor.active, monitor.comparison = active, None
+            self._look_for_shadow(name, monitor, active)
 
-    def _look_for_shadow(self, name: str, watch: _Watch, active: Watched) -> None:
+    def _look_for_shadow(self, name: str, monitor: _ModelMonitor, active: LoadedVersion) -> None:
         try:
-            watch.wanted = None
-            watch.wanted = registry.shadow_version(self._settings.model_dir, name)
-            if watch.wanted is None or watch.wanted == active.version:
-                watch.wanted = watch.shadow = watch.comparison = watch.problem = None
+            monitor.wanted = None
+            monitor.wanted = registry.shadow_version(self._settings.model_dir, name)
+            if monitor.wanted is None or monitor.wanted == active.version:
+                monitor.wanted = monitor.shadow = monitor.comparison = monitor.problem = None
                 return
-            if watch.shadow is None or watch.shadow.version != watch.wanted:
-                watch.shadow = watch.comparison = None
-                watch.shadow = Watched.load(self._settings.model_dir, name, watch.wanted)
-                log.info("%s %s scores beside %s", name, watch.wanted, active.version)
-            if watch.comparison is None:
-                watch.comparison = ShadowComparison(self._settings, self._redis, active, watch.shadow)
-            watch.problem = None
+            if monitor.shadow is None or monitor.shadow.version != monitor.wanted:
+                monitor.shadow = monitor.comparison = None
+                monitor.shadow = LoadedVersion.load(self._settings.model_dir, name, monitor.wanted)
+                log.info("%s %s scores beside %s", name, monitor.wanted, active.version)
+            if monitor.comparison is None:
+                monitor.comparison = ShadowComparison(self._settings, self._redis, active, monitor.shadow)
+            monitor.problem = None
         except Exception as error:  # whatever a broken version makes of the libraries: the active one stays
-            watch.shadow, watch.comparison = None, None
-            watch.problem = str(error) or type(error).__name__
-            log.error("shadow version not loaded: %s", watch.problem)
+            monitor.shadow, monitor.comparison = None, None
+            monitor.problem = str(error) or type(error).__name__
+            log.error("shadow version not loaded: %s", monitor.problem)
 
     def shadow_of(self, name: str) -> dict[str, Any] | None:
         """For the worker's state: the shadow version of a model and what is wrong with it."""
-        watch = self._watches.get(name)
-        if watch is None or (watch.wanted is None and watch.problem is None):
+        monitor = self._monitors.get(name)
+        if monitor is None or (monitor.wanted is None and monitor.problem is None):
             return None
-        return {"version": watch.wanted, "problem": watch.problem}
+        return {"version": monitor.wanted, "problem": monitor.problem}
 
     def _run(self) -> None:
         while not self._stopped.wait(ROUND_S):
-            for watch in self._watches.values():
-                self._spend(watch.drift_backlog, watch.drift, DRIFT_CPU_S)
-                self._spend(watch.shadow_backlog, watch.comparison, SHADOW_CPU_S)
+            for monitor in self._monitors.values():
+                self._spend(monitor.drift_backlog, monitor.drift, DRIFT_CPU_S)
+                self._spend(monitor.shadow_backlog, monitor.comparison, SHADOW_CPU_S)
             if time.monotonic() >= self._flush_at:
                 self._flush_at = time.monotonic() + FLUSH_S
                 self._flush()
@@ -188,12 +188,12 @@ class Observer:
 
     def _flush(self) -> None:
         try:
-            for watch in self._watches.values():
-                if watch.drift is not None:
-                    watch.drift.flush()
-                if watch.comparison is not None:
-                    watch.comparison.dropped(watch.shadow_backlog.take_dropped())
-                    watch.comparison.flush()
+            for monitor in self._monitors.values():
+                if monitor.drift is not None:
+                    monitor.drift.flush()
+                if monitor.comparison is not None:
+                    monitor.comparison.dropped(monitor.shadow_backlog.take_dropped())
+                    monitor.comparison.flush()
         except RedisError as error:
             log.debug("counts wait for Redis: %s", error)
         except Exception:

@@ -27,7 +27,7 @@ from tasks.monitoring.versions import stored_name
 
 if TYPE_CHECKING:
     # With these come the models' libraries, which the web does without.
-    from models.monitoring.loaded_version import Seen, Watched
+    from models.monitoring.loaded_version import LoadedVersion, Seen
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ KEPT_S: Final = 30 * 86_400
 class ShadowComparison:
     """One pair of versions in one worker process, for one thread."""
 
-    def __init__(self, settings: Settings, redis: Redis, active: Watched, shadow: Watched) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis, active: LoadedVersion, shadow: LoadedVersion
+    ) -> None:
         self._redis = redis
         self._active = active
         self._shadow = shadow
@@ -48,10 +50,10 @@ class ShadowComparison:
 
     def look(self, seen: Sequence[Seen]) -> None:
         """Compare both versions' scores; what the shadow cannot score counts as failed."""
-        readings, past = zip(*seen, strict=True)
-        active = self._active.scores(self._active.frame(readings, past))
+        readings, history = zip(*seen, strict=True)
+        active = self._active.scores(self._active.frame(readings, history))
         try:
-            shadow = self._shadow.scores(self._shadow.frame(readings, past))
+            shadow = self._shadow.scores(self._shadow.frame(readings, history))
         except Exception:
             if len(seen) > 1:
                 for each in seen:

@@ -19,7 +19,7 @@ from models import registry
 from readings.reading import KINDS
 from settings import Settings
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
 
 VERIFY_WAIT_S: Final = 10.0
@@ -43,10 +43,10 @@ def stored_name(name: str) -> str:
 class Versions:
     """The model folder and the workers that load from it. Methods raise `redis.RedisError` too."""
 
-    def __init__(self, settings: Settings, redis: Redis, sender: Sender) -> None:
+    def __init__(self, settings: Settings, redis: Redis, publisher: TaskPublisher) -> None:
         self._model_dir = settings.model_dir
         self._redis = redis
-        self._sender = sender
+        self._publisher = publisher
 
     def card(self, name: str) -> dict[str, Any]:
         """A model's versions, which is active, its manifest, and what each worker holds.
@@ -81,7 +81,7 @@ class Versions:
             raise UnknownModel(f"No version {version[:80]} of {name}.")
         key = f"ml:verify:{uuid.uuid4().hex}"
         message = {"v": SCHEMA_VERSION, "reply_key": key, "model": name, "version": version}
-        self._sender.send(TaskNames.VERIFY, message, queue=Queues.SINGLE, expires_s=VERIFY_WAIT_S)
+        self._publisher.send(TaskNames.VERIFY, message, queue=Queues.SINGLE, expires_s=VERIFY_WAIT_S)
         deadline = time.monotonic() + VERIFY_WAIT_S
         while time.monotonic() < deadline:
             raw = cast(bytes | None, self._redis.getdel(key))

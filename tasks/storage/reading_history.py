@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import orjson
 
-from models.features.columns import Entries
+from models.features.columns import HistoryEntries
 from models.features.history_features import MAX_AGE_S, SLOT_S
 from readings.reading import Reading
-from tasks.storage.redis_connection import Command, Line, for_each, tenant_prefix
+from tasks.storage.redis_connection import Command, PinnedConnection, for_each, tenant_prefix
 
 SLOTS: Final = int(MAX_AGE_S / SLOT_S) + 2
 # A charger that has said nothing for so long has no past that counts.
 EXPIRY_S: Final = int(MAX_AGE_S) + 86_400
 
 FIELDS: Final = 8
-NO_ENTRIES: Final = Entries.of(())
+NO_ENTRIES: Final = HistoryEntries.of(())
 
 NO_SLOTS: Final[dict[int, list[Any]]] = {}
 # For more chargers than this one script asks, which says nothing of those that have no past: a call for each
@@ -66,12 +66,12 @@ return known
 class RecentHistory:
     """Past readings of one Redis server. Methods that ask raise `redis.RedisError`."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, connection: PinnedConnection) -> None:
+        self._connection = connection
 
     def of(
         self, readings: Sequence[Reading], tenants: Sequence[str | None], *, among_themselves: bool = False
-    ) -> list[Entries]:
+    ) -> list[HistoryEntries]:
         """For each reading the known past of its charger, in one round trip.
 
         With `among_themselves` what stands in `readings` for the same charger counts too: a later one of a
@@ -89,7 +89,7 @@ class RecentHistory:
         }
         if among_themselves and len(distinct) < len(askers):
             for asker, reading in zip(askers, readings, strict=True):
-                own = _entry(reading)
+                own = _history_entry(reading)
                 slots = past[asker] = past[asker] or {}
                 held = slots.setdefault(_slot(reading), own)
                 if own[0] < held[0]:
@@ -101,12 +101,12 @@ class RecentHistory:
         """What is kept of those of whom anything is."""
         keys = [_key(tenant, charger_id) for tenant, charger_id in askers]
         if len(keys) <= FEW:
-            yield from zip(askers, self._line.ask(*(("HVALS", key) for key in keys)), strict=True)
+            yield from zip(askers, self._connection.execute(*(("HVALS", key) for key in keys)), strict=True)
             return
         starts = range(0, len(keys), MOST_AT_ONCE)
         parts = (keys[start : start + MOST_AT_ONCE] for start in starts)
         commands: list[Command] = [("EVAL", _KNOWN, len(part), *part) for part in parts]
-        for start, known in zip(starts, self._line.ask(*commands), strict=True):
+        for start, known in zip(starts, self._connection.execute(*commands), strict=True):
             for place, values in known:
                 yield askers[start + place], values
 
@@ -118,7 +118,7 @@ class RecentHistory:
             [
                 (
                     [_key(tenant, reading.charger_id)],
-                    [_slot(reading), reading.timestamp.timestamp(), orjson.dumps(_entry(reading))],
+                    [_slot(reading), reading.timestamp.timestamp(), orjson.dumps(_history_entry(reading))],
                 )
                 for tenant, reading in readings
             ],
@@ -133,8 +133,8 @@ def _key(tenant: str | None, charger_id: str) -> str:
     return f"{tenant_prefix(tenant)}readings:{charger_id}"
 
 
-def _entry(reading: Reading) -> list[Any]:
-    """Only what features are made of, in the order of `Entries`; the script looks for the time first."""
+def _history_entry(reading: Reading) -> list[Any]:
+    """The fields that features need, in the order of `HistoryEntries`; the script reads the time first."""
     return [
         reading.timestamp.timestamp(),
         reading.connector_status,
@@ -147,8 +147,8 @@ def _entry(reading: Reading) -> list[Any]:
     ]
 
 
-def _columns(entries: list[list[Any]]) -> Entries:
+def _columns(entries: list[list[Any]]) -> HistoryEntries:
     """Entries as columns. A ninth field, which older releases wrote, is left out."""
     if not entries:
         return NO_ENTRIES
-    return Entries(*list(zip(*entries, strict=False))[:FIELDS])
+    return HistoryEntries(*list(zip(*entries, strict=False))[:FIELDS])

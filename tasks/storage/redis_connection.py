@@ -50,7 +50,7 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
     )
 
 
-class Line:
+class PinnedConnection:
     """A connection for each thread that asks, kept for the next time. Safe to share between threads.
 
     Taking one from a client's pool, and giving it back, costs more than the command itself (docs/adr/0008).
@@ -63,7 +63,7 @@ class Line:
         self._retry = client.get_retry() or Retry(ConstantBackoff(0), 0)
         self._own = threading.local()
 
-    def ask(self, *commands: Command) -> list[Any]:
+    def execute(self, *commands: Command) -> list[Any]:
         """The answers to these, in one round trip, as Redis gives them. Raises `redis.RedisError`."""
         if not commands:
             return []

@@ -23,7 +23,7 @@ from settings import Settings
 from tasks.storage.redis_connection import (
     CACHE_TIMEOUT_S,
     Command,
-    Line,
+    PinnedConnection,
     Things,
     connect,
     for_each,
@@ -87,7 +87,7 @@ class VerdictCache:
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = connect(settings.redis_cache_url, timeout_s=CACHE_TIMEOUT_S)
-        self._line = Line(self._redis)
+        self._connection = PinnedConnection(self._redis)
         # Whether the verdicts live where jobs and fleet do: then they can travel there together.
         self.with_the_rest: Final = settings.redis_cache_url == settings.redis_url
         self._ttl_s: dict[str, int] = {
@@ -118,7 +118,7 @@ class VerdictCache:
         _count(wanted, bodies)
         return bodies
 
-    def marks(self, wanted: Sequence[Wanted]) -> list[tuple[str, str]]:
+    def guards(self, wanted: Sequence[Wanted]) -> list[tuple[str, str]]:
         """Where to look for what is wanted, and the fingerprint without which it is not there.
 
         For others who speak to the same Redis; empty where the cache has one of its own.
@@ -131,7 +131,7 @@ class VerdictCache:
         ]
 
     def count_misses(self, wanted: Sequence[Wanted]) -> None:
-        """Somebody has looked (`marks`) and found none."""
+        """Somebody has looked (`guards`) and found none."""
         _count(wanted, [None] * len(wanted))
 
     def newest(self, kind: Kind, charger_id: str, tenant: str | None) -> bytes | None:
@@ -141,7 +141,9 @@ class VerdictCache:
     def _read(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
         """Only a verdict of the model version in force counts."""
         keys = [cache_key(kind, charger_id, tenant) for kind, charger_id, tenant, _ in wanted]
-        *bodies, versions = cast(list[bytes | None], self._line.ask(("MGET", *keys, VERSIONS_KEY))[0])
+        *bodies, versions = cast(
+            list[bytes | None], self._connection.execute(("MGET", *keys, VERSIONS_KEY))[0]
+        )
         in_force = _decode(versions)
         return [
             None if body is None or in_force is None else _hit(body, in_force, one)
@@ -153,7 +155,7 @@ class VerdictCache:
         if not verdicts or time.monotonic() < self._broken_until:
             return
         try:
-            self._line.ask(*self.to_store(verdicts))
+            self._connection.execute(*self.to_store(verdicts))
         except RedisError as error:
             self._trip(error)
 

@@ -20,8 +20,8 @@ from celery.events.event import Event
 from celery.utils.time import utcoffset
 from redis import RedisError
 
-from tasks.messaging.task_publisher import to_tell
-from tasks.storage.redis_connection import Line, connect
+from tasks.messaging.task_publisher import publish_command
+from tasks.storage.redis_connection import PinnedConnection, connect
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,10 @@ class PatientDispatcher(EventDispatcher):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._gathered: deque[dict[str, Any]] = deque(maxlen=MOST_GATHERED)
-        self._told_at = 0.0
+        self._flushed_at = 0.0
         self._celery = cast(Any, self.app)  # incompletely typed there
         self._redis = connect(self._celery.conf.broker_url, timeout_s=TIMEOUT_S)
-        self._line = Line(self._redis)
+        self._connection = PinnedConnection(self._redis)
 
     def send(self, type: str, *args: Any, **kwargs: Any) -> None:
         if not type.startswith("task-"):
@@ -60,17 +60,17 @@ class PatientDispatcher(EventDispatcher):
                     **kwargs,
                 )
             )
-        if type.startswith("worker-") or time.monotonic() - self._told_at >= TOGETHER_FOR_S:
+        if type.startswith("worker-") or time.monotonic() - self._flushed_at >= TOGETHER_FOR_S:
             self.flush()
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         super().flush(errors, groups)
-        self._told_at = time.monotonic()
+        self._flushed_at = time.monotonic()
         events = [self._gathered.popleft() for _ in range(len(self._gathered))]
         if not events:
             return
         try:
-            self._line.ask(to_tell(self._redis, self.hostname, events))
+            self._connection.execute(publish_command(self._redis, self.hostname, events))
         except (RedisError, TypeError) as error:  # a TypeError: a message not of ours had what no JSON says
             log.debug("events could not be published: %s", error)
 

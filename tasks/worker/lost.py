@@ -14,7 +14,7 @@ from celery.signals import task_failure
 from redis import RedisError
 from structlog.contextvars import bound_contextvars
 
-from tasks.messaging.messages import TASK_LOST, Answer, asks_in, encode_reply, to_reply
+from tasks.messaging.messages import TASK_LOST, ScoreResult, encode_reply, requests_in, to_reply
 from tasks.messaging.names import TaskNames
 from tasks.storage.redis_connection import connect
 from tasks.worker.app import settings
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @task_failure.connect
-def tell(
+def reply_lost(
     sender: Any,
     task_id: str,
     args: Sequence[Any] = (),
@@ -34,13 +34,13 @@ def tell(
     if sender.name != TaskNames.SCORE or not args:
         return
     message = args[0]
-    lost = Answer(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
+    lost = ScoreResult(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
     redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
     try:
-        reply = encode_reply(message["batch_id"], [lost] * asks_in(message))
+        reply = encode_reply(message["batch_id"], [lost] * requests_in(message))
         redis.execute_command(*to_reply(message["reply_to"], reply))  # type: ignore[no-untyped-call]  # untyped there
         with bound_contextvars(task_id=task_id):
-            log.warning("task of %d readings lost: %s", asks_in(message), exception)
+            log.warning("task of %d readings lost: %s", requests_in(message), exception)
     except RedisError as error:
         log.debug("a lost task could not be reported: %s", error)
     finally:

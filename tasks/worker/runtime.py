@@ -17,16 +17,16 @@ from models import registry
 from models.scorer import Scorer
 from readings.reading import rfc3339
 from settings import Settings
-from tasks.jobs.chunk_size import Pace
+from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
 from tasks.jobs.job_store import JobStore
 from tasks.messaging.names import Queues
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
 from tasks.monitoring.observer import Observer
 from tasks.storage.fleet import FleetStore
 from tasks.storage.reading_history import RecentHistory
-from tasks.storage.redis_connection import Line, connect
+from tasks.storage.redis_connection import PinnedConnection, connect
 from tasks.storage.verdict_cache import VerdictCache
 
 log = logging.getLogger(__name__)
@@ -46,13 +46,13 @@ class Runtime:
         patience_s = JOB_PATIENCE_S if Queues.BATCH in queues else 0.0
         self.redis = connect(settings.redis_url, patience_s=patience_s)
         # Of the thread that runs the tasks.
-        self.line = Line(self.redis)
+        self.connection = PinnedConnection(self.redis)
         self.cache = VerdictCache(settings)
         self.fleet = FleetStore(settings, self.redis)
-        self.history = RecentHistory(self.line)
+        self.history = RecentHistory(self.connection)
         self.jobs = JobStore(settings, self.redis)
-        self.chunks = Chunks(settings, self.redis, Sender(settings))
-        self.pace = Pace(self.redis, settings.batch_chunk_rows)
+        self.chunks = Chunks(settings, self.redis, TaskPublisher(settings))
+        self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
         self.observer = Observer(settings, self.redis)
         self._settings = settings
         self._name = name

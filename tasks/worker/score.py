@@ -16,84 +16,95 @@ import metrics
 from errors import PredictionTimeout, ServiceError
 from isolation import together_or_alone
 from readings.reading import Kind
-from tasks.messaging.messages import GIST, Answer, Ask, ScoreMessage, encode_reply, to_reply
+from tasks.messaging.messages import (
+    HEADLINE_FIELDS,
+    ScoreMessage,
+    ScoreRequest,
+    ScoreResult,
+    encode_reply,
+    to_reply,
+)
 from tasks.messaging.names import Queues, TaskNames
 from tasks.storage.redis_connection import Command
 from tasks.worker.app import app
 from tasks.worker.runtime import Runtime, current
-from tasks.worker.scoring import Subject, Verdict, add_past, name_of, predictions, score_kinds, unit_of
+from tasks.worker.scoring import Subject, Verdict, add_histories, name_of, predictions, score_kinds, unit_of
 
 Scored = tuple[Subject, Verdict]
 
 
-@app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.worker.score:ScoreRequest")
+@app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.worker.score:ScoringTaskRequest")
 def score(raw: dict[str, Any]) -> None:
     """Score the readings of one `ScoreMessage`, fill cache and fleet store, answer on the reply list."""
     runtime = current()
     message = ScoreMessage.decode(raw)
-    queue = Queues.STREAM if message.door == "kafka" else Queues.SINGLE
+    queue = Queues.STREAM if message.source == "kafka" else Queues.SINGLE
     metrics.QUEUE_SECONDS.labels(queue=queue).observe(max(0.0, time.time() - message.sent_at))
-    asked = asked_of(message.asks)
-    add_past(runtime, [each.subject for each in asked], door=message.door, among_themselves=True)
+    asked = asked_of(message.score_requests)
+    add_histories(runtime, [each.subject for each in asked], source=message.source, among_themselves=True)
     answers, stored = answer_all(runtime, message, asked)
     # All before the reply, so that a caller who has an answer finds it in the cache.
-    commands = _to_store(runtime, stored, door=message.door) if message.store else []
+    commands = _to_store(runtime, stored, source=message.source) if message.store else []
     commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
-    runtime.line.ask(*commands)
+    runtime.connection.execute(*commands)
 
 
 class Asked(NamedTuple):
     """A reading, and the places of the asks about it in their message."""
 
     subject: Subject
-    places: list[int]
+    indexes: list[int]
 
 
-def asked_of(asks: Sequence[Ask]) -> list[Asked]:
+def asked_of(score_requests: Sequence[ScoreRequest]) -> list[Asked]:
     """The readings of a message: asks about one of them stand side by side (`ScoreMessage.decode`)."""
     found: list[Asked] = []
-    for place, ask in enumerate(asks):
-        before = asks[place - 1]
-        if found and before.reading is ask.reading and before.tenant == ask.tenant:
-            found[-1].places.append(place)
+    for index, request in enumerate(score_requests):
+        before = score_requests[index - 1]
+        if found and before.reading is request.reading and before.tenant == request.tenant:
+            found[-1].indexes.append(index)
         else:
-            found.append(Asked(Subject(ask.reading, ask.tenant, fingerprint=ask.fingerprint), [place]))
+            found.append(
+                Asked(Subject(request.reading, request.tenant, fingerprint=request.fingerprint), [index])
+            )
     return found
 
 
 def answer_all(
     runtime: Runtime, message: ScoreMessage, asked: Sequence[Asked]
-) -> tuple[list[Answer], list[Scored]]:
+) -> tuple[list[ScoreResult], list[Scored]]:
     """An answer for each ask, in order, and the verdicts that are worth storing."""
-    asks = message.asks
-    answers: dict[int, Answer] = {}
+    score_requests = message.score_requests
+    answers: dict[int, ScoreResult] = {}
     stored: list[Scored] = []
     now = time.time()
     # Readings of which the same is asked are scored together.
     by_kinds: dict[tuple[Kind, ...], list[Asked]] = {}
-    for subject, places in asked:
-        waiting = [place for place in places if asks[place].expires_at >= now]
+    for subject, indexes in asked:
+        waiting = [index for index in indexes if score_requests[index].expires_at >= now]
         if waiting:
-            kinds = tuple(asks[place].kind for place in waiting)
+            kinds = tuple(score_requests[index].kind for index in waiting)
             by_kinds.setdefault(kinds, []).append(Asked(subject, waiting))
     for kinds, some in by_kinds.items():
-        scored = score_kinds(runtime, kinds, [each.subject for each in some], door=message.door)
-        for (subject, places), *results in zip(some, *scored, strict=True):
-            for place, result in zip(places, results, strict=True):
+        scored = score_kinds(runtime, kinds, [each.subject for each in some], source=message.source)
+        for (subject, indexes), *results in zip(some, *scored, strict=True):
+            for index, result in zip(indexes, results, strict=True):
                 if isinstance(result, ServiceError):
-                    answers[place] = _failure(result)
+                    answers[index] = _failure(result)
                 else:
-                    answers[place] = Answer(result.body, gist=result.fields.get(GIST.get(result.kind, "")))
+                    answers[index] = ScoreResult(
+                        result.body, headline_score=result.fields.get(HEADLINE_FIELDS.get(result.kind, ""))
+                    )
                     stored.append((subject, result))
     late = _failure(PredictionTimeout("The caller has stopped waiting."))
-    return [answers.get(place, late) for place in range(len(asks))], stored
+    return [answers.get(index, late) for index in range(len(score_requests))], stored
 
 
-def _failure(error: ServiceError) -> Answer:
-    return Answer(error_code=error.code, error_detail=str(error))
+def _failure(error: ServiceError) -> ScoreResult:
+    return ScoreResult(error_code=error.code, error_detail=str(error))
 
 
-def _to_store(runtime: Runtime, stored: Sequence[Scored], *, door: str) -> list[Command]:
+def _to_store(runtime: Runtime, stored: Sequence[Scored], *, source: str) -> list[Command]:
     """The commands that store verdicts and readings. A cache with a Redis of its own has stored them then.
 
     A verdict that cannot be stored is still answered.
@@ -111,11 +122,11 @@ def _to_store(runtime: Runtime, stored: Sequence[Scored], *, door: str) -> list[
         commands.extend(added)
         return some
 
-    together_or_alone(add, stored, unit=unit_of(door), name=lambda scored: name_of(scored[0]))
+    together_or_alone(add, stored, unit=unit_of(source), name=lambda scored: name_of(scored[0]))
     return commands
 
 
-class ScoreRequest(Request):
+class ScoringTaskRequest(Request):
     """Acknowledges nothing on the queue of single predictions, where kombu keeps no copy (celeryconfig.py).
 
     Kombu would still ask Redis to delete one: a transaction, and a round trip, for each task.

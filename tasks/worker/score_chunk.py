@@ -23,7 +23,7 @@ from tasks.messaging.names import TaskNames
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.app import app
 from tasks.worker.runtime import Runtime, current
-from tasks.worker.scoring import Subject, Verdict, add_past, predictions, score_kinds
+from tasks.worker.scoring import Subject, Verdict, add_histories, predictions, score_kinds
 
 DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
     "ndjson": rows.from_ndjson,
@@ -79,7 +79,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
     request = score_chunk.request
     redelivered = bool((request.delivery_info or {}).get("redelivered"))
     runtime.scorer  # noqa: B018  # raises where there are no models: the chunk is another worker's, or waits
-    with chunks.begun(job_id, chunk, task_id=request.id or "", redelivered=redelivered) as attempt:
+    with chunks.started(job_id, chunk, task_id=request.id or "", redelivered=redelivered) as attempt:
         job = runtime.jobs.find(job_id) if attempt else None
         if job is None:
             return  # done before, cancelled, expired or in other hands
@@ -100,7 +100,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
         metrics.JOBS.labels(status="ended").inc()
     else:
         chunks.feed(job_id)
-    runtime.pace.note(job.kind, len(results.lines), seconds)
+    runtime.chunk_sizer.note(job.kind, len(results.lines), seconds)
 
 
 def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt: int) -> Results:
@@ -123,7 +123,7 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
         for number, subject in rows_to_score:
             results.refuse(number, subject.reading.charger_id, ScoringFailed(_GIVEN_UP))
         return results
-    add_past(runtime, [row.subject for row in rows_to_score], door="batch")
+    add_histories(runtime, [row.subject for row in rows_to_score], source="batch")
     for start in range(0, len(rows_to_score), SCORED_TOGETHER):
         _score(runtime, job, rows_to_score[start : start + SCORED_TOGETHER], results)
     return results
@@ -131,7 +131,7 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
 
 def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) -> None:
     """Raises `RedisError` where Redis is away: others then do the chunk."""
-    scored = score_kinds(runtime, job.kinds, [row.subject for row in some], door="batch")
+    scored = score_kinds(runtime, job.kinds, [row.subject for row in some], source="batch")
     stored: list[Verdict] = []
     for (number, subject), *answers in zip(some, *scored, strict=True):
         failures = [answer for answer in answers if isinstance(answer, ServiceError)]
@@ -155,7 +155,7 @@ def _store(runtime: Runtime, stored: Sequence[Verdict]) -> None:
 
     def store(some: Sequence[Verdict]) -> Sequence[Verdict]:
         runtime.cache.put_all(some)
-        runtime.line.ask(*runtime.fleet.to_store(predictions(some)))
+        runtime.connection.execute(*runtime.fleet.to_store(predictions(some)))
         return some
 
     together_or_alone(

@@ -14,7 +14,7 @@ import orjson
 import metrics
 from errors import ScoringFailed, ServiceError
 from isolation import together_or_alone
-from models.features.columns import Entries
+from models.features.columns import HistoryEntries
 from models.scoring_batch import Batch
 from readings.reading import Kind, Reading, rfc3339
 from tasks.messaging.messages import add_fields
@@ -29,7 +29,7 @@ class Subject:
 
     reading: Reading
     tenant: str | None
-    past: Entries = NO_ENTRIES
+    history: HistoryEntries = NO_ENTRIES
     fingerprint: str | None = None
 
 
@@ -38,9 +38,9 @@ def name_of(subject: Subject) -> str:
     return f"of charger {subject.reading.charger_id}"
 
 
-def unit_of(door: str) -> str:
+def unit_of(source: str) -> str:
     """What an error is kept to, as `ml_unexpected_errors_total` calls it."""
-    return "row" if door == "batch" else "request"
+    return "row" if source == "batch" else "request"
 
 
 class Verdict(NamedTuple):
@@ -78,26 +78,26 @@ class VerdictEncoder:
         return Verdict(kind, tenant, fields, add_fields(orjson.dumps(fields), added))
 
 
-def add_past(
-    runtime: Runtime, subjects: Sequence[Subject], *, door: str, among_themselves: bool = False
+def add_histories(
+    runtime: Runtime, subjects: Sequence[Subject], *, source: str, among_themselves: bool = False
 ) -> None:
     """Look up the past of each subject. It stays empty where it cannot be read.
 
     Blocks for one round trip. Raises `RedisError` where Redis is away: then the task is another worker's.
     """
 
-    def past_of(some: Sequence[Subject]) -> list[Entries]:
+    def history_of(some: Sequence[Subject]) -> list[HistoryEntries]:
         readings, tenants = [one.reading for one in some], [one.tenant for one in some]
         return runtime.history.of(readings, tenants, among_themselves=among_themselves)
 
-    found = together_or_alone(past_of, subjects, unit=unit_of(door), name=name_of, passes=OUTAGES)
-    for subject, past in zip(subjects, found, strict=True):
-        if not isinstance(past, Exception):
-            subject.past = past
+    found = together_or_alone(history_of, subjects, unit=unit_of(source), name=name_of, passes=OUTAGES)
+    for subject, history in zip(subjects, found, strict=True):
+        if not isinstance(history, Exception):
+            subject.history = history
 
 
 def score_kinds(
-    runtime: Runtime, kinds: Sequence[Kind], subjects: Sequence[Subject], *, door: str
+    runtime: Runtime, kinds: Sequence[Kind], subjects: Sequence[Subject], *, source: str
 ) -> list[list[Verdict | ServiceError]]:
     """For each kind one verdict a subject, all of the same versions, from one frame where models share it.
 
@@ -108,26 +108,26 @@ def score_kinds(
     except ServiceError as error:
         metrics.PREDICTION_ERRORS.labels(code=error.code).inc(len(kinds) * len(subjects))
         return [[error] * len(subjects) for _ in kinds]
-    past = [one.past for one in subjects]
-    batch = Batch([one.reading for one in subjects], past)
+    history = [one.history for one in subjects]
+    batch = Batch([one.reading for one in subjects], history)
     encoder = VerdictEncoder()
 
     def verdicts(kind: Kind, some: Sequence[Subject]) -> list[Verdict]:
         alone = some is not subjects
-        found = scorer.verdicts(kind, Batch([some[0].reading], [some[0].past]) if alone else batch)
+        found = scorer.verdicts(kind, Batch([some[0].reading], [some[0].history]) if alone else batch)
         return [encoder.encode(kind, one, fields) for one, fields in zip(some, found, strict=True)]
 
     scored = []
     for kind in kinds:
         started = time.perf_counter()
-        found = together_or_alone(partial(verdicts, kind), subjects, unit=unit_of(door), name=name_of)
+        found = together_or_alone(partial(verdicts, kind), subjects, unit=unit_of(source), name=name_of)
         metrics.SCORE_SECONDS.labels(kind=kind).observe(time.perf_counter() - started)
         results = [_failure(each) if isinstance(each, Exception) else each for each in found]
         failed = sum(isinstance(each, ServiceError) for each in results)
-        metrics.PREDICTIONS.labels(kind=kind, door=door).inc(len(results) - failed)
+        metrics.PREDICTIONS.labels(kind, source).inc(len(results) - failed)
         if failed:
             metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)
-        runtime.observer.see(kind, batch.readings, past)
+        runtime.observer.see(kind, batch.readings, history)
         scored.append(results)
     return scored
 

@@ -39,7 +39,7 @@ COLUMNS: Final = {
 def scenes(redis: Redis) -> Document:
     """Replies to both forms of score messages, to an expired ask, and to an order to verify."""
     kinds = ("failure", "maintenance", "anomaly")
-    asks = [
+    score_requests = [
         {
             "kind": kind,
             "tenant": "wire",
@@ -49,7 +49,7 @@ def scenes(redis: Redis) -> Document:
         }
         for kind in kinds
     ]
-    late = {**asks[0], "tenant": None, "expires_at": time.time() - 1}
+    late = {**score_requests[0], "tenant": None, "expires_at": time.time() - 1}
     columns = {
         "kinds": ["failure", "anomaly"],
         "tenant": [None, "wire"],
@@ -58,7 +58,9 @@ def scenes(redis: Redis) -> Document:
         "readings": COLUMNS,
     }
     return {
-        "score_asks": _scored(redis, {"v": 1, "door": "http", "store": False, "asks": asks}, "ml.single"),
+        "score_asks": _scored(
+            redis, {"v": 1, "door": "http", "store": False, "asks": score_requests}, "ml.single"
+        ),
         "score_expired": _scored(redis, {"v": 1, "door": "http", "store": True, "asks": [late]}, "ml.single"),
         "score_columns": _scored(redis, {"v": 2, "door": "kafka", "store": True, **columns}, "ml.stream"),
         "verify_active": _verified(redis, ACTIVE),

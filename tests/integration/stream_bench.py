@@ -20,7 +20,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from redis import Redis
 
 from settings import ROOT
-from stack.leash import leashed
+from stack.die_with_parent import bound_to_parent
 
 
 class Server(Protocol):
@@ -50,7 +50,7 @@ class Process:
         self.log_file = folder / f"{name}.log"
         with self.log_file.open("ab") as log:
             self.popen = subprocess.Popen(
-                leashed(command),
+                bound_to_parent(command),
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

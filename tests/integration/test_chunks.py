@@ -19,7 +19,7 @@ from tasks.jobs.chunks import MISSED_S, WORKERS_KNOWN_S, Chunks
 from tasks.jobs.job_keys import JobKeys
 from tasks.jobs.job_store import Job, JobStore
 from tasks.messaging.names import Queues
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
 from tasks.worker.recovery import Recovery
 from tests.processes import Web, settings_for, wait_until
@@ -38,7 +38,7 @@ def store(lonely: tuple[Web, RunningServer]) -> Iterator[Redis]:
 @pytest.fixture
 def chunks(lonely: tuple[Web, RunningServer], store: Redis) -> Chunks:
     settings = settings_for(lonely[1].url)
-    return Chunks(settings, store, Sender(settings))
+    return Chunks(settings, store, TaskPublisher(settings))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def job(lonely: tuple[Web, RunningServer], store: Redis) -> Job:
     for first in range(0, ROWS, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, ROWS - first)
         draft.add(rows, b"\n".join(orjson.dumps(metrics()) for _ in range(rows)))
-    return draft.seal()
+    return draft.commit()
 
 
 def finish(chunks: Chunks, job: Job, chunk: int) -> None:
@@ -164,7 +164,7 @@ def test_an_outage_does_not_slow_the_rate_of_late_but_that_of_the_whole_run(
     )
     for _ in range(total):
         draft.add(1, b"{}")
-    job_id, record = draft.seal().job_id, JobKeys(draft.job_id).record
+    job_id, record = draft.commit().job_id, JobKeys(draft.job_id).record
 
     def finish_after(seconds: float, chunk: int) -> None:
         for name in ("started_at", "pace_at"):
@@ -176,7 +176,7 @@ def test_an_outage_does_not_slow_the_rate_of_late_but_that_of_the_whole_run(
         state = lonely[0].client.get(f"/api/v1/jobs/{job_id}").json()
         return state["rows_per_second"], state["eta_seconds"]
 
-    with chunks.begun(job_id, 0, task_id="a", redelivered=False):
+    with chunks.started(job_id, 0, task_id="a", redelivered=False):
         pass
     for chunk, seconds in enumerate(steps):
         finish_after(seconds, chunk)
@@ -190,7 +190,7 @@ def test_an_outage_does_not_slow_the_rate_of_late_but_that_of_the_whole_run(
 def test_every_key_of_a_job_expires(chunks: Chunks, job: Job, store: Redis) -> None:
     keys = JobKeys(job.job_id)
     chunks.feed(job.job_id)
-    with chunks.begun(job.job_id, 0, task_id="a", redelivered=False) as attempt:
+    with chunks.started(job.job_id, 0, task_id="a", redelivered=False) as attempt:
         assert attempt == 1
         left = {key: store.ttl(key) for key in keys.all if store.exists(key)}
         assert {keys.record, keys.input, keys.sent, keys.held, keys.attempts} <= set(left)
@@ -207,7 +207,7 @@ def test_who_has_not_heard_that_a_chunk_is_his_may_ask_again(
     mine, other = uuid.uuid4(), uuid.uuid4()
     for token, expected in ((mine, 1), (mine, 1), (other, 0)):
         monkeypatch.setattr(uuid, "uuid4", lambda token=token: token)
-        with chunks.begun(job.job_id, 0, task_id="a", redelivered=False) as attempt:
+        with chunks.started(job.job_id, 0, task_id="a", redelivered=False) as attempt:
             assert attempt == expected
 
 
@@ -218,13 +218,13 @@ def test_the_same_question_is_one_attempt(
     token = uuid.uuid4()
     monkeypatch.setattr(uuid, "uuid4", lambda: token)
     for _ in range(3):
-        with chunks.begun(job.job_id, 0, task_id="a", redelivered=redelivered) as attempt:
+        with chunks.started(job.job_id, 0, task_id="a", redelivered=redelivered) as attempt:
             assert attempt == 1
 
 
 def test_a_task_delivered_again_takes_its_own_chunk_back_and_no_others(chunks: Chunks, job: Job) -> None:
     def attempt(task_id: str, *, redelivered: bool) -> int:
-        with chunks.begun(job.job_id, 0, task_id=task_id, redelivered=redelivered) as attempt:
+        with chunks.started(job.job_id, 0, task_id=task_id, redelivered=redelivered) as attempt:
             return attempt
 
     assert attempt("a", redelivered=False) == 1  # and its worker dies
@@ -241,7 +241,7 @@ def test_a_damaged_record_keeps_no_other_job_waiting(
         kind="failure", tenant=None, store=False, encoding="ndjson", chunk_rows=1, now=time.time()
     )
     other.add(1, orjson.dumps(metrics()))
-    other.seal()
+    other.commit()
     assert Recovery(store, chunks).look() == 1
 
 
@@ -250,7 +250,7 @@ def begin(chunks: Chunks, job: Job, *, ends: Exception | None = None) -> int:
     attempts: list[int] = []
     with (
         suppress(*([] if ends is None else [type(ends)])),
-        chunks.begun(job.job_id, 0, task_id="t", redelivered=True) as attempt,
+        chunks.started(job.job_id, 0, task_id="t", redelivered=True) as attempt,
     ):
         attempts.append(attempt)
         if ends is not None:

@@ -36,14 +36,14 @@ def always_restarted(bench: StreamBench, *arguments: str) -> Iterator[list[Proce
     started = [bench.start("consumer", ["-m", "tests.integration.deadly_consumer", *arguments])]
     over = threading.Event()
 
-    def watch() -> None:
+    def monitor() -> None:
         while not over.wait(0.1):
             if started[-1].popen.poll() is not None:
                 started.append(
                     bench.start("consumer", ["-m", "tests.integration.deadly_consumer", *arguments])
                 )
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=monitor)
     thread.start()
     try:
         yield started

@@ -11,7 +11,7 @@ from celery import Celery
 from redis import Redis
 
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 from tests.processes import environment, settings_for, start_worker, wait_until
 from tests.readings import new_charger_id, request
 from tests.services import RunningServer
@@ -42,7 +42,7 @@ def test_a_message_whose_event_no_json_says_harms_no_worker(redis: RunningServer
         wait_until(lambda: "ready" in worker.log(), what="the worker", log=worker.log)
         for shown in ("2" * 40, '"\\ud800"'):  # an integer of 133 bits, half of a surrogate pair
             unknown = {"v": SCHEMA_VERSION, "job_id": "unknown", "chunk": 0}
-            Sender(settings_for(url)).send(TaskNames.SCORE_CHUNK, unknown, queue="aside")
+            TaskPublisher(settings_for(url)).send(TaskNames.SCORE_CHUNK, unknown, queue="aside")
             strange = cast(bytes, broker.rpop("aside"))
             shown_as = orjson.dumps(orjson.loads(strange)["headers"]["argsrepr"])
             time.sleep(HEARTBEAT_S)  # then its events are due at once

@@ -17,7 +17,7 @@ from redis import Redis
 
 from settings import read_settings
 from tasks.storage.fleet import DAY_S, SLACK, FleetStore
-from tasks.storage.redis_connection import Line
+from tasks.storage.redis_connection import PinnedConnection
 from tests.processes import environment
 from tests.services import RunningServer, start_redis
 
@@ -65,7 +65,9 @@ def verdict(charger: str, age_s: int, probability: float) -> dict[str, Any]:
 
 
 def put(redis: Redis, store: FleetStore, *puts: tuple[str | None, dict[str, Any]]) -> None:
-    Line(redis).ask(*store.to_store([(tenant, one, orjson.dumps(one)) for tenant, one in puts]))
+    PinnedConnection(redis).execute(
+        *store.to_store([(tenant, one, orjson.dumps(one)) for tenant, one in puts])
+    )
 
 
 def keys(tenant: str, charger: str) -> tuple[str, str]:

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from redis import Redis
 
-from models.features.columns import Entries
+from models.features.columns import HistoryEntries
 from models.features.history_features import SLOT_S
 from readings.reading import Reading
 from tasks.storage.reading_history import SLOTS, RecentHistory
-from tasks.storage.redis_connection import Line
+from tasks.storage.redis_connection import PinnedConnection
 from tests.readings import metrics, new_charger_id, request
 from tests.services import RunningServer
 
@@ -34,22 +34,22 @@ def reading(charger_id: str, at: datetime, **fields: float) -> Reading:
     return Reading(charger_id, "CHARGING", at, error_codes=("A",), last_maintenance=NOON, **fields)  # type: ignore[arg-type]
 
 
-def by_time(entries: Entries) -> list[tuple[Any, ...]]:
-    return sorted(zip(*(getattr(entries, name) for name in Entries.__slots__), strict=True))
+def by_time(entries: HistoryEntries) -> list[tuple[Any, ...]]:
+    return sorted(zip(*(getattr(entries, name) for name in HistoryEntries.__slots__), strict=True))
 
 
-def entries(readings: Iterable[Reading]) -> Entries:
+def entries(readings: Iterable[Reading]) -> HistoryEntries:
     """As JSON gives them back: lists where a reading has tuples."""
-    made = Entries.of(readings)
+    made = HistoryEntries.of(readings)
     return replace(made, codes=[None if codes is None else list(codes) for codes in made.codes])
 
 
 def add(store: Redis, history: RecentHistory, *readings: Reading, tenant: str | None = None) -> None:
-    Line(store).ask(*history.to_store([(tenant, each) for each in readings]))
+    PinnedConnection(store).execute(*history.to_store([(tenant, each) for each in readings]))
 
 
 def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(store: Redis) -> None:
-    history, charger = RecentHistory(Line(store)), new_charger_id()
+    history, charger = RecentHistory(PinnedConnection(store)), new_charger_id()
     readings = [reading(charger, NOON + timedelta(hours=h), power=float(h)) for h in range(72)]
     shuffled = random.Random(1).sample(readings, len(readings))
     add(store, history, *shuffled, *shuffled)
@@ -59,7 +59,7 @@ def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(st
 
 
 def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
-    history, charger = RecentHistory(Line(store)), new_charger_id()
+    history, charger = RecentHistory(PinnedConnection(store)), new_charger_id()
     readings = [reading(charger, NOON + timedelta(hours=12 * n)) for n in range(SLOTS + 20)]
     add(store, history, *readings)
     (past,) = history.of([readings[-1]], [None])
@@ -67,19 +67,19 @@ def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
 
 
 def test_tenants_and_chargers_have_pasts_of_their_own(store: Redis) -> None:
-    history, one, other = RecentHistory(Line(store)), new_charger_id(), new_charger_id()
+    history, one, other = RecentHistory(PinnedConnection(store)), new_charger_id(), new_charger_id()
     add(store, history, reading(one, NOON), tenant="north")
     asked = [reading(one, NOON), reading(one, NOON), reading(other, NOON)]
     assert [len(past) for past in history.of(asked, ["north", None, None])] == [1, 0, 0]
 
 
 def test_a_later_reading_of_a_batch_sees_the_earlier_one(store: Redis) -> None:
-    history, charger = RecentHistory(Line(store)), new_charger_id()
+    history, charger = RecentHistory(PinnedConnection(store)), new_charger_id()
     early, late = reading(charger, NOON), reading(charger, NOON + timedelta(days=1))
     later = reading(charger, NOON + timedelta(days=1, hours=1))
     batch = [later, late, early]
     (past, *_) = history.of(batch, [None] * 3, among_themselves=True)
-    assert by_time(past) == by_time(Entries.of([early, late]))
+    assert by_time(past) == by_time(HistoryEntries.of([early, late]))
     assert [len(past) for past in history.of(batch, [None] * 3)] == [0, 0, 0]
 
 

@@ -50,7 +50,7 @@ def test_a_key_finds_its_job_once_that_is_stored(keys: IdempotencyKeys, store: R
     claim = ours(keys.claim(None, key, "this", draft.job_id))
     with pytest.raises(StillAccepted):
         keys.claim(None, key, "this", "another")
-    draft.seal(along=claim.settle)
+    draft.commit(extra_commands=claim.settle)
     assert keys.claim(None, key, "this", "another") == draft.job_id
     with pytest.raises(Conflict):
         keys.claim(None, key, "something else", "another")
@@ -73,5 +73,5 @@ def test_a_claim_that_has_lapsed_does_not_disturb_the_next(keys: IdempotencyKeys
 def test_a_batch_that_a_crash_of_redis_has_cut_is_not_accepted(store: Redis, draft: Draft) -> None:
     store.hdel(JobKeys(draft.job_id).input, "1")  # as after a crash within the second that is not on disk
     with pytest.raises(BrokerUnavailable):
-        draft.seal()
+        draft.commit()
     assert not store.exists(JobKeys(draft.job_id).record)

@@ -158,7 +158,7 @@ def test_who_waits_is_told_of_the_end(client: httpx.Client, redis: RunningServer
         jobs = JobStore(settings_for(redis.url), store)
         draft = draft_of(store, redis, 3)
         with jobs.end_of(draft.job_id) as wait:
-            draft.seal()
+            draft.commit()
             if cancelled:
                 client.delete(f"/api/v1/jobs/{draft.job_id}")
             told = [wait(PATIENCE_S) for _ in range(2)]  # the first may be the answer to the subscription
@@ -239,7 +239,7 @@ def test_an_unknown_kind_is_422(client: httpx.Client) -> None:
 def test_a_job_whose_tasks_are_lost_is_taken_up_again(client: httpx.Client, redis: RunningServer) -> None:
     with Redis.from_url(redis.url) as store:
         draft = draft_of(store, redis, 3)
-        draft.seal()  # recorded, but no task was ever sent
+        draft.commit()  # recorded, but no task was ever sent
     ended = finish(client, draft.job_id)
     assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 0)
 
@@ -253,7 +253,7 @@ def test_what_no_calendar_has_fails_its_row_alone(client: httpx.Client) -> None:
 def test_a_job_whose_input_is_gone_ends_and_says_so(client: httpx.Client, redis: RunningServer) -> None:
     with Redis.from_url(redis.url) as store:
         draft = draft_of(store, redis, 3)
-        draft.seal()
+        draft.commit()
         store.hdel(JobKeys(draft.job_id).input, "1")
     ended = finish(client, draft.job_id)
     assert (ended["status"], ended["done"], ended["failed"]) == ("SUCCEEDED", 3, 1)

@@ -49,9 +49,9 @@ def test_a_cancelled_job_begins_no_chunk_any_more(client: httpx.Client, redis: R
     assert len(results_of(client, job_id)) == cancelled["done"]
     with Redis.from_url(redis.url) as store:
         keys = JobKeys(job_id)
-        begun, kept = store.hlen(keys.attempts), store.hlen(keys.results)
+        started, kept = store.hlen(keys.attempts), store.hlen(keys.results)
         assert not store.exists(keys.input, keys.sent, keys.held)
-    assert begun <= kept + 1  # the one in hand when the word came
+    assert started <= kept + 1  # the one in hand when the word came
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Service:
         self._lock = threading.Lock()
         self._supervisor = threading.Thread(target=self._supervise)
         self._supervisor.start()
-        # Until the end: what a thread has started ends with it (stack/leash.py).
+        # Until the end: what a thread has started ends with it (stack/die_with_parent.py).
         self.sides = ThreadPoolExecutor(2)
 
     def _start_worker(self, number: int) -> Process:

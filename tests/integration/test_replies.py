@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis import Redis
 
 from tasks.messaging.messages import REPLY_TTL_S, to_reply
-from tasks.storage.redis_connection import Line
+from tasks.storage.redis_connection import PinnedConnection
 from tests.services import start_redis
 
 LIST = "ml:reply:x"
@@ -13,7 +13,7 @@ LIST = "ml:reply:x"
 
 def test_a_reply_nobody_fetches_expires() -> None:
     with start_redis() as server, Redis.from_url(server.url) as redis:
-        Line(redis).ask(to_reply(LIST, b"one"), to_reply(LIST, b"two"))
+        PinnedConnection(redis).execute(to_reply(LIST, b"one"), to_reply(LIST, b"two"))
         assert 0 < redis.ttl(LIST) <= REPLY_TTL_S
         assert redis.lrange(LIST, 0, -1) == [b"one", b"two"]
 
@@ -22,7 +22,7 @@ def test_replies_stay_out_of_the_append_only_file_and_what_is_around_them_is_in_
     with start_redis() as server, Redis.from_url(server.url) as redis:
         redis.rpush("ml:reply:old", b"by a worker of the former release")
         replies = (to_reply(LIST, b"fetched"), to_reply(LIST, b"not fetched"))
-        Line(redis).ask(("SET", "before", 1), *replies, ("SET", "after", 1))
+        PinnedConnection(redis).execute(("SET", "before", 1), *replies, ("SET", "after", 1))
         assert redis.blpop([LIST], 1) == (LIST.encode(), b"fetched")  # the file may tell of that
         server.stop()
         server.restart()

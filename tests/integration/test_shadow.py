@@ -14,10 +14,10 @@ import pytest
 from redis import Redis
 
 from errors import ScoringFailed
-from models.features.columns import Entries, Floats
+from models.features.columns import Floats, HistoryEntries
 from models.features.history_features import Frame
 from models.monitoring import shadow_report
-from models.monitoring.loaded_version import Seen, Watched
+from models.monitoring.loaded_version import LoadedVersion, Seen
 from models.scorer import Scorer
 from readings.parsing import parse_reading
 from settings import ROOT, Costs, Settings, read_settings
@@ -191,11 +191,11 @@ def test_activating_the_shadow_ends_the_comparison(client: httpx.Client) -> None
 
 def test_a_reading_that_the_shadow_cannot_score_sinks_no_other(redis: RunningServer) -> None:
     costs = Costs("USD", 450.0, 120.0, 900.0, 4.8, 1.5, 2.0, 240.0)
-    active = Watched.active(Scorer.load(ROOT / "models" / "versions", costs), "failure")
+    active = LoadedVersion.active(Scorer.load(ROOT / "models" / "versions", costs), "failure")
     picky = Picky(active.name, "picky", "picky:0", active.model, active.manifest)
     now = datetime.now(UTC)
     seen: list[Seen] = [
-        (parse_reading(metrics(temperature=temperature), now=now), Entries.of(()))
+        (parse_reading(metrics(temperature=temperature), now=now), HistoryEntries.of(()))
         for temperature in (20, 95, 40)
     ]
     with Redis.from_url(redis.url) as store:
@@ -211,7 +211,7 @@ def test_a_reading_that_the_shadow_cannot_score_sinks_no_other(redis: RunningSer
     assert (report["readings"], report["failed"], report["dropped"]) == (2, 1, 7)
 
 
-class Picky(Watched):
+class Picky(LoadedVersion):
     """A version that fails on heat."""
 
     def scores(self, frame: Frame) -> Floats:

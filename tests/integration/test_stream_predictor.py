@@ -19,7 +19,7 @@ from readings.reading import Kind, Reading
 from settings import read_settings
 from tasks.client import stream_predictor
 from tasks.client.stream_predictor import StreamPredictor, TaskLost
-from tasks.messaging.messages import Answer, ScoreMessage, encode_reply
+from tasks.messaging.messages import ScoreMessage, ScoreResult, encode_reply
 from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION, Queues
 from tests.services import RunningServer, start_redis
 
@@ -61,8 +61,8 @@ def predictor(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
         gc.collect()
 
 
-def submit(predictor: StreamPredictor) -> Future[list[Answer]]:
-    return predictor.submit(predictor.ask(("failure", "anomaly"), READING, "acme"))
+def submit(predictor: StreamPredictor) -> Future[list[ScoreResult]]:
+    return predictor.submit(predictor.requests_for(("failure", "anomaly"), READING, "acme"))
 
 
 def take_raw(redis: Redis) -> dict[str, Any]:
@@ -81,9 +81,9 @@ def test_answers_come_in_the_order_of_the_asks(predictor: StreamPredictor, redis
     first, second = submit(predictor), submit(predictor)
     for body in (b"1", b"2"):
         message = take(redis)
-        assert [ask.kind for ask in message.asks] == ["failure", "anomaly"]
-        assert (message.door, message.asks[0].tenant) == ("kafka", "acme")
-        answers = [Answer(body=body), Answer(error_code="scoring_failed", error_detail="no")]
+        assert [ask.kind for ask in message.score_requests] == ["failure", "anomaly"]
+        assert (message.source, message.score_requests[0].tenant) == ("kafka", "acme")
+        answers = [ScoreResult(body=body), ScoreResult(error_code="scoring_failed", error_detail="no")]
         redis.rpush(message.reply_to, encode_reply(message.batch_id, answers))
     assert [first.result(5)[0].body, second.result(5)[0].body] == [b"1", b"2"]
     assert first.result()[1].error_code == "scoring_failed"
@@ -94,16 +94,16 @@ def test_readings_travel_in_columns_but_one_alone_as_workers_of_the_first_schema
 ) -> None:
     # They refuse columns, which is a lost task to the consumer: it sends each of its readings alone.
     kinds: tuple[Kind, ...] = ("failure", "anomaly")
-    alone = predictor.ask(kinds, READING, "acme")
-    together = alone + predictor.ask(kinds, READING._replace(charger_id="other"), None)
+    alone = predictor.requests_for(kinds, READING, "acme")
+    together = alone + predictor.requests_for(kinds, READING._replace(charger_id="other"), None)
     predictor.submit(together)
     predictor.submit(alone)
     columns, rows = take_raw(redis), take_raw(redis)
     assert (columns["v"], rows["v"]) == (NEWEST_SCHEMA, SCHEMA_VERSION)
     assert "readings" in columns
     assert [ask["kind"] for ask in rows["asks"]] == list(kinds)
-    assert ScoreMessage.decode(columns).asks == together
-    assert ScoreMessage.decode(rows).asks == alone
+    assert ScoreMessage.decode(columns).score_requests == together
+    assert ScoreMessage.decode(rows).score_requests == alone
 
 
 def test_a_task_that_no_worker_comes_to_is_taken_off_the_queue(

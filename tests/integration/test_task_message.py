@@ -14,7 +14,7 @@ from redis.client import PubSub
 
 from settings import Settings, read_settings
 from tasks.messaging.names import Queues, TaskNames
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 from tests.processes import environment
 from tests.services import RunningServer
 
@@ -86,7 +86,7 @@ def test_message_and_event_are_those_of_celery(
     events.psubscribe("/7.celeryev/*")  # published events know no databases, but their names do
     celery_sends(settings, expires_s, time_limit_s)
     reference, reference_event = client.rpop(Queues.SINGLE), heard(events)
-    Sender(settings).send(
+    TaskPublisher(settings).send(
         TaskNames.SCORE, MESSAGE, queue=Queues.SINGLE, expires_s=expires_s, time_limit_s=time_limit_s
     )
     ours, our_event = client.rpop(Queues.SINGLE), heard(events)
@@ -108,13 +108,13 @@ def test_message_and_event_are_those_of_celery(
 
 
 def test_a_task_is_sent_unless_a_mark_is_found(settings: Settings, client: Redis) -> None:
-    sender = Sender(settings)
+    publisher = TaskPublisher(settings)
     client.set("held", "… the mark …")
     client.hset("of another type", "the mark", "the mark")
 
     def send(*keys: str) -> str:
         marks = [(key, "the mark") for key in keys]
-        return sender.send(TaskNames.SCORE, MESSAGE, queue=Queues.SINGLE, unless=marks)
+        return publisher.send(TaskNames.SCORE, MESSAGE, queue=Queues.SINGLE, unless=marks)
 
     assert not send("not there", "held")
     assert client.llen(Queues.SINGLE) == 0

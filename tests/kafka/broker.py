@@ -14,7 +14,7 @@ from typing import Final, Self
 import pytest
 
 from settings import ROOT
-from stack.leash import leashed
+from stack.die_with_parent import bound_to_parent
 from stack.servers import LOOPBACK, kafka_answers
 from tests.services import free_port
 
@@ -170,7 +170,7 @@ class ApacheKafka:
     def _start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "server.log").open("ab") as log:
             process = subprocess.Popen(
-                leashed(self._command("kafka.Kafka")),
+                bound_to_parent(self._command("kafka.Kafka")),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

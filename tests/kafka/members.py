@@ -81,12 +81,12 @@ def always_revived(*kinds: Members) -> Iterator[None]:
     """Whoever ends is started again at once, from a thread of its own."""
     over = threading.Event()
 
-    def watch() -> None:
+    def monitor() -> None:
         while not over.wait(0.2):
             for members in kinds:
                 members.revive()
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=monitor)
     thread.start()
     try:
         yield

@@ -38,8 +38,8 @@ from readings.reading import BOUNDS, Kind, Reading, is_encodable
 from readings.refused import Refused
 from settings import load_or_exit
 from tasks.jobs.job_store import JOB_KINDS, Job, JobKind
-from tasks.messaging.messages import Ask, ScoreMessage, decode_reply, encode_reply
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.messages import ScoreMessage, ScoreRequest, decode_reply, encode_reply
+from tasks.messaging.task_publisher import TaskPublisher
 from tasks.storage.fleet import FleetStore
 from tasks.storage.reading_history import NO_ENTRIES, RecentHistory
 from tasks.storage.redis_connection import Command
@@ -88,7 +88,7 @@ class Path:
     """The code under test, and what it needs to run."""
 
     worker: Worker
-    sender: Sender
+    publisher: TaskPublisher
     chunk: ModuleType
     score: ModuleType
     # Result rows by the kind of their job.
@@ -111,7 +111,7 @@ def path() -> Iterator[Path]:
             store=RecentHistory(cast(Any, None)),
         )
         patch.setattr(cache, "put_all", lambda verdicts: worker.commands.extend(cache.to_store(verdicts)))
-        yield Path(worker, Sender(chosen), score_chunk, score)
+        yield Path(worker, TaskPublisher(chosen), score_chunk, score)
 
 
 @pytest.mark.timeout(0)
@@ -346,17 +346,17 @@ def predicted(path: Path, received: Received, reading: Reading) -> None:
     """Both task messages, the worker's answer, the commands that store it, and the published records."""
     fingerprint = reading.fingerprint()
     assert len(bytes.fromhex(fingerprint)) == 16
-    asks = [Ask(kind, "t", reading, fingerprint, 4e9) for kind in KINDS_ASKED]
-    message = ScoreMessage("b", "ml:reply:x", asks, door="kafka")
+    score_requests = [ScoreRequest(kind, "t", reading, fingerprint, 4e9) for kind in KINDS_ASKED]
+    message = ScoreMessage("b", "ml:reply:x", score_requests, source="kafka")
     for encoded in (message.encode(), message.encode_columns()):
-        _, envelope, event = path.sender._task("ml.score", encoded, "ml.single", 3.0, None)
+        _, envelope, event = path.publisher._task("ml.score", encoded, "ml.single", 3.0, None)
         orjson.dumps(event)
         (sent,), _, _ = json.loads(base64.b64decode(json.loads(envelope)["body"]))
         assert ScoreMessage.decode(sent) == message
     worker = cast(Any, path.worker)
-    answers, stored = path.score.answer_all(worker, message, path.score.asked_of(asks))
+    answers, stored = path.score.answer_all(worker, message, path.score.asked_of(score_requests))
     _, answers = decode_reply(encode_reply("b", answers))
-    assert [answer.error_code for answer in answers] == [None] * len(asks)
+    assert [answer.error_code for answer in answers] == [None] * len(score_requests)
     verdicts = [verdict for _, verdict in stored]
     assert_can_be_sent(path.worker.cache.to_store(verdicts))
     assert_can_be_sent(path.worker.fleet.to_store(path.score.predictions(verdicts)))

@@ -70,7 +70,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
             tenant=tenant,
             store=store,
             encoding=chunking.ENCODINGS[media_type],
-            chunk_rows=held.pace.chunk_rows(
+            chunk_rows=held.chunk_sizer.chunk_rows(
                 query["kind"],
                 rows=chunking.rows_about(upload, media_type),
                 processes=held.chunks.processes(),
@@ -80,7 +80,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
         asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
         claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
         if isinstance(claim, str):
-            return _answer(held.jobs.get(claim, tenant))
+            return _job_response(held.jobs.get(claim, tenant))
         try:
             _fill(draft, chunking.cut(upload, media_type, draft.chunk_rows), claim)
         except Exception:
@@ -88,14 +88,14 @@ def submit_batch(query: dict[str, Any]) -> Response:
             if claim:
                 claim.give_back()
             raise
-    job = draft.seal(along=claim.settle if claim else lambda pipeline: None)
+    job = draft.commit(extra_commands=claim.settle if claim else lambda pipeline: None)
     metrics.JOBS.labels(status="accepted").inc()
     try:
         held.chunks.feed(job.job_id)
     except (ServiceError, RedisError) as error:
         # It is accepted: the workers look after jobs that nobody has fed (tasks/worker/recovery.py).
         log.warning("job %s waits for a worker to find it: %s", job.job_id, error)
-    return _answer(job)
+    return _job_response(job)
 
 
 def _fill(draft: Draft, chunks: Iterable[chunking.Chunk], claim: Claim | None) -> None:
@@ -110,7 +110,7 @@ def _fill(draft: Draft, chunks: Iterable[chunking.Chunk], claim: Claim | None) -
         raise InvalidReading([FieldError("/chargers", f"Must hold 1 to {most_rows} readings.", "range")])
 
 
-def _answer(job: Job) -> Response:
+def _job_response(job: Job) -> Response:
     """200 with the results if the caller waits and the job ends in time, otherwise 202.
 
     The job is accepted. Whatever goes wrong from here on, nobody is told that it is not.

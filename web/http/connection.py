@@ -197,7 +197,7 @@ class AsgiConnection(Connection):
     def listen(self) -> None:
         """From now on this is a stream. Its request must have no body that is still to be read."""
         self._streams = True
-        self._loop.call_soon_threadsafe(self._watch)
+        self._loop.call_soon_threadsafe(self._start_watching)
 
     async def receive(self) -> ReceiveEvent:
         """The next piece of the body. Raises werkzeug's `RequestTimeout` if none comes, and
@@ -236,11 +236,11 @@ class AsgiConnection(Connection):
         if self._watcher is not None:
             self._watcher.cancel()
 
-    def _watch(self) -> None:
+    def _start_watching(self) -> None:
         notice_signals()
-        self._watcher = self._loop.create_task(self._until_gone())
+        self._watcher = self._loop.create_task(self._until_disconnected())
 
-    async def _until_gone(self) -> None:
+    async def _until_disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.cut()

@@ -10,11 +10,11 @@ from flask import current_app
 from errors import QueueFull
 from settings import Settings
 from tasks.client.predictor import PredictionClient
-from tasks.jobs.chunk_size import Pace
+from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
 from tasks.jobs.idempotency import IdempotencyKeys
 from tasks.jobs.job_store import JobStore
-from tasks.messaging.task_publisher import Sender
+from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring.drift_counts import DriftReports
 from tasks.monitoring.service_health import Monitor
 from tasks.monitoring.shadow_counts import ShadowReports
@@ -44,14 +44,14 @@ class Services:
         self.redis = connect(settings.redis_url)
         self.cache = VerdictCache(settings)
         self.predictor = PredictionClient(settings, self.cache)
-        self.sender = Sender(settings)
+        self.publisher = TaskPublisher(settings)
         self.jobs = JobStore(settings, self.redis)
-        self.chunks = Chunks(settings, self.redis, self.sender)
-        self.pace = Pace(self.redis, settings.batch_chunk_rows)
+        self.chunks = Chunks(settings, self.redis, self.publisher)
+        self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
         self.idempotency_keys = IdempotencyKeys(settings)
         self.fleet = FleetStore(settings)
         self.outcomes = OutcomeStore(settings, self.fleet)
-        self.versions = Versions(settings, self.redis, self.sender)
+        self.versions = Versions(settings, self.redis, self.publisher)
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)
         self.monitor = Monitor(settings)

@@ -60,7 +60,7 @@ def _json(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
     """`{"chargers": [reading, …]}`. Small ones are decoded at once, which words errors better."""
     small = upload.size_bytes <= IN_MEMORY_BYTES
     rows = json_rows.whole(upload.file.read()) if small else json_rows.in_windows(upload.file)
-    return _of_lines(map(json_rows.line, rows), chunk_rows)
+    return _of_lines(map(json_rows.encode_row, rows), chunk_rows)
 
 
 def _ndjson(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:

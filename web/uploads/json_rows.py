@@ -113,7 +113,7 @@ def _decoded(text: bytes) -> Any:
         return None
 
 
-def line(row: Any) -> bytes:
+def encode_row(row: Any) -> bytes:
     """A row as the workers read it, JSON on one line. Metadata that nobody reads is left out.
 
     Of whatever is nested too deeply for an encoder, what lies deeper than a reading may be becomes null: the

@@ -42,8 +42,8 @@ class Proxy:
 
     def __init__(self, target: str) -> None:
         self._target = (LOOPBACK, urlsplit(target).port)
-        self._door = socket.create_server((LOOPBACK, 0))
-        self._port = self._door.getsockname()[1]
+        self._listening = socket.create_server((LOOPBACK, 0))
+        self._port = self._listening.getsockname()[1]
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.connected_at: list[float] = []
         self.cuts = 0
@@ -59,8 +59,8 @@ class Proxy:
         """Nobody listens any more."""
         self._behave(Behaviour())
         with suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
-        self._door.close()
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
 
     def hang(self) -> None:
         """Requests are taken, nothing is answered."""
@@ -96,17 +96,17 @@ class Proxy:
         for end in self._open:
             _break(end)
         self._open = []
-        if self._door.fileno() < 0:
-            self._door = socket.create_server((LOOPBACK, self._port))
+        if self._listening.fileno() < 0:
+            self._listening = socket.create_server((LOOPBACK, self._port))
             self._listen()
 
     def _listen(self) -> None:
-        threading.Thread(target=self._serve, args=(self._door,), daemon=True).start()
+        threading.Thread(target=self._serve, args=(self._listening,), daemon=True).start()
 
-    def _serve(self, door: socket.socket) -> None:
+    def _serve(self, listening: socket.socket) -> None:
         while True:
             try:
-                client, _ = door.accept()
+                client, _ = listening.accept()
             except OSError:
                 return
             self.connected_at.append(time.monotonic())

@@ -80,7 +80,7 @@ def prediction(charger_id: str, taken: str) -> FailurePrediction:
 
 
 def test_the_last_prediction_is_that_of_the_newest_reading() -> None:
-    last = LastPredictions(entries=10, ttl_s=60)
+    last = LastPredictions(capacity=10, ttl_s=60)
     newer = prediction("EVZ-1", "2026-11-20T08:30:00.000Z")
     last.keep("EVZ-1", newer)
     last.keep("EVZ-1", prediction("EVZ-1", "2026-11-20T08:29:59.999Z"))  # an answer that was overtaken
@@ -90,7 +90,7 @@ def test_the_last_prediction_is_that_of_the_newest_reading() -> None:
 
 
 def test_no_more_predictions_are_kept_than_wanted() -> None:
-    last = LastPredictions(entries=2, ttl_s=60)
+    last = LastPredictions(capacity=2, ttl_s=60)
     for charger_id in ("EVZ-1", "EVZ-2"):
         last.keep(charger_id, prediction(charger_id, "2026-11-20T08:30:00.000Z"))
     assert last.get("EVZ-1")
@@ -103,6 +103,6 @@ def test_no_more_predictions_are_kept_than_wanted() -> None:
 
 
 def test_a_prediction_is_given_for_so_long_and_no_longer() -> None:
-    last = LastPredictions(entries=2, ttl_s=1e-9)
+    last = LastPredictions(capacity=2, ttl_s=1e-9)
     last.keep("EVZ-1", prediction("EVZ-1", "2026-11-20T08:30:00.000Z"))
     assert last.get("EVZ-1") is None

@@ -11,7 +11,7 @@ from errors import PredictionTimeout, ScoringFailed
 from readings.reading import Reading
 from tasks.client.batcher import MAX_IN_FLIGHT
 from tasks.client.predictor import PredictionClient
-from tasks.messaging.messages import TASK_LOST, Answer, ScoreMessage, encode_reply
+from tasks.messaging.messages import TASK_LOST, ScoreMessage, ScoreResult, encode_reply
 from tasks.messaging.names import Queues
 from tests.integration.client.worker_by_hand import (
     TIMEOUT_S,
@@ -25,8 +25,8 @@ from tests.integration.client.worker_by_hand import (
 from tests.processes import wait_until
 
 
-def lost(message: ScoreMessage) -> list[Answer]:
-    return [Answer(error_code=TASK_LOST, error_detail="Died.") for _ in message.asks]
+def lost(message: ScoreMessage) -> list[ScoreResult]:
+    return [ScoreResult(error_code=TASK_LOST, error_detail="Died.") for _ in message.score_requests]
 
 
 def batch_under_way(
@@ -39,7 +39,7 @@ def batch_under_way(
     worker.answer(under_way[0])
     message = worker.take()
     assert message is not None
-    assert len(message.asks) == size
+    assert len(message.score_requests) == size
     worker.answer(under_way[1])
     return asked, message
 
@@ -50,7 +50,7 @@ def test_a_lost_task_is_sent_again_at_once_each_reading_alone(
     asked, message = batch_under_way(client, pool, worker, size=3)
     worker.redis.rpush(message.reply_to, encode_reply(message.batch_id, lost(message)))
     repeats = [worker.take(), worker.take(), worker.take()]
-    assert all(repeat is not None and len(repeat.asks) == 1 for repeat in repeats)
+    assert all(repeat is not None and len(repeat.score_requests) == 1 for repeat in repeats)
     bad, *good = repeats
     assert bad is not None
     for repeat in good:
@@ -68,7 +68,7 @@ def test_a_task_that_vanished_is_sent_again_when_a_worker_lives_and_its_late_rep
     worker.sign_on()
     asked, message = batch_under_way(client, pool, worker, size=2)
     repeats = [worker.take(timeout_s=TIMEOUT_S), worker.take()]
-    assert all(repeat is not None and len(repeat.asks) == 1 for repeat in repeats)
+    assert all(repeat is not None and len(repeat.score_requests) == 1 for repeat in repeats)
     worker.answer(message)
     assert all(charger_of(future.result(2)) for future in asked)
     worker.answer(repeats[0])
@@ -138,7 +138,7 @@ def test_a_retry_right_after_a_timeout_is_sent_anew(
     first, second = worker.take(), worker.take()
     assert first is not None
     assert second is not None
-    assert second.asks[0].expires_at > first.asks[0].expires_at
+    assert second.score_requests[0].expires_at > first.score_requests[0].expires_at
     worker.answer(second)
     assert charger_of(retry.result(2)) == "AGAIN"
 
@@ -151,7 +151,10 @@ def test_a_caller_that_joins_late_is_not_left_with_a_task_that_expires_before_it
     first = ask(client, pool, what)
     task = worker.take()
     assert task is not None
-    wait_until(lambda: time.time() > task.asks[0].expires_at - 0.3, what="the end of the first caller's time")
+    wait_until(
+        lambda: time.time() > task.score_requests[0].expires_at - 0.3,
+        what="the end of the first caller's time",
+    )
     second = ask(client, pool, what)
     assert isinstance(first.exception(3), PredictionTimeout)
     worker.answer(worker.take())  # the same reading again, for the second caller

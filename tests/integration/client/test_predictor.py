@@ -65,7 +65,7 @@ def test_after_a_miss_another_reading_or_an_older_model_in_the_cache_is_no_answe
         worker.answer(message)
         assert charger_of(asked.result(2)) == what.charger_id
         assert message is not None
-        assert [each.fingerprint for each in message.asks] == [what.fingerprint()]
+        assert [each.fingerprint for each in message.score_requests] == [what.fingerprint()]
     assert worker.take(timeout_s=0.1) is None
 
 
@@ -82,7 +82,7 @@ def test_what_arrives_while_tasks_are_under_way_travels_together(
     worker.answer(under_way[0])
     together = worker.take()
     assert together is not None
-    assert {each.reading.charger_id for each in together.asks} == set(chargers)
+    assert {each.reading.charger_id for each in together.score_requests} == set(chargers)
     worker.answer(together)
     assert [charger_of(future.result(2)) for future in asked] == chargers
 
@@ -107,7 +107,7 @@ def test_equal_readings_share_one_place(
     other = ask(client, pool, reading("SAME", power=2.0))
     wait_until(lambda: metrics.WAITING._value.get() == 11, what="all to wait")
     messages = [worker.take(), worker.take()]
-    assert sorted(len(message.asks) for message in messages if message) == [1, 1]
+    assert sorted(len(message.score_requests) for message in messages if message) == [1, 1]
     for message in messages:
         worker.answer(message)
     assert {charger_of(future.result(2)) for future in [*asked, other]} == {"SAME"}
@@ -122,7 +122,7 @@ def test_without_an_answer_the_caller_is_told_at_the_deadline_and_the_next_is_se
     with pytest.raises(PredictionTimeout, match="within 1 s"):
         ask(client, pool, reading()).result(3)
     after = ask(client, pool, reading("AFTER"))
-    while (message := worker.take()) is not None and message.asks[0].reading.charger_id != "AFTER":
+    while (message := worker.take()) is not None and message.score_requests[0].reading.charger_id != "AFTER":
         pass
     worker.answer(message)
     assert charger_of(after.result(3)) == "AFTER"
@@ -213,7 +213,7 @@ def test_coroutines_wait_beside_threads_and_on_one_loop(
     client: PredictionClient, pool: ThreadPoolExecutor, worker: WorkerByHand
 ) -> None:
     async def all_at_once() -> list[bytes]:
-        asked = [client.answer("failure", reading(charger), None) for charger in ("A", "B", "A", "C")]
+        asked = [client.predict_async("failure", reading(charger), None) for charger in ("A", "B", "A", "C")]
         return await asyncio.gather(*asked)
 
     on_loop = pool.submit(asyncio.run, all_at_once())
@@ -229,7 +229,7 @@ def test_coroutines_wait_beside_threads_and_on_one_loop(
 @impatient
 def test_a_coroutine_is_told_at_its_deadline(client: PredictionClient, worker: WorkerByHand) -> None:
     with pytest.raises(PredictionTimeout, match="within 1 s"):
-        asyncio.run(client.answer("failure", reading(), None))
+        asyncio.run(client.predict_async("failure", reading(), None))
 
 
 @impatient

@@ -14,7 +14,7 @@ from redis import Redis
 from readings.reading import Reading
 from tasks.client.batcher import MAX_IN_FLIGHT
 from tasks.client.predictor import PredictionClient
-from tasks.messaging.messages import Answer, ScoreMessage, encode_reply
+from tasks.messaging.messages import ScoreMessage, ScoreResult, encode_reply
 from tasks.messaging.names import Queues
 from tasks.monitoring.heartbeats import WorkerState, beat
 from tests.readings import new_charger_id
@@ -40,10 +40,10 @@ class WorkerByHand:
     def answer(self, message: ScoreMessage | None, *, bad: str | None = None) -> None:
         assert message is not None, "no task was sent"
         answers = [
-            Answer(error_code="scoring_failed", error_detail="No.")
+            ScoreResult(error_code="scoring_failed", error_detail="No.")
             if ask.reading.charger_id == bad
-            else Answer(body=orjson.dumps({"charger_id": ask.reading.charger_id}))
-            for ask in message.asks
+            else ScoreResult(body=orjson.dumps({"charger_id": ask.reading.charger_id}))
+            for ask in message.score_requests
         ]
         self.redis.rpush(message.reply_to, encode_reply(message.batch_id, answers))
 

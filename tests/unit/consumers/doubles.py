@@ -11,7 +11,7 @@ import orjson
 from errors import BrokerUnavailable, PredictionTimeout, ServiceError
 from readings.reading import Kind, Reading
 from tasks.client.stream_predictor import TaskLost
-from tasks.messaging.messages import Answer, Ask
+from tasks.messaging.messages import ScoreRequest, ScoreResult
 
 START = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 
@@ -30,42 +30,42 @@ def reading(charger_id: str) -> Reading:
     return Reading(charger_id, "CHARGING", START)
 
 
-def verdict(ask: Ask) -> Answer:
+def verdict(ask: ScoreRequest) -> ScoreResult:
     """What a worker in order says."""
     if ask.kind == "anomaly":
         body = {"charger_id": ask.reading.charger_id, "is_anomaly": False}
     else:
         body = {"charger_id": ask.reading.charger_id, "failure_probability": 0.1, "in_failure": False}
-    return Answer(body=orjson.dumps(body))
+    return ScoreResult(body=orjson.dumps(body))
 
 
-class FakeDoor:
+class FakePredictor:
     """A queue with workers that do as told: `answer` is called for each task when `work` is."""
 
-    def __init__(self, answer: Callable[[Sequence[Ask]], list[Answer]] | None = None) -> None:
-        self.answer = answer or (lambda asks: [verdict(ask) for ask in asks])
+    def __init__(self, answer: Callable[[Sequence[ScoreRequest]], list[ScoreResult]] | None = None) -> None:
+        self.answer = answer or (lambda score_requests: [verdict(ask) for ask in score_requests])
         self.down = False
-        self.tasks: list[tuple[list[Ask], Future[list[Answer]]]] = []
+        self.tasks: list[tuple[list[ScoreRequest], Future[list[ScoreResult]]]] = []
         self.sent = 0
 
-    def ask(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]:
-        return [Ask(kind, tenant, reading, "f", 0.0) for kind in kinds]
+    def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
+        return [ScoreRequest(kind, tenant, reading, "f", 0.0) for kind in kinds]
 
-    def submit(self, asks: Sequence[Ask]) -> Future[list[Answer]]:
-        future: Future[list[Answer]] = Future()
+    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]:
+        future: Future[list[ScoreResult]] = Future()
         if self.down:
             future.set_exception(BrokerUnavailable("down"))
             return future
         self.sent += 1
-        self.tasks.append((list(asks), future))
+        self.tasks.append((list(score_requests), future))
         return future
 
     def work(self) -> None:
         """Answer everything that was sent."""
         tasks, self.tasks = self.tasks, []
-        for asks, future in tasks:
+        for score_requests, future in tasks:
             try:
-                future.set_result(self.answer(asks))
+                future.set_result(self.answer(score_requests))
             except ServiceError as error:
                 future.set_exception(error)
 

@@ -163,7 +163,7 @@ def test_a_verdicts_reasons_add_up_to_its_risk() -> None:
     rng = np.random.default_rng(3)
     rows = rng.normal(20, 30, (400, len(model.spec.names))).astype(np.float32)
     rows[rng.random(rows.shape) < 0.3] = np.nan
-    rows[:200, model.spec.first_past :] = np.nan
+    rows[:200, model.spec.first_history :] = np.nan
     probability = model.probabilities(rows)[:, -1]
     credit, base = model.contributions(rows, model.raw(rows), probability)
     np.testing.assert_allclose(credit.sum(axis=1), logit(probability) - logit(base), atol=1e-9)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from errors import UnknownModel
-from models.features.columns import Entries
+from models.features.columns import HistoryEntries
 from models.scorer import Scorer
 from models.scoring_batch import Batch
 from readings.reading import KINDS, STATUSES, Kind, Reading
@@ -132,7 +132,7 @@ def test_history_that_is_not_older_changes_nothing(scorer: Scorer, reading: Make
 def test_a_history_may_come_as_entries(scorer: Scorer, reading: Make, kind: Kind) -> None:
     batch = varied(reading, 20, seed=8)
     pasts = [[one._replace(timestamp=NOON - timedelta(hours=13 * n)) for n in range(30)] for one in batch]
-    entries = [Entries.of(past) for past in pasts]
+    entries = [HistoryEntries.of(past) for past in pasts]
     assert scorer.score(kind, batch, entries) == scorer.score(kind, batch, pasts)
 
 

@@ -20,7 +20,7 @@ from evzone_ml_client.breaker import CircuitState
 from evzone_ml_client.calls import Call, JobStatus, Kind, OutcomeKind
 from evzone_ml_client.downloads import Download, Saved
 from evzone_ml_client.events import NOT_NOW, SILENT_S, JobEvent, Progress
-from evzone_ml_client.exchange import Answer, Exchange
+from evzone_ml_client.exchange import ApiResponse, Exchange
 from evzone_ml_client.formats import ResultsFormat
 from evzone_ml_client.policy import Policy
 from evzone_ml_client.retries import OnRetry
@@ -238,7 +238,7 @@ class AsyncMLClient:
         except StopIteration as end:
             return cast(T, end.value)
 
-    async def _exchanged(self, exchange: Exchange) -> Answer:
+    async def _exchanged(self, exchange: Exchange) -> ApiResponse:
         request = exchange.request
         if request.large:
             # Refused before its body is sent, a request is answered and the connection reset: asyncio then
@@ -252,7 +252,7 @@ class AsyncMLClient:
             response = await self._http.send(asked, stream=True)
             if is_stream(response, request.streamed):
                 read_timeout(response, SILENT_S)
-                return Answer(response.url, response.status_code, response.headers, stream=response)
+                return ApiResponse(response.url, response.status_code, response.headers, stream=response)
             async with aclosing(response):
                 body = await response.aread()
-                return Answer(response.url, response.status_code, response.headers, body)
+                return ApiResponse(response.url, response.status_code, response.headers, body)

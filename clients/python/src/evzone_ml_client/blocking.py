@@ -11,7 +11,7 @@ from typing import IO, Final
 import httpx
 
 from evzone_ml_client.events import SILENT_S
-from evzone_ml_client.exchange import Answer, Exchange
+from evzone_ml_client.exchange import ApiResponse, Exchange
 from evzone_ml_client.settings import Settings
 from evzone_ml_client.transport import client_options, is_stream, read_timeout, request_options
 
@@ -27,7 +27,7 @@ class BlockingTransport:
     def close(self) -> None:
         self._http.close()
 
-    def exchanged(self, exchange: Exchange) -> Answer:
+    def exchanged(self, exchange: Exchange) -> ApiResponse:
         """Looks at the clock between the pieces of an answer: httpx's time-outs are for each of them."""
         time.sleep(exchange.pause_s)
         until = time.monotonic() + exchange.timeout_s
@@ -38,7 +38,7 @@ class BlockingTransport:
             response = self._http.send(asked, stream=True)
         if is_stream(response, request.streamed):
             read_timeout(response, SILENT_S)
-            return Answer(response.url, response.status_code, response.headers, stream=response)
+            return ApiResponse(response.url, response.status_code, response.headers, stream=response)
         with closing(response):
             received = bytearray()
             read_timeout(response, until - time.monotonic())
@@ -46,7 +46,7 @@ class BlockingTransport:
                 received += piece
                 if time.monotonic() > until:
                     raise TimeoutError
-            return Answer(response.url, response.status_code, response.headers, bytes(received))
+            return ApiResponse(response.url, response.status_code, response.headers, bytes(received))
 
 
 def _pieces(file: IO[bytes], on_sent: Callable[[int], None] | None) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx
 
 from evzone_ml_client.errors import JobNotFinished
-from evzone_ml_client.exchange import Answer, Request
+from evzone_ml_client.exchange import ApiResponse, Request
 from evzone_ml_client.formats import upload_headers
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
@@ -56,7 +56,7 @@ class Call(Generic[T]):
 
     name: str
     request: Request | Callable[[], Request]
-    read: Callable[[Answer], T]
+    read: Callable[[ApiResponse], T]
     timeout_s: float | None = None
     guarded: bool = True
     about: str | None = None
@@ -228,10 +228,10 @@ def _encoded(body: object) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _document(*fields: str) -> Callable[[Answer], Any]:
+def _document(*fields: str) -> Callable[[ApiResponse], Any]:
     """Reads a JSON object, which has these fields if it is the service's."""
 
-    def read(answer: Answer) -> Any:
+    def read(answer: ApiResponse) -> Any:
         document = json.loads(answer.body)
         if not isinstance(document, dict) or not document.keys() >= set(fields):
             raise ValueError(f"a JSON document without {', '.join(fields)}")
@@ -246,13 +246,13 @@ _PAGE: Final = _document("items", "next")
 _BATCH_RESULT: Final = _document("job_id", "predictions")
 
 
-def _stream(answer: Answer) -> httpx.Response:
+def _stream(answer: ApiResponse) -> httpx.Response:
     if answer.stream is None:
         raise ValueError("no stream of events")
     return answer.stream
 
 
-def _batch_result(answer: Answer) -> BatchResult:
+def _batch_result(answer: ApiResponse) -> BatchResult:
     if answer.status == httpx.codes.ACCEPTED:
         raise JobNotFinished(_JOB(answer))
     result: BatchResult = _BATCH_RESULT(answer)

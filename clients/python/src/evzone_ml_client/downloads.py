@@ -11,7 +11,7 @@ from typing import IO, Any, Final, Protocol
 
 from evzone_ml_client.calls import Call, results_path
 from evzone_ml_client.errors import JobNotFinished
-from evzone_ml_client.exchange import Answer, Request
+from evzone_ml_client.exchange import ApiResponse, Request
 from evzone_ml_client.formats import MEDIA_TYPES, ResultsFormat, results_format
 from evzone_ml_client.schemas import Job
 
@@ -122,7 +122,7 @@ class Download:
             headers={"Accept": MEDIA_TYPES[f".{self._format}"]},
         )
 
-    def _read(self, answer: Answer) -> Slice:
+    def _read(self, answer: ApiResponse) -> Slice:
         """Only of a cancelled job rows are missing; where its next ones are, the service says."""
         if not answer.headers.get("Content-Type", "").startswith(MEDIA_TYPES[f".{self._format}"]):
             raise ValueError(f"no {self._format}")

@@ -22,7 +22,7 @@ class Request:
     """One request, as often as it is made. A `Path` as `content` is sent piece by piece.
 
     `on_sent` is called with the number of bytes of a file that have been sent, after each piece of it.
-    `streamed` is the media type of a body that is not read, but left to the caller in `Answer.stream`.
+    `streamed` is the media type of a body that is not read, but left to the caller in `ApiResponse.stream`.
     """
 
     method: str
@@ -52,7 +52,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     url: httpx.URL
     status: int
     headers: httpx.Headers
@@ -60,4 +60,4 @@ class Answer:
     stream: httpx.Response | None = None
 
 
-Flow: TypeAlias = Generator[Exchange, Answer, T]
+Flow: TypeAlias = Generator[Exchange, ApiResponse, T]

@@ -15,7 +15,7 @@ import httpx
 from evzone_ml_client.breaker import Circuit
 from evzone_ml_client.calls import Call
 from evzone_ml_client.errors import NotFound, Reason, RequestRejected, ServiceUnavailable
-from evzone_ml_client.exchange import Answer, Exchange, Flow, Request
+from evzone_ml_client.exchange import ApiResponse, Exchange, Flow, Request
 from evzone_ml_client.retries import OnRetry, attempts, retry_after_s
 from evzone_ml_client.schemas import FailurePrediction, Problem
 from evzone_ml_client.settings import Settings
@@ -126,7 +126,7 @@ def _attempt(call: Call[T], exchange: Exchange, request_id: str) -> Flow[T]:
         ) from error
 
 
-def _check(answer: Answer, request_id: str) -> None:
+def _check(answer: ApiResponse, request_id: str) -> None:
     """Raise what an answer other than 2xx means."""
     status = answer.status
     if 200 <= status < 300:
@@ -147,12 +147,12 @@ def _check(answer: Answer, request_id: str) -> None:
     raise ServiceUnavailable(reason, detail, request_id=request_id, status=status, retry_after_s=wait_s)
 
 
-def _strange(answer: Answer) -> str:
+def _strange(answer: ApiResponse) -> str:
     began = " ".join(answer.body.decode(errors="replace").split())[:STRANGE_CHARS]
     return f"what answers at {answer.url} is not the service: {answer.status} {began}"
 
 
-def _problem(answer: Answer) -> Problem | None:
+def _problem(answer: ApiResponse) -> Problem | None:
     """The problem document of an answer; None where something else came, from a gateway for example."""
     if not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
         return None

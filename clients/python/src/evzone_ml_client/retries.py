@@ -65,7 +65,7 @@ def attempts(
         wait=(lambda state: min(pause(state), outage.left_s(state))) if outage else pause,
         retry=retry_if_exception(may_succeed_later),
         sleep=lambda _pause_s: None,
-        before_sleep=lambda state: _say(name, state, on_retry),
+        before_sleep=lambda state: _log_retry(name, state, on_retry),
         reraise=True,
     )
 
@@ -123,7 +123,7 @@ def _error(state: RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
 
 
-def _say(name: str, state: RetryCallState, on_retry: OnRetry | None) -> None:
+def _log_retry(name: str, state: RetryCallState, on_retry: OnRetry | None) -> None:
     error = cast(RequestRejected | ServiceUnavailable, _error(state))  # no other is tried again
     retry = Retry(name, state.attempt_number, error, state.seconds_since_start or 0.0, state.upcoming_sleep)
     log.info("%s: attempt %d failed (%s), again in %.2f s", name, retry.attempt, error, retry.pause_s)

@@ -20,16 +20,16 @@ class StalePrediction:
 
 
 class LastPredictions:
-    """The last predictions of `entries` chargers, the longest unused forgotten first. For any thread."""
+    """The last predictions of `capacity` chargers, the longest unused forgotten first. For any thread."""
 
-    def __init__(self, entries: int, ttl_s: float) -> None:
-        self._held: TTLCache[str, tuple[float, FailurePrediction]] = TTLCache(entries, ttl_s)
+    def __init__(self, capacity: int, ttl_s: float) -> None:
+        self._held: TTLCache[str, tuple[float, FailurePrediction]] = TTLCache(capacity, ttl_s)
         self._lock = threading.Lock()
-        self._entries = entries
+        self._capacity = capacity
 
     def keep(self, charger_id: str, prediction: FailurePrediction | None) -> None:
         """Remember what the service says, unless something newer is known. None: it has nothing."""
-        if not self._entries:
+        if not self._capacity:
             return
         with self._lock:
             if prediction is None:

@@ -13,9 +13,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from consumers.kafka.crash_journal import MOST_DEATHS, CrashJournal
-from consumers.kafka.heartbeat import Pulse, Status
+from consumers.kafka.heartbeat import Heartbeat, Status
 from consumers.kafka.loop import UNCONNECTED_MOST_S, Stream
-from consumers.kafka.offsets import Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition
 from consumers.kafka.outcome_publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.kafka.record_batches import Unreadable
 from consumers.kafka.records import KEPT_VALUE_BYTES, Outgoing
@@ -25,8 +25,8 @@ from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
 from readings.reading import Kind, Reading
 from settings import Settings, read_settings
-from tasks.messaging.messages import Answer, Ask
-from tests.unit.consumers.doubles import START, Clock, FakeDoor
+from tasks.messaging.messages import ScoreRequest, ScoreResult
+from tests.unit.consumers.doubles import START, Clock, FakePredictor
 
 P0, P1 = TopicPartition("charger.metrics", 0), TopicPartition("charger.metrics", 1)
 Q0, Q1 = Partition(*P0), Partition(*P1)
@@ -96,12 +96,12 @@ class FakePublisher:
         self.broken = False
         self.largest = 10**9
 
-    def publish(self, done: Round) -> bool:
+    def publish(self, done: CommitBatch) -> bool:
         if self.broken:
             raise KafkaUnavailable("down")
         if any(len(record.value or b"") > self.largest for record in done.outgoing):
             raise OutcomeTooLarge("too large")
-        for entry in done.entries:
+        for entry in done.records:
             place = entry.received.event_id.partition(":")[2]
             assert entry.outcomes is not None
             self.outcomes += [(place, outcome.topic) for outcome in entry.outcomes]
@@ -117,40 +117,40 @@ class FakePublisher:
         self.forgotten += partitions
 
 
-class FakePulse:
+class FakeHeartbeat:
     def __init__(self) -> None:
-        self.hindrance: str | None = None
-        self.said: list[Status] = []
+        self.pause_reason: str | None = None
+        self.statuses: list[Status] = []
 
-    def turned(self, now: float) -> None:
+    def record_loop(self, now: float) -> None:
         pass
 
-    def say(self, status: Status) -> None:
-        self.said.append(status)
+    def set_status(self, status: Status) -> None:
+        self.statuses.append(status)
 
 
 class Bench:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.journal = CrashJournal(folder, "group", 0)
         self.consumer, self.publisher = FakeConsumer(), FakePublisher()
-        self.door, self.pulse, self.clock = FakeDoor(), FakePulse(), Clock()
+        self.source, self.heartbeat, self.clock = FakePredictor(), FakeHeartbeat(), Clock()
         self.stream = Stream(
             settings,
             consumer=cast(KafkaConsumer, self.consumer),
             publisher=self.publisher,
-            work=Predicting(
+            processor=Predicting(
                 settings,
-                scoring=Scoring(self.door, clock=self.clock),
+                scoring=Scoring(self.source, clock=self.clock),
                 alerts=Alerts(
-                    Rules(open_at=0.1, close_below=0.05, calm_readings=1),
+                    Rules(open_at=0.1, close_below=0.05, readings_to_close=1),
                     topics={"failure": "alerts", "anomaly": "anomalies"},
                     state_topic="state",
                     load=lambda _: {},
                 ),
-                pulse=cast(Pulse, self.pulse),
+                heartbeat=cast(Heartbeat, self.heartbeat),
                 now=lambda: START,
             ),
-            pulse=cast(Pulse, self.pulse),
+            heartbeat=cast(Heartbeat, self.heartbeat),
             journal=self.journal,
             clock=self.clock,
         )
@@ -161,7 +161,7 @@ class Bench:
     def turn(self, seconds: float = 0.1) -> None:
         self.clock.now += seconds
         self.stream.step()
-        self.door.work()
+        self.source.work()
 
 
 @pytest.fixture
@@ -211,12 +211,12 @@ def test_nothing_is_committed_before_it_is_published(bench: Bench) -> None:
 def test_without_workers_partitions_are_paused_and_nothing_is_lost(bench: Bench) -> None:
     bench.produce(P0, good())
     bench.stream.step()  # under way when the workers go
-    bench.pulse.hindrance = "no worker"
+    bench.heartbeat.pause_reason = "no worker"
     bench.produce(P0, good())
     bench.turn(seconds=2)
     assert bench.consumer.held == {P0, P1}
-    assert bench.pulse.said[-1] == Status("paused", "no worker", lag=2, partitions=2)
-    bench.pulse.hindrance = None
+    assert bench.heartbeat.statuses[-1] == Status("paused", "no worker", lag=2, partitions=2)
+    bench.heartbeat.pause_reason = None
     for _ in range(5):
         bench.turn()
     assert not bench.consumer.held
@@ -241,7 +241,7 @@ def test_a_revoked_partition_is_neither_published_nor_committed(bench: Bench) ->
     bench.produce(P1, good())
     bench.stream.step()
     bench.stream.revoked([P0])
-    bench.door.work()
+    bench.source.work()
     bench.turn()
     assert bench.publisher.outcomes == [("1:0", "ml.predictions")]
     assert bench.publisher.committed == {Q1: 1}
@@ -251,16 +251,16 @@ def test_a_revoked_partition_is_neither_published_nor_committed(bench: Bench) ->
 def test_a_verdict_that_makes_no_sense_is_buried(bench: Bench) -> None:
     bench.produce(P0, good())
     bench.stream.step()
-    for asks, future in bench.door.tasks:
-        future.set_result([Answer(b"{}") for _ in asks])
-    bench.door.tasks.clear()
+    for score_requests, future in bench.source.tasks:
+        future.set_result([ScoreResult(b"{}") for _ in score_requests])
+    bench.source.tasks.clear()
     bench.turn()
     assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq")]
 
 
 def test_a_lost_connection_asks_for_new_clients(bench: Bench) -> None:
     bench.turn(seconds=1)
-    assert bench.pulse.said[-1].state == "running"
+    assert bench.heartbeat.statuses[-1].state == "running"
     bench.consumer.connections = 0
     bench.turn(seconds=UNCONNECTED_MOST_S - 1)
     with pytest.raises(KafkaUnavailable):
@@ -272,7 +272,7 @@ def test_lag_counts_what_is_fetched_and_what_is_not(bench: Bench) -> None:
     bench.stream.step()
     bench.produce(P0, good())
     bench.turn(seconds=1)
-    assert bench.pulse.said[-1].lag == 5
+    assert bench.heartbeat.statuses[-1].lag == 5
 
 
 def test_a_partition_that_is_not_fetched_any_more_ends_the_process(bench: Bench) -> None:
@@ -292,7 +292,7 @@ def test_the_end_waits_for_what_is_under_way(bench: Bench) -> None:
     stopping = threading.Event()
     stopping.set()
     bench.consumer.subscribe = lambda topics, listener: None  # type: ignore[attr-defined]
-    threading.Timer(0.05, bench.door.work).start()
+    threading.Timer(0.05, bench.source.work).start()
     bench.stream.run(stopping)
     assert bench.publisher.committed == {Q0: 1}
 
@@ -369,14 +369,14 @@ def test_a_record_that_cannot_be_read_out_of_its_batch_is_buried(bench: Bench) -
 def test_a_reading_that_cannot_be_asked_about_is_buried_and_the_others_are_scored(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = bench.door.ask
+    requests_for = bench.source.requests_for
 
-    def refuse(kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[Ask]:
+    def refuse(kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
         if reading.charger_id == "C1":
             raise TypeError("no JSON")
-        return ask(kinds, reading, tenant)
+        return requests_for(kinds, reading, tenant)
 
-    monkeypatch.setattr(bench.door, "ask", refuse)
+    monkeypatch.setattr(bench.source, "requests_for", refuse)
     bench.produce(P0, good(0), good(1), good(2))
     for _ in range(3):
         bench.turn()
@@ -390,10 +390,10 @@ def test_a_reading_that_cannot_be_asked_about_is_buried_and_the_others_are_score
 def test_a_verdict_that_alerts_cannot_read_is_buried(bench: Bench) -> None:
     bench.produce(P0, good(0), good(1))
     bench.stream.step()
-    for asks, future in bench.door.tasks:
-        bad = [Answer(b"not json", gist=0.9), Answer(b"{}", gist=False)]
-        future.set_result([*bad, *[Answer(b'{"x":1}', gist=0.0) for _ in asks[2:]]])
-    bench.door.tasks.clear()
+    for score_requests, future in bench.source.tasks:
+        bad = [ScoreResult(b"not json", headline_score=0.9), ScoreResult(b"{}", headline_score=False)]
+        future.set_result([*bad, *[ScoreResult(b'{"x":1}', headline_score=0.0) for _ in score_requests[2:]]])
+    bench.source.tasks.clear()
     bench.turn()
     assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq"), ("0:1", "ml.predictions")]
     assert bench.publisher.added == []

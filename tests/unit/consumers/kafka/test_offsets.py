@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import random
 
-from consumers.kafka.offsets import Entry, Partition, Window
+from consumers.kafka.offsets import OffsetTracker, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received
 
 P0, P1 = Partition("in", 0), Partition("in", 1)
 
 
-def add(window: Window, partition: int, offset: int) -> Entry:
+def add(window: OffsetTracker, partition: int, offset: int) -> PendingRecord:
     return window.add(Received("in", partition, offset, None, b""))
 
 
-def finish(entry: Entry) -> None:
+def finish(entry: PendingRecord) -> None:
     entry.outcomes = (Outgoing("out", None, str(entry.received.offset).encode()),)
 
 
-def window(most: int = 100, most_per_partition: int = 100) -> Window:
-    return Window(most=most, most_per_partition=most_per_partition)
+def window(most: int = 100, most_per_partition: int = 100) -> OffsetTracker:
+    return OffsetTracker(most=most, most_per_partition=most_per_partition)
 
 
 def test_a_head_without_outcome_holds_its_partition_and_no_other() -> None:
@@ -95,13 +95,13 @@ def test_any_order_of_outcomes_publishes_each_partition_in_its_own_order() -> No
     for entry in entries:
         finish(entry)
         done = held.finished(most=chance.randint(1, 20))
-        for published_entry in done.entries:
+        for published_entry in done.records:
             published.setdefault(published_entry.partition, []).append(published_entry.received.offset)
         for partition, offset in done.offsets.items():
             assert offset == published[partition][-1] + 1
         held.settle(done)
-    while (done := held.finished(most=20)).entries:
-        for published_entry in done.entries:
+    while (done := held.finished(most=20)).records:
+        for published_entry in done.records:
             published.setdefault(published_entry.partition, []).append(published_entry.received.offset)
         held.settle(done)
     assert published == {Partition("in", n): list(range(100)) for n in range(3)}

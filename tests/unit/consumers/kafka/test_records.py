@@ -23,7 +23,7 @@ from consumers.kafka.records import (
 )
 from errors import InvalidReading, MalformedBody, ScoringFailed
 from readings.reading import Reading
-from tasks.messaging.messages import Answer
+from tasks.messaging.messages import ScoreResult
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 READING = Reading("EVZ-1", "CHARGING", NOW)
@@ -118,7 +118,7 @@ def failure_verdict(**changes: Any) -> bytes:
 
 
 def test_a_prediction_is_the_verdict_as_it_is_and_which_record_it_is_of() -> None:
-    verdicts = scored(READING, None, Answer(failure_verdict(), gist=0.2), None)
+    verdicts = scored(READING, None, ScoreResult(failure_verdict(), headline_score=0.2), None)
     record = prediction(received(), verdicts, topic="predictions")
     assert (record.topic, record.key) == ("predictions", b"EVZ-1")
     origin = {"event_id": "in:3:17", "source": {"topic": "in", "partition": 3, "offset": 17}}
@@ -130,14 +130,19 @@ def test_what_alerts_need_of_verdicts_is_their_gist_or_decoded_where_an_older_wo
     gists: tuple[float | None, bool | None],
 ) -> None:
     failure, anomaly = failure_verdict(), b'{"is_anomaly":true}'
-    found = scored(READING, "acme", Answer(failure, gist=gists[0]), Answer(anomaly, gist=gists[1]))
+    found = scored(
+        READING,
+        "acme",
+        ScoreResult(failure, headline_score=gists[0]),
+        ScoreResult(anomaly, headline_score=gists[1]),
+    )
     assert found == Scored("EVZ-1", "acme", False, 0.2, failure, True, anomaly)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"failure_probability":null}'])
 def test_what_is_no_verdict_is_refused(body: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
-        scored(READING, None, Answer(body), None)
+        scored(READING, None, ScoreResult(body), None)
 
 
 def test_a_dead_letter_is_the_record_as_it_came_and_why() -> None:

@@ -16,7 +16,7 @@ from kafka.errors import (
     ProducerFencedError,
 )
 
-from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.outcome_publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.kafka.records import Outgoing, Received
 from consumers.kafka.transactions import MemberSlot, TransactionalPublisher
@@ -84,9 +84,9 @@ class Bench:
         return [call for producer in self.producers for call in producer.calls]
 
 
-def a_round() -> Round:
-    entry = Entry(Received("in", 2, 41, None, b""), outcomes=(Outgoing("out", b"C", b"verdict"),))
-    return Round([entry], {Partition("in", 2): 42})
+def a_round() -> CommitBatch:
+    entry = PendingRecord(Received("in", 2, 41, None, b""), outcomes=(Outgoing("out", b"C", b"verdict"),))
+    return CommitBatch([entry], {Partition("in", 2): 42})
 
 
 def test_outcomes_and_offsets_are_committed_together() -> None:

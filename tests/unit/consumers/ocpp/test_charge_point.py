@@ -44,11 +44,11 @@ def interval(minutes: float, wh: int) -> Document:
     return meter_values(minutes, sampled(str(wh), INTERVAL))
 
 
-words = st.sampled_from(["Available", "Charging", "SuspendedEV", "Faulted", "Unavailable", "Finishing"])
+reports = st.sampled_from(["Available", "Charging", "SuspendedEV", "Faulted", "Unavailable", "Finishing"])
 numbers = st.integers(0, 200_000)
 messages = st.one_of(
     st.builds(lambda word, c, code: lambda t: status(t, word, c, errorCode=code),
-              words, st.integers(0, 2), st.sampled_from(["NoError", "OverVoltage", "X-1"])),
+              reports, st.integers(0, 2), st.sampled_from(["NoError", "OverVoltage", "X-1"])),
     st.builds(lambda wh, c: lambda t: start(t, wh, c), numbers, st.integers(1, 2)),
     st.builds(lambda wh, c: lambda t: stop(t, wh, c), numbers, st.integers(1, 2)),
     st.builds(lambda wh, c: lambda t: register(t, wh, c), numbers, st.integers(0, 2)),
@@ -155,5 +155,5 @@ def test_the_state_of_a_charge_point_is_bounded() -> None:
     assert len(part.starts_us) == STARTS_REMEMBERED
     assert len(part.intervals) == INTERVALS_REMEMBERED
     assert len(known.seen) == EVENTS_REMEMBERED
-    assert len(known.parts["0"].words) == PROBLEMS_REMEMBERED
+    assert len(known.parts["0"].reports) == PROBLEMS_REMEMBERED
     assert reading(status(3999, "Charging"), known=known)["energy_delivered"] == 60.0

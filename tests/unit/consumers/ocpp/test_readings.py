@@ -160,7 +160,7 @@ def test_availability_may_come_as_a_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "merged"),
+    ("reports", "merged"),
     [
         (("Available", "Charging"), "CHARGING"),
         (("Faulted", "Charging"), "FAULTY"),
@@ -169,12 +169,12 @@ def test_availability_may_come_as_a_variable() -> None:
         (("Finishing", "SuspendedEV"), "FULLY_CHARGED"),
     ],
 )
-def test_the_connectors_of_a_charge_point_make_one_status(words: tuple[str, str], merged: str) -> None:
-    events = [status(n, word, connector=n + 1) for n, word in enumerate(words)]
+def test_the_connectors_of_a_charge_point_make_one_status(reports: tuple[str, str], merged: str) -> None:
+    events = [status(n, word, connector=n + 1) for n, word in enumerate(reports)]
     assert reading(*events)["connector_status"] == merged
     assert reading(*events, status(5, "Available", connector=0))["connector_status"] == merged
     whole = reading(*events, status(5, "Unavailable", connector=0))["connector_status"]
-    assert whole == ("FAULTY" if "Faulted" in words else "UNAVAILABLE")
+    assert whole == ("FAULTY" if "Faulted" in reports else "UNAVAILABLE")
 
 
 def test_power_of_the_connectors_adds_up_and_energy_is_that_of_the_newest_session() -> None:
@@ -196,14 +196,14 @@ def test_what_was_measured_long_ago_is_not_how_it_is_now() -> None:
 
 def test_intervals_add_up_where_there_is_no_register() -> None:
     interval = "Energy.Active.Import.Interval"
-    begun = (status_2(0, "Occupied"), transaction(1, "Started", state="Charging"))
+    started = (status_2(0, "Occupied"), transaction(1, "Started", state="Charging"))
     found = reading(
-        *begun,
+        *started,
         transaction(10, "Updated", sampled(250, interval)),
         transaction(20, "Updated", sampled(500, interval)),
     )
     assert found["energy_delivered"] == 0.75
-    assert "energy_delivered" not in reading(*begun)
+    assert "energy_delivered" not in reading(*started)
 
 
 def test_a_meter_that_was_exchanged_says_nothing_of_the_session() -> None:
@@ -211,18 +211,18 @@ def test_a_meter_that_was_exchanged_says_nothing_of_the_session() -> None:
 
 
 def test_a_stop_finds_its_connector_by_its_transaction() -> None:
-    begun = (
+    started = (
         status(0, "Charging", 2),
         start(1, 0, 2),
         meter_values(2, sampled("5"), connector=2, transactionId=41),
     )
-    assert reading(*begun, stop(9, 4000, connector=None))["energy_delivered"] == 4.0
-    assert hear(*begun, stop(9, 4000, connector=None, transactionId=7))[1][-1] == "unknown_connector"
+    assert reading(*started, stop(9, 4000, connector=None))["energy_delivered"] == 4.0
+    assert hear(*started, stop(9, 4000, connector=None, transactionId=7))[1][-1] == "unknown_connector"
 
 
 def test_later_events_of_a_transaction_need_not_name_the_evse() -> None:
-    begun = (status_2(0, "Occupied"), transaction(1, "Started", sampled(0, **BEGIN), state="Charging"))
-    assert reading(*begun, transaction(9, "Updated", sampled(4000), evse=None))["energy_delivered"] == 4.0
+    started = (status_2(0, "Occupied"), transaction(1, "Started", sampled(0, **BEGIN), state="Charging"))
+    assert reading(*started, transaction(9, "Updated", sampled(4000), evse=None))["energy_delivered"] == 4.0
 
 
 @pytest.mark.parametrize(

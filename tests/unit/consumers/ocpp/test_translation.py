@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from consumers.kafka.crash_journal import CrashJournal
-from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.outcome_publisher import KafkaUnavailable
 from consumers.kafka.records import Received
 from consumers.ocpp.charge_point import (
@@ -74,18 +74,18 @@ class Bench:
             found.setdefault(orjson.loads(value)["partition"], []).append(value)
         return found
 
-    def take(self, *values: Document | bytes, partition: Partition = P0) -> list[Entry]:
+    def take(self, *values: Document | bytes, partition: Partition = P0) -> list[PendingRecord]:
         entries = []
         for value in values:
             raw = value if isinstance(value, bytes) else orjson.dumps(value)
-            entries.append(Entry(Received(*partition, self.offsets[partition], b"CP-1", raw)))
+            entries.append(PendingRecord(Received(*partition, self.offsets[partition], b"CP-1", raw)))
             self.offsets[partition] += 1
             self.work.take(entries[-1])
         self.work.advance()
         return entries
 
-    def commit(self, entries: list[Entry]) -> Round:
-        done = Round(entries)
+    def commit(self, entries: list[PendingRecord]) -> CommitBatch:
+        done = CommitBatch(entries)
         self.work.complete(done)
         for record in done.remembered:
             assert record.key is not None
@@ -129,7 +129,7 @@ def test_a_round_carries_the_last_state_of_what_it_changes(bench: Bench) -> None
 
 def test_a_failed_round_is_completed_again_with_the_same_state(bench: Bench) -> None:
     entries = bench.take(status(0, "Available"))
-    first, second = Round(entries), Round(entries)
+    first, second = CommitBatch(entries), CommitBatch(entries)
     bench.work.complete(first)
     bench.work.complete(second)
     assert first.remembered == second.remembered
@@ -158,7 +158,7 @@ def test_state_is_read_once_for_each_partition_and_again_when_it_comes_back(benc
 
 
 def test_a_dropped_entry_is_not_translated(bench: Bench) -> None:
-    entry = Entry(Received(*P0, 0, None, orjson.dumps(status(0, "Available"))))
+    entry = PendingRecord(Received(*P0, 0, None, orjson.dumps(status(0, "Available"))))
     bench.work.take(entry)
     entry.dropped = True
     bench.work.drop([P0])
@@ -192,7 +192,7 @@ def availability(*evses: int) -> Document:
     return event
 
 
-def code_of(entry: Entry) -> bytes | None:
+def code_of(entry: PendingRecord) -> bytes | None:
     return dict(entry.outcomes[0].headers).get("x-error-code") if entry.outcomes else None
 
 
@@ -210,11 +210,11 @@ def test_an_event_that_names_more_parts_than_a_charge_point_can_have_is_a_dead_l
 
 def test_the_largest_state_of_a_charge_point_fits_into_a_record() -> None:
     at_us = 1_795_000_000_123_456
-    words = {name: Word(at_us, 12345678.123456) for name in (REGISTER, POWER, TEMPERATURE, START, STOP)}
-    words |= {STATUS: Word(at_us, "UNAVAILABLE"), CHARGING: Word(at_us, "FULLY_CHARGED")}
-    words |= {TRANSACTION: Word(at_us, "T" * 200), CODES: Word(at_us, ("E" * 128, "V" * 128))}
+    reports = {name: Word(at_us, 12345678.123456) for name in (REGISTER, POWER, TEMPERATURE, START, STOP)}
+    reports |= {STATUS: Word(at_us, "UNAVAILABLE"), CHARGING: Word(at_us, "FULLY_CHARGED")}
+    reports |= {TRANSACTION: Word(at_us, "T" * 200), CODES: Word(at_us, ("E" * 128, "V" * 128))}
     part = Part(
-        words,
+        reports,
         tuple(at_us + number for number in range(STARTS_REMEMBERED)),
         10**6,
         tuple((at_us + number, 0.123456789012345) for number in range(INTERVALS_REMEMBERED)),
@@ -222,7 +222,7 @@ def test_the_largest_state_of_a_charge_point_fits_into_a_record() -> None:
     problems = {f"{number:x>200}": Word(at_us, "P" * 128) for number in range(PROBLEMS_REMEMBERED)}
     parts = {f"{number}.2147483647": part for number in range(2**31 - PARTS_KNOWN, 2**31 - 1)}
     seen = tuple((at_us, "d" * 16) for _ in range(EVENTS_REMEMBERED))
-    largest = ChargePoint(at_us, seen, {WHOLE: replace(part, words=words | problems), **parts})
+    largest = ChargePoint(at_us, seen, {WHOLE: replace(part, reports=reports | problems), **parts})
     assert len(largest.parts) == PARTS_KNOWN
     assert len(state_value(0, "t" * 64, "C" * 128, largest)) < 1_000_000
 

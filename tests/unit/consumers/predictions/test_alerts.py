@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from consumers.kafka.offsets import Entry, Partition, Round
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received, Scored
 from consumers.predictions.alerts import AlertKind, Alerts, Rules
 
 TOPICS: dict[AlertKind, str] = {"failure": "alerts", "anomaly": "anomalies"}
-RULES = Rules(open_at=0.7, close_below=0.6, calm_readings=2)
+RULES = Rules(open_at=0.7, close_below=0.6, readings_to_close=2)
 
 
 class Bench:
@@ -31,14 +31,16 @@ class Bench:
             for n in numbers
         }
 
-    def round(self, *verdicts: tuple[float, bool | None], charger: str = "C", partition: int = 0) -> Round:
-        done = Round()
+    def round(
+        self, *verdicts: tuple[float, bool | None], charger: str = "C", partition: int = 0
+    ) -> CommitBatch:
+        done = CommitBatch()
         for probability, is_anomaly in verdicts:
             received = Received("in", partition, self.offset, None, b"")
             verdict = orjson.dumps({"charger_id": charger, "reading_timestamp": f"t{self.offset}"})
             anomaly = None if is_anomaly is None else verdict
             scored = Scored(charger, None, probability > 1, probability, verdict, is_anomaly, anomaly)
-            done.entries.append(Entry(received, scored=scored))
+            done.records.append(PendingRecord(received, scored=scored))
             self.offset += 1
         done.offsets[Partition("in", partition)] = self.offset
         return done

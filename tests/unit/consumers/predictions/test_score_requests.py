@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from consumers.kafka.offsets import Entry
+from consumers.kafka.offsets import PendingRecord
 from consumers.kafka.records import Received
 from consumers.predictions.score_requests import (
     GROUP,
@@ -19,21 +19,21 @@ from consumers.predictions.score_requests import (
 )
 from errors import PredictionTimeout
 from tasks.client.stream_predictor import TaskLost
-from tasks.messaging.messages import Answer, Ask
-from tests.unit.consumers.doubles import Clock, FakeDoor, reading, verdict
+from tasks.messaging.messages import ScoreRequest, ScoreResult
+from tests.unit.consumers.doubles import Clock, FakePredictor, reading, verdict
 
 
 class Bench:
     """Scoring with a door and a clock of its own; `turn` is one turn of the loop."""
 
-    def __init__(self, door: FakeDoor | None = None) -> None:
-        self.door = door or FakeDoor()
+    def __init__(self, source: FakePredictor | None = None) -> None:
+        self.source = source or FakePredictor()
         self.clock = Clock()
-        self.scoring = Scoring(self.door, clock=self.clock)
+        self.scoring = Scoring(self.source, clock=self.clock)
         self.results: dict[str, Result] = {}
 
-    def add(self, *names: str) -> list[Entry]:
-        entries = [Entry(Received("in", 0, n, None, b"")) for n, _ in enumerate(names)]
+    def add(self, *names: str) -> list[PendingRecord]:
+        entries = [PendingRecord(Received("in", 0, n, None, b"")) for n, _ in enumerate(names)]
         for entry, name in zip(entries, names, strict=True):
             self.scoring.add(entry, reading(name), None)
             self._names = getattr(self, "_names", {}) | {id(entry): name}
@@ -42,33 +42,33 @@ class Bench:
     def turn(self, seconds: float = 1.0) -> None:
         self.clock.now += seconds
         self.scoring.send()
-        self.door.work()
+        self.source.work()
         self.take()
 
     def take(self) -> None:
         for result in self.scoring.collect():
-            name = self._names[id(result.candidate.entry)]
+            name = self._names[id(result.candidate.record)]
             assert name not in self.results, "a reading ends once"
             self.results[name] = result
 
 
-def crashes_on(name: str) -> FakeDoor:
-    def answer(asks: Sequence[Ask]) -> list[Answer]:
-        if any(ask.reading.charger_id == name for ask in asks):
+def crashes_on(name: str) -> FakePredictor:
+    def answer(score_requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
+        if any(ask.reading.charger_id == name for ask in score_requests):
             raise TaskLost("the worker died")
-        return [verdict(ask) for ask in asks]
+        return [verdict(ask) for ask in score_requests]
 
-    return FakeDoor(answer)
+    return FakePredictor(answer)
 
 
 def test_readings_travel_in_groups_with_both_questions() -> None:
     bench = Bench()
     bench.add(*(f"c{n}" for n in range(2 * GROUP)))
     bench.scoring.send()
-    assert [len(asks) for asks, _ in bench.door.tasks] == [2 * GROUP, 2 * GROUP]
-    assert [ask.kind for ask in bench.door.tasks[1][0][:4]] == ["failure", "anomaly"] * 2
+    assert [len(score_requests) for score_requests, _ in bench.source.tasks] == [2 * GROUP, 2 * GROUP]
+    assert [ask.kind for ask in bench.source.tasks[1][0][:4]] == ["failure", "anomaly"] * 2
     assert bench.scoring.busy
-    bench.door.work()
+    bench.source.work()
     bench.take()
     assert len(bench.results) == 2 * GROUP
     assert not bench.scoring.busy
@@ -80,7 +80,7 @@ def test_whoever_waits_is_woken_by_a_task_that_has_ended_and_by_no_other() -> No
     bench.scoring.send()
     bench.scoring.wait(0.01)
     assert bench.scoring.collect() == []
-    threading.Timer(0.05, bench.door.work).start()
+    threading.Timer(0.05, bench.source.work).start()
     bench.scoring.wait(60)
     bench.take()
     assert set(bench.results) == {"a"}
@@ -94,12 +94,12 @@ def test_few_readings_wait_for_the_task_under_way_and_then_travel_together() -> 
     bench.scoring.send()
     bench.add("c")
     bench.scoring.send()
-    assert len(bench.door.tasks) == 1
-    bench.door.work()
+    assert len(bench.source.tasks) == 1
+    bench.source.work()
     bench.take()
     bench.scoring.send()
-    ((asks, _),) = bench.door.tasks
-    assert [ask.reading.charger_id for ask in asks[::2]] == ["b", "c"]
+    ((score_requests, _),) = bench.source.tasks
+    assert [ask.reading.charger_id for ask in score_requests[::2]] == ["b", "c"]
 
 
 def test_nobody_waits_for_a_worker_that_does_not_answer() -> None:
@@ -109,14 +109,14 @@ def test_nobody_waits_for_a_worker_that_does_not_answer() -> None:
     bench.add("b")
     bench.clock.now += PATIENCE_S
     bench.scoring.send()
-    assert len(bench.door.tasks) == 2
+    assert len(bench.source.tasks) == 2
 
 
 def test_tasks_under_way_are_bounded() -> None:
     bench = Bench()
     bench.add(*(f"c{n}" for n in range(GROUP * (MAX_IN_FLIGHT + 3))))
     bench.scoring.send()
-    assert len(bench.door.tasks) == MAX_IN_FLIGHT
+    assert len(bench.source.tasks) == MAX_IN_FLIGHT
 
 
 def test_a_reading_that_kills_its_worker_is_given_up_and_its_neighbours_are_not() -> None:
@@ -132,15 +132,15 @@ def test_a_reading_that_kills_its_worker_is_given_up_and_its_neighbours_are_not(
 
 
 def test_a_reading_that_fails_to_score_is_given_up_after_three_attempts() -> None:
-    def answer(asks: Sequence[Ask]) -> list[Answer]:
+    def answer(score_requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
         return [
-            Answer(error_code="scoring_failed", error_detail="NaN")
+            ScoreResult(error_code="scoring_failed", error_detail="NaN")
             if ask.reading.charger_id == "bad"
             else verdict(ask)
-            for ask in asks
+            for ask in score_requests
         ]
 
-    bench = Bench(FakeDoor(answer))
+    bench = Bench(FakePredictor(answer))
     bench.add("a", "bad")
     for _ in range(5):
         bench.turn()
@@ -150,12 +150,13 @@ def test_a_reading_that_fails_to_score_is_given_up_after_three_attempts() -> Non
 
 
 def test_a_prediction_without_anomaly_verdict_is_still_one() -> None:
-    def answer(asks: Sequence[Ask]) -> list[Answer]:
+    def answer(score_requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
         return [
-            Answer(error_code="scoring_failed") if ask.kind == "anomaly" else verdict(ask) for ask in asks
+            ScoreResult(error_code="scoring_failed") if ask.kind == "anomaly" else verdict(ask)
+            for ask in score_requests
         ]
 
-    bench = Bench(FakeDoor(answer))
+    bench = Bench(FakePredictor(answer))
     bench.add("a")
     bench.turn()
     assert bench.results["a"].error is None
@@ -164,17 +165,17 @@ def test_a_prediction_without_anomaly_verdict_is_still_one() -> None:
 
 def test_an_unreachable_queue_is_tried_for_ever_and_not_too_often() -> None:
     bench = Bench()
-    bench.door.down = True
+    bench.source.down = True
     bench.add("a", "b")
     for _ in range(100):
         bench.turn(seconds=60)
     assert not bench.results
     bench.scoring.send()
     bench.scoring.collect()
-    sent = bench.door.sent
+    sent = bench.source.sent
     bench.turn(seconds=0.1)
-    assert bench.door.sent == sent  # it waits
-    bench.door.down = False
+    assert bench.source.sent == sent  # it waits
+    bench.source.down = False
     bench.turn(seconds=60)
     assert set(bench.results) == {"a", "b"}
     assert all(result.error is None for result in bench.results.values())
@@ -186,7 +187,7 @@ def test_tasks_that_no_worker_came_to_are_nobodys_fault() -> None:
     for _ in range(20):
         bench.clock.now += 60
         bench.scoring.send()
-        bench.door.lose(PredictionTimeout("nobody came"))
+        bench.source.lose(PredictionTimeout("nobody came"))
         bench.take()
     assert not bench.results
     bench.turn(seconds=60)
@@ -195,23 +196,23 @@ def test_tasks_that_no_worker_came_to_are_nobodys_fault() -> None:
 
 @pytest.mark.parametrize("code", ["prediction_timeout", "models_unavailable"])
 def test_what_no_worker_could_score_is_asked_again(code: str) -> None:
-    late = [Answer(error_code=code)] * 2
-    bench = Bench(FakeDoor(lambda _: late))
+    late = [ScoreResult(error_code=code)] * 2
+    bench = Bench(FakePredictor(lambda _: late))
     bench.add("a")
     for _ in range(10):
         bench.turn(seconds=10)
     assert not bench.results
-    bench.door.answer = lambda asks: [verdict(ask) for ask in asks]
+    bench.source.answer = lambda score_requests: [verdict(ask) for ask in score_requests]
     bench.turn(seconds=10)
     assert bench.results["a"].error is None
 
 
 def test_dropped_readings_are_not_sent_again() -> None:
     bench = Bench()
-    bench.door.down = True
+    bench.source.down = True
     entries = bench.add("a", "b")
     bench.turn()
     entries[0].dropped = True
-    bench.door.down = False
+    bench.source.down = False
     bench.turn(seconds=60)
     assert set(bench.results) == {"b"}

@@ -12,7 +12,7 @@ import pytest
 from models import registry
 from models.evaluation import evaluation_report, plots
 from models.evaluation.evaluate_version import evaluate
-from models.evaluation.figures import Window, figures, window
+from models.evaluation.figures import JudgedWindow, figures, judge_window
 from models.evaluation.policies import Outcome
 from models.failure import FailureModel
 from models.scorer import failure_model
@@ -94,12 +94,12 @@ def past(model: FailureModel, history: Path) -> History:
 
 
 @pytest.fixture(scope="module")
-def judged(model: FailureModel, past: History) -> Window:
-    return window(model, past, past.end_s - 40 * DAY_S, past.end_s)
+def judged(model: FailureModel, past: History) -> JudgedWindow:
+    return judge_window(model, past, past.end_s - 40 * DAY_S, past.end_s)
 
 
 def test_the_same_figures_are_written_as_the_same_files(
-    model: FailureModel, past: History, judged: Window, tmp_path: Path
+    model: FailureModel, past: History, judged: JudgedWindow, tmp_path: Path
 ) -> None:
     found = figures(judged, replicates=3)
     costs = {
@@ -116,7 +116,7 @@ def test_the_same_figures_are_written_as_the_same_files(
     assert "| fixed intervals | 1.10 | 1.90 | 0.00 | 3500 (3400 to 3600) |" in one["report.md"]
 
 
-def test_each_plot_names_its_axes_and_its_lines(model: FailureModel, judged: Window) -> None:
+def test_each_plot_names_its_axes_and_its_lines(model: FailureModel, judged: JudgedWindow) -> None:
     for figure, lines in (
         (plots.precision_recall(judged), set(judged.scores)),
         (plots.recall_by_alerts(judged), set(judged.scores)),
@@ -131,8 +131,8 @@ def test_each_plot_names_its_axes_and_its_lines(model: FailureModel, judged: Win
         assert set(named) == lines
 
 
-def test_a_plot_of_nothing_has_no_lines(judged: Window) -> None:
-    judged_without_failures = Window(
+def test_a_plot_of_nothing_has_no_lines(judged: JudgedWindow) -> None:
+    judged_without_failures = JudgedWindow(
         judged.rows,
         judged.charger,
         judged.time_s,

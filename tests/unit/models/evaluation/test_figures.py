@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from models import registry
-from models.evaluation.figures import Ranking, alerted, window
+from models.evaluation.figures import Ranking, alerted, judge_window
 from models.scorer import failure_model
 from models.training.history import load
 from tests.unit.models.conftest import VERSIONS
@@ -50,7 +50,7 @@ def test_the_days_last_reading_is_judged_and_none_inside_a_failure(tmp_path: Pat
     failed.to_parquet(tmp_path / "failures.parquet")
     version = registry.load(VERSIONS, "failure", registry.active_version(VERSIONS, "failure"))
     model = failure_model(version)
-    judged = window(model, load(tmp_path, spec=model.spec), times[0].timestamp(), times[-1].timestamp())
+    judged = judge_window(model, load(tmp_path, spec=model.spec), times[0].timestamp(), times[-1].timestamp())
     hours = pd.to_datetime(judged.time_s, unit="s", utc=True)
     assert set(hours.hour) == {19}
     assert pd.Timestamp("2025-02-09T19:00", tz="UTC") in hours

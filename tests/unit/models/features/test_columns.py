@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from models.features.columns import Columns, Entries, count_codes, from_readings
+from models.features.columns import Columns, HistoryEntries, count_codes, from_readings
 from readings.reading import Reading
 from tests.unit.models.conftest import NOON
 
@@ -16,7 +16,7 @@ VOCABULARY = {"X-17": 10}
 Make = Callable[..., Reading]
 
 
-def past_of(reading: Reading, n: int, rng: random.Random) -> list[Reading]:
+def history_of(reading: Reading, n: int, rng: random.Random) -> list[Reading]:
     past = [
         reading._replace(
             timestamp=NOON - timedelta(hours=rng.uniform(-30, 700)),
@@ -31,7 +31,7 @@ def past_of(reading: Reading, n: int, rng: random.Random) -> list[Reading]:
 def test_each_reading_stands_after_its_older_entries_in_time_order(reading: Make) -> None:
     rng = random.Random(4)
     readings = [reading(charger_id=f"C{index}", error_codes=("X-17",)) for index in range(6)]
-    histories = [past_of(one, n, rng) for one, n in zip(readings, (5, 0, 40, 1, 60, 9), strict=True)]
+    histories = [history_of(one, n, rng) for one, n in zip(readings, (5, 0, 40, 1, 60, 9), strict=True)]
     columns, rows = from_readings(readings, histories, VOCABULARY)
     expected: list[Reading] = []
     for index, (one, history) in enumerate(zip(readings, histories, strict=True)):
@@ -55,9 +55,11 @@ def test_each_reading_stands_after_its_older_entries_in_time_order(reading: Make
 def test_entries_are_as_good_as_readings(reading: Make) -> None:
     rng = random.Random(5)
     readings = [reading(charger_id=f"C{index}") for index in range(8)]
-    histories = [past_of(one, 20, rng) for one in readings]
+    histories = [history_of(one, 20, rng) for one in readings]
     from_past, rows = from_readings(readings, histories, VOCABULARY)
-    from_entries, same_rows = from_readings(readings, [Entries.of(past) for past in histories], VOCABULARY)
+    from_entries, same_rows = from_readings(
+        readings, [HistoryEntries.of(past) for past in histories], VOCABULARY
+    )
     np.testing.assert_array_equal(rows, same_rows)
     for name in Columns.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(from_past, name), getattr(from_entries, name))

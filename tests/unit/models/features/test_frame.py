@@ -71,7 +71,7 @@ def test_replay_gives_the_training_features_bit_for_bit(history: History, readin
 def test_without_history_only_the_past_is_missing(history: History, readings: list[Reading]) -> None:
     columns, rows = from_readings(readings[100:110], None, history.spec.code_columns)
     frame = compute(columns, history.spec, rows)
-    first = history.spec.first_past
+    first = history.spec.first_history
     assert np.isnan(frame[:, first:]).all()
     full = compute(history.columns, history.spec, np.arange(100, 110))
     np.testing.assert_array_equal(frame[:, :first], full[:, :first])
@@ -121,5 +121,5 @@ def test_known_values() -> None:
 
 def test_the_past_is_bounded(history: History) -> None:
     frame = compute(history.columns, history.spec)
-    assert np.nanmax(frame[:, history.spec.first_past]) <= 30.0
+    assert np.nanmax(frame[:, history.spec.first_history]) <= 30.0
     assert MAX_ENTRIES == 60

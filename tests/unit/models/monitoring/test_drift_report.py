@@ -12,7 +12,7 @@ import pytest
 
 from models.features.frame import Frame, compute
 from models.monitoring.drift_report import Baseline
-from models.monitoring.loaded_version import Watched
+from models.monitoring.loaded_version import LoadedVersion
 from models.scorer import Scorer
 from models.simulation.simulate import simulate
 from models.training.history import History, load
@@ -21,26 +21,26 @@ DAY_S = 86_400
 
 
 @pytest.fixture(scope="module")
-def version(scorer: Scorer) -> Watched:
-    return Watched.active(scorer, "failure")
+def version(scorer: Scorer) -> LoadedVersion:
+    return LoadedVersion.active(scorer, "failure")
 
 
 @pytest.fixture(scope="module")
-def baseline(version: Watched) -> Baseline:
+def baseline(version: LoadedVersion) -> Baseline:
     found = Baseline.of(version.manifest)
     assert found is not None
     return found
 
 
 @pytest.fixture(scope="module")
-def fleet(version: Watched, tmp_path_factory: pytest.TempPathFactory) -> History:
+def fleet(version: LoadedVersion, tmp_path_factory: pytest.TempPathFactory) -> History:
     folder = tmp_path_factory.mktemp("fleet")
     simulate(300, 365, 77).write(folder)
     return load(folder, spec=version.model.spec)
 
 
 def frame_of(
-    fleet: History, version: Watched, since_day: int = 0, days: int = 365, rows: int = 2_000
+    fleet: History, version: LoadedVersion, since_day: int = 0, days: int = 365, rows: int = 2_000
 ) -> Frame:
     day = (fleet.columns.time_s - fleet.columns.time_s.min()) / DAY_S
     where = np.flatnonzero((day >= since_day) & (day < since_day + days))
@@ -48,11 +48,11 @@ def frame_of(
     return compute(fleet.columns, version.model.spec, np.sort(picked))
 
 
-def report(baseline: Baseline, version: Watched, frame: Frame) -> dict[str, Any]:
+def report(baseline: Baseline, version: LoadedVersion, frame: Frame) -> dict[str, Any]:
     return baseline.report(baseline.count(frame, version.scores(frame)))
 
 
-def column(version: Watched, name: str) -> int:
+def column(version: LoadedVersion, name: str) -> int:
     return version.model.spec.names.index(name)
 
 
@@ -61,7 +61,7 @@ def by_name(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_a_fleet_like_the_one_of_training_is_stable(
-    baseline: Baseline, version: Watched, fleet: History
+    baseline: Baseline, version: LoadedVersion, fleet: History
 ) -> None:
     found = report(baseline, version, frame_of(fleet, version))
     assert (found["status"], found["drifted"]) == ("stable", [])
@@ -73,7 +73,9 @@ def test_a_fleet_like_the_one_of_training_is_stable(
     assert indexes == sorted(indexes, reverse=True)
 
 
-def test_a_season_is_no_drift_and_25_k_are(baseline: Baseline, version: Watched, fleet: History) -> None:
+def test_a_season_is_no_drift_and_25_k_are(
+    baseline: Baseline, version: LoadedVersion, fleet: History
+) -> None:
     week = frame_of(fleet, version, since_day=200, days=7)
     found = report(baseline, version, week)
     assert found["status"] == "stable"
@@ -84,7 +86,7 @@ def test_a_season_is_no_drift_and_25_k_are(baseline: Baseline, version: Watched,
 
 
 def test_what_is_offline_or_goes_missing_is_named(
-    baseline: Baseline, version: Watched, fleet: History
+    baseline: Baseline, version: LoadedVersion, fleet: History
 ) -> None:
     frame = frame_of(fleet, version)
     frame[:, column(version, "is_offline")] = 1
@@ -97,10 +99,10 @@ def test_what_is_offline_or_goes_missing_is_named(
 
 
 def test_without_a_past_only_the_reading_itself_is_judged(
-    baseline: Baseline, version: Watched, fleet: History
+    baseline: Baseline, version: LoadedVersion, fleet: History
 ) -> None:
     frame = frame_of(fleet, version)
-    frame[:, version.model.spec.first_past :] = np.nan
+    frame[:, version.model.spec.first_history :] = np.nan
     found = report(baseline, version, frame)
     assert (found["status"], found["history"]["share_now"]) == ("stable", 0)
     judged = {each["source"] for each in found["features"] if each["status"] != "too_few_readings"}
@@ -109,7 +111,7 @@ def test_without_a_past_only_the_reading_itself_is_judged(
 
 
 def test_a_past_shorter_than_training_s_is_told_and_not_judged(
-    baseline: Baseline, version: Watched, fleet: History
+    baseline: Baseline, version: LoadedVersion, fleet: History
 ) -> None:
     found = report(baseline, version, frame_of(fleet, version, since_day=5, days=6))
     assert found["history"]["short"] is True
@@ -117,7 +119,9 @@ def test_a_past_shorter_than_training_s_is_told_and_not_judged(
     assert any(each["psi"] > 0.25 for each in found["features"] if each["source"] == "history")
 
 
-def test_few_readings_and_none_say_nothing(baseline: Baseline, version: Watched, fleet: History) -> None:
+def test_few_readings_and_none_say_nothing(
+    baseline: Baseline, version: LoadedVersion, fleet: History
+) -> None:
     few = frame_of(fleet, version)[:300]
     for counts in (np.zeros(baseline.length, np.int64), baseline.count(few, version.scores(few))):
         found = baseline.report(counts)
@@ -125,7 +129,7 @@ def test_few_readings_and_none_say_nothing(baseline: Baseline, version: Watched,
         assert {each["psi"] for each in found["features"]} == {None}
 
 
-def test_counts_of_parts_add_up(baseline: Baseline, version: Watched, fleet: History) -> None:
+def test_counts_of_parts_add_up(baseline: Baseline, version: LoadedVersion, fleet: History) -> None:
     frame = frame_of(fleet, version)
     scores = version.scores(frame)
     parts = sum(baseline.count(frame[k::7], scores[k::7]) for k in range(7))
@@ -135,5 +139,5 @@ def test_counts_of_parts_add_up(baseline: Baseline, version: Watched, fleet: His
 @pytest.mark.parametrize(
     "change", [None, [], {"features": {"luck": {"edges": [], "shares": [1]}}}, {"features": 1}]
 )
-def test_distributions_that_are_none_or_unreadable(version: Watched, change: object) -> None:
+def test_distributions_that_are_none_or_unreadable(version: LoadedVersion, change: object) -> None:
     assert Baseline.of(version.manifest | {"distributions": change}) is None

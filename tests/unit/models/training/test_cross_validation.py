@@ -81,6 +81,6 @@ def test_the_newer_part_is_scored_by_the_older(
 
 def test_known_and_strange_chargers_are_judged_on_the_same_readings(rows: tuple[Rows, Any]) -> None:
     sampled, spec = rows
-    found = cross_validation.known_and_strange(sampled, spec, 0)
+    found = cross_validation.seen_vs_unseen(sampled, spec, 0)
     assert set(found) == {"known", "strange"}
     assert all(0 <= figure <= 1 for group in found.values() for figure in group.values())

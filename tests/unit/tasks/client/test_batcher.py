@@ -23,10 +23,10 @@ from tasks.client.batcher import (
     Step,
 )
 from tasks.client.pending import PendingRequest, PendingRequests, Waiter
-from tasks.messaging.messages import TASK_LOST, Answer, Ask
+from tasks.messaging.messages import TASK_LOST, ScoreRequest, ScoreResult
 
 TIMEOUT_S = 3.0
-LOST = Answer(error_code=TASK_LOST, error_detail="The process died.")
+LOST = ScoreResult(error_code=TASK_LOST, error_detail="The process died.")
 READING = Reading("EVZ-1", "AVAILABLE", datetime(2026, 5, 4, tzinfo=UTC))
 
 
@@ -50,7 +50,7 @@ class Simulation:
 
     def request(self, name: str | None = None) -> PendingRequest:
         """A new caller's; `name` tells equal readings."""
-        ask = Ask("failure", None, READING, name or f"f{len(self.requests)}", 0.0)
+        ask = ScoreRequest("failure", None, READING, name or f"f{len(self.requests)}", 0.0)
         waiter: Waiter = self.loop.create_future()
         request, is_new = self.pending.join(ask, self.now + TIMEOUT_S, waiter, self.now, cached_only=False)
         if is_new:
@@ -67,8 +67,8 @@ class Simulation:
         self.send(step.to_send)
         self.pending.settle(step.settled)
 
-    def reply(self, batch: Batch, *answers: Answer) -> None:
-        found = list(answers) or [Answer(body=b"{}")] * batch.size
+    def reply(self, batch: Batch, *answers: ScoreResult) -> None:
+        found = list(answers) or [ScoreResult(body=b"{}")] * batch.size
         self.carry_out(self.batcher.replied(batch.batch_id, found, self.now))
 
     def tick(self, *queued: Batch, is_served: bool = True) -> None:
@@ -135,11 +135,13 @@ def test_equal_readings_are_sent_once_and_one_reply_is_everybodys(simulation: Si
     (batch,) = simulation.take()
     simulation.reply(batch)
     assert len(first.waiters) == 2
-    assert isinstance(first.outcome, Answer)
+    assert isinstance(first.outcome, ScoreResult)
 
 
-@pytest.mark.parametrize("answers", [[LOST] * 3, [Answer(body=b"{}")]], ids=["reported", "wrong number"])
-def test_a_lost_task_is_sent_again_reading_by_reading(simulation: Simulation, answers: list[Answer]) -> None:
+@pytest.mark.parametrize("answers", [[LOST] * 3, [ScoreResult(body=b"{}")]], ids=["reported", "wrong number"])
+def test_a_lost_task_is_sent_again_reading_by_reading(
+    simulation: Simulation, answers: list[ScoreResult]
+) -> None:
     for _ in range(MAX_IN_FLIGHT):
         simulation.request()
     three = [simulation.request() for _ in range(3)]
@@ -180,7 +182,7 @@ def test_a_late_reply_of_a_lost_task_counts(simulation: Simulation) -> None:
     simulation.now += TIMEOUT_S * LOST_AFTER
     simulation.tick()
     simulation.reply(batch)
-    assert isinstance(request.outcome, Answer)
+    assert isinstance(request.outcome, ScoreResult)
 
 
 def test_an_error_of_ours_ends_all_that_wait(simulation: Simulation) -> None:

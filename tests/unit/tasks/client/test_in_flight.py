@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.client.in_flight import Fate, InFlightTask, InFlightTasks, RetryPolicy, loss_of
-from tasks.messaging.messages import TASK_LOST, Answer
+from tasks.messaging.messages import TASK_LOST, ScoreResult
 
 POLICY = RetryPolicy(timeout_s=30.0, look_after_s=1.0, lost_after_s=17.0, recovery_s=3.0)
 
@@ -69,13 +69,13 @@ def test_a_task_that_was_answered_meanwhile_has_no_fate() -> None:
 @pytest.mark.parametrize(
     ("answers", "loss"),
     [
-        ([Answer(body=b"{}")] * 2, None),
-        ([Answer(error_code="scoring_failed")] * 2, None),
-        ([Answer(error_code=TASK_LOST, error_detail="died")] * 2, "died"),
-        ([Answer(body=b"{}")], "The worker gave another number of answers."),
+        ([ScoreResult(body=b"{}")] * 2, None),
+        ([ScoreResult(error_code="scoring_failed")] * 2, None),
+        ([ScoreResult(error_code=TASK_LOST, error_detail="died")] * 2, "died"),
+        ([ScoreResult(body=b"{}")], "The worker gave another number of answers."),
         ([], "The worker gave another number of answers."),
     ],
 )
-def test_a_reply_is_an_answer_or_a_loss(answers: list[Answer], loss: str | None) -> None:
+def test_a_reply_is_an_answer_or_a_loss(answers: list[ScoreResult], loss: str | None) -> None:
     _, task = sent()
     assert loss_of(task, answers) == loss

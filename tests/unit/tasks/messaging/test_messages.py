@@ -8,13 +8,20 @@ import orjson
 import pytest
 
 from readings.reading import Kind, Reading
-from tasks.messaging.messages import Answer, Ask, ScoreMessage, asks_in, decode_reply, encode_reply
+from tasks.messaging.messages import (
+    ScoreMessage,
+    ScoreRequest,
+    ScoreResult,
+    decode_reply,
+    encode_reply,
+    requests_in,
+)
 from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION
 from tasks.messaging.reading_columns import from_columns, to_columns
 
 READING = Reading("A", "CHARGING", datetime(2026, 1, 1, tzinfo=UTC), temperature=41.0, error_codes=("X",))
 MESSAGE = ScoreMessage(
-    "b1", "ml:reply:x", [Ask("failure", "t", READING, "f", 123.0)], door="rest", sent_at=1.0
+    "b1", "ml:reply:x", [ScoreRequest("failure", "t", READING, "f", 123.0)], source="rest", sent_at=1.0
 )
 
 
@@ -24,13 +31,13 @@ def test_a_message_survives_json() -> None:
 
 def test_asks_about_one_reading_share_it_after_the_journey_too() -> None:
     other = READING._replace(charger_id="B")
-    asks = [
-        Ask("failure", "t", READING, "f", 1.0),
-        Ask("anomaly", "t", READING, "f", 1.0),
-        Ask("failure", "t", other, "g", 1.0),
+    score_requests = [
+        ScoreRequest("failure", "t", READING, "f", 1.0),
+        ScoreRequest("anomaly", "t", READING, "f", 1.0),
+        ScoreRequest("failure", "t", other, "g", 1.0),
     ]
-    message = ScoreMessage("b1", "ml:reply:x", asks, door="kafka", sent_at=1.0)
-    first, second, third = ScoreMessage.decode(orjson.loads(orjson.dumps(message.encode()))).asks
+    message = ScoreMessage("b1", "ml:reply:x", score_requests, source="kafka", sent_at=1.0)
+    first, second, third = ScoreMessage.decode(orjson.loads(orjson.dumps(message.encode()))).score_requests
     assert first.reading is second.reading
     assert third.reading == other
 
@@ -49,17 +56,17 @@ def test_readings_in_columns_are_the_same_asks_after_the_journey(
 ) -> None:
     # Equal ones are told apart: the consumer's asks about one reading share the object.
     readings = [reading._replace() for reading in readings]
-    asks = [
-        Ask(kind, None if place else "t", reading, f"f{place}", 1.0 + place)
+    score_requests = [
+        ScoreRequest(kind, None if place else "t", reading, f"f{place}", 1.0 + place)
         for place, reading in enumerate(readings)
         for kind in kinds
     ]
-    message = ScoreMessage("b1", "ml:reply:x", asks, door="kafka", sent_at=1.0)
+    message = ScoreMessage("b1", "ml:reply:x", score_requests, source="kafka", sent_at=1.0)
     raw = orjson.loads(orjson.dumps(message.encode_columns()))
     decoded = ScoreMessage.decode(raw)
     assert decoded == message
-    assert decoded.asks[0].reading is decoded.asks[len(kinds) - 1].reading
-    assert asks_in(raw) == asks_in(message.encode()) == len(asks)
+    assert decoded.score_requests[0].reading is decoded.score_requests[len(kinds) - 1].reading
+    assert requests_in(raw) == requests_in(message.encode()) == len(score_requests)
 
 
 def test_a_column_of_a_newer_release_is_ignored_and_one_it_dropped_is_missing() -> None:
@@ -81,16 +88,19 @@ def test_a_newer_field_is_ignored_and_a_newer_schema_refused() -> None:
 
 def test_a_reply_keeps_bodies_as_they_are_and_errors_in_their_place() -> None:
     answers = [
-        Answer(body=b'{"charger_id":"A"}', gist=0.25),
-        Answer(error_code="scoring_failed", error_detail="two\nlines"),
-        Answer(body=b"{}", gist=False),
+        ScoreResult(body=b'{"charger_id":"A"}', headline_score=0.25),
+        ScoreResult(error_code="scoring_failed", error_detail="two\nlines"),
+        ScoreResult(body=b"{}", headline_score=False),
     ]
     assert decode_reply(encode_reply("b1", answers)) == ("b1", answers)
 
 
 def test_a_reply_of_an_older_worker_lacks_only_the_gists() -> None:
     raw = b'{"v":1,"batch_id":"b1","errors":[null,"scoring_failed"]}\n{"charger_id":"A"}\n"no"'
-    answers = [Answer(b'{"charger_id":"A"}'), Answer(error_code="scoring_failed", error_detail="no")]
+    answers = [
+        ScoreResult(b'{"charger_id":"A"}'),
+        ScoreResult(error_code="scoring_failed", error_detail="no"),
+    ]
     assert decode_reply(raw) == ("b1", answers)
 
 

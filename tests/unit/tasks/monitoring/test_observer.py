@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from models.features.columns import Entries
+from models.features.columns import HistoryEntries
 from models.monitoring.loaded_version import Seen
 from readings.reading import Reading
 from tasks.monitoring.observer import CHUNK, Backlog
 
 
 def seen(number: int) -> Seen:
-    return Reading(f"EVZ-{number}", "AVAILABLE", datetime(2026, 1, 1, tzinfo=UTC)), Entries.of(())
+    return Reading(f"EVZ-{number}", "AVAILABLE", datetime(2026, 1, 1, tzinfo=UTC)), HistoryEntries.of(())
 
 
 def test_what_finds_no_place_is_counted_once() -> None:

@@ -12,15 +12,15 @@ import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
 from errors import ScoringFailed
-from models.features.columns import Entries
+from models.features.columns import HistoryEntries
 from models.scoring_batch import Batch
 from readings.reading import Kind, Reading
 from tasks.storage.reading_history import NO_ENTRIES
 from tasks.worker.runtime import Runtime
-from tasks.worker.scoring import Subject, Verdict, VerdictEncoder, add_past, score_kinds
+from tasks.worker.scoring import Subject, Verdict, VerdictEncoder, add_histories, score_kinds
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-PAST = Entries.of(())
+PAST = HistoryEntries.of(())
 
 
 def subjects(*charger_ids: str) -> list[Subject]:
@@ -45,7 +45,7 @@ class Scorer:
 
 
 def runtime(scorer: Scorer) -> Runtime:
-    observer = SimpleNamespace(see=lambda kind, readings, past: None)
+    observer = SimpleNamespace(see=lambda kind, readings, history: None)
     return cast(Runtime, SimpleNamespace(scorer=scorer, observer=observer))
 
 
@@ -53,7 +53,7 @@ def runtime(scorer: Scorer) -> Runtime:
 def test_a_verdict_that_fails_costs_no_other_reading_and_no_other_kind(no_json: bool) -> None:
     scorer = Scorer(("anomaly", "BAD"), no_json=no_json)
     some = subjects("A", "BAD", "B")
-    failures, anomalies = score_kinds(runtime(scorer), ("failure", "anomaly"), some, door="rest")
+    failures, anomalies = score_kinds(runtime(scorer), ("failure", "anomaly"), some, source="rest")
     assert [orjson.loads(cast(Verdict, each).body)["charger_id"] for each in failures] == ["A", "BAD", "B"]
     assert isinstance(anomalies[1], ScoringFailed)
     for each, charger_id in zip(anomalies[::2], "AB", strict=True):
@@ -81,22 +81,22 @@ def test_the_json_of_a_verdict_is_its_fields_and_what_the_service_adds() -> None
 def reader(broken: str, error: Exception) -> Runtime:
     def of(
         readings: Sequence[Reading], tenants: Sequence[str | None], *, among_themselves: bool
-    ) -> list[Entries]:
+    ) -> list[HistoryEntries]:
         if any(reading.charger_id == broken for reading in readings):
             raise error
         return [PAST] * len(readings)
 
-    history: Callable[..., list[Entries]] = of
+    history: Callable[..., list[HistoryEntries]] = of
     return cast(Runtime, SimpleNamespace(history=SimpleNamespace(of=history)))
 
 
 def test_a_past_that_cannot_be_read_is_empty_and_the_others_are_not() -> None:
     some = subjects("A", "BAD", "B")
-    add_past(reader("BAD", ResponseError("WRONGTYPE")), some, door="batch")
-    assert [each.past is PAST for each in some] == [True, False, True]
-    assert some[1].past is NO_ENTRIES
+    add_histories(reader("BAD", ResponseError("WRONGTYPE")), some, source="batch")
+    assert [each.history is PAST for each in some] == [True, False, True]
+    assert some[1].history is NO_ENTRIES
 
 
 def test_a_redis_that_is_away_is_no_charger_s_fault() -> None:
     with pytest.raises(ConnectionError):
-        add_past(reader("BAD", ConnectionError("away")), subjects("A", "BAD"), door="batch")
+        add_histories(reader("BAD", ConnectionError("away")), subjects("A", "BAD"), source="batch")

@@ -44,7 +44,7 @@ def small_windows() -> Any:
 
 
 def decoded(row: Any) -> Any:
-    return orjson.loads(json_rows.line(row))
+    return orjson.loads(json_rows.encode_row(row))
 
 
 def read(document: bytes) -> list[Any]:
@@ -95,8 +95,8 @@ def test_a_number_that_is_none_reaches_the_worker_by_its_name(number: str) -> No
     row = b'{"charger_id":"EVZ-1","temperature":%b,"energy_delivered":null}' % number.encode()
     raw = b'{"chargers":[' + b",".join([b'{"charger_id":"EVZ-0"}'] * 9 + [row]) + b"]}"
     for found in (json_rows.whole(raw), list(json_rows.in_windows(io.BytesIO(raw)))):
-        assert [json_rows.line(each) for each in found[:-1]] == [b'{"charger_id":"EVZ-0"}'] * 9
-        (refused,) = from_ndjson(json_rows.line(found[-1]), now=datetime.now(UTC))
+        assert [json_rows.encode_row(each) for each in found[:-1]] == [b'{"charger_id":"EVZ-0"}'] * 9
+        (refused,) = from_ndjson(json_rows.encode_row(found[-1]), now=datetime.now(UTC))
         assert isinstance(refused, Refused)
         assert isinstance(refused.error, InvalidReading)
         assert "/temperature" in [each.pointer for each in refused.error.errors]
@@ -109,7 +109,7 @@ def test_a_hostile_row_ends_in_a_refusal_of_it_or_of_the_body(value: bytes) -> N
     row = b'{"charger_id":"EVZ-1","temperature":%b}' % value
     raw = b'{"chargers":[' + b",".join([b'{"charger_id":"EVZ-0"}'] * 9 + [row] * 2) + b"]}"
     try:
-        lines = [json_rows.line(each) for each in json_rows.in_windows(io.BytesIO(raw))]
+        lines = [json_rows.encode_row(each) for each in json_rows.in_windows(io.BytesIO(raw))]
     except MalformedBody:
         return
     assert len(lines) == 11
@@ -135,7 +135,7 @@ def test_metadata_that_nobody_reads_is_not_stored(other: bytes, monkeypatch: pyt
     metadata = b'{"costs":{"visit":90},"other":%b}' % other
     raw = b'{"chargers":[{"charger_id":"A"},{"charger_id":"B","metadata":%b}]}' % metadata
     for rows in (json_rows.whole(raw), list(json_rows.in_windows(io.BytesIO(raw)))):
-        assert list(map(metadata_of, map(json_rows.line, rows))) == [None, {"costs": {"visit": 90}}]
+        assert list(map(metadata_of, map(json_rows.encode_row, rows))) == [None, {"costs": {"visit": 90}}]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_hostile_row_is_refused_by_the_name_of_its_field_and_its_neighbours_ar
     good = b'{"charger_id":"A","connector_status":"CHARGING"}'
     raw = b'{"chargers":[%b,%b,%b},%b]}' % (good, good[:-1], member, good)
     for rows in (json_rows.whole(raw), list(json_rows.in_windows(io.BytesIO(raw)))):
-        lines = b"\n".join(map(json_rows.line, rows))
+        lines = b"\n".join(map(json_rows.encode_row, rows))
         first, refused, last = from_ndjson(lines, now=datetime.now(UTC))
         assert not isinstance(first, Refused)
         assert not isinstance(last, Refused)

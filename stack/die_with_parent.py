@@ -1,6 +1,6 @@
 """Run a command that never outlives the process that started it.
 
-    python leash.py COMMAND [ARGUMENT...]
+    python die_with_parent.py COMMAND [ARGUMENT...]
 
 `kill -9` of a process manager gives it no chance to stop what it manages. So each child first asks the
 kernel for a SIGTERM at its parent's death (prctl, Linux) and then becomes the command; the wish survives
@@ -24,7 +24,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PROGRAM_NAME = "SUPERVISOR_PROCESS_NAME"  # supervisord sets it for each program; its children inherit it
 
 
-def leashed(command: list[str]) -> list[str]:
+def bound_to_parent(command: list[str]) -> list[str]:
     """`command`, to be started so that it gets SIGTERM when its parent (more exactly, the parent's
     thread that starts it) ends in whatever way."""
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *command]

@@ -133,7 +133,7 @@ def test_a_charger_with_odd_letters_is_found_again_where_a_504_says(lonely_web: 
     assert late.headers["Location"] == "/api/v1/predictions/A%7CB%3D1"
 
 
-def begun(web: Web, path: str, body: bytes, *, length: int) -> socket.socket:
+def started(web: Web, path: str, body: bytes, *, length: int) -> socket.socket:
     """A POST whose body stops before its end."""
     connection = socket.create_connection(("127.0.0.1", web.port), timeout=10)
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n"
@@ -146,8 +146,8 @@ def test_bodies_that_stop_midway_hold_up_nobody(lonely_web: Web, path: str) -> N
     """Of a cut network, for example: nobody tells the service that the rest will never come."""
     with ExitStack() as held:
         for _ in range(20):
-            held.enter_context(begun(lonely_web, path, b"{", length=100))
-            held.enter_context(begun(lonely_web, path, b"{" * 200_000, length=300_000))
+            held.enter_context(started(lonely_web, path, b"{", length=100))
+            held.enter_context(started(lonely_web, path, b"{" * 200_000, length=300_000))
         assert lonely_web.client.get("/health").status_code == 200
         batch = {"chargers": [request()["metrics"]]}
         assert lonely_web.client.post("/api/v1/predictions/batch", json=batch).status_code == 202
@@ -157,7 +157,7 @@ def test_too_many_bodies_that_still_come_are_refused(lonely_web: Web) -> None:
     path, body = "/api/v1/predictions/batch", b" " * 200_000
     with ExitStack() as held:
         begun_ones = [
-            held.enter_context(begun(lonely_web, path, body, length=len(body) + 1))
+            held.enter_context(started(lonely_web, path, body, length=len(body) + 1))
             for _ in range(MAY_BE_RECEIVED + 2)
         ]
         wait_until(lambda: len(select.select(begun_ones, [], [], 0)[0]) == 2, what="two to be answered")
