@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -16,6 +18,7 @@ from marshmallow import validate
 from errors import SettingsInvalid
 from settings.checks import contradictions, is_http_url
 from settings.fields import ROLES, ROOT, ApiKey, ClientSettings, Costs, Settings
+from settings.unknown_names import unknown_names
 
 UNSTATED: Final = None  # the default follows from other settings
 
@@ -45,11 +48,23 @@ def read_client_settings(*, dotenv: Path | None = ROOT / ".env") -> ClientSettin
 
 
 def load_or_exit() -> Settings:
-    """`read_settings()` for a process's start: prints each problem on a line of its own and exits 2."""
+    """`read_settings()` for a process's start: prints each problem on a line of its own and exits 2.
+
+    Names that are probably misspelt settings are printed as warnings, once in a process.
+    """
+    env = _environment(ROOT / ".env")
     try:
-        return read_settings()
+        settings = _read(env)
     except SettingsInvalid as error:
         _exit(error.problems)
+    for line in unknown_names(os.environ, env._fields):
+        _warn(line)
+    return settings
+
+
+@cache
+def _warn(line: str) -> None:
+    sys.stderr.write(f"Warning: {line}\n")
 
 
 def _exit(problems: list[str]) -> NoReturn:

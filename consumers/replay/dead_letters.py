@@ -1,23 +1,26 @@
 """`python -m consumers replay-dlq`: look at dead letters, and put them back where they came from.
 
 A replayed record is a new one on its original topic: it is scored like any other, and if it fails again it
-becomes a new dead letter. The old one stays; Kafka's retention removes it.
+becomes a new dead letter. The old one stays; Kafka's retention removes it. Redis keeps which ones were
+replayed, so that the same command again does not replay them twice.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final, TextIO
+from typing import Final, TextIO, cast
 
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
+from redis import RedisError
 
 from consumers.kafka.clients import make_producer
 from consumers.kafka.outcome_publisher import KafkaUnavailable
@@ -25,7 +28,11 @@ from consumers.kafka.records import DEAD_LETTER_HEADERS, Outgoing
 from consumers.kafka.topic_reader import read_whole_topic
 from consumers.replay.arguments import count, moment, number_of
 from settings import Settings
+from tasks.storage.redis_connection import connect
 
+REPLAYED_KEY: Final = "ml:dlq:replayed"
+# Longer than dead letters usually stay in Kafka.
+REPLAYED_KEPT_S: Final = 90 * 86_400
 READ_TIMEOUT_S: Final = 10.0
 SEND_TIMEOUT_S: Final = 30.0
 REPLAYED_FROM: Final = "x-replayed-from"
@@ -34,14 +41,14 @@ SHOWN_REASON_CHARS: Final = 70
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One record of the dead-letter topic. `buried_at` is aware UTC."""
+    """One record of the dead-letter topic. `dead_lettered_at` is aware UTC."""
 
     record: ConsumerRecord
     origin: str
     code: str
     reason: str
     attempts: str
-    buried_at: datetime
+    dead_lettered_at: datetime
 
     @classmethod
     def of(cls, record: ConsumerRecord) -> DeadLetter | None:
@@ -56,12 +63,17 @@ class DeadLetter:
             code=said.get("x-error-code", "?"),
             reason=said.get("x-error-reason", ""),
             attempts=said.get("x-attempts", "?"),
-            buried_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            dead_lettered_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
         )
 
     @property
     def place(self) -> str:
         return f"{self.record.partition}:{self.record.offset}"
+
+    @property
+    def identity(self) -> str:
+        """Its topic, place and time: a topic that was made anew has the same places."""
+        return f"{self.record.topic}:{self.place}:{self.record.timestamp}"
 
     @property
     def is_whole(self) -> bool:
@@ -95,20 +107,23 @@ class Wanted:
             and self.topic in (None, letter.origin.rsplit(":", 2)[0])
             and (self.key is None or letter.record.key == self.key.encode())
             and self.place in (None, letter.place)
-            and (self.since is None or letter.buried_at >= self.since)
-            and (self.until is None or letter.buried_at < self.until)
+            and (self.since is None or letter.dead_lettered_at >= self.since)
+            and (self.until is None or letter.dead_lettered_at < self.until)
         )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replay", action="store_true", help="put them back on their topic (else: list)")
+    parser.add_argument("--again", action="store_true", help="with --replay: also those replayed before")
     parser.add_argument("--full", action="store_true", help="list reasons whole, however long they are")
     parser.add_argument("--code", help="only those with this error code, like scoring_failed")
     parser.add_argument("--topic", help="only those from this topic, like ocpp.events")
     parser.add_argument("--key", help="only those with this key, usually the charger's id")
     parser.add_argument("--place", help="only this one, PARTITION:OFFSET as listed")
-    parser.add_argument("--since", type=moment, help="only those buried at this time or later (ISO 8601)")
-    parser.add_argument("--until", type=moment, help="only those buried before this time (ISO 8601)")
+    parser.add_argument(
+        "--since", type=moment, help="only those dead-lettered then or later (ISO 8601)"
+    )
+    parser.add_argument("--until", type=moment, help="only those dead-lettered before then (ISO 8601)")
     parser.add_argument("--limit", type=count, default=1000, help="at most this many (default 1000)")
 
 
@@ -122,16 +137,38 @@ def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = 
         letters = list(islice(_meant(records, wanted), arguments.limit))
         _show(letters, out, full=arguments.full)
         if arguments.replay and letters:
-            whole = [letter for letter in letters if letter.is_whole]
-            _send(settings, [letter.replayed() for letter in whole])
-            out.write(f"Replayed {len(whole)} of them.\n")
-            if len(whole) < len(letters):
-                cut = number_of(len(letters) - len(whole), "dead letter")
-                out.write(f"Left out {cut}: only the beginning of the record was kept.\n")
+            _replay(settings, letters, out, again=arguments.again)
     except (KafkaError, KafkaUnavailable) as error:
         sys.stderr.write(f"Kafka at {settings.kafka_bootstrap_servers}: {type(error).__name__} {error}\n")
         return 1
+    except RedisError as error:
+        sys.stderr.write(
+            f"Redis cannot be reached ({type(error).__name__}). It keeps which dead letters were replayed; "
+            "without it some may be replayed twice.\n"
+        )
+        return 1
     return 0
+
+
+def _replay(settings: Settings, letters: list[DeadLetter], out: TextIO, *, again: bool) -> None:
+    """Send the letters back and note them. Raises `KafkaError` and `redis.RedisError`."""
+    redis = connect(settings.redis_url)
+    whole = [letter for letter in letters if letter.is_whole]
+    replayed = set(cast(list[bytes], redis.zrange(REPLAYED_KEY, 0, -1)))
+    wanted = [letter for letter in whole if again or letter.identity.encode() not in replayed]
+    _send(settings, [letter.replayed() for letter in wanted])
+    if wanted:
+        now = time.time()
+        redis.zadd(REPLAYED_KEY, {letter.identity: now for letter in wanted})
+        redis.zremrangebyscore(REPLAYED_KEY, "-inf", now - REPLAYED_KEPT_S)
+        redis.expire(REPLAYED_KEY, REPLAYED_KEPT_S)
+    out.write(f"Replayed {len(wanted)} of them to Kafka at {settings.kafka_bootstrap_servers}.\n")
+    if len(whole) > len(wanted):
+        before = number_of(len(whole) - len(wanted), "dead letter")
+        out.write(f"Left out {before}: replayed before. With --again they are replayed once more.\n")
+    if len(letters) > len(whole):
+        cut = number_of(len(letters) - len(whole), "dead letter")
+        out.write(f"Left out {cut}: only the beginning of the record was kept.\n")
 
 
 def _meant(records: Iterable[ConsumerRecord], wanted: Wanted) -> Iterator[DeadLetter]:
@@ -142,14 +179,14 @@ def _meant(records: Iterable[ConsumerRecord], wanted: Wanted) -> Iterator[DeadLe
 
 
 def _show(letters: list[DeadLetter], out: TextIO, *, full: bool) -> None:
-    out.write(f"{'place':<10} {'buried at':<20} {'code':<18} {'tries':<5} {'key':<20} reason\n")
+    out.write(f"{'place':<10} {'dead-lettered at':<20} {'code':<18} {'tries':<5} {'key':<20} reason\n")
     for letter in letters:
         key = (letter.record.key or b"").decode("utf-8", "replace")
         reason = letter.reason.replace("\n", " ")
         if len(reason) > SHOWN_REASON_CHARS and not full:
             reason = f"{reason[: SHOWN_REASON_CHARS - 1]}…"
         out.write(
-            f"{letter.place:<10} {letter.buried_at:%Y-%m-%dT%H:%M:%SZ} {letter.code:<18} "
+            f"{letter.place:<10} {letter.dead_lettered_at:%Y-%m-%dT%H:%M:%SZ} {letter.code:<18} "
             f"{letter.attempts:<5} {key:<20} {reason}\n"
         )
     codes = ", ".join(f"{code} {n}" for code, n in Counter(letter.code for letter in letters).most_common())
@@ -157,7 +194,9 @@ def _show(letters: list[DeadLetter], out: TextIO, *, full: bool) -> None:
 
 
 def _send(settings: Settings, records: list[Outgoing]) -> None:
-    """All of them, acknowledged. Raises `KafkaError`; those before the failing one may be out."""
+    """Send all, acknowledged. Raises `KafkaError`; the records before the failing one may have been sent."""
+    if not records:
+        return
     producer: KafkaProducer = make_producer(settings)
     try:
         sent = [

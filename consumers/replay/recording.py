@@ -38,11 +38,16 @@ class RecordingUnreadable(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Rows in the order of their times. `without_time` rows had none that can be read, and are left out."""
+    """Rows in the order of their times.
+
+    `without_time` rows were left out: their time is missing or unreadable. `unreadable_time` is the first
+    unreadable one as it stands in the file, None if all of these rows lack a time.
+    """
 
     rows: pa.Table
     times: list[datetime]
     without_time: int
+    unreadable_time: str | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -81,6 +86,7 @@ def load(path: Path, *, since: datetime | None = None, limit: int | None = None)
         rows=table.take(pa.array([row for _, row in kept], pa.int64())),
         times=[moment for moment, _ in kept],
         without_time=len(times) - len(in_order),
+        unreadable_time=_unreadable(table, times),
     )
 
 
@@ -126,6 +132,11 @@ def _session(row: dict[str, Any]) -> Session:
         kwh=float(row["kwh"]),
         session_number=int(row["session_number"]),
     )
+
+
+def _unreadable(table: pa.Table, times: list[datetime | None]) -> str | None:
+    texts = (table["timestamp"][row].as_py() for row, moment in enumerate(times) if moment is None)
+    return next((str(text) for text in texts if text not in (None, "")), None)
 
 
 def _times(table: pa.Table) -> list[datetime | None]:

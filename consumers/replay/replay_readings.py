@@ -251,11 +251,15 @@ def _report(
     settings: Settings, recording: Recording, outbox: Outbox, refused: list[str], out: TextIO
 ) -> None:
     sent = f"{outbox.acknowledged:,} of {number_of(len(recording), 'reading')}"
-    out.write(f"Sent {sent} to {settings.kafka_topic_metrics}.\n")
+    out.write(f"Sent {sent} to {settings.kafka_topic_metrics} at {settings.kafka_bootstrap_servers}.\n")
     if recording.without_time:
-        out.write(f"Left out, without a time: {number_of(recording.without_time, 'row')}.\n")
+        skipped = f"Skipped {number_of(recording.without_time, 'row')}"
+        if recording.unreadable_time is None:
+            out.write(f"{skipped}: timestamp is missing.\n")
+        else:
+            out.write(f"{skipped}: timestamp is not ISO 8601, like {recording.unreadable_time!r}.\n")
     if refused:
-        out.write(f"Left out, no reading: {number_of(len(refused), 'row')}, like {refused[0]}\n")
+        out.write(f"Skipped {number_of(len(refused), 'row')} that hold no reading, like {refused[0]}\n")
 
 
 def _complain(settings: Settings, error: ServiceError | KafkaError) -> int:

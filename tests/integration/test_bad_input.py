@@ -9,23 +9,13 @@ import httpx
 import orjson
 import pytest
 
+from tests.http_jobs import assert_problem
 from tests.processes import READ_KEY
 from tests.readings import request
 
 FAILURE = "/api/v1/predictions/failure"
 JSON = {"Content-Type": "application/json"}
 IN_TEN_MINUTES = "2999-01-01T00:00:00Z"
-
-
-def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
-    assert set(body) >= {"type", "title", "status", "detail", "code", "request_id"}
-    assert (body["status"], body["code"]) == (status, code)
-    assert body["request_id"] == answer.headers["X-Request-ID"]
-    assert "Traceback" not in answer.text
-    return body
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +15,8 @@ import pytest
 
 from bench.fleet_file import fleet_table
 from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_file, results_of
-from tests.integration.test_bad_input import assert_problem
-from tests.processes import KEY, Web, environment
+from tests.http_jobs import assert_half_is_refused, assert_problem
+from tests.processes import Web, environment
 from tests.readings import metrics
 from tests.services import RunningServer
 
@@ -310,34 +308,6 @@ def peak_kb(web: Web) -> int:
         peaks += [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
     assert peaks
     return sum(peaks)
-
-
-def assert_half_is_refused(web: Web, tenant: str, body: bytes, content_type: str, framing: str) -> None:
-    """Send half of `body` and go: no job comes of it, and the whole can be sent with the same key."""
-    key = {"Idempotency-Key": tenant}
-    head = [
-        "POST /api/v1/predictions/batch HTTP/1.1",
-        "Host: here",
-        f"X-API-Key: {KEY}",
-        f"X-Tenant-ID: {tenant}",
-        f"Content-Type: {content_type}",
-        *(f"{name}: {value}" for name, value in key.items()),
-    ]
-    half = body[: body.find(b"\n", len(body) // 2)]
-    if framing == "length":
-        head.append(f"Content-Length: {len(body)}")
-    else:
-        head.append("Transfer-Encoding: chunked")
-        half = b"%x\r\n%b\r\n" % (len(half), half)
-    with socket.create_connection(("127.0.0.1", web.port)) as connection:
-        connection.sendall("\r\n".join([*head, "", ""]).encode() + half)
-        with suppress(OSError):  # it may have been refused by then, and the connection closed
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(4096):
-                pass
-    whole = job_of(post_file(web.client, body, content_type, **key, **{"X-Tenant-ID": tenant}))
-    jobs = web.client.get("/api/v1/jobs", headers={"X-Tenant-ID": tenant}).json()["items"]
-    assert [(job["job_id"], job["total"]) for job in jobs] == [(whole, 2000)]
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

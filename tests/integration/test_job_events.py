@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.test_jobs import finish, submit
+from tests.http_jobs import events, events_of, finish, submit
 from tests.processes import Web, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    name: str
-    its_id: str
-    data: dict[str, Any]
-
-
-def events(answer: httpx.Response) -> Iterator[Event]:
-    fields: dict[str, str] = {}
-    for line in answer.iter_lines():
-        name, _, value = line.partition(": ")
-        if line:
-            fields[name] = value
-        elif "event" in fields:
-            yield Event(fields["event"], fields["id"], json.loads(fields["data"]))
-            fields = {}
-
-
-def events_of(job: dict[str, Any]) -> str:
-    return f"/api/v1/jobs/{job['job_id']}/events"
-
 
 EITHER_SERVER = pytest.mark.parametrize("lonely", ["asgi", "gunicorn"], indirect=True)
 

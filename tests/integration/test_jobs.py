@@ -13,41 +13,13 @@ from redis import Redis
 
 from tasks.jobs.job_keys import JobKeys
 from tasks.jobs.job_store import Draft, JobStore
+from tests.http_jobs import all_results, finish, submit
 from tests.processes import settings_for, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer
 
 BATCH = "/api/v1/predictions/batch"
 PATIENCE_S = 30.0
-
-
-def submit(client: httpx.Client, rows: list[Any], query: str = "", **headers: str) -> dict[str, Any]:
-    answer = client.post(f"{BATCH}{query}", json={"chargers": rows}, headers=headers)
-    assert answer.status_code == 202, answer.text
-    job: dict[str, Any] = answer.json()
-    assert answer.headers["Location"] == f"/api/v1/jobs/{job['job_id']}"
-    return job
-
-
-def finish(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-
-    def ended() -> bool:
-        document.update(client.get(f"/api/v1/jobs/{job_id}").json())
-        return document["status"] in ("SUCCEEDED", "FAILED", "CANCELLED")
-
-    wait_until(ended, what=f"the end of job {job_id}")
-    return document
-
-
-def all_results(client: httpx.Client, job_id: str, page: int = 400) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    cursor: str | None = "0"
-    while cursor is not None:
-        answer = client.get(f"/api/v1/jobs/{job_id}/results?limit={page}&cursor={cursor}").json()
-        items += answer["items"]
-        cursor = answer["next"]
-    return items
 
 
 def draft_of(store: Redis, redis: RunningServer, rows: int) -> Draft:

@@ -11,7 +11,7 @@ from redis import Redis
 from settings import ROOT
 from tasks.jobs.job_keys import JobKeys
 from tasks.messaging.names import Queues
-from tests.integration.test_jobs import submit
+from tests.http_jobs import submit
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer

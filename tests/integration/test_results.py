@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from tasks.messaging.names import Queues
-from tests.integration.test_jobs import all_results, finish, submit
+from tests.http_jobs import all_results, finish, submit
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer, start_redis

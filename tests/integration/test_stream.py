@@ -88,8 +88,13 @@ def test_dead_letters_are_listed_and_put_back(bench: StreamBench) -> None:
     listed = bench.run("replay-dlq", "--code", "malformed_body")
     assert "3 dead letters: malformed_body 3." in listed
     place = next(line.split()[0] for line in listed.splitlines() if "not JSON" in line)
-    assert "Replayed 1 of them." in bench.run("replay-dlq", "--place", place, "--replay")
+    assert "Replayed 1 of them to Kafka at " in bench.run("replay-dlq", "--place", place, "--replay")
     bench.read(until=before + 1, topics=(DEAD_LETTERS,))
+    repeated = bench.run("replay-dlq", "--place", place, "--replay")
+    assert "Replayed 0 of them" in repeated
+    assert "Left out 1 dead letter: replayed before." in repeated
+    assert "Replayed 1 of them" in bench.run("replay-dlq", "--place", place, "--replay", "--again")
+    bench.read(until=before + 2, topics=(DEAD_LETTERS,))
     again = bench.outcomes[DEAD_LETTERS][-1]
     headers = dict(again.headers)
     assert headers["x-replayed-from"] == f"{DEAD_LETTERS}:{place}".encode()

@@ -20,9 +20,7 @@ from pyarrow import parquet
 
 from settings import ROOT
 from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_file, results_of
-from tests.integration.test_bad_input import assert_problem
-from tests.integration.test_batch_uploads import assert_half_is_refused
-from tests.integration.test_job_events import events, events_of
+from tests.http_jobs import assert_half_is_refused, assert_problem, events, events_of
 from tests.processes import BIN, READ_KEY, Web, environment, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer, free_port

@@ -6,6 +6,7 @@ A room is a folder. Modules that put a whole process together stand above their 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "consumers.kafka": {*STORES, "tasks.monitoring"},
     "consumers.predictions": {"consumers.kafka", "tasks.client", "tasks.messaging", "readings"},
     "consumers.ocpp": {"consumers.kafka", "readings"},
-    "consumers.replay": {"consumers.kafka", "readings"},
+    "consumers.replay": {"consumers.kafka", "readings", "tasks.storage"},
     "consumers": {"consumers.kafka", "consumers.predictions", "consumers.ocpp", "consumers.replay"}
     | {"tasks.client", "tasks.storage"},
     # A client knows the service by its HTTP contract alone.
@@ -182,3 +183,14 @@ def arrows() -> dict[str, set[str]]:
 if __name__ == "__main__":
     for importing, rooms in arrows().items():
         print(f"{importing:24} {' '.join(sorted(rooms))}")  # noqa: T201 - for a person
+
+
+def test_no_test_imports_another() -> None:
+    """What tests share stands in modules of its own."""
+    shared = re.compile(r"^\s*(?:from|import) tests\.[\w.]*\b(?:test_\w+|conftest)\b", re.MULTILINE)
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for line in shared.findall(path.read_text())
+    ]
+    assert found == []

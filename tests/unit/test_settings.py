@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from errors import SettingsInvalid
-from settings import ClientSettings, read_client_settings, read_settings
+from settings import ROOT, ClientSettings, load_or_exit, read_client_settings, read_settings
+from settings.unknown_names import OF_CLIENTS, unknown_names
 
 
 @pytest.fixture
@@ -129,3 +131,34 @@ def test_a_client_needs_an_address_and_a_key_that_may_predict(environment: pytes
     with pytest.raises(SettingsInvalid) as caught:
         read_client_settings(dotenv=None)
     assert [line.split(":")[0] for line in caught.value.problems] == ["PORT", "ML_SERVICE_URL"]
+
+
+def test_a_misspelt_setting_is_warned_of_with_the_nearest_name(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("ML_ALERT_TRESHOLD", "0.5")
+    environment.setenv("KAFKA_PORT_9092_TCP_ADDR", "10.0.0.1")
+    environment.setenv("ML_SERVICE_TIMEOUT", "5000")
+    for _ in range(2):
+        load_or_exit()
+    assert capsys.readouterr().err == (
+        "Warning: ML_ALERT_TRESHOLD is not a setting. Did you mean ML_ALERT_THRESHOLD?\n"
+    )
+
+
+def test_names_that_resemble_none_point_to_the_list() -> None:
+    assert unknown_names(["REDIS_X", "HOME", "PORT_X"], ["ML_SYNC_TIMEOUT"]) == [
+        "REDIS_X is not a setting. See .env.example."
+    ]
+
+
+def test_every_name_that_a_client_reads_is_known() -> None:
+    sources = [*(ROOT / "clients/nestjs/src").rglob("*.ts"), *(ROOT / "clients/python/src").rglob("*.py")]
+    read = {
+        name
+        for source in sources
+        for name in re.findall(r"""["'`](ML_(?:SERVICE|CACHE)_[A-Z_]+)["'`]""", source.read_text())
+    }
+    example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert len(read) > 5
+    assert read - OF_CLIENTS - example == set()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +10,9 @@ import pytest
 from models.scorer import Scorer
 from readings.reading import Reading
 from settings import Costs
+from tests.unit.models.samples import NOON, VERSIONS
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # see models/__main__.py
-
-VERSIONS = Path(__file__).resolve().parents[3] / "models" / "versions"
-NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from models.features.frame import Frame
 from models.onnx_session import Session
 from models.scorer import failure_model
 from models.training import onnx_export
-from tests.unit.models.conftest import VERSIONS
+from tests.unit.models.samples import VERSIONS
 
 TOLD_BY = 5  # the feature that is missing where there is no history
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from models.features.columns import from_readings
 from models.quiet_hours import MIN_ENTRIES, WORKING_HOURS, quiet_hours
 from readings.reading import Reading
-from tests.unit.models.conftest import NOON
+from tests.unit.models.samples import NOON
 
 Make = Callable[..., Reading]
 

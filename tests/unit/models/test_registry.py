@@ -15,7 +15,7 @@ from errors import Conflict, ModelRefused, UnknownModel
 from models import registry
 from models.scorer import Scorer
 from settings import Costs
-from tests.unit.models.conftest import VERSIONS
+from tests.unit.models.samples import VERSIONS
 
 
 @pytest.fixture

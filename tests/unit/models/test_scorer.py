@@ -17,7 +17,7 @@ from models.features.columns import HistoryEntries
 from models.scorer import Scorer
 from models.scoring_batch import Batch
 from readings.reading import KINDS, STATUSES, Kind, Reading
-from tests.unit.models.conftest import NOON
+from tests.unit.models.samples import NOON
 
 Make = Callable[..., Reading]
 

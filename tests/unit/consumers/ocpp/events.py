@@ -133,3 +133,39 @@ def reading(*documents: Document, known: ChargePoint | None = None) -> Document:
     found = hear(*documents, known=known)[1][-1]
     assert isinstance(found, dict), found
     return found
+
+
+BEGIN, END = {"context": "Transaction.Begin"}, {"context": "Transaction.End"}
+
+SESSION_1 = (
+    envelope(0, "BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"}, connectorId=0),
+    status(1, "Available"),
+    status(2, "Preparing"),
+    start(3, 100_000),
+    status(4, "Charging"),
+    meter_values(
+        10,
+        sampled("101500"),
+        sampled("7400", "Power.Active.Import"),
+        sampled("38", "Temperature", unit="Celsius"),
+        transactionId=41,
+    ),
+    stop(60, 107_000),
+    status(61, "Finishing"),
+    status(62, "Available"),
+)
+SESSION_2 = (
+    status_2(0, "Available"),
+    status_2(1, "Occupied"),
+    transaction(2, "Started", sampled(50_000, **BEGIN), state="EVConnected"),
+    transaction(3, "Updated", state="Charging"),
+    transaction(
+        8,
+        "Updated",
+        sampled(51_000),
+        sampled(11, "Power.Active.Import", unitOfMeasure={"unit": "W", "multiplier": 3}),
+    ),
+    transaction(30, "Updated", state="SuspendedEV"),
+    transaction(40, "Ended", sampled(58_500, **END)),
+    status_2(41, "Available"),
+)

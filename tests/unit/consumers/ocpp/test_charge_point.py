@@ -20,6 +20,8 @@ from consumers.ocpp.charge_point import (
 from readings.parsing import parse_reading
 from tests.unit.consumers.ocpp.events import (
     NOW,
+    SESSION_1,
+    SESSION_2,
     Document,
     envelope,
     hear,
@@ -35,7 +37,6 @@ from tests.unit.consumers.ocpp.events import (
     stop,
     transaction,
 )
-from tests.unit.consumers.ocpp.test_readings import SESSION_1, SESSION_2
 
 INTERVAL = "Energy.Active.Import.Interval"
 

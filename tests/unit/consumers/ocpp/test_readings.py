@@ -9,7 +9,10 @@ import pytest
 from consumers.ocpp.envelope import InvalidEvent
 from readings.parsing import parse_reading
 from tests.unit.consumers.ocpp.events import (
+    BEGIN,
     NOW,
+    SESSION_1,
+    SESSION_2,
     Document,
     at,
     envelope,
@@ -26,40 +29,6 @@ from tests.unit.consumers.ocpp.events import (
     stop,
     transaction,
     version_2,
-)
-
-SESSION_1 = (
-    envelope(0, "BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"}, connectorId=0),
-    status(1, "Available"),
-    status(2, "Preparing"),
-    start(3, 100_000),
-    status(4, "Charging"),
-    meter_values(
-        10,
-        sampled("101500"),
-        sampled("7400", "Power.Active.Import"),
-        sampled("38", "Temperature", unit="Celsius"),
-        transactionId=41,
-    ),
-    stop(60, 107_000),
-    status(61, "Finishing"),
-    status(62, "Available"),
-)
-BEGIN, END = {"context": "Transaction.Begin"}, {"context": "Transaction.End"}
-SESSION_2 = (
-    status_2(0, "Available"),
-    status_2(1, "Occupied"),
-    transaction(2, "Started", sampled(50_000, **BEGIN), state="EVConnected"),
-    transaction(3, "Updated", state="Charging"),
-    transaction(
-        8,
-        "Updated",
-        sampled(51_000),
-        sampled(11, "Power.Active.Import", unitOfMeasure={"unit": "W", "multiplier": 3}),
-    ),
-    transaction(30, "Updated", state="SuspendedEV"),
-    transaction(40, "Ended", sampled(58_500, **END)),
-    status_2(41, "Available"),
 )
 
 

@@ -37,7 +37,7 @@ def test_a_dead_letter_says_where_it_came_from_and_why() -> None:
     assert (letter.origin, letter.code, letter.reason, letter.attempts) == (
         "in:3:17", "scoring_failed", "no", "3",
     )  # fmt: skip
-    assert (letter.place, letter.buried_at) == ("2:9", BURIED)
+    assert (letter.place, letter.dead_lettered_at) == ("2:9", BURIED)
 
 
 def test_what_goes_back_is_what_came() -> None:

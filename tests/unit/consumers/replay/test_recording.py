@@ -28,7 +28,7 @@ def test_csv_is_read_in_the_order_of_time_and_what_is_no_reading_is_told(tmp_pat
     file = tmp_path / "readings.csv.gz"
     file.write_bytes(gzip.compress(CSV.encode()))
     recording = load(file)
-    assert recording.without_time == 1
+    assert (recording.without_time, recording.unreadable_time) == (1, None)
     (nine, first), (ten, wrong), (eleven, last) = recording.readings()
     assert (nine, ten, eleven) == (NINE, TEN, ELEVEN)
     assert first == Reading("A", "AVAILABLE", NINE)
@@ -81,3 +81,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, text: str | Non
         (tmp_path / name).write_text(text)
     with pytest.raises(RecordingUnreadable, match=why):
         load(tmp_path / name)
+
+
+def test_a_time_that_cannot_be_read_is_shown_as_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "readings.csv"
+    file.write_text("charger_id,timestamp,connector_status\nA,,AVAILABLE\nA,20.11.2026 08:30,AVAILABLE\n")
+    recording = load(file)
+    assert (len(recording), recording.without_time) == (0, 2)
+    assert recording.unreadable_time == "20.11.2026 08:30"

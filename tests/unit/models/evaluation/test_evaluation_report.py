@@ -19,7 +19,7 @@ from models.scorer import failure_model
 from models.simulation.simulate import simulate
 from models.training.history import History, load
 from models.training.labels import DAY_S
-from tests.unit.models.conftest import VERSIONS
+from tests.unit.models.samples import VERSIONS
 
 PLOTS = ("precision-recall", "reliability", "recall-by-alerts", "lead-time", "importance")
 ODD_ID = "<b>A|B</b>"

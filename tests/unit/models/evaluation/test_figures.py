@@ -13,7 +13,7 @@ from models import registry
 from models.evaluation.figures import Ranking, alerted, judge_window
 from models.scorer import failure_model
 from models.training.history import load
-from tests.unit.models.conftest import VERSIONS
+from tests.unit.models.samples import VERSIONS
 
 
 def test_ranking_figures_are_scikit_learns_with_weights_and_ties() -> None:

@@ -14,7 +14,7 @@ from models.evaluation.policies import Outcome, compare, overall, round_cost
 from models.maintenance import prices
 from models.scorer import failure_model
 from models.simulation.assumptions import CHARGERS_PER_SITE
-from tests.unit.models.conftest import VERSIONS
+from tests.unit.models.samples import VERSIONS
 
 
 def test_each_policy_does_what_its_name_says() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.features.columns import Columns, HistoryEntries, count_codes, from_readings
 from readings.reading import Reading
-from tests.unit.models.conftest import NOON
+from tests.unit.models.samples import NOON
 
 VOCABULARY = {"X-17": 10}
 Make = Callable[..., Reading]
