@@ -5,7 +5,8 @@
     with MLClient.from_env() as ml:
         prediction = ml.predict_failure({"charger_id": "EVZ-0042", "connector_status": "CHARGING"})
 
-`AsyncMLClient` has the same calls to await. Types of what goes in and comes out: `evzone_ml_client.schemas`.
+`AsyncMLClient` has the same calls for an event loop. `evzone_ml_client.schemas` has the types of requests and
+responses.
 """
 
 from evzone_ml_client.async_client import AsyncMLClient

@@ -1,4 +1,4 @@
-"""`AsyncMLClient`: the calls of `MLClient`, awaited."""
+"""`AsyncMLClient`: the client for an event loop."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ T = TypeVar("T")
 
 
 class AsyncMLClient:
-    """The service, for code on an event loop. Its calls are those of `MLClient`, which says what they mean.
+    """Client of the service for tasks of one event loop. Time-outs, errors and `on_retry` as in `MLClient`.
 
-    A call that is cancelled is given up at once, and counts neither for nor against the service. Large
-    requests are sent by another thread, which calls `on_sent` too.
+    Time-outs are exact. A cancelled call ends at once and does not change the circuit. A thread sends bodies
+    above 64 kB and calls `on_sent`.
     """
 
     def __init__(self, settings: Settings, *, on_retry: OnRetry | None = None) -> None:
@@ -55,18 +55,21 @@ class AsyncMLClient:
 
     @classmethod
     def from_env(cls, **others: Any) -> Self:
+        """Create a client with `Settings.from_env(**others)`. Raises `InvalidSettings`."""
         return cls(Settings.from_env(**others))
 
     @property
     def settings(self) -> Settings:
+        """The settings of this client."""
         return self._policy.settings
 
     @property
     def circuit(self) -> CircuitState:
+        """State of the circuit: calls fail at once in `open`; one trial call runs in `half_open`."""
         return self._policy.circuit.state
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections. The client cannot be used afterwards."""
         self._uploads.close()
         await self._http.aclose()
 
@@ -79,21 +82,27 @@ class AsyncMLClient:
         await self.aclose()
 
     async def health_check(self) -> Health:
+        """Return the health of the service and its dependencies. One attempt, even in an open circuit."""
         return await self._run(calls.health_check())
 
     async def predict_failure(self, reading: Reading) -> FailurePrediction:
+        """Return the probability of a failure within 1, 7 and 30 days (0 to 1), with reasons and steps."""
         return await self._run(calls.predict_failure(reading))
 
     async def predict_maintenance(self, reading: Reading) -> MaintenanceSchedule:
+        """Return the cheapest date for a visit, and its costs and savings in `currency`."""
         return await self._run(calls.predict_maintenance(reading))
 
     async def detect_anomaly(self, reading: Reading) -> AnomalyVerdict:
+        """Return whether the reading differs from the training fleet, with a score from 0 to 100."""
         return await self._run(calls.detect_anomaly(reading))
 
     async def get_cached_prediction(self, charger_id: str) -> FailurePrediction | None:
+        """Return the newest failure prediction in the service's cache, or None."""
         return await self._run(calls.get_cached_prediction(charger_id))
 
     async def invalidate_cache(self, charger_id: str) -> None:
+        """Delete a charger's cached predictions in the service, and its last prediction in this client."""
         return await self._run(calls.invalidate_cache(charger_id))
 
     async def batch_predictions(
@@ -104,6 +113,11 @@ class AsyncMLClient:
         store: bool | None = None,
         wait_s: int | None = None,
     ) -> BatchResult:
+        """Score readings as a job and wait for the results, in input order.
+
+        Takes at most `timeout_s`, plus `wait_s` if given. The service waits at most 30 s. Raises
+        `JobNotFinished` if the job does not end in time; the job continues.
+        """
         return await self._run(
             calls.batch_predictions(readings, kind=kind, store=store, wait_s=wait_s, settings=self.settings)
         )
@@ -119,6 +133,14 @@ class AsyncMLClient:
         on_sent: Callable[[int], None] | None = None,
         timeout_s: float | None = None,
     ) -> Job:
+        """Submit readings, or a file of readings, as a job. Does not wait for its end.
+
+        A `Path` (`.csv`, `.ndjson`, `.jsonl`, `.json`, `.parquet`, also with `.gz`) is sent in pieces.
+        `file_format` (`csv`, `csv.gz`) overrides the extension. `on_sent` receives the bytes sent so far; a
+        retry starts from 0. `timeout_s` defaults to `upload_timeout_s` for a file. The same `idempotency_key`
+        returns the same job; the default is a new key. `store` writes the verdicts to cache and fleet
+        (default: only for JSON). Raises `ValueError` for an unknown format, `OSError` for an unreadable file.
+        """
         return await self._run(
             calls.submit_batch(
                 batch,
@@ -133,9 +155,11 @@ class AsyncMLClient:
         )
 
     async def get_job(self, job_id: str) -> Job:
+        """Return the status and progress of a job. Raises `NotFound`."""
         return await self._run(calls.get_job(job_id))
 
     async def cancel_job(self, job_id: str) -> Job:
+        """Cancel a job. Finished rows stay readable. Raises `NotFound`."""
         return await self._run(calls.cancel_job(job_id))
 
     async def list_jobs(
@@ -145,6 +169,7 @@ class AsyncMLClient:
         kind: Kind | None = None,
         created_after: datetime | None = None,
     ) -> AsyncGenerator[Job, None]:
+        """Iterate over jobs, newest first. Raises `ValueError` for a `created_after` without a time zone."""
         cursor: str | None = "0"
         while cursor is not None:
             page = await self._run(
@@ -155,6 +180,7 @@ class AsyncMLClient:
             cursor = page["next"]
 
     async def stream_job(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
+        """Iterate over a job's states until `done`, from events or else from reads. Raises `NotFound`."""
         progress = Progress()
         while True:
             if (news := progress.job(await self.get_job(job_id))) is not None:
@@ -173,6 +199,10 @@ class AsyncMLClient:
             await anyio.sleep(progress.pause_s)
 
     async def job_results(self, job_id: str, *, start: int = 0) -> AsyncGenerator[dict[str, Any], None]:
+        """Iterate over the rows of a job in input order, from row `start` to the first unscored row.
+
+        A failed row has `charger_id`, `row` and `error`. Raises `NotFound`.
+        """
         cursor, following = "", str(start)
         while following != cursor:
             cursor = following
@@ -190,6 +220,15 @@ class AsyncMLClient:
         start: Saved | None = None,
         on_saved: Callable[[Saved], None] | None = None,
     ) -> Job:
+        """Write the results of a finished job to a file, in input order. Returns the job.
+
+        `out` is a path, whose extension is the format, or an open binary file. A path exists once it is
+        complete; until then the rows are in `<out>.part`. Slices of at most 10,000 rows are fetched, each
+        within `upload_timeout_s`; fewer after a failed attempt. `on_saved` is called after each slice. Its
+        last value as `start` resumes NDJSON and CSV with the same `out` and job, in another process too.
+        Parquet restarts. Raises `JobNotFinished` while the job runs, `NotFound` for an unknown or expired
+        job, `ValueError` for an unknown format, `ImportError` for Parquet without pyarrow.
+        """
         download = Download(
             await self.get_job(job_id),
             out,
@@ -209,6 +248,7 @@ class AsyncMLClient:
         return download.job
 
     async def fleet(self) -> AsyncGenerator[dict[str, Any], None]:
+        """Iterate over the newest verdict of each charger, highest failure probability first."""
         cursor: str | None = "0"
         while cursor is not None:
             page = await self._run(calls.fleet(cursor))
@@ -217,11 +257,13 @@ class AsyncMLClient:
             cursor = page["next"]
 
     async def list_models(self) -> Models:
+        """Return the models loaded by the service's workers."""
         return await self._run(calls.list_models())
 
     async def post_outcome(
         self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime
     ) -> OutcomeAccepted:
+        """Report an outcome; repeats are stored once. `ValueError` if `occurred_at` has no time zone."""
         return await self._run(calls.post_outcome(charger_id, outcome, occurred_at))
 
     async def _run(self, call: Call[T]) -> T:
@@ -241,8 +283,8 @@ class AsyncMLClient:
     async def _exchanged(self, exchange: Exchange) -> ApiResponse:
         request = exchange.request
         if request.large:
-            # Refused before its body is sent, a request is answered and the connection reset: asyncio then
-            # drops the answer with it. Threads read it.
+            # The service may refuse a request, and reset the connection, before the whole body is sent.
+            # asyncio then drops the response; a blocking socket still reads it (ADR 13).
             return await to_thread.run_sync(self._uploads.exchanged, exchange, abandon_on_cancel=True)
         await anyio.sleep(exchange.pause_s)
         asked = self._http.build_request(

@@ -1,4 +1,4 @@
-"""One exchange over a socket that blocks."""
+"""HTTP exchanges over blocking sockets."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ PIECE_BYTES: Final = 262_144
 
 
 class BlockingTransport:
-    """Serves any number of threads."""
+    """Make exchanges over a connection pool. Safe for any number of threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._http = httpx.Client(**client_options(settings))
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def exchanged(self, exchange: Exchange) -> ApiResponse:
-        """Looks at the clock between the pieces of an answer: httpx's time-outs are for each of them."""
+        """Wait `exchange.pause_s`, send the request and return the response. Blocks for both.
+
+        Checks the deadline between the pieces of a body, because httpx limits each piece and not the whole.
+        Raises `TimeoutError`, `httpx.TransportError`, `httpx.DecodingError`.
+        """
         time.sleep(exchange.pause_s)
         until = time.monotonic() + exchange.timeout_s
         request, content = exchange.request, exchange.request.content

@@ -1,4 +1,4 @@
-"""The circuit: after so many failed calls in a row no more are made for a while, then one is let through."""
+"""Circuit breaker: after several failed calls in a row, fail fast; later allow one trial call."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from evzone_ml_client.errors import ServiceUnavailable
 
 CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 
-# Failures that say nothing against the service: it sheds load, and answers.
+# These do not open the circuit: a service that sheds load still responds.
 NOT_COUNTED: Final = frozenset({"overloaded"})
 
 log = logging.getLogger("evzone_ml_client")
 
 
 class Circuit:
-    """`with circuit:` around a call, of any thread or task. Raises `ServiceUnavailable` while it is open.
+    """Context manager around one call, for any thread or task. Raises `ServiceUnavailable` while open.
 
-    What counts as a failure is `ServiceUnavailable`, but for shed load (429, 503 `queue_full`). Refused
-    requests (4xx) are successes: the service has answered. A cancelled call counts as neither.
+    `ServiceUnavailable` counts as a failure, except for shed load (429, 503 `queue_full`). Refused requests
+    (4xx) count as successes, because the service responded. Cancelled calls do not count.
     """
 
     def __init__(self, name: str, *, failures: int, open_s: float) -> None:
-        # Of the last `failures` calls, all of them: so many in a row.
+        # All of the last `failures` calls must have failed: that many in a row.
         config = Config(
             window_size=failures,
             minimum_number_of_calls=failures,
             failure_rate_threshold=1.0,
-            slow_call_duration_threshold=math.inf,  # a large file takes its time
+            slow_call_duration_threshold=math.inf,  # a large upload is slow, not failed
             permitted_calls_in_half_open=1,
             wait_duration_in_open=open_s,
         )
@@ -39,7 +39,7 @@ class Circuit:
 
     @property
     def state(self) -> CircuitState:
-        """`half_open` only while the call that was let through is under way."""
+        """State of the circuit. `half_open` lasts only while the trial call is in progress."""
         return cast(CircuitState, self._breaker.state.value)
 
     def __enter__(self) -> None:
@@ -51,7 +51,7 @@ class Circuit:
             ) from None
 
     def __exit__(self, *raised: object) -> None:
-        self._breaker.__exit__(*raised)  # type: ignore[arg-type]  # the three of a with statement
+        self._breaker.__exit__(*raised)  # type: ignore[arg-type]  # the arguments of __exit__
 
 
 class _Classifier:

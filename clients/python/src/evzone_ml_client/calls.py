@@ -1,4 +1,4 @@
-"""Each call of the service: what is asked, and how the answer is read. `MLClient` says what they mean."""
+"""Requests of each API call, and parsers of their responses. `MLClient` documents the calls."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CAN
 
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
-# Of a call that waits for a batch, what is left for its results to come back.
+# Part of a batch call's time-out that is reserved for transferring the results.
 WAY_BACK_S: Final = 0.5
-# As many as a page may have.
+# The service's largest page.
 PAGE_ROWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T]):
-    """One call. `read` makes the result from a 2xx; what it cannot read is a `ValueError`.
+    """One API call. `read` parses a 2xx response and raises `ValueError` if it cannot.
 
-    `request` is a function where each attempt makes its own. `timeout_s` None: the client's. `guarded`: goes
-    by the circuit and is tried again. `about` is the charger whose failure prediction the result is, or None
-    where the service has none. `absent` is the problem that means None.
+    `request` is a function if each attempt needs its own request. `timeout_s` None: the client's. `guarded`:
+    use the circuit and retries. `about`: the charger of a failure prediction, for the last-prediction cache.
+    `absent`: the problem code of a 404 that means the result None.
     """
 
     name: str
@@ -64,25 +64,30 @@ class Call(Generic[T]):
 
 
 def health_check() -> Call[Health]:
+    """Read `/health`. Not guarded: one attempt, whatever the circuit's state."""
     return Call(name="health_check", request=_get("/health"), read=_document("checks"), guarded=False)
 
 
 def predict_failure(reading: Reading) -> Call[FailurePrediction]:
+    """Score a reading for failure."""
     request = _prediction("failure", reading)
     return Call(name="predict_failure", request=request, read=_PREDICTION, about=reading["charger_id"])
 
 
 def predict_maintenance(reading: Reading) -> Call[MaintenanceSchedule]:
+    """Score a reading for maintenance."""
     return Call(
         name="predict_maintenance", request=_prediction("maintenance", reading), read=_document("urgency")
     )
 
 
 def detect_anomaly(reading: Reading) -> Call[AnomalyVerdict]:
+    """Score a reading for anomalies."""
     return Call(name="detect_anomaly", request=_prediction("anomaly", reading), read=_document("is_anomaly"))
 
 
 def get_cached_prediction(charger_id: str) -> Call[FailurePrediction | None]:
+    """Read a charger's cached failure prediction. The result is None for 404 `unknown_charger`."""
     return Call(
         name="get_cached_prediction",
         request=_get(_path("predictions", charger_id)),
@@ -93,6 +98,7 @@ def get_cached_prediction(charger_id: str) -> Call[FailurePrediction | None]:
 
 
 def invalidate_cache(charger_id: str) -> Call[None]:
+    """Delete a charger's cached predictions."""
     request = Request(method="DELETE", path=_path("predictions", charger_id))
     return Call(name="invalidate_cache", request=request, read=lambda _answer: None, about=charger_id)
 
@@ -100,7 +106,10 @@ def invalidate_cache(charger_id: str) -> Call[None]:
 def batch_predictions(
     readings: Iterable[Reading], *, kind: Kind, store: bool | None, wait_s: int | None, settings: Settings
 ) -> Call[BatchResult]:
-    """A wait that is not said fits within the time-out, with the way back."""
+    """Score readings as a job, with `Prefer: wait` (RFC 7240).
+
+    The default wait is the time-out less `WAY_BACK_S`, in whole seconds. Raises `JobNotFinished` for a 202.
+    """
     timeout_s = settings.timeout_s + (wait_s or 0)
     wait_s = max(0, int(timeout_s - WAY_BACK_S)) if wait_s is None else wait_s
     headers = {"Content-Type": JSON, "Idempotency-Key": uuid4().hex, "Prefer": f"wait={wait_s}"}
@@ -119,6 +128,7 @@ def submit_batch(
     timeout_s: float | None,
     settings: Settings,
 ) -> Call[Job]:
+    """Submit a job. Raises `ValueError` for an unknown file format, `OSError` for an unreadable file."""
     headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
     content: bytes | Path
     if isinstance(batch, PathLike):
@@ -133,14 +143,17 @@ def submit_batch(
 
 
 def get_job(job_id: str) -> Call[Job]:
+    """Read a job."""
     return Call(name="get_job", request=_get(_path("jobs", job_id)), read=_JOB)
 
 
 def cancel_job(job_id: str) -> Call[Job]:
+    """Cancel a job."""
     return Call(name="cancel_job", request=Request(method="DELETE", path=_path("jobs", job_id)), read=_JOB)
 
 
 def job_results(job_id: str, cursor: str) -> Call[Page]:
+    """Read a page of a job's rows, from row `cursor` on."""
     params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
     return Call(name="job_results", request=_get(results_path(job_id), params), read=_PAGE)
 
@@ -148,6 +161,7 @@ def job_results(job_id: str, cursor: str) -> Call[Page]:
 def list_jobs(
     cursor: str, *, status: JobStatus | None, kind: Kind | None, created_after: datetime | None
 ) -> Call[JobPage]:
+    """Read a page of the jobs. Raises `ValueError` for a `created_after` without a time zone."""
     params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
     if status is not None:
         params["status"] = status
@@ -159,7 +173,10 @@ def list_jobs(
 
 
 def job_events(job_id: str) -> Call[httpx.Response]:
-    """An open stream of events, for the caller to read and close. One attempt: there is another way."""
+    """Open a job's event stream, for the caller to read and close.
+
+    Not guarded: one attempt. The caller reads the job instead if the stream fails.
+    """
     headers = {"Accept": EVENTS, "Cache-Control": "no-store"}
     path = _path("jobs", job_id, "events")
     request = Request(method="GET", path=path, headers=headers, streamed=EVENTS)
@@ -167,20 +184,26 @@ def job_events(job_id: str) -> Call[httpx.Response]:
 
 
 def results_path(job_id: str) -> str:
+    """Path of a job's results."""
     return _path("jobs", job_id, "results")
 
 
 def fleet(cursor: str) -> Call[Page]:
+    """Read a page of the newest verdict of each charger, highest risk first."""
     params = {"sort": "risk", "cursor": cursor, "limit": str(PAGE_ROWS)}
     return Call(name="fleet", request=_get(_path("chargers"), params), read=_PAGE)
 
 
 def list_models() -> Call[Models]:
+    """Read the models loaded by the workers."""
     return Call(name="list_models", request=_get(_path("models")), read=_document("models"))
 
 
 def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> Call[OutcomeAccepted]:
-    """The service keeps the same outcome once, so that it may be sent again."""
+    """Report an outcome. Safe to retry: the service stores the same outcome once.
+
+    Raises `ValueError` for an `occurred_at` without a time zone.
+    """
     moment = _moment("occurred_at", occurred_at)
     body = {"charger_id": charger_id, "outcome": outcome, "occurred_at": moment}
     return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_document("called"))
@@ -229,7 +252,7 @@ def _encoded(body: object) -> bytes:
 
 
 def _document(*fields: str) -> Callable[[ApiResponse], Any]:
-    """Reads a JSON object, which has these fields if it is the service's."""
+    """Return a parser of a JSON object. It raises `ValueError` if one of `fields` is missing."""
 
     def read(answer: ApiResponse) -> Any:
         document = json.loads(answer.body)

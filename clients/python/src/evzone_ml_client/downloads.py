@@ -1,4 +1,4 @@
-"""Results of a job into a file: slice after slice, each of which is complete."""
+"""Save the results of a job to a file, slice by slice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evzone_ml_client.exchange import ApiResponse, Request
 from evzone_ml_client.formats import MEDIA_TYPES, ResultsFormat, results_format
 from evzone_ml_client.schemas import Job
 
-# Rows fetched at a time: fewer after a cut, so that even a connection that is always cut brings them on.
+# Rows of a slice. A failed attempt reduces them, so that unreliable connections still make progress.
 MOST_ROWS: Final = 10_000
 LEAST_ROWS: Final = 50
 _NEXT: Final = re.compile(r'[?&]cursor=(\d+)[^>]*>; rel="next"')
@@ -23,9 +23,9 @@ _NEXT: Final = re.compile(r'[?&]cursor=(\d+)[^>]*>; rel="next"')
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """How much of a job's results a file holds: so many rows, in its first `size_bytes`.
+    """Amount of a job's results in a file: `rows` rows in the first `size_bytes` bytes.
 
-    A Parquet file is none before its end, and `size_bytes` is 0 until then: nobody can go on with it.
+    For Parquet `size_bytes` is 0: an unfinished Parquet file is not readable and cannot be resumed.
     """
 
     rows: int = 0
@@ -34,20 +34,20 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A complete file of some rows, and the number of the row that follows them."""
+    """A complete file of some rows, and the number of the next row."""
 
     content: bytes
     following: int
 
 
 class Download:
-    """The results of one job on their way into `out`, a path or an open binary file.
+    """Download the results of one job to `out`, a path or an open binary file.
 
-    A path is written beside itself, as `<out>.part`, and put in its place by `close`. `start` is what an
-    earlier download of the same job has left there.
+    A path is written to `<out>.part`; `close` renames it. `start` is the amount left there by an earlier
+    download of the same job. Not thread-safe.
 
-    Raises `JobNotFinished`, `ValueError` for a format that is not written, and `ImportError` for Parquet
-    without pyarrow.
+    Raises `JobNotFinished`, `ValueError` for an unknown format, and `ImportError` for Parquet without
+    pyarrow.
     """
 
     def __init__(
@@ -82,14 +82,15 @@ class Download:
 
     @property
     def complete(self) -> bool:
+        """Whether all rows have been written."""
         return self._rows >= self.job["total"]
 
     def slice(self) -> Call[Slice]:
-        """The rows that come next; fewer in each attempt."""
+        """The call that fetches the next rows. Each further attempt requests fewer."""
         return Call(name="save_results", request=self._request, read=self._read, timeout_s=self._timeout_s)
 
     def append(self, received: Slice) -> Saved:
-        """Write the answer to `slice`. Blocks for the disk. Returns how much there is now."""
+        """Write a fetched slice. Blocks for the disk. Returns the amount saved so far."""
         self._asked = False
         self._writer.append(received.content)
         self._rows = received.following
@@ -97,7 +98,7 @@ class Download:
         return Saved(self._rows, self._writer.size_bytes)
 
     def close(self) -> None:
-        """Put the complete file in its place. Blocks for the disk."""
+        """Finish the file and rename it to its path. Blocks for the disk."""
         self._writer.close()
         self._file.flush()
         if self._path is not None:
@@ -106,7 +107,7 @@ class Download:
             os.replace(_part(self._path), self._path)
 
     def abandon(self) -> None:
-        """Leave the part as it is. After `close` it does nothing."""
+        """Leave the unfinished part for a later download. Does nothing after `close`."""
         self._writer.close()
         if self._path is not None:
             self._file.close()
@@ -123,7 +124,7 @@ class Download:
         )
 
     def _read(self, answer: ApiResponse) -> Slice:
-        """Only of a cancelled job rows are missing; where its next ones are, the service says."""
+        """Parse a slice; the `Link` header has the next row. Only a cancelled job may have gaps."""
         if not answer.headers.get("Content-Type", "").startswith(MEDIA_TYPES[f".{self._format}"]):
             raise ValueError(f"no {self._format}")
         link = _NEXT.search(answer.headers.get("Link", ""))
@@ -136,7 +137,7 @@ class Download:
 
 
 class _Writer(Protocol):
-    """`size_bytes` is where a later download may go on; 0 where it cannot."""
+    """Appends slices. `size_bytes` is the position to resume from, or 0 if resuming is impossible."""
 
     @property
     def size_bytes(self) -> int: ...
@@ -147,7 +148,7 @@ class _Writer(Protocol):
 
 
 class _Lines:
-    """NDJSON and CSV: slices follow each other; of CSV only the first keeps its header."""
+    """NDJSON and CSV: slices are concatenated. CSV keeps only the first header."""
 
     def __init__(self, file: IO[bytes], *, header: bool, size_bytes: int) -> None:
         self._file = file
@@ -156,7 +157,7 @@ class _Lines:
 
     def append(self, received: bytes) -> None:
         header_again = self._header and self.size_bytes > 0
-        skipped = received.index(b"\n") + 1 if header_again else 0  # names of columns hold no line breaks
+        skipped = received.index(b"\n") + 1 if header_again else 0  # column names contain no line breaks
         self.size_bytes += self._file.write(memoryview(received)[skipped:])
         self._file.flush()
 
@@ -165,7 +166,7 @@ class _Lines:
 
 
 class _Parquet:
-    """One file of the row groups of all slices."""
+    """One Parquet file with the row groups of all slices."""
 
     size_bytes = 0
 
@@ -204,7 +205,7 @@ def _part(path: Path) -> Path:
 
 
 def _open_part(path: Path, start: Saved) -> tuple[IO[bytes], Saved]:
-    """Open an unfinished file at `start`, or at its beginning if it is shorter than that."""
+    """Open an unfinished file at `start`, or at 0 if the file is shorter than that."""
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
     held = start if 0 < start.size_bytes <= file.seek(0, os.SEEK_END) else Saved()
     file.truncate(held.size_bytes)

@@ -1,11 +1,11 @@
-"""What a call may raise: the service refused the request, or it could not answer.
+"""Errors of a call: the service refused the request, or gave no valid response.
 
 MLClientError
-├── InvalidSettings      wrong settings, when a client is made
+├── InvalidSettings      wrong settings, raised when a client is created
 ├── RequestRejected      4xx: the same request will be refused again
 │   └── NotFound         404
-├── ServiceUnavailable   no answer, for one of `Reason`; may carry the last known prediction
-└── JobNotFinished       a batch that takes longer than its caller wanted to wait
+├── ServiceUnavailable   no valid response, for one of `Reason`; may carry the last prediction
+└── JobNotFinished       a batch that did not end within the wait
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from evzone_ml_client.stale import StalePrediction
 
 Reason = Literal[
-    "disabled",  # by ML_SERVICE_ENABLED
-    "circuit_open",  # it has failed too often; nothing was sent
-    "unreachable",  # no connection, or one that was cut
-    "timeout",  # no answer within the time-out, or the body did not come in time (408)
+    "disabled",  # by the setting `enabled` (ML_SERVICE_ENABLED)
+    "circuit_open",  # too many failed calls; nothing was sent
+    "unreachable",  # no connection, or a broken one
+    "timeout",  # no response in time, or the request body arrived too late (408)
     "overloaded",  # 429, or 503 `queue_full`
     "server_error",  # 5xx
-    "not_understood",  # an answer that is none of this service's, a gateway's page for example
+    "not_understood",  # not a response of this service, for example a gateway's error page
 ]
 
 
 class MLClientError(Exception):
-    """Base of all errors of this package. They can be pickled, as Celery and multiprocessing do."""
+    """Base class of all errors of this package. Its errors can be pickled, for Celery and multiprocessing."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args), self.__dict__
 
 
 def _restored(kind: type[MLClientError], args: tuple[Any, ...]) -> MLClientError:
-    """An error without what its `__init__` asks for; pickle fills in the rest."""
+    """Create an error without calling its `__init__`; pickle restores the attributes."""
     error = kind.__new__(kind)
     error.args = args
     return error
 
 
 class InvalidSettings(MLClientError, ValueError):
-    """Raised when settings are wrong; `problems` has a line for each."""
+    """Wrong settings. `problems` has one line for each."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -50,11 +50,11 @@ class InvalidSettings(MLClientError, ValueError):
 
 
 class RequestRejected(MLClientError):
-    """Raised when the service refuses a request as it is (4xx).
+    """The service refused the request (4xx).
 
-    `problem` is the RFC 9457 document; None where a gateway on the way answered something else. `detail` is
-    the problem in words, or how that other answer began. `retry_after_s` is there where it may be accepted
-    later after all (409 `still_accepted`).
+    `problem` is the RFC 9457 document, or None if the response came from a gateway. `detail` is the problem's
+    text, or the start of the gateway's response. `retry_after_s` is set if a later attempt may succeed (409
+    `still_accepted`).
     """
 
     def __init__(
@@ -75,24 +75,24 @@ class RequestRejected(MLClientError):
 
     @property
     def code(self) -> str:
-        """The kind of problem in one word, `invalid_reading` for example; empty where it is not known."""
+        """Machine-readable problem code, for example `invalid_reading`; empty if unknown."""
         return self.problem["code"] if self.problem else ""
 
     @property
     def errors(self) -> list[FieldProblem]:
-        """Each field that is wrong."""
+        """The invalid fields."""
         return self.problem.get("errors", []) if self.problem else []
 
 
 class NotFound(RequestRejected):
-    """Raised for 404: no such job, for example."""
+    """404: the job or charger is unknown."""
 
 
 class ServiceUnavailable(MLClientError):
-    """Raised when no answer could be had within the time-out, for `reason`.
+    """No valid response arrived within the time-out. `reason` is the cause.
 
-    `retry_after_s` is when to ask again, where that is known. `stale` is the newest failure prediction that
-    this client has seen of the charger that was asked about, None where there is none.
+    `retry_after_s` is the service's `Retry-After`, or the remaining time of an open circuit, if known.
+    `stale` is the newest failure prediction that this client received for the charger, or None.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class ServiceUnavailable(MLClientError):
 
 
 class JobNotFinished(MLClientError):
-    """Raised when a batch is not scored within the wait; `job` goes on, and can be followed by its id."""
+    """A batch did not end within the wait. `job` continues; `get_job` reads it by its id."""
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -1,7 +1,7 @@
-"""What lies between the policy of a call and the network: a request to make, and the answer to it.
+"""Requests and responses between the policy of a call and the network.
 
-The policy (`policy.py`) is a generator that yields exchanges and is sent answers, or thrown what went wrong.
-It neither waits nor sends, so that one policy serves `MLClient` and `AsyncMLClient`, which do both.
+The policy (`policy.py`) is a generator. It yields exchanges and receives responses or exceptions. It neither
+waits nor sends; `MLClient` and `AsyncMLClient` do both, with the same policy (ADR 13).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ SENT_AT_ONCE_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request, as often as it is made. A `Path` as `content` is sent piece by piece.
+    """One request. It can be sent repeatedly. A `Path` as `content` is sent in pieces.
 
-    `on_sent` is called with the number of bytes of a file that have been sent, after each piece of it.
-    `streamed` is the media type of a body that is not read, but left to the caller in `ApiResponse.stream`.
+    `on_sent` is called after each piece with the bytes sent so far. `streamed` is a media type: a response
+    body of this type stays unread in `ApiResponse.stream`.
     """
 
     method: str
@@ -35,15 +35,18 @@ class Request:
 
     @property
     def large(self) -> bool:
-        """Whether it may be answered before all of it is sent. What is smaller, sockets take at once."""
+        """Whether a response may arrive before the whole body is sent.
+
+        Socket buffers accept smaller bodies at once.
+        """
         return isinstance(self.content, Path) or len(self.content or b"") > SENT_AT_ONCE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Wait `pause_s`, then make `request`, and have the answer within `timeout_s` or raise.
+    """Wait `pause_s`, then send `request` and receive the response within `timeout_s`.
 
-    What may be raised: `httpx.TransportError`, `httpx.DecodingError`, `TimeoutError`.
+    May raise `httpx.TransportError`, `httpx.DecodingError`, `TimeoutError`.
     """
 
     request: Request
@@ -53,6 +56,8 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
+    """A response with its whole `body`, or with an open `stream` for the caller to close."""
+
     url: httpx.URL
     status: int
     headers: httpx.Headers

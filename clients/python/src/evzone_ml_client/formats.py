@@ -1,4 +1,4 @@
-"""Formats of files: readings that are sent, and results that are fetched."""
+"""File formats of readings (uploads) and results (downloads)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 ResultsFormat: TypeAlias = Literal["ndjson", "csv", "parquet"]
 
-# Of readings, by extension.
+# Media types of readings, by extension.
 MEDIA_TYPES: Final = {
     ".json": "application/json",
     ".ndjson": "application/x-ndjson",
@@ -15,14 +15,14 @@ MEDIA_TYPES: Final = {
     ".csv": "text/csv",
     ".parquet": "application/vnd.apache.parquet",
 }
-# Of results. JSON comes in pages (`job_results`), so that no file of it is asked for.
+# Formats of results. JSON is read in pages (`job_results`), not as a file.
 RESULTS: Final = ("ndjson", "csv", "parquet")
 
 
 def upload_headers(file: PurePath, file_format: str | None = None) -> dict[str, str]:
-    """Headers for a file of readings, by `file_format` (like `csv` or `csv.gz`), else by its name.
+    """Return the headers for a file of readings, by `file_format` (`csv`, `csv.gz`) or else by its name.
 
-    Raises `ValueError` for a format that the service does not read.
+    Raises `ValueError` for an unsupported format.
     """
     name = file if file_format is None else PurePath(f"readings.{file_format}")
     suffixes = [suffix.lower() for suffix in name.suffixes]
@@ -35,7 +35,7 @@ def upload_headers(file: PurePath, file_format: str | None = None) -> dict[str, 
 
 
 def results_format(file: PurePath) -> ResultsFormat:
-    """The format of a file of results by its name. Raises `ValueError` for one that is not written."""
+    """Return the format of a results file by its extension. Raises `ValueError` for an unsupported one."""
     name = {".jsonl": "ndjson"}.get(suffix := file.suffix.lower(), suffix[1:])
     if name not in RESULTS:
         raise ValueError(f"{file.name}: must end in one of .ndjson, .jsonl, .csv, .parquet")

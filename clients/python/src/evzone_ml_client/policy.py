@@ -1,4 +1,4 @@
-"""What is done for one call, whoever waits and sends: circuit, time-out, retries, and the last prediction."""
+"""Policy of one call for both clients: circuit, time-out, retries, and the last prediction."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from evzone_ml_client.stale import LastPredictions
 
 T = TypeVar("T")
 
-# Refusals of the moment, not of the request: a body that was lost on its way, and shed load.
+# 4xx that a retry may solve: the body was lost in transit, or the service sheds load.
 MAY_PASS: Final[Mapping[int, Reason]] = {408: "timeout", 429: "overloaded"}
-# How the service itself sheds load, with 503.
+# Problem code of a 503 for shed load.
 QUEUE_FULL: Final = "queue_full"
-# Of an answer that is not the service's, as much is shown.
+# Length of the excerpt from a response that is not the service's.
 STRANGE_CHARS: Final = 100
 
 
 class Policy:
-    """Shared by all calls of one client."""
+    """Policy shared by all calls of one client. Safe for any number of threads and tasks."""
 
     def __init__(self, settings: Settings, on_retry: OnRetry | None = None) -> None:
         self.settings = settings
@@ -45,9 +45,9 @@ class Policy:
         self.last = LastPredictions(settings.stale_entries, settings.stale_ttl_s)
 
     def flow(self, call: Call[T]) -> Flow[T]:
-        """The exchanges of a call, and at last its result.
+        """Yield the exchanges of a call and return its result. Does not block.
 
-        Raises `RequestRejected` and `ServiceUnavailable`, and what `call.read` raises on purpose.
+        Raises `RequestRejected`, `ServiceUnavailable`, and the errors of `call.read` other than `ValueError`.
         """
         try:
             result = yield from self._answered(call)
@@ -127,7 +127,7 @@ def _attempt(call: Call[T], exchange: Exchange, request_id: str) -> Flow[T]:
 
 
 def _check(answer: ApiResponse, request_id: str) -> None:
-    """Raise what an answer other than 2xx means."""
+    """Raise the error for a status other than 2xx."""
     status = answer.status
     if 200 <= status < 300:
         return
@@ -153,7 +153,7 @@ def _strange(answer: ApiResponse) -> str:
 
 
 def _problem(answer: ApiResponse) -> Problem | None:
-    """The problem document of an answer; None where something else came, from a gateway for example."""
+    """Return the problem document of a response, or None for another body, such as a gateway's."""
     if not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""When the same request is made again, and after how long."""
+"""Retry rules: which errors, how often, and after how long."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tenacity.wait import wait_base, wait_random_exponential
 
 from evzone_ml_client.errors import RequestRejected, ServiceUnavailable
 
-# The pause before the n-th repetition is anything from 0 to 0.1, 0.2, 0.4, … seconds, on top of what the
-# service asks for: those who have failed together do not come back together.
+# The pause before the n-th retry is random, up to 0.1, 0.2, 0.4, … seconds, in addition to `Retry-After`.
+# Randomness spreads the retries of clients that failed at the same moment.
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
-# The first of two requests with one Idempotency-Key is still being received.
+# An earlier request with the same Idempotency-Key is still being received.
 STILL_ACCEPTED: Final = "still_accepted"
 
 log = logging.getLogger("evzone_ml_client")
@@ -28,7 +28,7 @@ log = logging.getLogger("evzone_ml_client")
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """An attempt that has failed, and when the next one follows. `attempt` counts from 1.
+    """A failed attempt (counted from 1) that will be repeated after `pause_s`.
 
     `elapsed_s` is the time since the call began.
     """
@@ -51,12 +51,13 @@ def attempts(
     patience_s: float | None = None,
     on_retry: OnRetry | None = None,
 ) -> Retrying:
-    """Attempts of the call `name`, `most` at most, none of which begins later than `timeout_s`.
+    """Return at most `most` attempts of the call `name`, all started within `timeout_s`.
 
-    An attempt that would begin after the time-out is not waited for: the last error is raised at once. With
-    `patience_s` they go on until they have failed for so long instead, and the last one is made then.
+    If the next attempt would start after the time-out, the last error is raised at once. `patience_s`
+    replaces both limits: attempts continue for `patience_s` after the first failure. The last one starts
+    then.
 
-    They do not sleep themselves: `upcoming_sleep` of an attempt's state is what is to be waited before it.
+    The attempts do not sleep. `upcoming_sleep` of an attempt's state is the pause before it, in seconds.
     """
     pause = _asked_for() + wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S)
     outage = None if patience_s is None else _Outage(patience_s)
@@ -71,14 +72,14 @@ def attempts(
 
 
 class _Outage:
-    """Lasts `patience_s` from the first failure on. What came before it, a long upload, does not count."""
+    """Lasts `patience_s` from the first failure. Time before it, such as a long upload, does not count."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
         self._until: float | None = None
 
     def left_s(self, state: RetryCallState) -> float:
-        failed_at = state.outcome_timestamp or 0.0  # there is one when tenacity asks
+        failed_at = state.outcome_timestamp or 0.0  # always set when tenacity calls this
         if self._until is None:
             self._until = failed_at + self._patience_s
         return max(0.0, self._until - failed_at)
@@ -88,13 +89,14 @@ class _Outage:
 
 
 def may_succeed_later(error: BaseException) -> bool:
+    """Whether a retry may succeed: any `ServiceUnavailable`, and 409 `still_accepted`."""
     if isinstance(error, RequestRejected):
         return error.code == STILL_ACCEPTED
     return isinstance(error, ServiceUnavailable)
 
 
 def retry_after_s(value: str | None, *, now: datetime | None = None) -> float | None:
-    """Seconds that a `Retry-After` asks for, whether it names them or a date (RFC 9110). None: nothing."""
+    """Parse `Retry-After`, seconds or a date (RFC 9110), into seconds. None if absent or invalid."""
     if value is None:
         return None
     value = value.strip()
@@ -110,7 +112,7 @@ def retry_after_s(value: str | None, *, now: datetime | None = None) -> float | 
 
 
 class _asked_for(wait_base):  # noqa: N801 - tenacity's strategies are named so
-    """What the service asks for by `Retry-After`."""
+    """The pause requested by `Retry-After`."""
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = _error(retry_state)
@@ -124,7 +126,7 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 
 def _log_retry(name: str, state: RetryCallState, on_retry: OnRetry | None) -> None:
-    error = cast(RequestRejected | ServiceUnavailable, _error(state))  # no other is tried again
+    error = cast(RequestRejected | ServiceUnavailable, _error(state))  # no other error is retried
     retry = Retry(name, state.attempt_number, error, state.seconds_since_start or 0.0, state.upcoming_sleep)
     log.info("%s: attempt %d failed (%s), again in %.2f s", name, retry.attempt, error, retry.pause_s)
     if on_retry is not None:

@@ -1,4 +1,4 @@
-"""What a client is told: address, key, time-out, retries, breaker. Checked when it is made."""
+"""Settings of a client, checked on creation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from evzone_ml_client.errors import InvalidSettings
 
-# On the service's side commas separate keys, and colons their roles.
+# The service's key list uses commas between keys and colons before roles; a key contains neither.
 API_KEY: Final = re.compile(r"[!-+\--9;-~]+")
 TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -21,16 +21,17 @@ FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Settings of one client. Raises `InvalidSettings`, with a line for each that is wrong.
+    """Settings of one client. Raises `InvalidSettings` with one line for each wrong value.
 
-    `timeout_s` is for a whole call, its retries included; `upload_timeout_s` for one that sends a file, or
-    fetches rows of results into one. `attempts` are made at most, the first included. `patience_s` is for
-    background work: a call is then repeated until it has failed for so long. The number of attempts does not
-    count, and each attempt has the time-outs to itself.
+    `timeout_s` limits a whole call, retries included. `upload_timeout_s` replaces it for a call that uploads
+    a file or downloads results. `attempts` includes the first attempt.
 
-    The circuit opens after `breaker_failures` failed calls in a row, and lets one through again after
-    `breaker_open_s`. Of `stale_entries` chargers the last failure prediction is kept for `stale_ttl_s`; 0
-    entries keep none.
+    `patience_s` is for background work: a call is repeated until it has failed for that long. The number of
+    attempts is then unlimited, and the time-outs apply to each attempt.
+
+    The circuit opens after `breaker_failures` failed calls in a row. After `breaker_open_s` it allows one
+    trial call. The last failure predictions of `stale_entries` chargers are kept for `stale_ttl_s`; 0
+    entries: none.
     """
 
     url: str = "http://localhost:8000"
@@ -53,9 +54,10 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **others: Any) -> Self:
-        """By `ML_SERVICE_URL`, `ML_SERVICE_API_KEY`, `ML_SERVICE_ENABLED` and `ML_SERVICE_TIMEOUT` (ms).
+        """Read `ML_SERVICE_URL`, `ML_SERVICE_API_KEY`, `ML_SERVICE_ENABLED` and `ML_SERVICE_TIMEOUT` (ms).
 
-        An empty variable counts as none. `others` are settings by their names here, and win.
+        An empty variable counts as unset. `others` are settings by field name and take precedence. Raises
+        `InvalidSettings`.
         """
         environ = os.environ if environ is None else environ
         read: dict[str, Any] = {}
@@ -109,7 +111,7 @@ class Settings:
 def _address_problems(url: str) -> list[str]:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is none
+        _ = parts.port  # raises for an invalid port
     except ValueError as error:
         return [f"url (ML_SERVICE_URL): {error}"]
     if parts.scheme not in ("http", "https") or not parts.hostname:

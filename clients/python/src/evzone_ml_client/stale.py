@@ -1,4 +1,4 @@
-"""The last failure prediction of each charger, for when the service cannot be asked."""
+"""Cache of the last failure prediction of each charger, for when the service is unavailable."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from evzone_ml_client.schemas import FailurePrediction
 
 @dataclass(frozen=True, slots=True)
 class StalePrediction:
-    """A prediction that was good `age_s` seconds ago, and may not be so any more."""
+    """A prediction received `age_s` seconds ago, which may be outdated."""
 
     prediction: FailurePrediction
     age_s: float
 
 
 class LastPredictions:
-    """The last predictions of `capacity` chargers, the longest unused forgotten first. For any thread."""
+    """LRU cache of the last predictions of `capacity` chargers, each for `ttl_s`. Thread-safe."""
 
     def __init__(self, capacity: int, ttl_s: float) -> None:
         self._held: TTLCache[str, tuple[float, FailurePrediction]] = TTLCache(capacity, ttl_s)
@@ -28,7 +28,7 @@ class LastPredictions:
         self._capacity = capacity
 
     def keep(self, charger_id: str, prediction: FailurePrediction | None) -> None:
-        """Remember what the service says, unless something newer is known. None: it has nothing."""
+        """Store a prediction unless a newer one is held. None: delete the entry."""
         if not self._capacity:
             return
         with self._lock:
@@ -36,11 +36,12 @@ class LastPredictions:
                 self._held.pop(charger_id, None)
                 return
             held = self._held.get(charger_id)
-            # Times of the service have one form, in UTC: their order is that of their letters.
+            # The service's times share one format, in UTC: string order is time order.
             if held is None or held[1]["reading_timestamp"] <= prediction["reading_timestamp"]:
                 self._held[charger_id] = (time.monotonic(), prediction)
 
     def get(self, charger_id: str) -> StalePrediction | None:
+        """Return the last prediction of a charger, or None."""
         with self._lock:
             held = self._held.get(charger_id)
         if held is None:

@@ -1,4 +1,4 @@
-"""`MLClient`: every call blocks until it is answered or given up."""
+"""`MLClient`: the blocking client."""
 
 from __future__ import annotations
 
@@ -38,11 +38,17 @@ T = TypeVar("T")
 
 
 class MLClient:
-    """The service, for code that may block. One client serves any number of threads.
+    """Blocking client of the service. Safe for any number of threads.
 
-    Every call raises `RequestRejected` where the service refuses the request, and `ServiceUnavailable` where
-    it cannot be had within the time-out; retries and circuit as the settings say. `on_retry` is told of each
-    attempt that has failed, before the next; what it raises ends the call.
+    A call blocks for at most `Settings.timeout_s`, retries included. Uploads, downloads and `patience_s` have
+    limits of their own. Iterators make one call for each page of up to 1,000 items. The time is checked
+    between the pieces of a response; one whose head arrives byte by byte takes longer (ADR 13).
+
+    Every call raises `RequestRejected` if the service refuses the request. It raises `ServiceUnavailable` if
+    no valid response arrives in time, after the retries of the settings. Its `stale` is then the charger's
+    last failure prediction. `ValueError` reports an argument that cannot be sent.
+
+    `on_retry` is called with each failed attempt, before the pause. An exception raised by it ends the call.
     """
 
     def __init__(self, settings: Settings, *, on_retry: OnRetry | None = None) -> None:
@@ -51,20 +57,21 @@ class MLClient:
 
     @classmethod
     def from_env(cls, **others: Any) -> Self:
-        """By `ML_SERVICE_URL`, `ML_SERVICE_API_KEY`, …, and `others`: see `Settings.from_env`."""
+        """Create a client with `Settings.from_env(**others)`. Raises `InvalidSettings`."""
         return cls(Settings.from_env(**others))
 
     @property
     def settings(self) -> Settings:
+        """The settings of this client."""
         return self._policy.settings
 
     @property
     def circuit(self) -> CircuitState:
-        """`closed` is good, `open`: calls fail at once, `half_open`: one is under way to find out."""
+        """State of the circuit: calls fail at once in `open`; one trial call runs in `half_open`."""
         return self._policy.circuit.state
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. The client cannot be used afterwards."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -76,27 +83,27 @@ class MLClient:
         self.close()
 
     def health_check(self) -> Health:
-        """What the service says of itself. One attempt, whatever the circuit's state."""
+        """Return the health of the service and its dependencies. One attempt, even in an open circuit."""
         return self._run(calls.health_check())
 
     def predict_failure(self, reading: Reading) -> FailurePrediction:
-        """Whether the charger will fail, when, why, and what to do."""
+        """Return the probability of a failure within 1, 7 and 30 days (0 to 1), with reasons and steps."""
         return self._run(calls.predict_failure(reading))
 
     def predict_maintenance(self, reading: Reading) -> MaintenanceSchedule:
-        """When a visit is cheapest, and what it saves."""
+        """Return the cheapest date for a visit, and its costs and savings in `currency`."""
         return self._run(calls.predict_maintenance(reading))
 
     def detect_anomaly(self, reading: Reading) -> AnomalyVerdict:
-        """Whether the reading is unlike those of the fleet."""
+        """Return whether the reading differs from the training fleet, with a score from 0 to 100."""
         return self._run(calls.detect_anomaly(reading))
 
     def get_cached_prediction(self, charger_id: str) -> FailurePrediction | None:
-        """The newest failure prediction that the service holds, or None."""
+        """Return the newest failure prediction in the service's cache, or None."""
         return self._run(calls.get_cached_prediction(charger_id))
 
     def invalidate_cache(self, charger_id: str) -> None:
-        """Have the service forget the cached predictions of a charger, and this client its last one."""
+        """Delete a charger's cached predictions in the service, and its last prediction in this client."""
         return self._run(calls.invalidate_cache(charger_id))
 
     def batch_predictions(
@@ -107,9 +114,10 @@ class MLClient:
         store: bool | None = None,
         wait_s: int | None = None,
     ) -> BatchResult:
-        """Score some readings and wait for the results, `wait_s` on top of the time-out, or within it.
+        """Score readings as a job and wait for the results, in input order.
 
-        The service waits 30 s at most. Raises `JobNotFinished` where that is too short; its job goes on.
+        Takes at most `timeout_s`, plus `wait_s` if given. The service waits at most 30 s. Raises
+        `JobNotFinished` if the job does not end in time; the job continues.
         """
         return self._run(
             calls.batch_predictions(readings, kind=kind, store=store, wait_s=wait_s, settings=self.settings)
@@ -126,15 +134,13 @@ class MLClient:
         on_sent: Callable[[int], None] | None = None,
         timeout_s: float | None = None,
     ) -> Job:
-        """Have readings, or a file of them, scored as a job.
+        """Submit readings, or a file of readings, as a job. Does not wait for its end.
 
-        A `Path` to `.csv`, `.ndjson`, `.json` or `.parquet`, each also with `.gz`, is sent as it is, piece by
-        piece, within `upload_timeout_s`. `file_format` names the format (`csv`, `csv.gz`) where the file's
-        name does not. `on_sent` is told how many bytes of the file have been sent, after each piece; a
-        retry begins again.
-
-        The same `idempotency_key` is the same job; each submission has one of its own, so that a retry never
-        doubles it. `store`: keep the verdicts in cache and fleet (default: not those of files).
+        A `Path` (`.csv`, `.ndjson`, `.jsonl`, `.json`, `.parquet`, also with `.gz`) is sent in pieces.
+        `file_format` (`csv`, `csv.gz`) overrides the extension. `on_sent` receives the bytes sent so far; a
+        retry starts from 0. `timeout_s` defaults to `upload_timeout_s` for a file. The same `idempotency_key`
+        returns the same job; the default is a new key. `store` writes the verdicts to cache and fleet
+        (default: only for JSON). Raises `ValueError` for an unknown format, `OSError` for an unreadable file.
         """
         return self._run(
             calls.submit_batch(
@@ -150,11 +156,11 @@ class MLClient:
         )
 
     def get_job(self, job_id: str) -> Job:
-        """Where a job stands. Raises `NotFound`."""
+        """Return the status and progress of a job. Raises `NotFound`."""
         return self._run(calls.get_job(job_id))
 
     def cancel_job(self, job_id: str) -> Job:
-        """Cancel a job; what is done stays readable. Raises `NotFound`."""
+        """Cancel a job. Finished rows stay readable. Raises `NotFound`."""
         return self._run(calls.cancel_job(job_id))
 
     def list_jobs(
@@ -164,7 +170,7 @@ class MLClient:
         kind: Kind | None = None,
         created_after: datetime | None = None,
     ) -> Generator[Job, None, None]:
-        """Jobs, newest first; those of a status or kind, or younger than a moment, which has a time zone."""
+        """Iterate over jobs, newest first. Raises `ValueError` for a `created_after` without a time zone."""
         cursor: str | None = "0"
         while cursor is not None:
             page = self._run(calls.list_jobs(cursor, status=status, kind=kind, created_after=created_after))
@@ -172,11 +178,7 @@ class MLClient:
             cursor = page["next"]
 
     def stream_job(self, job_id: str) -> Generator[JobEvent, None, None]:
-        """A job's progress as it comes, up to `done`. Raises `NotFound`.
-
-        Follows the service's events. Where those cannot be had, or are cut off, it looks at the job in
-        between.
-        """
+        """Iterate over a job's states until `done`, from events or else from reads. Raises `NotFound`."""
         progress = Progress()
         while True:
             if (news := progress.job(self.get_job(job_id))) is not None:
@@ -195,9 +197,9 @@ class MLClient:
             time.sleep(progress.pause_s)
 
     def job_results(self, job_id: str, *, start: int = 0) -> Generator[dict[str, Any], None, None]:
-        """The rows of a job in input order, from row `start` up to the first that is not scored yet.
+        """Iterate over the rows of a job in input order, from row `start` to the first unscored row.
 
-        A row that failed has `charger_id`, `row` and `error`. Raises `NotFound`.
+        A failed row has `charger_id`, `row` and `error`. Raises `NotFound`.
         """
         cursor, following = "", str(start)
         while following != cursor:
@@ -215,17 +217,14 @@ class MLClient:
         start: Saved | None = None,
         on_saved: Callable[[Saved], None] | None = None,
     ) -> Job:
-        """Write the results of a job that has ended into a file, in input order. Returns the job.
+        """Write the results of a finished job to a file, in input order. Returns the job.
 
-        `out` is a path, whose extension names the format, or an open binary file. The path exists once it is
-        complete; until then its rows are in `<out>.part`. Rows come in slices, each within
-        `upload_timeout_s`, smaller ones where connections are cut.
-
-        `on_saved` is told after each slice how much there is. Given as `start` later, to another process too,
-        NDJSON and CSV go on from there, with the same `out` and job; Parquet begins again.
-
-        Raises `JobNotFinished` while the job runs, `NotFound` for one that is not known (any more), and
-        `ImportError` for Parquet without pyarrow.
+        `out` is a path, whose extension is the format, or an open binary file. A path exists once it is
+        complete; until then the rows are in `<out>.part`. Slices of at most 10,000 rows are fetched, each
+        within `upload_timeout_s`; fewer after a failed attempt. `on_saved` is called after each slice. Its
+        last value as `start` resumes NDJSON and CSV with the same `out` and job, in another process too.
+        Parquet restarts. Raises `JobNotFinished` while the job runs, `NotFound` for an unknown or expired
+        job, `ValueError` for an unknown format, `ImportError` for Parquet without pyarrow.
         """
         download = Download(
             self.get_job(job_id),
@@ -245,7 +244,7 @@ class MLClient:
         return download.job
 
     def fleet(self) -> Generator[dict[str, Any], None, None]:
-        """The newest verdict of each charger, highest failure probability first."""
+        """Iterate over the newest verdict of each charger, highest failure probability first."""
         cursor: str | None = "0"
         while cursor is not None:
             page = self._run(calls.fleet(cursor))
@@ -253,11 +252,11 @@ class MLClient:
             cursor = page["next"]
 
     def list_models(self) -> Models:
-        """The models that the service's workers hold now."""
+        """Return the models loaded by the service's workers."""
         return self._run(calls.list_models())
 
     def post_outcome(self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> OutcomeAccepted:
-        """Report what really happened. `occurred_at` has a time zone."""
+        """Report an outcome; repeats are stored once. `ValueError` if `occurred_at` has no time zone."""
         return self._run(calls.post_outcome(charger_id, outcome, occurred_at))
 
     def _run(self, call: Call[T]) -> T:

@@ -1,4 +1,4 @@
-"""What `MLClient` and `AsyncMLClient` hand to httpx."""
+"""httpx options shared by `MLClient` and `AsyncMLClient`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from evzone_ml_client.exchange import Request
 from evzone_ml_client.settings import Settings
 from evzone_ml_client.version import __version__
 
-# 0 would mean to sockets not to wait at all, which they report as another error.
+# A time-out of 0 makes a socket non-blocking, which fails with another error.
 LEAST_TIMEOUT_S: Final = 0.001
-# However long a call may take: a server that is mute, or not there, is found out.
+# Upper limits for long calls, to detect a server that is silent or unreachable.
 LONGEST_CONNECT_S: Final = 10.0
 LONGEST_SILENCE_S: Final = 120.0
 
 
 class ApiKey(httpx.Auth):
-    """The key goes into a request on its way out, so that no client's headers show it."""
+    """Add the key to a request when it is sent, so that it is not in the client's headers."""
 
     def __init__(self, key: str) -> None:
         self._key = key
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Set `X-API-Key`. Called by httpx."""
         request.headers["X-API-Key"] = self._key
         yield request
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Arguments of `httpx.Client` and `httpx.AsyncClient`."""
+    """Return the arguments of `httpx.Client` and `httpx.AsyncClient`."""
     headers = {"User-Agent": f"evzone-ml-client/{__version__}", "Accept": "application/json"}
     if settings.tenant is not None:
         headers["X-Tenant-ID"] = settings.tenant
@@ -38,7 +39,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 def request_options(request: Request, timeout_s: float) -> dict[str, Any]:
-    """Arguments of `build_request`, but for the content."""
+    """Return the arguments of `build_request`, except the content."""
     return {
         "method": request.method,
         "url": request.path,
@@ -51,13 +52,16 @@ def request_options(request: Request, timeout_s: float) -> dict[str, Any]:
 
 
 def is_stream(response: httpx.Response, media_type: str | None) -> bool:
-    """Whether a body of this type has come, to be left unread."""
+    """Whether the response is a 200 of `media_type`, whose body stays unread."""
     given = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return response.status_code == httpx.codes.OK and given == media_type
 
 
 def read_timeout(response: httpx.Response, timeout_s: float) -> None:
-    """From now on no piece of the body may take longer. httpcore looks here when it begins to read one."""
+    """Limit the wait for each further piece of the body, in seconds.
+
+    httpcore reads this extension at the start of each read.
+    """
     response.request.extensions["timeout"]["read"] = _within(timeout_s, LONGEST_SILENCE_S)
 
 

@@ -1,4 +1,4 @@
-"""The package's version, which is in its name and in each request."""
+"""Version of the package, for its metadata and the User-Agent header."""
 
 from typing import Final
 
