@@ -1,23 +1,23 @@
 import type { Problem } from './types';
 
-/** Why there is no answer from the service. */
+/** Reason for a missing answer from the service. */
 export type UnavailableReason =
   /** `ML_SERVICE_ENABLED=false`. */
   | 'disabled'
-  /** Too many calls in a row have failed; none is sent until the breaker half-opens. */
+  /** Too many calls failed in a row; none is sent until the breaker half-opens. */
   | 'circuit_open'
-  /** No connection, or one that broke. */
+  /** No connection, or a broken one. */
   | 'unreachable'
   /** No answer in time. */
   | 'timeout'
-  /** The service is there and asks for patience (429, or 503 `queue_full`). */
+  /** The service requires a later retry: 408, 425, 429, 409 `still_accepted` or 503 `queue_full`. */
   | 'overloaded'
-  /** Any other 5xx, or an answer that nobody can read. */
+  /** Any other 5xx except 504, or an unreadable response. */
   | 'service_error'
-  /** The caller's own `signal`. */
+  /** The caller's `signal` ended the call. */
   | 'aborted';
 
-/** The answer. `source` says whether the client's cache had it. */
+/** A successful answer. `source` is `cache` if it came from the client's cache. */
 export interface MLOk<T> {
   status: 'ok';
   data: T;
@@ -26,35 +26,35 @@ export interface MLOk<T> {
   requestId: string;
 }
 
-/** No answer: the service is off, away or too busy. */
+/** No answer: the service is disabled, unreachable or overloaded. */
 export type MLUnavailable<T> = {
   status: 'unavailable';
   reason: UnavailableReason;
-  /** For a log, not for a person. */
+  /** Text for logs, not for users. */
   message: string;
-  /** When another try makes sense, if anybody knows. */
+  /** Milliseconds until a retry makes sense; null if unknown. */
   retryAfterMs: number | null;
   requestId: string;
 } & (
   | {
-      /** The last cached verdict on this charger. It may speak of an older reading, or be of an older model. */
+      /** The last cached verdict on this charger, possibly of an older reading or an older model. */
       data: T;
       stale: true;
     }
   | { data: null; stale: false }
 );
 
-/** The service refuses this request (4xx), and would again: `problem` says why, `problem.errors` where. */
+/** The service refused the request (4xx) and would refuse it again. `problem.errors` lists the invalid fields. */
 export interface MLRejected {
   status: 'rejected';
   problem: Problem;
   requestId: string;
 }
 
-/** What every call resolves to. None rejects, unless the caller asks for exceptions. */
+/** Result of every call. Calls reject only if `throwErrors` is set. */
 export type MLAnswer<T> = MLOk<T> | MLUnavailable<T> | MLRejected;
 
-/** Thrown for {@link MLUnavailable} where the caller asked for exceptions. */
+/** Thrown for {@link MLUnavailable} if `throwErrors` is set. */
 export class MLUnavailableError extends Error {
   override readonly name = 'MLUnavailableError';
   constructor(readonly answer: MLUnavailable<unknown>) {
@@ -62,7 +62,7 @@ export class MLUnavailableError extends Error {
   }
 }
 
-/** Thrown for {@link MLRejected} where the caller asked for exceptions. */
+/** Thrown for {@link MLRejected} if `throwErrors` is set. */
 export class MLRequestError extends Error {
   override readonly name = 'MLRequestError';
   constructor(readonly answer: MLRejected) {
@@ -70,7 +70,7 @@ export class MLRequestError extends Error {
   }
 }
 
-/** The answer's data, or its exception: {@link MLUnavailableError} or {@link MLRequestError}. */
+/** Return the answer's data. Throws {@link MLUnavailableError} or {@link MLRequestError}. */
 export function orThrow<T>(answer: MLAnswer<T>): T {
   switch (answer.status) {
     case 'ok':

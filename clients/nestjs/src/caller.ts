@@ -13,24 +13,24 @@ import type { ResolvedOptions } from './ml-client.options';
 import { Breaker, withRetries } from './policies';
 import { AttemptFailed, type ServiceRequest, Transport } from './transport';
 
-/** What a single call may do otherwise than the module's settings say. */
+/** Options of a single call. They override the module's settings. */
 export interface CallOptions {
-  /** Until the call is given up, retries and pauses included. */
+  /** Limit of the whole call in ms, retries and pauses included. */
   timeoutMs?: number;
-  /** Separates cache, fleet and jobs on the service. */
+  /** Tenant whose cache, fleet and jobs the call uses. */
   tenantId?: string;
-  /** Ends the call early; its answer is then `unavailable`, reason `aborted`. */
+  /** Ends the call early with `unavailable`, reason `aborted`. */
   signal?: AbortSignal;
-  /** Found again in the service's log; by default a new one. */
+  /** Id for the service's log; default: a new UUID. */
   requestId?: string;
-  /** Throw `MLUnavailableError` and `MLRequestError` instead of answering so. */
+  /** Throw `MLUnavailableError` and `MLRequestError` instead of returning these answers. */
   throwErrors?: boolean;
 }
 
-/** What the service, or nobody, has answered: nothing cached is in it. */
+/** Answer of the service, without cached data. */
 export type Called<T> = MLOk<T> | MLUnavailable<never> | MLRejected;
 
-/** An answer that has begun. Cancel the response's body, and clear the deadline, when you want no more of it. */
+/** A response with an unread body. The reader must cancel the body and clear the deadline when done. */
 export interface OpenAnswer {
   response: Response;
   deadline: Deadline;
@@ -38,10 +38,10 @@ export interface OpenAnswer {
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 const LONGEST_PAUSE_MS = 2_000;
-/** Of a call that waits for a batch, what is left for its results to come back. */
+/** Part of a batch call's time-out that is reserved for transferring the results. */
 const WAY_BACK_MS = 500;
 
-/** One call as the policies have it: enabled? breaker closed? then tries until the deadline, then an answer. */
+/** Apply the policies to each call: enabled flag, circuit breaker, retries, deadline. */
 export class Caller {
   readonly breaker: Breaker;
   private readonly transport: Transport;
@@ -55,7 +55,7 @@ export class Caller {
     this.transport = new Transport(options.url ?? '', options.apiKey ?? '');
   }
 
-  /** Send a request and read its JSON answer. Never rejects. */
+  /** Send a request and read its JSON response. Rejects only for errors other than failed attempts. */
   async call<T>(request: ServiceRequest, call: CallOptions): Promise<Called<T>> {
     return this.guarded(call, async (deadline, requestId) => {
       const sent = this.addressed(request, call, requestId);
@@ -67,7 +67,7 @@ export class Caller {
     });
   }
 
-  /** Begin an answer that is read piece by piece. Its deadline has been met: whoever reads sets a new one. */
+  /** Open a response that is read in pieces. The deadline is cleared; the reader restarts it for each piece. */
   async open(request: ServiceRequest, call: CallOptions): Promise<Called<OpenAnswer>> {
     return this.guarded(call, async (deadline, requestId) => {
       const sent = this.addressed(request, call, requestId);
@@ -78,7 +78,7 @@ export class Caller {
     });
   }
 
-  /** Send a request once, past breaker and retries. Never rejects. */
+  /** Send a request once, without breaker and retries. Rejects only for errors other than failed attempts. */
   async once<T>(request: ServiceRequest, call: CallOptions): Promise<Called<T>> {
     return this.guarded(call, async (deadline, requestId) => {
       const reply = await this.transport.send(this.addressed(request, call, requestId), deadline.signal);
@@ -88,7 +88,7 @@ export class Caller {
     });
   }
 
-  /** The answer, or its exception where the call or the module asks for exceptions. */
+  /** Return the answer, or throw its exception if `throwErrors` is set for the call or the module. */
   delivered<A extends MLAnswer<unknown>>(answer: A, call: CallOptions): A {
     if (answer.status !== 'ok' && (call.throwErrors ?? this.options.throwErrors)) {
       throw answer.status === 'rejected' ? new MLRequestError(answer) : new MLUnavailableError(answer);
@@ -141,7 +141,7 @@ export class Caller {
 
   private rejected(problem: MLRejected['problem'], requestId: string): MLRejected {
     if (problem.status === 401 || problem.status === 403) {
-      // Nobody may be looking at the answers, and all of them will be like this: say so, once.
+      // A wrong key refuses every call, and callers may ignore answers: log it once.
       if (!this.keyRefused) {
         this.logger.error(`ML_SERVICE_API_KEY is refused: ${problem.detail}`);
       }
@@ -151,7 +151,7 @@ export class Caller {
   }
 }
 
-/** The request as it is sent now: the service may wait for what is left of the time, less the way back. */
+/** Add `Prefer: wait` with the remaining time, less the reserve for the transfer. */
 function waiting(request: ServiceRequest, deadline: Deadline): ServiceRequest {
   const waitS = Math.floor((deadline.remainingMs - WAY_BACK_MS) / 1_000);
   const waits = request.waits === true && waitS > 0;

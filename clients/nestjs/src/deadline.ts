@@ -2,7 +2,7 @@ class DeadlinePassed extends Error {
   override readonly name = 'DeadlinePassed';
 }
 
-/** The moment at which a call ends, whatever it is doing, and the signal that ends it. */
+/** Deadline of a call, with an abort signal that also fires for the caller's signal. */
 export class Deadline {
   readonly signal: AbortSignal;
   private readonly own = new AbortController();
@@ -15,24 +15,24 @@ export class Deadline {
     this.timer = this.begun(timeoutMs);
   }
 
-  /** Whether this is what ended the call, and not its caller. */
+  /** Whether the deadline ended the call, and not its caller. */
   static hasEnded(signal: AbortSignal): boolean {
     return signal.reason instanceof DeadlinePassed;
   }
 
-  /** Milliseconds that are left, never below zero. */
+  /** Remaining time in ms, at least 0. */
   get remainingMs(): number {
     return Math.max(0, this.at - performance.now());
   }
 
-  /** Put it off: `timeoutMs` from now. */
+  /** Set the deadline to `timeoutMs` from now. */
   restart(timeoutMs: number): void {
     this.clear();
     this.at = performance.now() + timeoutMs;
     this.timer = this.begun(timeoutMs);
   }
 
-  /** The call has ended. */
+  /** Stop the timer. */
   clear(): void {
     clearTimeout(this.timer);
   }

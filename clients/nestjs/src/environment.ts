@@ -1,4 +1,4 @@
-/** A variable's text; one that is set to nothing is not set, for that is how compose files leave one out. */
+/** Return a variable's text. An empty one counts as unset: Compose files pass unset variables as empty. */
 export function variable(environment: NodeJS.ProcessEnv, name: string): string | undefined {
   const text = environment[name]?.trim();
   return text === '' ? undefined : text;

@@ -5,21 +5,21 @@ import type { Caller, CallOptions, OpenAnswer } from './caller';
 import { jobPath } from './requests';
 import type { Job } from './types';
 
-/** What `streamJob` yields: the job whenever it has moved on, and how the stream ends. */
+/** Event of `streamJob`: a changed job, or the reason for the end of the stream. */
 export type JobEvent =
   | { type: 'progress' | 'done'; job: Job }
-  /** The last event, instead of `done`: the service cannot be reached, or refuses. */
+  /** Last event instead of `done`: the service is unavailable or refuses the request. */
   | { type: 'unavailable'; answer: MLUnavailable<never> }
   | { type: 'rejected'; answer: MLRejected };
 
-/** The service sends a sign of life every 10 s; a connection without one for so long is dead. */
+/** The service sends a comment every 10 s. A connection silent for this long is dead. */
 const IDLE_MS = 30_000;
-/** What the service asks of those whose connection has ended. */
+/** Pause before reconnecting, as in the service's `retry` field. */
 const COME_BACK_MS = 1_000;
 
 /**
- * A job's progress until its end. A connection that ends before (the service ends each after 10 minutes, and
- * when it is restarted) is followed by another; when none can be had, the last event says so.
+ * Iterate over a job's progress until its end. Reconnects if a connection ends earlier: the service closes each
+ * after 10 minutes and at a restart. If no connection is possible, the last event contains the reason.
  */
 export async function* jobEvents(caller: Caller, jobId: string, call: CallOptions): AsyncGenerator<JobEvent> {
   const request = {
@@ -43,12 +43,12 @@ export async function* jobEvents(caller: Caller, jobId: string, call: CallOption
         return;
       }
     }
-    // Ended by its caller, the next attempt says so.
+    // If the caller's signal ends the pause, the next attempt reports it.
     await sleep(COME_BACK_MS, undefined, call.signal ? { signal: call.signal } : {}).catch(() => undefined);
   }
 }
 
-/** The events of one connection, until it ends or breaks. */
+/** Yield the events of one connection until it ends or breaks. */
 async function* received({ response, deadline }: OpenAnswer): AsyncGenerator<JobEvent & { job: Job }> {
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
@@ -64,7 +64,7 @@ async function* received({ response, deadline }: OpenAnswer): AsyncGenerator<Job
     for (;;) {
       deadline.restart(IDLE_MS);
       const piece = (await reader?.read()) as { value?: Uint8Array } | undefined;
-      deadline.clear(); // whoever reads the events may take their time
+      deadline.clear(); // the consumer of the events has no time limit
       if (piece?.value === undefined) {
         return;
       }
@@ -72,7 +72,7 @@ async function* received({ response, deadline }: OpenAnswer): AsyncGenerator<Job
       yield* events.splice(0);
     }
   } catch {
-    // Cut off, or silent for too long: whoever called connects again.
+    // Broken, or silent for too long: the caller reconnects.
   } finally {
     deadline.clear();
     await reader?.cancel().catch(() => undefined);

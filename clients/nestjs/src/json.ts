@@ -1,6 +1,6 @@
 /**
- * A value as JSON. Throws for what JSON has no word for: `JSON.stringify` makes null of NaN and infinity, and a
- * number that is wrong would arrive as one that is missing.
+ * Encode a value as JSON. Throws `TypeError` for NaN and infinity: `JSON.stringify` would turn these wrong
+ * numbers into null, which means missing.
  */
 export function encoded(value: unknown): string {
   return JSON.stringify(value, (name, inner: unknown) => {

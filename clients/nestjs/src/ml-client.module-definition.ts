@@ -3,7 +3,7 @@ import type { MLClientOptions } from './ml-client.options';
 
 export const {
   ConfigurableModuleClass: ConfigurableMLClientModule,
-  /** The token of what was given to `forRoot` or `forRootAsync`. */
+  /** Injection token of the options given to `forRoot` or `forRootAsync`. */
   MODULE_OPTIONS_TOKEN: ML_CLIENT_OPTIONS,
 } = new ConfigurableModuleBuilder<MLClientOptions>({ moduleName: 'MLClient' })
   .setClassMethodName('forRoot')

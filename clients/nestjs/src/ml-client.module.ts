@@ -5,8 +5,8 @@ import { MLClientService } from './ml-client.service';
 /**
  * Provides {@link MLClientService}.
  *
- * `imports: [MLClientModule]` takes every setting from the environment. `MLClientModule.forRoot({ … })` and
- * `forRootAsync({ useFactory, inject, … })` set some in code; with `isGlobal: true` in one place for all modules.
+ * `imports: [MLClientModule]` reads every setting from the environment. `MLClientModule.forRoot({ … })` and
+ * `forRootAsync({ useFactory, inject, … })` set some in code. `isGlobal: true` provides it to all modules.
  */
 @Module({
   providers: [{ provide: ML_CLIENT_OPTIONS, useValue: {} }, MLClientService],

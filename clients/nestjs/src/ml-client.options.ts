@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { variable } from './environment';
 
-/** The environment variable behind each option; what is given in code wins. */
+/** Environment variable of each option. Options given in code take precedence. */
 const ENVIRONMENT = {
   url: 'ML_SERVICE_URL',
   apiKey: 'ML_SERVICE_API_KEY',
@@ -68,18 +68,18 @@ const SCHEMA = z
 type Checked = z.output<typeof SCHEMA>;
 
 /**
- * What may be set in code. Everything that is not comes from the environment (README.md has the table), or has
- * a default. Durations end in `Ms` or `S`.
+ * Options given in code. Missing ones come from the environment (table in README.md) or from a default.
+ * Durations end in `Ms` or `S`.
  */
 export type MLClientOptions = Partial<Checked> & {
-  /** A connection of yours to use as cache instead of `cacheRedisUrl`; it is not closed. */
+  /** The application's connection for the cache, instead of `cacheRedisUrl`. The client does not close it. */
   cacheRedis?: Redis;
 };
 
-/** Options after checking, with every default filled in. */
+/** Checked options, with all defaults. */
 export type ResolvedOptions = Checked & Pick<MLClientOptions, 'cacheRedis'>;
 
-/** Thrown at start when settings are wrong: one readable line for each. */
+/** Thrown at start for wrong settings. `problems` has one line for each. */
 export class MLOptionsError extends Error {
   override readonly name = 'MLOptionsError';
   constructor(readonly problems: string[]) {
@@ -87,7 +87,7 @@ export class MLOptionsError extends Error {
   }
 }
 
-/** Fill up `given` from the environment and the defaults, and check it. Throws {@link MLOptionsError}. */
+/** Complete `given` from the environment and the defaults, and check it. Throws {@link MLOptionsError}. */
 export function resolveOptions(
   { cacheRedis, ...given }: MLClientOptions,
   environment: NodeJS.ProcessEnv = process.env,
@@ -96,7 +96,7 @@ export function resolveOptions(
   for (const [option, name] of Object.entries(ENVIRONMENT)) {
     found[option] = given[option as keyof typeof given] ?? variable(environment, name);
   }
-  // A backend that has a Redis usually says so by this name.
+  // Backends with a Redis usually have this variable.
   found.cacheRedisUrl ??= variable(environment, 'REDIS_URL');
   const checked = SCHEMA.safeParse(found);
   if (!checked.success) {

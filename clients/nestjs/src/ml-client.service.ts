@@ -36,27 +36,27 @@ import type {
   Verdicts,
 } from './types';
 
-/** How the service is, as far as this client can tell. */
+/** Health of the service, as observed by this client. */
 export interface MLHealth {
-  /** The service's own `healthy` or `degraded`; `unavailable` where it gives no answer. */
+  /** `healthy` or `degraded` as reported by the service; `unavailable` without an answer. */
   status: 'healthy' | 'degraded' | 'unavailable' | 'disabled';
   circuit: CircuitState;
   latencyMs: number;
   service: ServiceHealth | null;
-  /** Why there is no answer. */
+  /** Reason for the missing answer. */
   message: string | null;
 }
 
-/** What invalidation could do: the service has forgotten the charger, and so has this client's Redis, if any. */
+/** Result of an invalidation. The service deleted its entries; `clientCache` reports this client's Redis. */
 export interface Invalidated {
   clientCache: 'forgotten' | 'unreachable' | 'none';
 }
 
 /**
- * The EVzone ML Service, as a NestJS provider.
+ * Client of the EVzone ML Service, as a NestJS provider.
  *
- * Every method resolves to a typed {@link MLAnswer}, also when the service is slow, broken, away or switched
- * off, and never takes longer than its time-out. None rejects unless the caller asks for that (`throwErrors`).
+ * Every method resolves to a typed {@link MLAnswer} within its time-out, also if the service is slow, broken,
+ * unreachable or disabled. Methods reject only if `throwErrors` is set.
  */
 @Injectable()
 export class MLClientService implements OnModuleDestroy {
@@ -65,7 +65,7 @@ export class MLClientService implements OnModuleDestroy {
   private readonly caller: Caller;
   private readonly cache: PredictionCache | null;
 
-  /** Throws `MLOptionsError`, with a readable line for each setting that is wrong. */
+  /** Throws `MLOptionsError` with one line for each wrong setting. */
   constructor(@Inject(ML_CLIENT_OPTIONS) options: MLClientOptions = {}) {
     this.options = resolveOptions(options);
     this.caller = new Caller(this.options, this.logger);
@@ -80,12 +80,12 @@ export class MLClientService implements OnModuleDestroy {
     this.cache = at === undefined ? null : new PredictionCache(at, rules, this.logger);
   }
 
-  /** Whether calls are sent now; changes are logged. */
+  /** State of the circuit breaker. Changes are logged. */
   get circuitState(): CircuitState {
     return this.caller.breaker.state;
   }
 
-  /** Ask the service how it is: one try, whatever the circuit says. Never rejects. */
+  /** Read the service's health: one attempt, even if the circuit is open. Never rejects. */
   async healthCheck(call: CallOptions = {}): Promise<MLHealth> {
     const began = performance.now();
     const answer = await this.caller.once<ServiceHealth>({ method: 'GET', path: '/health' }, call);
@@ -98,7 +98,7 @@ export class MLClientService implements OnModuleDestroy {
     return { ...common, status: disabled ? 'disabled' : 'unavailable', service: null, message };
   }
 
-  /** Will it fail within 1, 7 and 30 days, why, and what to do. Stale in an outage, if anything is cached. */
+  /** Failure probabilities within 1, 7 and 30 days, reasons and next steps. Stale in an outage, if cached. */
   async predictFailure(
     request: PredictionRequest,
     call: CallOptions = {},
@@ -106,7 +106,7 @@ export class MLClientService implements OnModuleDestroy {
     return this.judged('failure', request, call);
   }
 
-  /** When a visit is cheapest, and what it saves. Stale in an outage, if anything is cached. */
+  /** Cheapest date for a visit, and its savings. Stale in an outage, if cached. */
   async predictMaintenance(
     request: PredictionRequest,
     call: CallOptions = {},
@@ -114,12 +114,12 @@ export class MLClientService implements OnModuleDestroy {
     return this.judged('maintenance', request, call);
   }
 
-  /** Whether a reading is unlike the fleet's, and in what. Stale in an outage, if anything is cached. */
+  /** Whether a reading differs from the fleet, and in which features. Stale in an outage, if cached. */
   async detectAnomaly(request: PredictionRequest, call: CallOptions = {}): Promise<MLAnswer<AnomalyVerdict>> {
     return this.judged('anomaly', request, call);
   }
 
-  /** The newest failure prediction that is cached, by this client or by the service; null if none is. */
+  /** The newest failure prediction in the cache of this client or of the service; null if there is none. */
   async getCachedPrediction(
     chargerId: string,
     call: CallOptions = {},
@@ -139,8 +139,8 @@ export class MLClientService implements OnModuleDestroy {
   }
 
   /**
-   * Score a fleet and wait for it, as long as the time-out allows. A job that is not done by then goes on, and
-   * `completed` is false: follow it with {@link streamJob} or {@link getJob}.
+   * Score a fleet and wait for the results within the time-out. If the job is not done by then, it continues
+   * and `completed` is false. Follow it with {@link streamJob} or {@link getJob}.
    */
   async batchPredictions<K extends JobKind = 'failure'>(
     request: BatchRequest,
@@ -155,7 +155,7 @@ export class MLClientService implements OnModuleDestroy {
     );
   }
 
-  /** Have a fleet scored as a job, and do not wait. */
+  /** Submit a fleet as a job, without waiting for its end. */
   async submitBatch(request: BatchRequest, call: BatchOptions = {}): Promise<MLAnswer<Job>> {
     return this.answered(batchRequest(request, call), call);
   }
@@ -165,7 +165,7 @@ export class MLClientService implements OnModuleDestroy {
     return this.answered({ method: 'GET', path: jobPath(jobId) }, call);
   }
 
-  /** A page of a job's results in input order, also while it runs. */
+  /** A page of a job's results in input order. Available while the job runs. */
   async getJobResults<K extends JobKind = 'failure'>(
     jobId: string,
     page: PageOptions = {},
@@ -174,32 +174,32 @@ export class MLClientService implements OnModuleDestroy {
     return this.answered({ method: 'GET', path }, page);
   }
 
-  /** A job's progress as it happens, until it is done or the service cannot be reached. */
+  /** Stream a job's progress until it is done or the service is unavailable. */
   streamJob(jobId: string, call: CallOptions = {}): AsyncIterable<JobEvent> {
     return jobEvents(this.caller, jobId, call);
   }
 
-  /** Cancel a job; what is done stays readable. */
+  /** Cancel a job. Finished rows stay readable. */
   async cancelJob(jobId: string, call: CallOptions = {}): Promise<MLAnswer<Job>> {
     return this.answered({ method: 'DELETE', path: jobPath(jobId) }, call);
   }
 
-  /** The fleet's newest failure predictions, the riskiest charger first. */
+  /** A page of the newest failure prediction of each charger, highest risk first. */
   async listChargers(page: PageOptions = {}): Promise<MLAnswer<Page<FailurePrediction>>> {
     return this.answered({ method: 'GET', path: `${API}/chargers${query(page)}` }, page);
   }
 
-  /** The models as the workers hold them. */
+  /** The models loaded by the workers. */
   async listModels(call: CallOptions = {}): Promise<MLAnswer<Models>> {
     return this.answered({ method: 'GET', path: `${API}/models` }, call);
   }
 
-  /** Report what really happened, for live precision and calibration. The same again is kept once. */
+  /** Report an outcome, for live precision and calibration. A repeated outcome is stored once. */
   async postOutcome(outcome: Outcome, call: CallOptions = {}): Promise<MLAnswer<OutcomeAccepted>> {
     return this.answered({ method: 'POST', path: `${API}/outcomes`, body: outcome }, call);
   }
 
-  /** Forget every cached verdict on a charger: here, whatever the service says, and there. */
+  /** Delete every cached verdict on a charger: in this client's cache, and then in the service. */
   async invalidateCache(chargerId: string, call: CallOptions = {}): Promise<MLAnswer<Invalidated>> {
     const told = await this.cache?.forget(chargerId, this.tenantOf(call));
     const answer = await this.answered<null>({ method: 'DELETE', path: predictionPath(chargerId) }, call);
@@ -207,6 +207,7 @@ export class MLClientService implements OnModuleDestroy {
     return withData(answer, () => ({ clientCache }));
   }
 
+  /** Close the cache's connection. Called by NestJS. */
   onModuleDestroy(): void {
     this.cache?.close();
   }
@@ -215,10 +216,10 @@ export class MLClientService implements OnModuleDestroy {
     return this.caller.delivered(await this.caller.call<T>(request, call), call);
   }
 
-  /** A verdict: from the cache if these very metrics have one, else from the service, else a stale one. */
+  /** Get a verdict from the cache (equal metrics), else from the service, else a stale one from the cache. */
   private async judged<K extends VerdictKind>(
     kind: K,
-    request: Partial<PredictionRequest> | undefined, // as untyped callers have it; the service is the judge of it
+    request: Partial<PredictionRequest> | undefined, // untyped callers may omit fields; the service validates
     call: CallOptions,
   ): Promise<MLAnswer<Verdicts[K]>> {
     const { charger_id: chargerId = '', metrics } = request ?? {};

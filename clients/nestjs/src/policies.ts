@@ -11,10 +11,10 @@ import {
 import type { Deadline } from './deadline';
 import { AttemptFailed } from './transport';
 
-/** `open`: no call is sent. `half_open`: one is under way, and decides. */
+/** `open`: no call is sent. `half_open`: the result of one trial call decides. */
 export type CircuitState = 'closed' | 'open' | 'half_open';
 
-/** How often to try again, and the first and the longest pause between two tries. */
+/** Number of retries, and the first and the longest pause between attempts. */
 export interface RetryRules {
   retries: number;
   delayMs: number;
@@ -22,9 +22,8 @@ export interface RetryRules {
 }
 
 /**
- * Call `attempt` until it brings a reply: with pauses that double, with jitter, and never shorter than the
- * service asked for. Gives up at once when the next pause would outlast the deadline, for sleeping until then
- * helps nobody. Throws the last {@link AttemptFailed}.
+ * Call `attempt` until it succeeds, at most `retries` + 1 times. Pauses are exponential with jitter, in addition
+ * to `Retry-After`. Throws the last {@link AttemptFailed}, at once if the next pause would pass the deadline.
  */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
@@ -39,22 +38,22 @@ export async function withRetries<T>(
       if (!(error instanceof AttemptFailed) || retried === rules.retries || deadline.signal.aborted) {
         throw error;
       }
-      // On top of what the service asks for, or all that it asked would come back in the same moment.
+      // Added to `Retry-After`: otherwise all clients with the same value would retry at the same moment.
       const pauseMs = (error.retryAfterMs ?? 0) + backoff.duration;
       backoff = backoff.next(undefined);
       if (pauseMs >= deadline.remainingMs) {
         throw error;
       }
-      // Ended early by the signal, the next attempt fails at once and says why.
+      // If the signal ends the pause, the next attempt fails at once with the reason.
       await sleep(pauseMs, undefined, { signal: deadline.signal }).catch(() => undefined);
     }
   }
 }
 
 /**
- * Opens after so many calls in a row have failed, and lets one try again after a while. A call that is refused
- * (4xx) is answered, hence no failure; one that is shed by a busy service, or ended by its caller, says nothing
- * about whether the service is there and counts neither way.
+ * Circuit breaker: opens after `failures` failed calls in a row, and allows one trial call after `resetMs`.
+ * Refused calls (4xx) are answers, not failures. Calls shed by a busy service or ended by the caller are not
+ * failures either: they are no evidence of an outage.
  */
 export class Breaker {
   private readonly policy;
@@ -82,6 +81,7 @@ export class Breaker {
     });
   }
 
+  /** State of the circuit. */
   get state(): CircuitState {
     switch (this.policy.state) {
       case State.Closed:
@@ -93,9 +93,9 @@ export class Breaker {
     }
   }
 
-  /** Do `work`, unless the circuit is open. Throws what it throws, or {@link AttemptFailed} `circuit_open`. */
+  /** Run `work`, unless the circuit is open. Throws its errors, or {@link AttemptFailed} `circuit_open`. */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    // Cockatiel would have further callers wait for the one that tries.
+    // Cockatiel would make further callers wait for the trial call.
     if (this.policy.state === State.HalfOpen) {
       throw new AttemptFailed('circuit_open', 'the circuit is half-open, and another call is trying');
     }
@@ -114,7 +114,7 @@ export class Breaker {
     if (!(error instanceof AttemptFailed)) {
       return false;
     }
-    // A trial that its caller ended proves nothing: the circuit stays open.
+    // A trial call ended by its caller is no evidence of recovery: the circuit stays open.
     const undecided = error.reason === 'aborted' && this.policy.state === State.HalfOpen;
     return undecided || !['aborted', 'overloaded'].includes(error.reason);
   }

@@ -5,18 +5,18 @@ import { Redis } from 'ioredis';
 import { encoded } from './json';
 import { VERDICT_KINDS, type Reading, type VerdictKind, type Verdicts } from './types';
 
-/** Where the service's workers say which versions they answer with: its presence tells a Redis of theirs. */
+/** Model versions, written by the service's workers. The key exists only in the service's Redis. */
 const SERVICE_VERSIONS_KEY = 'ml:models:versions';
-/** Where clients that share a cache of their own say which versions the service last answered with. */
+/** Model versions of the service's last answers, written by clients that share a cache of their own. */
 const CLIENT_VERSIONS_KEY = 'ml:client:versions';
-/** The field of a cached verdict that says which metrics it is for. The service knows nothing of it. */
+/** Field of a cached verdict with the digest of its metrics. The service does not use it. */
 const DIGEST_FIELD = 'client_metrics_digest';
-/** After trouble Redis is left alone for so long: no call waits for it more than once in this time. */
+/** Pause after a Redis error. During it no call waits for Redis. */
 const PAUSE_MS = 1_000;
 const RECONNECT_MS = 2_000;
 
-// In one step: never into the service's own Redis, and never an older reading over a newer one. Times are
-// RFC 3339 in UTC with milliseconds: as strings they compare like times.
+// Atomic: never write to the service's Redis, and never replace a newer reading by an older one. Times are
+// RFC 3339 in UTC with milliseconds, so string order is time order.
 const STORE = `
 if redis.call('EXISTS', KEYS[3]) == 1 then return 'shared' end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
@@ -29,25 +29,26 @@ end
 redis.call('SET', KEYS[1], ARGV[4], 'EX', ARGV[5])
 return 'stored'`;
 
-/** What is cached on a charger. `inForce`: of the model version that answers now, as far as is known. */
+/** Cached verdict on a charger. `inForce`: made by the current model version, as far as is known. */
 export interface Cached<K extends VerdictKind> {
   verdict: Verdicts[K];
   metricsDigest: string | null;
   inForce: boolean;
 }
 
+/** Rules of the cache. */
 export interface CacheRules {
-  /** The Redis is the service's as well: then it is read and deleted from, and never written to. */
+  /** The service uses this Redis too. The cache then reads and deletes, and never writes. */
   shared: boolean;
   timeoutMs: number;
   ttlS: Record<VerdictKind, number>;
 }
 
 /**
- * Verdicts in Redis, under the service's own keys (`ml:prediction:failure:{chargerId}`).
+ * Cache of verdicts in Redis, under the service's keys (`ml:prediction:failure:{chargerId}`).
  *
- * No method throws. Trouble with Redis costs a call `timeoutMs` at most, once a second; it is logged when it
- * begins and when it ends.
+ * No method throws. A Redis failure delays a call by at most `timeoutMs`, once a second. Its begin and its end
+ * are logged.
  */
 export class PredictionCache {
   private readonly redis: Redis;
@@ -82,7 +83,7 @@ export class PredictionCache {
     }
   }
 
-  /** What is cached on a charger, whatever its metrics were; null if nothing, or if Redis cannot say. */
+  /** The newest cached verdict on a charger, of any metrics; null if there is none or Redis fails. */
   async newest<K extends VerdictKind>(
     kind: K,
     chargerId: string,
@@ -106,7 +107,7 @@ export class PredictionCache {
     };
   }
 
-  /** Keep a verdict of the service on these metrics. Does nothing in a Redis that is the service's too. */
+  /** Store the service's verdict on these metrics. Does nothing if the service shares this Redis. */
   async store(
     kind: VerdictKind,
     tenantId: string | undefined,
@@ -138,13 +139,13 @@ export class PredictionCache {
     }
   }
 
-  /** Forget a charger. False if Redis could not be told. */
+  /** Delete a charger's verdicts. False if Redis fails. */
   async forget(chargerId: string, tenantId: string | undefined): Promise<boolean> {
     const keys = VERDICT_KINDS.map((kind) => keyOf(kind, chargerId, tenantId));
     return (await this.ask(() => this.redis.del(keys))) !== undefined;
   }
 
-  /** Whether a cached verdict may be given for these metrics without asking the service. */
+  /** Whether a cached verdict is valid for these metrics, so that no request is needed. */
   answers(cached: Cached<VerdictKind> | null, metrics: Reading | undefined): boolean {
     if (cached?.inForce !== true || cached.metricsDigest === null) {
       return false;
@@ -152,18 +153,19 @@ export class PredictionCache {
     return cached.metricsDigest === metricsDigest(metrics);
   }
 
-  /** Whether verdicts are kept here, and not by the service in the same Redis. */
+  /** Whether this client stores verdicts; false if the service does so in the same Redis. */
   get keeps(): boolean {
     return !this.shared;
   }
 
+  /** Close the connection if this cache opened it. */
   close(): void {
     if (this.ours) {
       this.redis.disconnect();
     }
   }
 
-  /** Redis's answer, or undefined if there is none in time. */
+  /** Run a command. Undefined if Redis fails or does not reply within `timeoutMs`. */
   private async ask<T>(command: () => Promise<T>): Promise<T | undefined> {
     if (this.redis.status !== 'ready' || performance.now() < this.leaveAloneUntil) {
       return undefined;
@@ -174,7 +176,7 @@ export class PredictionCache {
       const answer = command();
       const first = await Promise.race([answer.then(() => 'answered'), late]);
       if (first !== 'answered') {
-        answer.catch(() => undefined); // nobody waits for it any more
+        answer.catch(() => undefined); // late; the result is not used
         throw new Error(`no answer within ${this.rules.timeoutMs} ms`);
       }
       if (this.inTrouble) {
@@ -200,18 +202,18 @@ export class PredictionCache {
   }
 }
 
-/** The contract's key: `ml:prediction:…`, with a tenant `ml:tenant:{t}:prediction:…`. */
+/** Redis key of a verdict: `ml:prediction:…`, with a tenant `ml:tenant:{t}:prediction:…`. */
 export function keyOf(kind: VerdictKind, chargerId: string, tenantId: string | undefined): string {
   return `ml:${tenantId === undefined ? '' : `tenant:${tenantId}:`}prediction:${kind}:${chargerId}`;
 }
 
 /**
- * Equal for equal metrics as they are sent, in whatever order their fields come; one that is null is one that is
- * missing. Null for metrics that cannot be sent.
+ * Digest of the metrics as they are sent. The order of fields does not matter; null equals missing. Returns null
+ * for metrics that cannot be sent.
  */
 export function metricsDigest(metrics: Reading | undefined): string | null {
   try {
-    // There and back: a Date, for example, has no fields of its own, and is sent as text.
+    // Encode first: a Date, for example, has no fields but is sent as text.
     const sent: unknown = JSON.parse(encoded(metrics));
     return createHash('sha256').update(canonical(sent)).digest('hex').slice(0, 32);
   } catch {

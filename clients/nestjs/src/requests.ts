@@ -3,31 +3,37 @@ import type { CallOptions } from './caller';
 import type { ServiceRequest } from './transport';
 import type { BatchRequest, JobKind } from './types';
 
+/** Path prefix of the API. */
 export const API = '/api/v1';
 
+/** Options of a batch call. */
 export interface BatchOptions<K extends JobKind = JobKind> extends CallOptions {
-  /** What is asked about each reading; `failure` by default. */
+  /** Kind of verdict on each reading; default: `failure`. */
   kind?: K;
-  /** Whether the verdicts go to the service's cache and fleet view; true by default. */
+  /** Whether the service writes the verdicts to its cache and fleet view; default: true. */
   store?: boolean;
-  /** The same key and body name the same job; by default a new one for each call, which makes retries safe. */
+  /** The same key and body return the same job. Default: a new key for each call, which makes retries safe. */
   idempotencyKey?: string;
 }
 
+/** Options of a call that returns a page. */
 export interface PageOptions extends CallOptions {
   limit?: number;
-  /** `next` of the page before. */
+  /** `next` of the previous page. */
   cursor?: string;
 }
 
+/** Path of a charger's cached prediction. */
 export function predictionPath(chargerId: string): string {
   return `${API}/predictions/${encodeURIComponent(chargerId)}`;
 }
 
+/** Path of a job. */
 export function jobPath(jobId: string): string {
   return `${API}/jobs/${encodeURIComponent(jobId)}`;
 }
 
+/** The request that submits a batch. */
 export function batchRequest(request: BatchRequest, call: BatchOptions): ServiceRequest {
   const { kind = 'failure', store = true, idempotencyKey = randomUUID() } = call;
   return {
@@ -38,6 +44,7 @@ export function batchRequest(request: BatchRequest, call: BatchOptions): Service
   };
 }
 
+/** Query string of a page request, with its `?`; empty without options. */
 export function query({ limit, cursor }: PageOptions): string {
   const asked = new URLSearchParams();
   if (limit !== undefined) {

@@ -3,30 +3,30 @@ import { Deadline } from './deadline';
 import { encoded } from './json';
 import type { Problem } from './types';
 
-/** One HTTP request to the service. `path` begins with a slash and is encoded. */
+/** One HTTP request to the service. `path` starts with a slash and is URL-encoded. */
 export interface ServiceRequest {
   method: 'GET' | 'POST' | 'DELETE';
   path: string;
   body?: unknown;
   headers?: Record<string, string>;
-  /** The service is asked to wait with its answer, as long as there is time (`Prefer: wait`). */
+  /** Send `Prefer: wait` with the remaining time, so that the service waits for the results. */
   waits?: boolean;
 }
 
-/** The service's reason for refusing a request (4xx). */
+/** A request refused by the service (4xx). */
 export interface Refused {
   problem: Problem;
 }
-/** What came back. */
+/** Response body, or a refusal. */
 export type Reply = { body: unknown } | Refused;
 
-/** An attempt that brought no answer. What became of the request is not known. */
+/** A failed attempt. The service may or may not have processed the request. */
 export class AttemptFailed extends Error {
   override readonly name = 'AttemptFailed';
   constructor(
     readonly reason: UnavailableReason,
     message: string,
-    /** What the service itself asked for, if it did. */
+    /** The service's `Retry-After` in ms; null if absent. */
     readonly retryAfterMs: number | null = null,
   ) {
     super(message);
@@ -34,11 +34,11 @@ export class AttemptFailed extends Error {
 }
 
 const ACCEPT = 'application/json, application/problem+json';
-// A later try of the very same request may be answered: 409 while the first one is still being accepted.
+// A retry of the same request may succeed. 409 `still_accepted`: the first one is still being received.
 const ASKS_FOR_PATIENCE = new Set([408, 425, 429]);
 const PATIENT_CODES = new Set(['queue_full', 'still_accepted']);
 
-/** Requests to one service, by the global `fetch`. */
+/** HTTP requests to one service with the global `fetch`. */
 export class Transport {
   private readonly base: string;
 
@@ -49,12 +49,12 @@ export class Transport {
     this.base = url.replace(/\/+$/, '');
   }
 
-  /** Send a request once and read its answer. Throws {@link AttemptFailed}, also when `signal` fires. */
+  /** Send a request once and read the response. Throws {@link AttemptFailed}, also when `signal` fires. */
   async send(request: ServiceRequest, signal: AbortSignal): Promise<Reply> {
     return this.read(await this.open(request, signal), signal);
   }
 
-  /** Send a request once; an answer that is not refused is still to be read. Throws as {@link send} does. */
+  /** Send a request once. A successful response has an unread body. Throws as {@link send} does. */
   async begin(request: ServiceRequest, signal: AbortSignal): Promise<Response | Refused> {
     const response = await this.open(request, signal);
     const reply = response.ok ? null : await this.read(response, signal);
@@ -76,7 +76,7 @@ export class Transport {
     try {
       prepared = this.prepared(request, signal);
     } catch (error) {
-      // A header or a body that cannot be written, by whoever called: it is refused like any other bad request.
+      // The caller gave a header or body that cannot be sent: refuse it like any other bad request.
       const problem = asProblem({ code: 'invalid_request', detail: String(error) }, 400, 'Bad Request');
       return new Response(JSON.stringify(problem), { status: 400 });
     }
@@ -96,19 +96,19 @@ export class Transport {
       method,
       headers: sent,
       body: body === undefined ? null : encoded(body),
-      redirect: 'error', // the key is for this service and for nobody else
+      redirect: 'error', // a redirect would send the key to another host
       signal,
     });
   }
 
-  /** Why fetch has failed. */
+  /** Reason for a failed fetch. */
   private broken(error: unknown, signal: AbortSignal): AttemptFailed {
     if (signal.aborted) {
       return Deadline.hasEnded(signal)
         ? new AttemptFailed('timeout', 'no answer in time')
         : new AttemptFailed('aborted', 'ended by the caller');
     }
-    // fetch says "fetch failed"; what did is in its cause, or in the cause of that.
+    // The error's text is only "fetch failed"; the reason is in the chain of causes.
     let root = error as { message: string; code?: string; cause?: unknown };
     while (typeof root.cause === 'object' && root.cause !== null) {
       root = root.cause as typeof root;
@@ -117,7 +117,7 @@ export class Transport {
   }
 }
 
-/** Tell an answer and a refusal, which are both replies, from what is neither. Throws {@link AttemptFailed}. */
+/** Classify a response: a result or a refusal is returned, anything else throws {@link AttemptFailed}. */
 export function judge(response: Response, text: string): Reply {
   const { status } = response;
   const body = parsed(text);
@@ -143,7 +143,7 @@ export function judge(response: Response, text: string): Reply {
   );
 }
 
-/** `Retry-After`, in seconds or as a date, in milliseconds from now; null where it says nothing. */
+/** Parse `Retry-After`, seconds or a date (RFC 9110), into ms from now; null if absent or invalid. */
 export function retryAfterMs(value: string | null, now = Date.now()): number | null {
   if (value === null || value.trim() === '') {
     return null;
@@ -161,7 +161,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** A proxy between us and the service may refuse in its own words. */
+/** Complete a problem document: a proxy's refusal may have another format. */
 function asProblem(body: unknown, status: number, title: string): Problem {
   const given = (typeof body === 'object' && body !== null ? body : {}) as Partial<Problem>;
   return {

@@ -2,37 +2,48 @@ import type { components } from './generated/openapi';
 
 type Schemas = components['schemas'];
 
-/** One reading of a charger: kWh, kW, °C, hours. What is missing is missing, not zero. */
+/** One reading of a charger, in kWh, kW, °C and hours. A missing value is unknown, not zero. */
 export type Reading = Schemas['Reading'];
 /** A reading in its envelope; `charger_id` is the same in both. */
 export type PredictionRequest = Schemas['PredictionRequest'];
+/** Failure probabilities (0 to 1) within 1, 7 and 30 days, with reasons and next steps. */
 export type FailurePrediction = Schemas['FailurePrediction'];
+/** Cheapest date for a visit, with costs in `currency`. */
 export type MaintenanceSchedule = Schemas['MaintenanceSchedule'];
+/** Whether a reading differs from the fleet, with a score from 0 to 100. */
 export type AnomalyVerdict = Schemas['AnomalyVerdict'];
+/** Status and progress of a batch job. */
 export type Job = Schemas['Job'];
+/** Kind of verdicts of a job. */
 export type JobKind = Job['kind'];
+/** The models loaded by the workers. */
 export type Models = Schemas['Models'];
+/** An outcome to report. */
 export type Outcome = Schemas['Outcome'];
+/** Receipt of a reported outcome. */
 export type OutcomeAccepted = Schemas['OutcomeAccepted'];
+/** Health as reported by the service. */
 export type ServiceHealth = Schemas['Health'];
-/** An RFC 9457 problem document; `errors` names each wrong field of a request. */
+/** An RFC 9457 problem document. `errors` lists the invalid fields of a request. */
 export type Problem = Schemas['Problem'];
 
-/** What one reading may be asked about, and the verdict on it. */
+/** The kinds of verdict, with their types. */
 export interface Verdicts {
   failure: FailurePrediction;
   maintenance: MaintenanceSchedule;
   anomaly: AnomalyVerdict;
 }
+/** Kind of a verdict. */
 export type VerdictKind = keyof Verdicts;
+/** All kinds of verdict. */
 export const VERDICT_KINDS: readonly VerdictKind[] = ['failure', 'maintenance', 'anomaly'];
 
-/** Readings of a whole fleet. One that is wrong becomes a {@link FailedRow} and does not stop the others. */
+/** Readings of a whole fleet. An invalid one becomes a {@link FailedRow} and does not affect the others. */
 export interface BatchRequest {
   chargers: Reading[];
 }
 
-/** A reading of a batch that could not be scored; `row` counts from 0. */
+/** A row of a batch that could not be scored. `row` counts from 0. */
 export interface FailedRow {
   charger_id: string | null;
   row: number;
@@ -41,23 +52,23 @@ export interface FailedRow {
 
 /** A row of a batch of kind `all`. */
 export type AllVerdicts = Verdicts & { charger_id: string };
-/** What a job of kind `K` says of one reading. */
+/** A row of a job of kind `K`. */
 export type BatchRow<K extends JobKind = JobKind> =
   (K extends VerdictKind ? Verdicts[K] : AllVerdicts) | FailedRow;
 
-/** The rows of a batch that ended while the caller waited, or the job that goes on without it. */
+/** The rows of a completed batch, or the job that continues after the wait. */
 export type BatchPredictions<K extends JobKind = 'failure'> =
   | { completed: true; job_id: string; predictions: BatchRow<K>[]; total: number; timestamp: string }
   | { completed: false; job_id: string; job: Job };
 
-/** One page; `next` is the cursor of the following one, null at the end. */
+/** One page. `next` is the cursor of the next page, or null at the end. */
 export interface Page<T> {
   items: T[];
   next: string | null;
   total?: number;
 }
 
-/** Whether a row of a batch is one that could not be scored. */
+/** Whether a row of a batch could not be scored. */
 export function isFailedRow(row: object): row is FailedRow {
   return 'error' in row;
 }

@@ -11,14 +11,14 @@ type Listens<E extends MLEventName> = <T extends MLEventHandler<E>>(
 
 const listensTo = <E extends MLEventName>(event: E): Listens<E> => SetMetadata(LISTENS_TO, event);
 
-/** The method is given every prediction: `(event: PredictionEvent, record: MLRecord)`. */
+/** Call the method for every prediction: `(event: PredictionEvent, record: MLRecord)`. */
 export const OnPrediction = () => listensTo('prediction');
-/** The method is given failure alerts, opened and closed: `(alert: FailureAlert, record: MLRecord)`. */
+/** Call the method when a failure alert opens or closes: `(alert: FailureAlert, record: MLRecord)`. */
 export const OnFailureAlert = () => listensTo('failureAlert');
-/** The method is given anomaly alerts, opened and closed: `(alert: AnomalyAlert, record: MLRecord)`. */
+/** Call the method when an anomaly alert opens or closes: `(alert: AnomalyAlert, record: MLRecord)`. */
 export const OnAnomalyAlert = () => listensTo('anomalyAlert');
 
-/** What a method listens to, if it does. */
+/** The event that a method listens to; undefined if none. */
 export function eventListenedTo(method: object): MLEventName | undefined {
   return Reflect.getMetadata(LISTENS_TO, method) as MLEventName | undefined;
 }

@@ -1,15 +1,15 @@
 import type { AnomalyVerdict, FailurePrediction, Reading } from '../types';
 import { encoded } from '../json';
 
-/** A record of `ml.predictions`. `event_id` is the same for every attempt at the reading behind it. */
+/** A record of `ml.predictions`. `event_id` is the same for every attempt to score the same reading. */
 export type PredictionEvent = FailurePrediction & {
   event_id: string;
   source: { topic: string; partition: number; offset: number };
 };
 
-/** What an alert adds to the verdict that opened or closed it. */
+/** Fields of an alert, in addition to the verdict that opened or closed it. */
 interface Alert {
-  /** The same when it opens and when it closes. */
+  /** Equal in the opening and the closing record. */
   alert_id: string;
   state: 'open' | 'closed';
   opened_at: string;
@@ -19,35 +19,36 @@ interface Alert {
   event_id: string;
 }
 
-/** A record of `charger.failure_alerts`: a charger's risk has become high, or low again. */
+/** A record of `charger.failure_alerts`: a charger's risk became high, or low again. */
 export type FailureAlert = FailurePrediction & Alert & { alert: 'failure' };
-/** A record of `charger.anomalies`: a charger has become unlike the others, or like them again. */
+/** A record of `charger.anomalies`: a charger's readings became anomalous, or normal again. */
 export type AnomalyAlert = AnomalyVerdict & Alert & { alert: 'anomaly' };
 
-/** What can be listened to. */
+/** Types of the events. */
 export interface MLEvents {
   prediction: PredictionEvent;
   failureAlert: FailureAlert;
   anomalyAlert: AnomalyAlert;
 }
+/** Name of an event. */
 export type MLEventName = keyof MLEvents;
 
-/** Where a record came from. */
+/** Origin of a record. */
 export interface MLRecord {
-  /** Equal for repeats of the same event: skip what you have handled, for records may come more than once. */
+  /** Equal for repeats of the same event. Delivery is at least once: skip ids that were handled. */
   dedupId: string;
   topic: string;
   partition: number;
   offset: string;
 }
 
-/** Takes one event. While it throws, the record is given to it again, and those behind wait. */
+/** Handles one event. If it throws, it is called again with the record, and later records wait. */
 export type MLEventHandler<E extends MLEventName> = (
   event: MLEvents[E],
   record: MLRecord,
 ) => void | Promise<void>;
 
-/** An event as it came; null for what is none. */
+/** Parse a record's value; null if it is not an event. */
 export function eventOf(value: Buffer | null): MLEvents[MLEventName] | null {
   try {
     const found: unknown = JSON.parse(value?.toString() ?? '');
@@ -59,12 +60,12 @@ export function eventOf(value: Buffer | null): MLEvents[MLEventName] | null {
   }
 }
 
-/** An alert comes twice: when it opens and when it closes. */
+/** Deduplication id of an event. An alert has two: one for opening, one for closing. */
 export function dedupIdOf(event: MLEvents[MLEventName]): string {
   return 'alert_id' in event ? `${event.alert_id}:${event.state}` : event.event_id;
 }
 
-/** A record for `charger.metrics`, keyed so that a charger's readings stay in order. */
+/** A record for `charger.metrics`. Its key keeps a charger's readings in order. Throws for NaN and infinity. */
 export function metricsRecord(
   reading: Reading,
   tenantId: string | undefined,

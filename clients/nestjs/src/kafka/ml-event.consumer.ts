@@ -9,10 +9,10 @@ import { MLKafkaClient } from './ml-kafka.client';
 const TRY_AGAIN_MS = 2_000;
 
 /**
- * Gives records of the service's topics to the methods that listen (`@OnPrediction()` and the others), one
- * after another, and commits each when all of them have returned: at least once.
+ * Calls the listening methods (`@OnPrediction()` and the others) with the records of the service's topics, one
+ * by one. A record is committed after all its methods have returned: at-least-once delivery.
  *
- * Kafka may be away when the application starts, and later: it is tried again until the application ends.
+ * If Kafka is unavailable, at start or later, the consumer reconnects until the application ends.
  */
 @Injectable()
 export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -26,6 +26,7 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
     @Inject(MetadataScanner) private readonly scanner: MetadataScanner,
   ) {}
 
+  /** Find the listening methods and start to consume. Called by NestJS; does not wait for Kafka. */
   onApplicationBootstrap(): void {
     this.findListeners();
     if (this.handlers.size > 0) {
@@ -33,6 +34,7 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
     }
   }
 
+  /** Stop consuming and disconnect. Called by NestJS. */
   async onApplicationShutdown(): Promise<void> {
     this.ended.abort();
     await this.consuming;
@@ -74,7 +76,7 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
     }
   }
 
-  /** Consume until it ends, or the application does; why it did. */
+  /** Consume until the consumer or the application ends. Returns the reason. */
   private async consume(): Promise<string> {
     const consumer = this.client.consumer();
     const ended = new Promise<string>((resolve) => {
@@ -83,7 +85,7 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
       });
     });
     const consumed = this.consumed(consumer);
-    consumed.catch(() => undefined); // it may fail when nobody waits any more
+    consumed.catch(() => undefined); // a failure after the end is expected
     try {
       return await Promise.race([consumed, ended]);
     } catch (error) {
@@ -97,7 +99,7 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
     const topics = [...this.handlers.keys()];
     const gone = new Promise<string>((resolve) => {
       consumer.on('consumer.crash', ({ payload }) => {
-        // Most errors it gets over by itself.
+        // kafkajs restarts after most errors.
         if (!payload.restart) {
           resolve(payload.error.message);
         }
@@ -108,7 +110,7 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
     });
     await consumer.connect();
     await consumer.subscribe({ topics, fromBeginning: this.client.options.fromBeginning });
-    // Once disconnected it would be connected again by its next step, and outlive the application.
+    // `run` after a disconnect would reconnect, and outlive the application.
     this.ended.signal.throwIfAborted();
     await consumer.run({ eachMessage: (payload) => this.handle(payload) });
     this.client.logger.log(`Consuming ${topics.join(', ')}`);
@@ -118,7 +120,7 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
   private async handle({ topic, partition, message }: EachMessagePayload): Promise<void> {
     const event = eventOf(message.value);
     if (event === null) {
-      // It will not be readable the next time either.
+      // A retry would not help: the record stays unreadable.
       this.client.logger.error(`Skipping ${topic}:${partition}:${message.offset}, which is no event`);
       return;
     }

@@ -5,14 +5,14 @@ import { type MLKafkaOptions, resolveKafkaOptions, type ResolvedKafkaOptions } f
 
 const CONNECT_TIMEOUT_MS = 3_000;
 
-/** Options and connection that consumer and publisher share. */
+/** Options and Kafka client shared by consumer and publisher. */
 @Injectable()
 export class MLKafkaClient {
   readonly options: ResolvedKafkaOptions;
   readonly logger = new Logger('MLKafka');
   private readonly kafka;
 
-  /** Throws where no brokers are named; connects to nothing. */
+  /** Throws if no brokers are set. Does not connect. */
   constructor(@Inject(ML_KAFKA_OPTIONS) options: MLKafkaOptions) {
     this.options = resolveKafkaOptions(options);
     const { brokers, clientId, ssl, sasl } = this.options;
@@ -20,7 +20,7 @@ export class MLKafkaClient {
       brokers,
       clientId,
       connectionTimeout: CONNECT_TIMEOUT_MS,
-      // Its own words, at the level of details: what matters is said by those who use it.
+      // kafkajs logs at debug level; consumer and publisher log the important events.
       logCreator:
         () =>
         ({ namespace, log }: LogEntry) => {
@@ -36,7 +36,7 @@ export class MLKafkaClient {
     this.kafka = new Kafka(config);
   }
 
-  /** A consumer that sees no record of a transaction that was aborted, or is still open. */
+  /** Create a consumer that skips records of aborted and open transactions. */
   consumer(): Consumer {
     return this.kafka.consumer({
       groupId: this.options.groupId,
@@ -46,8 +46,8 @@ export class MLKafkaClient {
   }
 
   /**
-   * A producer that keeps the order of what it is given. A retry may write a reading twice: the service gives a
-   * repeated reading the same verdict, and it changes nothing.
+   * Create a producer that keeps the order of its records. A retry may write a reading twice. This is harmless:
+   * the service gives a repeated reading the same verdict.
    */
   producer(): Producer {
     return this.kafka.producer({

@@ -3,7 +3,7 @@ import type { MLKafkaOptions } from './ml-kafka.options';
 
 export const {
   ConfigurableModuleClass: ConfigurableMLKafkaModule,
-  /** The token of what was given to `forRoot` or `forRootAsync`. */
+  /** Injection token of the options given to `forRoot` or `forRootAsync`. */
   MODULE_OPTIONS_TOKEN: ML_KAFKA_OPTIONS,
 } = new ConfigurableModuleBuilder<MLKafkaOptions>({ moduleName: 'MLKafka' })
   .setClassMethodName('forRoot')

@@ -6,10 +6,10 @@ import { ConfigurableMLKafkaModule, ML_KAFKA_OPTIONS } from './ml-kafka.module-d
 import { MLMetricsPublisher } from './ml-metrics.publisher';
 
 /**
- * Consumes the service's topics for the methods that listen, and provides {@link MLMetricsPublisher}.
+ * Consumes the service's topics for the listening methods, and provides {@link MLMetricsPublisher}.
  *
- * `imports: [MLKafkaModule]` takes every setting from the environment; `forRoot` and `forRootAsync` set some in
- * code. Needs the package kafkajs.
+ * `imports: [MLKafkaModule]` reads every setting from the environment. `forRoot` and `forRootAsync` set some in
+ * code. Requires the package kafkajs.
  */
 @Module({
   imports: [DiscoveryModule],

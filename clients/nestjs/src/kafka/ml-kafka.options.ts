@@ -1,24 +1,25 @@
 import type { KafkaConfig } from 'kafkajs';
 import { variable } from '../environment';
 
-/** What may be set in code; everything else comes from the environment, or has a default. */
+/** Options given in code. Missing ones come from the environment or from a default. */
 export interface MLKafkaOptions {
   /** `KAFKA_BOOTSTRAP_SERVERS`, host:port,… */
   brokers?: string[];
   /** Client id and consumer group; `KAFKA_CLIENT_ID` (`evzone-backend`) and `KAFKA_GROUP_ID` (`{clientId}-ml`). */
   clientId?: string;
   groupId?: string;
-  /** What kafkajs takes: TLS and a password. */
+  /** TLS and password options of kafkajs. */
   ssl?: KafkaConfig['ssl'];
   sasl?: KafkaConfig['sasl'];
-  /** Whether a group that is new begins with the oldest record; false. */
+  /** Whether a new group starts with the oldest record; default: false. */
   fromBeginning?: boolean;
-  /** Until publishing is given up, ms; 5000. */
+  /** Time limit of publishing, in ms; default: 5000. */
   publishTimeoutMs?: number;
-  /** `KAFKA_TOPIC_METRICS`, `…_PREDICTIONS`, `…_FAILURE_ALERTS`, `…_ANOMALIES`, as on the service. */
+  /** `KAFKA_TOPIC_METRICS`, `…_PREDICTIONS`, `…_FAILURE_ALERTS`, `…_ANOMALIES`, as in the service. */
   topics?: Partial<MLTopics>;
 }
 
+/** Names of the topics. */
 export interface MLTopics {
   metrics: string;
   prediction: string;
@@ -26,11 +27,11 @@ export interface MLTopics {
   anomalyAlert: string;
 }
 
-/** Options with every default filled in. */
+/** Options with all defaults. */
 export type ResolvedKafkaOptions = Required<Omit<MLKafkaOptions, 'ssl' | 'sasl' | 'topics'>> &
   Pick<MLKafkaOptions, 'ssl' | 'sasl'> & { topics: MLTopics };
 
-/** Fill up from the environment and the defaults. Throws where no brokers are named, or not as host:port. */
+/** Complete the options from the environment and the defaults. Throws unless brokers are host:port. */
 export function resolveKafkaOptions(
   given: MLKafkaOptions,
   environment: NodeJS.ProcessEnv = process.env,

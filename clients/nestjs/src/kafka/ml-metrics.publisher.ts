@@ -5,17 +5,17 @@ import type { Reading } from '../types';
 import { metricsRecord } from './messages';
 import { MLKafkaClient } from './ml-kafka.client';
 
-/** `unavailable`: nobody has confirmed it. A record that was under way may still arrive. */
+/** `unavailable`: the brokers did not confirm. Records already sent may still arrive. */
 export type Published = { status: 'ok'; records: number } | { status: 'unavailable'; message: string };
 
-/** Puts readings on `charger.metrics`, where the service scores them. */
+/** Publishes readings to `charger.metrics`. The service scores them. */
 @Injectable()
 export class MLMetricsPublisher implements OnApplicationShutdown {
   private connected: Promise<Producer> | null = null;
 
   constructor(@Inject(MLKafkaClient) private readonly client: MLKafkaClient) {}
 
-  /** Publish readings, each charger's in their order. Resolves once the brokers have them; never rejects. */
+  /** Publish readings, in order for each charger. Resolves after the brokers' confirmation; never rejects. */
   async publish(
     readings: Reading | Reading[],
     { tenantId, timeoutMs = this.client.options.publishTimeoutMs }: PublishOptions = {},
@@ -27,7 +27,7 @@ export class MLMetricsPublisher implements OnApplicationShutdown {
       const sent = this.producer().then((producer) =>
         producer.send({ topic: this.client.options.topics.metrics, messages }),
       );
-      sent.catch(() => undefined); // it may fail when nobody waits any more
+      sent.catch(() => undefined); // a failure after the time limit is expected
       if ((await Promise.race([sent, late])) === null) {
         return { status: 'unavailable', message: `not confirmed within ${timeoutMs} ms` };
       }
@@ -40,11 +40,12 @@ export class MLMetricsPublisher implements OnApplicationShutdown {
     }
   }
 
+  /** Disconnect. Called by NestJS. */
   async onApplicationShutdown(): Promise<void> {
     await this.connected?.then((producer) => producer.disconnect()).catch(() => undefined);
   }
 
-  /** Connects when it is first needed, and again if that has failed. */
+  /** Connect on first use, and again after a failed attempt. */
   private producer(): Promise<Producer> {
     this.connected ??= this.connect().catch((error: unknown) => {
       this.connected = null;
@@ -60,6 +61,7 @@ export class MLMetricsPublisher implements OnApplicationShutdown {
   }
 }
 
+/** Options of one publish call. */
 export interface PublishOptions {
   tenantId?: string;
   timeoutMs?: number;
