@@ -40,6 +40,7 @@ A run that ended early is taken up where it was by the same command. The key is 
 
 
 def main(arguments: Sequence[str] | None = None) -> Exit:
+    """Run the command. Blocks until the job ends. Returns the exit code."""
     options = _parser().parse_args(arguments)
     with ExitStack() as held:
         try:
@@ -116,7 +117,7 @@ def _interrupted(calls: Settings, memory: MemoryFile, display: Display, *, cance
 
 
 def _cancelled(calls: Settings, job_id: str) -> bool:
-    """Whether the job is cancelled. Tries once: somebody wants to leave."""
+    """Whether the job was cancelled. One attempt, because the user wants to leave."""
     with MLClient(replace(calls, attempts=1, patience_s=None)) as service:
         try:
             service.cancel_job(job_id)
@@ -127,7 +128,7 @@ def _cancelled(calls: Settings, job_id: str) -> bool:
 
 @contextmanager
 def _standard_input() -> Iterator[Path]:
-    """All of it in a file, for an upload that is cut has to be repeated."""
+    """Copy standard input to a file, so that a broken upload can be repeated."""
     with tempfile.NamedTemporaryFile(prefix="batch-") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()

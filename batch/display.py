@@ -1,4 +1,4 @@
-"""What a person sees: a bar on a terminal, plain lines now and then elsewhere. All on standard error."""
+"""Progress display on standard error: a bar on a terminal, otherwise plain lines every few seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLAIN_LINE_EVERY_S: Final = 5.0
 
 
 class Display:
-    """One stage at a time: `stage`, then `show` as it advances."""
+    """Shows one stage at a time. Call `stage`, then `show` for each advance."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -41,17 +41,18 @@ class Display:
             self._bars.stop()
 
     def print_line(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays visible."""
         self._console.print(text, markup=False)
 
     def stage(self, name: str) -> None:
+        """Start a new stage."""
         self._name = name
         self._shown_at = 0.0
         if self._bars is not None:
             self._bar = self._bars.add_task(name, total=None, note="")
 
     def show(self, done: int, total: int, note: str) -> None:
-        """`done` of `total` of this stage, in words too."""
+        """Show `done` of `total` of this stage, with `note` as text."""
         if self._bars is not None and self._bar is not None:
             self._bars.update(self._bar, completed=done, total=total, note=note)
         elif note != self._note and (
@@ -62,15 +63,17 @@ class Display:
 
 
 def sizes(done: int, total: int) -> str:
+    """Format two byte counts as text."""
     return f"{decimal(done)} of {decimal(total)}"
 
 
 def rows(done: int, total: int) -> str:
+    """Format two row counts as text."""
     return f"{done:,} of {total:,} rows"
 
 
 def scored(job: Job) -> str:
-    """Rows, rate and time left, as far as the service says them."""
+    """Format rows, rows per second and remaining seconds, as far as the service reports them."""
     parts = [rows(job["done"], job["total"])]
     if job.get("rows_per_second"):
         parts.append(f"{job['rows_per_second']:,.0f} rows/s")

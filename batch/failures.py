@@ -1,4 +1,4 @@
-"""What goes wrong with the service, in words for a person."""
+"""Messages about failed calls, for the user of the command."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 from batch.outcome import Refused
 from evzone_ml_client import RequestRejected, Retry, ServiceUnavailable
 
-# So long an upload that was cut may still be on its way into a job. Later it never will: its process died.
+# A broken upload can still become a job for this long. After that its web process has died.
 ACCEPTING_S: Final = 30.0
 CONFLICT: Final = 409
 UNAUTHORIZED: Final = 401
 
 
 class Outages:
-    """Told of each attempt that has failed; says so once for each call, and ends calls that are in vain."""
+    """Callback for failed attempts. Prints one line for each call, and ends calls that cannot succeed."""
 
     def __init__(self, url: str, patience_s: float, print_line: Callable[[str], None]) -> None:
         self._url = url
@@ -23,7 +23,11 @@ class Outages:
         self._print_line = print_line
 
     def __call__(self, retry: Retry) -> None:
-        """Raises `Refused` where something else answers, and the error of an upload that will be no job."""
+        """Handle a failed attempt.
+
+        Raises `Refused` if another program answers at the URL. Raises the 409 error if the earlier upload can
+        no longer become a job.
+        """
         error = retry.error
         if isinstance(error, ServiceUnavailable) and error.reason == "not_understood" and error.status:
             raise Refused(_sentence(error.detail))
@@ -34,7 +38,7 @@ class Outages:
 
 
 def outage(error: RequestRejected | ServiceUnavailable, url: str) -> str:
-    """Why there is no answer now, as the first part of a sentence."""
+    """Return the reason for a missing answer, as the start of a sentence."""
     if error.status == CONFLICT:
         return "an earlier upload is still being accepted"
     if error.status is None:
@@ -44,7 +48,7 @@ def outage(error: RequestRejected | ServiceUnavailable, url: str) -> str:
 
 
 def refusal(error: RequestRejected) -> Refused:
-    """Why there will be no answer, with each field error, or the detail where there is none."""
+    """Return the error for a refused request, with its field errors, or else the detail."""
     if error.problem is None:
         return Refused(_sentence(error.detail))
     errors = [f"{each['pointer'] or 'body'}: {each['detail']}" for each in error.errors]

@@ -1,4 +1,4 @@
-"""File formats, by extension or by name."""
+"""File formats, by extension or by option."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STDIO: Final = "-"
 
 
 def input_format(file: str, named: str | None) -> str:
-    """Like `csv` or `csv.gz`: `named`, else by the file's extension. Raises `Refused` for others."""
+    """Return a format such as `csv` or `csv.gz`: `named`, or else by extension. Raises `Refused`."""
     name = _name(file, named)
     try:
         upload_headers(name)
@@ -26,7 +26,7 @@ def input_format(file: str, named: str | None) -> str:
 
 
 def output_format(file: str, named: str | None) -> ResultsFormat:
-    """Of a file of results. Raises `Refused` for what the service does not write."""
+    """Return the format of a results file. Raises `Refused` for an unsupported one."""
     try:
         return results_format(_name(file, named))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a run keeps beside its output, so that a repeated one goes on where the last one ended."""
+"""State of a run, stored beside its output, so that a repeated command resumes it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ READ_BYTES: Final = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`work` is the fingerprint of input and parameters. With `nonce` it makes the idempotency key: the same
-    work is the same job until it is done, and a new one the next time.
+    """`work` is the fingerprint of input and parameters. `work` and `nonce` form the idempotency key.
 
-    `rows` and `size_bytes`: how much of the results the unfinished output holds.
+    The same work keeps its job until the job is done. A later run gets a new nonce, hence a new job.
+
+    `rows` and `size_bytes`: the amount of results in the unfinished output.
     """
 
     work: str
@@ -29,11 +30,12 @@ class Memory:
 
     @property
     def key(self) -> str:
+        """The idempotency key."""
         return f"{self.work}-{self.nonce}"
 
 
 class MemoryFile:
-    """Holds a `Memory`, in a file if there is one. Every change is on disk before the call returns."""
+    """Holds a `Memory`, in a file if `path` is set. Each change replaces the file before the call returns."""
 
     def __init__(self, path: Path | None, work: str) -> None:
         self._path = path
@@ -42,6 +44,7 @@ class MemoryFile:
         self.change()
 
     def change(self, **changes: Any) -> None:
+        """Change fields and save. Blocks for the disk."""
         self.now = replace(self.now, **changes)
         if self._path is not None:
             beside = self._path.with_name(f"{self._path.name}.new")
@@ -49,16 +52,17 @@ class MemoryFile:
             os.replace(beside, self._path)
 
     def begin_anew(self) -> None:
-        """The same work as a new job."""
+        """Forget the job and its results; keep the work, with a new key."""
         self.change(**asdict(Memory(self.now.work)))
 
     def forget(self) -> None:
+        """Delete the file."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
 
 def fingerprint(file: Path, *parameters: str) -> str:
-    """Of a file's bytes and everything that makes another job of them."""
+    """Return a digest of a file's bytes and the job's parameters. Blocks for the disk."""
     digest = hashlib.blake2b("\n".join(parameters).encode(), digest_size=16)
     with file.open("rb") as opened:
         while piece := opened.read(READ_BYTES):

@@ -1,4 +1,4 @@
-"""How a run ends: the exit codes that scripts rely on, and what raises them."""
+"""Exit codes of a run, which scripts rely on, and the errors that cause them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import ClassVar
 
 
 class Exit(IntEnum):
+    """Exit codes of the command."""
+
     SCORED = 0
     SOME_ROWS_FAILED = 1
     REFUSED = 2
@@ -16,24 +18,24 @@ class Exit(IntEnum):
 
 
 class GivenUp(Exception):
-    """Raised when a run cannot go on; the message is for a person."""
+    """Raised when a run cannot continue. The message is for the user."""
 
     code: ClassVar[Exit]
 
 
 class Refused(GivenUp):
-    """Raised for wrong usage, and for what the service will not take, whenever it is asked."""
+    """Raised for wrong usage, and for requests that the service will always refuse."""
 
     code = Exit.REFUSED
 
 
 class Unreachable(GivenUp):
-    """Raised when the service has not answered for longer than one is patient."""
+    """Raised when the service was unavailable for longer than `--patience`."""
 
     code = Exit.UNREACHABLE
 
 
 class NotSucceeded(GivenUp):
-    """Raised when the job failed, was cancelled, or is not known any more."""
+    """Raised when the job failed, was cancelled or has expired."""
 
     code = Exit.NOT_SUCCEEDED

@@ -1,4 +1,4 @@
-"""One run: upload a file as a job, follow it to its end, fetch its results."""
+"""One run: upload a file as a job, follow the job, fetch its results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERRORS_SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a run is to do. `out` None: the results go to `stdout`."""
+    """Parameters of a run. `out` None: the results go to `stdout`."""
 
     file: Path
     input_format: str
@@ -31,6 +31,8 @@ class Wanted:
 
 
 class Run:
+    """A run of the command, new or resumed."""
+
     def __init__(
         self, wanted: Wanted, service: MLClient, memory: MemoryFile, display: Display, stdout: IO[bytes]
     ) -> None:
@@ -41,7 +43,7 @@ class Run:
         self._stdout = stdout
 
     def __call__(self) -> Exit:
-        """Raises `GivenUp` and `ServiceUnavailable` when the run cannot go on; a repeated one may."""
+        """Run to the end. Blocks. Raises `GivenUp` and `ServiceUnavailable`; a repeated run may succeed."""
         job = self._job()
         try:
             return self._followed(job)
@@ -64,7 +66,7 @@ class Run:
         return self._outcome(job)
 
     def _job(self) -> Job:
-        """The job of an earlier run that did not end, or a new one."""
+        """Return the unfinished job of an earlier run, or submit a new one."""
         if self._memory.now.job_id is not None:
             try:
                 job = self._service.get_job(self._memory.now.job_id)
@@ -89,7 +91,7 @@ class Run:
         except RequestRejected as error:
             if error.status != CONFLICT:
                 raise
-            self._memory.begin_anew()  # the key is held by an upload that will never become a job
+            self._memory.begin_anew()  # a dead upload holds the key
             return self._submit()
 
     def _submit(self) -> Job:
@@ -100,7 +102,7 @@ class Run:
             idempotency_key=self._memory.now.key,
             file_format=self._wanted.input_format,
             on_sent=lambda sent: self._display.show(sent, size, sizes(sent, size)),
-            timeout_s=math.inf,  # however large it is; a connection that stands still is noticed
+            timeout_s=math.inf,  # any size may be sent; the client detects a stalled connection
         )
 
     def _fetch(self, job: Job) -> None:

@@ -284,7 +284,7 @@ class AsyncMLClient:
         request = exchange.request
         if request.large:
             # The service may refuse a request, and reset the connection, before the whole body is sent.
-            # asyncio then drops the response; a blocking socket still reads it (ADR 13).
+            # asyncio then drops the response; a blocking socket still reads it (docs/adr/0013).
             return await to_thread.run_sync(self._uploads.exchanged, exchange, abandon_on_cancel=True)
         await anyio.sleep(exchange.pause_s)
         asked = self._http.build_request(

@@ -1,7 +1,7 @@
 """Requests and responses between the policy of a call and the network.
 
 The policy (`policy.py`) is a generator. It yields exchanges and receives responses or exceptions. It neither
-waits nor sends; `MLClient` and `AsyncMLClient` do both, with the same policy (ADR 13).
+waits nor sends; `MLClient` and `AsyncMLClient` do both, with the same policy (docs/adr/0013).
 """
 
 from __future__ import annotations

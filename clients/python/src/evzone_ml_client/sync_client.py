@@ -42,7 +42,7 @@ class MLClient:
 
     A call blocks for at most `Settings.timeout_s`, retries included. Uploads, downloads and `patience_s` have
     limits of their own. Iterators make one call for each page of up to 1,000 items. The time is checked
-    between the pieces of a response; one whose head arrives byte by byte takes longer (ADR 13).
+    between the pieces of a response; one whose head arrives byte by byte takes longer (docs/adr/0013).
 
     Every call raises `RequestRejected` if the service refuses the request. It raises `ServiceUnavailable` if
     no valid response arrives in time, after the retries of the settings. Its `stale` is then the charger's
