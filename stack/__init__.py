@@ -1,5 +1,5 @@
-"""How the service is run and shown on one machine: `make run`, `make demo`.
+"""Run and demonstrate the service on one machine: `make run`, `make demo`.
 
-Nothing in the service imports this package; on a fleet of hosts its commands (see `processes.py`) are
-started by whatever runs your other services.
+The service itself does not import this package. On a fleet of hosts your process manager runs the same
+commands (see `programs.py`).
 """

@@ -1,4 +1,4 @@
-"""`python -m stack env|run|demo`: what the Makefile calls."""
+"""`python -m stack env|run|demo`: the commands behind the Makefile."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from settings import ROOT
 
 
 def main() -> int:
-    """Carry out one command; returns its exit code."""
+    """Run one command. Blocks until it ends. Returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m stack", description="The service on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("env", help="write .env with random secrets, unless there is one")
     commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
     commands.add_parser("demo", help="show the running service at work on real charging sessions")
     command: str = parser.parse_args().command
-    # Imported late: each needs packages that the others do without.
+    # Late imports: each command needs packages that the others do not.
     if command == "env":
         from stack.dotenv import write_if_missing
 

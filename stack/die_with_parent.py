@@ -2,13 +2,13 @@
 
     python die_with_parent.py COMMAND [ARGUMENT...]
 
-`kill -9` of a process manager gives it no chance to stop what it manages. So each child first asks the
-kernel for a SIGTERM at its parent's death (prctl, Linux) and then becomes the command; the wish survives
-exec. And `kill -9` of a managed process gives that one no chance to stop its own children, which may go on
-holding its port: they are ended before its successor starts.
+A process manager killed by `kill -9` cannot stop its children. Each child therefore requests a SIGTERM for
+its parent's death from the kernel (prctl, Linux). Then it executes the command; the request survives exec. A
+managed process killed by `kill -9` cannot stop its own children either, which may still hold its port. They
+are killed before its successor starts.
 
-Where there is no prctl and no /proc the command simply runs. This file imports nothing of ours, so that it
-starts in 10 ms with `python -I -S`.
+Without prctl or /proc the command simply runs. This file imports only the standard library, so that it starts
+in 10 ms with `python -I -S`.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PROGRAM_NAME = "SUPERVISOR_PROCESS_NAME"  # supervisord sets it for each program; its children inherit it
+PROGRAM_NAME = "SUPERVISOR_PROCESS_NAME"  # set by supervisord for each program, inherited by children
 
 
 def bound_to_parent(command: list[str]) -> list[str]:
-    """`command`, to be started so that it gets SIGTERM when its parent (more exactly, the parent's
-    thread that starts it) ends in whatever way."""
+    """Return a command line that runs `command` and ends it with SIGTERM when its parent ends in any way.
+
+    The parent is, more exactly, the thread that starts it.
+    """
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *command]
 
 
 def processes_of_session(session: int) -> Iterator[int]:
-    """The ids of the live processes of one session; none where there is no /proc."""
+    """Yield the ids of the live processes of a session; none without /proc."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            # "pid (name) state ppid pgrp session …"; the name may hold blanks and parentheses.
+            # "pid (name) state ppid pgrp session …"; the name may contain blanks and parentheses.
             state, _ppid, _pgrp, its_session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
-        if int(its_session) == session and state not in "ZX":  # dead ones only wait for being noticed
+        if int(its_session) == session and state not in "ZX":  # not zombies
             yield int(entry.name)
 
 
@@ -46,14 +48,14 @@ def _end_with_parent() -> None:
     parent = os.getppid()
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    except (OSError, AttributeError):  # no Linux
+    except (OSError, AttributeError):  # not Linux
         return
-    if os.getppid() != parent:  # it ended before the kernel knew our wish
+    if os.getppid() != parent:  # the parent ended before the request
         raise SystemExit(1)
 
 
 def _end_leftovers() -> None:
-    """Kill what an earlier run of this same program in this same session left behind."""
+    """Kill processes left by an earlier run of the same program in the same session."""
     name = os.environ.get(PROGRAM_NAME)
     if name is None:
         return
@@ -62,7 +64,7 @@ def _end_leftovers() -> None:
         try:
             if pid != os.getpid() and mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 os.kill(pid, signal.SIGKILL)
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
 
 

@@ -1,4 +1,4 @@
-"""The first `.env`: random secrets, so that no installation shares a key with another."""
+"""The initial `.env`, with random secrets, so that no two installations share a key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOWER_BASIC_AUTH=admin:{password}
 
 
 def write_if_missing(path: Path) -> bool:
-    """Write `path` with new secrets, readable by its owner only. False, and no change, if it exists."""
+    """Write `path` with new secrets, readable only by its owner. Returns False if it exists already."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

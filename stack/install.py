@@ -1,10 +1,11 @@
-"""Make .venv and install a lock file into it: `python3 stack/install.py requirements.txt`.
+"""Create .venv and install a lock file into it: `python3 stack/install.py requirements.txt`.
 
-The project's own Python client, clients/python, is not installed: pip checks hashes, and a folder has none. A
-.pth file in .venv names its source instead. The packages that the client runs on are in requirements.in.
+The project's own Python client, clients/python, is not installed: pip requires hashes, and a folder has none.
+A .pth file in .venv contains the path of its source instead. The client's dependencies are in
+requirements.in.
 
-Runs before anything is installed, and with whatever Python there is: standard library only, and no syntax
-that an old Python would stumble over before it could say that it is too old.
+Runs before anything is installed, on any Python. It uses only the standard library, and syntax that an old
+Python can parse before it reports its version.
 """
 
 import glob
@@ -28,7 +29,7 @@ PLAIN_LINE_EVERY_S = 15.0
 
 
 def main(lock_name: str) -> int:
-    """Install what `lock_name` pins, unless that has been done. Returns the exit code."""
+    """Install the packages of `lock_name`, unless they are installed. Blocks. Returns the exit code."""
     problem = python_problem(sys.version_info[:2])
     if problem:
         sys.stderr.write(problem + "\n")
@@ -49,14 +50,14 @@ def main(lock_name: str) -> int:
 
 
 def python_problem(version: "tuple[int, int]") -> str:
-    """Why this Python will not do, as a sentence; empty if it will."""
+    """Return why this Python is unsuitable, as a sentence; empty if it is suitable."""
     if version < OLDEST:
         return (
             "Python {}.{} or newer is needed; {} is {}.{}. If a newer one is installed, name it: "
             "make run PYTHON=python{}.{}".format(*OLDEST, sys.executable, *version, *OLDEST)
         )
     try:
-        import ensurepip  # noqa: F401 - Debian splits it off
+        import ensurepip  # noqa: F401 - a separate package on Debian
         import venv  # noqa: F401
     except ImportError:
         return (
@@ -67,14 +68,14 @@ def python_problem(version: "tuple[int, int]") -> str:
 
 
 def lock_digest(lock: str) -> str:
-    """What must be installed, as one short text: the lock file's content and the Python it goes into."""
+    """Return a digest of the lock file and the Python version."""
     with open(lock, "rb") as file:
         content = hashlib.sha256(file.read()).hexdigest()
     return "{} python{}.{}".format(content, *sys.version_info[:2])
 
 
 def works(python: str) -> bool:
-    """Whether an interpreter is there and starts: one whose base Python is gone does not."""
+    """Whether an interpreter exists and starts. It does not start if its base Python was removed."""
     try:
         return subprocess.call([python, "-c", ""], stderr=subprocess.DEVNULL) == 0
     except OSError:
@@ -82,7 +83,7 @@ def works(python: str) -> bool:
 
 
 def make_venv() -> bool:
-    """Make .venv afresh."""
+    """Create .venv anew. Returns False, with a message on standard error, if that fails."""
     print("Making .venv …", flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
     made = subprocess.run(
@@ -95,18 +96,21 @@ def make_venv() -> bool:
 
 
 def link_client(venv: str) -> None:
-    """Let the interpreter of `venv` find the Python client, by a path relative to its site-packages."""
+    """Add the Python client to the import path of `venv`, relative to its site-packages."""
     for packages in glob.glob(os.path.join(venv, "lib", "python*", "site-packages")):
         with open(os.path.join(packages, "evzone_ml_client.pth"), "w") as file:
             file.write(os.path.relpath(CLIENT, packages) + "\n")
 
 
 def install(lock: str) -> bool:
-    """Install exactly what the lock file names, checked against its hashes, and show how far it is."""
+    """Install exactly the packages of the lock file, with verified hashes, and show progress.
+
+    Blocks until pip ends. Returns whether it succeeded.
+    """
     print(f"Installing the packages of {os.path.basename(lock)} …", flush=True)
     command = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    # The lock is complete, so there is nothing to resolve; and wheels need no compiler. Compiling every
-    # module takes as long as all the rest, and Python does it anyway for those that are used.
+    # The lock is complete, so nothing is resolved. Wheels need no compiler. Compiling all modules would
+    # double the time; Python compiles the used ones on import.
     command += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile"]
     command += ["--progress-bar", "off", "--requirement", lock]
     began = time.monotonic()
@@ -121,7 +125,7 @@ def install(lock: str) -> bool:
 
 
 def follow(process: "subprocess.Popen[bytes]", began: float) -> None:
-    """Wait for pip and tell the person where it is: first it fetches everything, then it unpacks it."""
+    """Wait for pip and show its progress. pip first fetches all packages, then unpacks them."""
     live = sys.stdout.isatty()
     shown_at, already = began, count_unpacked()
     while process.poll() is None:
@@ -143,12 +147,12 @@ def follow(process: "subprocess.Popen[bytes]", began: float) -> None:
 
 
 def count_unpacked() -> int:
-    """How many packages are in .venv."""
+    """Return the number of packages in .venv."""
     return len(glob.glob(os.path.join(VENV, "lib", "python*", "site-packages", "*.dist-info")))
 
 
 def show_failure() -> None:
-    """The end of pip's own words, where the reason stands."""
+    """Print the last lines of pip's log, which contain the reason."""
     lines = read(LOG).splitlines()
     sys.stderr.write("Could not install the packages. The last lines of .venv/install.log:\n")
     for line in lines[-LOG_LINES_SHOWN:]:
@@ -156,7 +160,7 @@ def show_failure() -> None:
 
 
 def read(path: str) -> str:
-    """A text file's content."""
+    """Return the content of a text file."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 

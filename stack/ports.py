@@ -1,4 +1,4 @@
-"""Is every port free that `make run` is about to bind? Asked before anything starts."""
+"""Check that every port of `make run` is free, before anything starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stack.servers import LOOPBACK
 
 @dataclass(frozen=True, slots=True)
 class PortUse:
-    """One port to bind, the setting that chooses it, and another way out than a free port."""
+    """A port to bind, its setting, and an alternative to a free port."""
 
     setting: str
     host: str
@@ -22,7 +22,7 @@ class PortUse:
 
 
 def port_uses(settings: Settings) -> list[PortUse]:
-    """Every port that this machine's processes will listen on."""
+    """Return every port that this machine's processes will listen on."""
     uses = [
         PortUse("PORT", settings.host, settings.port),
         PortUse("FLOWER_PORT", LOOPBACK, settings.flower_port),
@@ -37,7 +37,7 @@ def port_uses(settings: Settings) -> list[PortUse]:
 
 
 def port_problems(uses: list[PortUse]) -> list[str]:
-    """One readable line for each port that cannot be bound; none if all can."""
+    """Return one line for each port that cannot be bound. Binds each port for a moment."""
     problems = []
     for port, count in Counter(use.port for use in uses).items():
         if count > 1:
@@ -52,7 +52,7 @@ def _problem(use: PortUse) -> str | None:
             use.host, use.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
-            # As servers do, or the closed connections of the last run would make the port look busy.
+            # As servers do. Otherwise closed connections of the last run would make the port appear busy.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except (socket.gaierror, UnicodeError):

@@ -1,7 +1,7 @@
-"""What the service consists of when it runs: every process with its command line.
+"""Processes of the running service, with their command lines.
 
-The commands are ordinary ones. On a fleet of hosts the same lines go into units, containers or charts; one
-process of each kind is the least, and all but the embedded servers may run as often as wanted.
+The commands are ordinary ones. On a fleet of hosts they go into units, containers or charts. At least one
+process of each kind is needed. All except the embedded servers can run any number of times.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ from settings import ROOT, Settings
 from stack.servers import LOOPBACK, kafka_command, redis_command
 from tasks.messaging.names import Queues
 
-# A worker of its own for each queue: a fleet job never delays a single request.
+# One worker for each queue, so that a fleet job never delays a single request.
 QUEUES: Final = {"single": Queues.SINGLE, "batch": Queues.BATCH, "stream": Queues.STREAM}
-# Processes of a worker, where it is not one. Two share a job that somebody waits for, and a large one leaves
-# one of them to others (docs/adr/0009).
+# Processes of a worker; default 1. Two processes share a job with a waiting caller; a large job leaves one of
+# them to other jobs (docs/adr/0009).
 PROCESSES: Final = {Queues.BATCH: 2}
 
-FLOWER_MAX_TASKS: Final = 5_000  # its default, 100,000, costs hundreds of MB
+FLOWER_MAX_TASKS: Final = 5_000  # the default of 100,000 costs hundreds of MB
 FLOWER_PURGE_OFFLINE_S: Final = 60
-FLOWER_COLUMNS: Final = "name,routing_key,state,worker,received,started,runtime,uuid"  # the key is the queue
+FLOWER_COLUMNS: Final = (
+    "name,routing_key,state,worker,received,started,runtime,uuid"  # routing_key is the queue
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process to run. `group` is the order of stopping: what serves others stops last.
+    """A process to run. `group` is the order of stopping: servers stop last.
 
-    `stop_wait_s` is how long it may finish what it has begun before it is killed.
+    `stop_wait_s`: seconds to finish started work before it is killed.
     """
 
     name: str
@@ -42,13 +44,13 @@ class Program:
 
 
 def programs(settings: Settings) -> list[Program]:
-    """Every program of a complete service on this machine, embedded servers first."""
+    """Return every program of a complete service on this machine, embedded servers first."""
     found = []
     if settings.redis_embedded:
         folder = settings.state_dir / "redis"
         found.append(Program("redis", redis_command(settings.redis_port, folder), group="servers"))
     if settings.kafka_embedded:
-        # It keeps nothing, so there is nothing to wait for; asked politely it waits for its clients to go.
+        # It stores nothing, so it may be killed. On SIGTERM it would wait for its clients to disconnect.
         command = kafka_command(settings.kafka_port)
         found.append(Program("kafka", command, group="servers", stop_wait_s=1))
     found.append(_web(settings))
@@ -62,35 +64,36 @@ def programs(settings: Settings) -> list[Program]:
 
 
 def shared_environment(settings: Settings) -> dict[str, str]:
-    """What all processes get on top of the caller's environment."""
+    """Return the variables of all processes, in addition to the caller's environment."""
     return {
-        # One row is scored faster by one thread than by several that wait for each other.
+        # One thread scores one row faster than several threads that synchronise.
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
-        # A person opens these files; a setting that is not `auto` stays.
+        # People read these files. An explicit setting is kept.
         "LOG_FORMAT": "text" if settings.log_format == "auto" else settings.log_format,
-        # By this name Flower reads it itself, and no command line shows it.
+        # Flower reads this variable, so the password is in no command line.
         "FLOWER_BASIC_AUTH": settings.flower_basic_auth,
     }
 
 
 def metrics_folder(settings: Settings) -> Path:
-    """Where the counters of all our processes on this host meet; /metrics adds them up."""
+    """Return the folder of the metric files of all processes on this host. /metrics aggregates them."""
     return settings.state_dir / "prometheus"
 
 
 def log_file(settings: Settings, program: str) -> Path:
+    """Return the path of a program's log."""
     return settings.state_dir / "log" / f"{program}.log"
 
 
 def _ours(settings: Settings) -> dict[str, str]:
-    # Not for Flower: its own metrics would come out at our /metrics.
+    # Not for Flower: its metrics would appear in the service's /metrics.
     return {"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings))}
 
 
 def _web(settings: Settings) -> Program:
-    # No --backpressure: granian counts idle keep-alive connections as well; below its backlog (1024) pooled
-    # clients that do nothing would lock everyone else out. The service itself refuses what is too much.
+    # No --backpressure: granian counts idle keep-alive connections too. With a limit below its backlog
+    # (1024), idle pooled clients would block all others. The service itself refuses excess requests.
     command = [
         *(sys.executable, "-m", "granian", "asgi:app", "--interface", "asginl", "--http", "1", "--no-ws"),
         *("--host", settings.host, "--port", str(settings.port)),
@@ -102,7 +105,7 @@ def _web(settings: Settings) -> Program:
 
 
 def _worker(name: str, queue: str, settings: Settings) -> Program:
-    # Gossip and mingle are for workers that need to know of each other; these do not.
+    # Gossip and mingle synchronise workers with each other; these workers do not need it.
     command = [
         *(sys.executable, "-m", "celery", "-A", "tasks.worker.app", "worker"),
         *("-Q", queue, "-n", f"{name}@%h"),
@@ -113,11 +116,11 @@ def _worker(name: str, queue: str, settings: Settings) -> Program:
 
 
 def _flower(settings: Settings) -> Program:
-    # Broker and password (above) travel in the environment, for command lines are public on a host. Without
-    # -A, and away from celeryconfig.py, it loads none of our code: it learns names, queues and states from
-    # events alone, which saves it the models' memory. It is read-only and answers this host only, because
-    # its API could otherwise run any task. It steps back: who waits for a prediction would wait for all the
-    # events that it reads (docs/adr/0004).
+    # Broker URL and password (above) are in the environment, because command lines are public on a host.
+    # Without -A, and outside the folder of celeryconfig.py, Flower loads none of the service's code. It reads
+    # names, queues and states from events, which saves the models' memory. It is read-only and bound to this
+    # host, because its API could otherwise run any task. `nice`: reading events must not delay predictions
+    # (docs/adr/0004).
     command = [
         *("nice", "-n", "10", sys.executable, "-m", "celery", "flower", "--read_only=true"),
         *(f"--address={LOOPBACK}", f"--port={settings.flower_port}"),
@@ -129,5 +132,5 @@ def _flower(settings: Settings) -> Program:
         command,
         directory=settings.state_dir,
         environment={"BROKER_URL": settings.redis_url},
-        stop_wait_s=3,  # it has nothing to finish
+        stop_wait_s=3,  # it has no work to finish
     )

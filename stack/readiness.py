@@ -1,4 +1,4 @@
-"""Is the service up? One question for each part."""
+"""Readiness of the service: one check for each part."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from stack.servers import LOOPBACK, kafka_answers, redis_answers
 from tasks.monitoring import heartbeats
 from tasks.storage.redis_connection import connect
 
-ANSWER_TIMEOUT_S = 4.0  # Flower asks the workers for 1 s before it answers
+ANSWER_TIMEOUT_S = 4.0  # Flower waits 1 s for the workers' replies before it responds
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`program` is whose log tells more; `problem()` is what is missing, or None when it is ready."""
+    """A check. `problem()` returns why the part is not ready, or None. `program` has the relevant log."""
 
     name: str
     program: str
@@ -30,7 +30,7 @@ class Check:
 
 
 def checks(settings: Settings) -> list[Check]:
-    """What must be true before `make run` says that the service is ready."""
+    """Return the checks that must pass before `make run` reports the service as ready."""
     host, port = local_host(settings.host), settings.port
     redis = connect(settings.redis_url)
     found = []
@@ -50,7 +50,7 @@ def checks(settings: Settings) -> list[Check]:
 
 
 def local_host(host: str) -> str:
-    """Where a process on this machine finds what is bound to `host`."""
+    """Return the address on this machine of a server bound to `host`."""
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
@@ -80,8 +80,11 @@ def _consumer_problem(host: str, port: int, role: str) -> str | None:
 
 
 def _flower_problem(settings: Settings) -> str | None:
-    """Flower looks at workers and their queues once, when it starts, which is before they are there. Asking
-    for them makes it look again."""
+    """Return why Flower is not ready, or None.
+
+    Flower lists workers and queues only once, at its start, before they run. `refresh` makes it list them
+    again.
+    """
     credentials = base64.b64encode(settings.flower_basic_auth.split(",")[0].encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"}
     answer = _get(LOOPBACK, settings.flower_port, "/api/workers?refresh=true", headers)
@@ -95,7 +98,7 @@ def _flower_problem(settings: Settings) -> str | None:
 
 
 def http_problem(host: str, port: int, path: str) -> str | None:
-    """What keeps a GET of `path` from answering 200; None if it does."""
+    """Return why a GET of `path` does not return 200, or None if it does. Blocks for up to 4 s a step."""
     answer = _get(host, port, path)
     if answer is None:
         return "does not answer yet"
@@ -113,7 +116,7 @@ def http_problem(host: str, port: int, path: str) -> str | None:
 def _get(
     host: str, port: int, path: str, headers: Mapping[str, str] | None = None
 ) -> tuple[int, dict[str, Any]] | None:
-    """Status and decoded body (empty if it is no JSON object); None if nothing answers."""
+    """Return status and decoded body (empty if it is not a JSON object), or None without a response."""
     connection = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", path, headers=dict(headers or {}))

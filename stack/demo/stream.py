@@ -1,4 +1,4 @@
-"""Readings into `charger.metrics`, predictions out of `ml.predictions`, matched by `event_id`."""
+"""Send readings to `charger.metrics`, read predictions from `ml.predictions`, match them by `event_id`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BROKER_TIMEOUT_MS: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One prediction, and how long after its reading was sent it was read, seconds."""
+    """A prediction, and the seconds between sending its reading and receiving it."""
 
     prediction: dict[str, Any]
     seconds: float
 
 
 def through_kafka(settings: Settings, readings: Sequence[dict[str, Any]]) -> list[Arrival]:
-    """Send the readings and wait for the prediction of each. Raises `DemoFailed`."""
+    """Send the readings and wait for the prediction of each. Blocks. Raises `DemoFailed`."""
     servers = settings.kafka_bootstrap_servers.split(",")
     try:
         consumer = KafkaConsumer(
@@ -50,18 +50,18 @@ def through_kafka(settings: Settings, readings: Sequence[dict[str, Any]]) -> lis
 
 
 def _listen_from_now(consumer: Any, topic: str) -> None:
-    """Read every partition from its end on: no group, so that no later run resumes where this one stopped."""
+    """Read every partition from its end. Without a group, no later run resumes at this one's offsets."""
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         raise DemoFailed(f"There is no topic {topic}. Does the consumer run?")
     consumer.assign([TopicPartition(topic, partition) for partition in partitions])
     consumer.seek_to_end()
     for partition in consumer.assignment():
-        consumer.position(partition)  # the end is looked up now, and not at the first poll
+        consumer.position(partition)  # resolves the end offset now, and not at the first poll
 
 
 def _send(servers: Sequence[str], topic: str, readings: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """When each reading was sent, by the `event_id` that its prediction will carry."""
+    """Return the send time of each reading by its prediction's `event_id`."""
     producer = KafkaProducer(bootstrap_servers=servers, bootstrap_timeout_ms=BROKER_TIMEOUT_MS)
     try:
         futures = [
@@ -90,7 +90,7 @@ def _collect(consumer: Any, sent_at: dict[str, float]) -> list[Arrival]:
             for record in records:
                 prediction = json.loads(record.value)
                 moment = missing.pop(prediction.get("event_id"), None)
-                if moment is not None:  # another producer's otherwise, or a repeat
+                if moment is not None:  # else another producer's, or a repeat
                     arrivals.append(Arrival(prediction, now - moment))
     if missing:
         raise DemoFailed(

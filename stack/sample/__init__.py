@@ -1,1 +1,1 @@
-"""Real charging sessions that `make demo` replays; README.md beside this file says whose they are."""
+"""Real charging sessions for `make demo`. Their origin is in README.md beside this file."""

@@ -1,9 +1,9 @@
-"""Make the sample from the cleaned table of the council's sessions.
+"""Create the sample from the cleaned table of the council's sessions.
 
     python -m stack.sample.make sessions.parquet
 
-The input has one row a session: `cp_id`, `start` and `end` (local time), `kwh`, `site`, `model`, and `bad`
-for sessions that were never closed or have impossible values. README.md says where it comes from.
+The input has one row per session: `cp_id`, `start` and `end` (local time), `kwh`, `site`, `model`, and `bad`.
+`bad` marks sessions that were never closed or have impossible values. The source is in README.md.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import pandas as pd
 
 from stack.sample.sessions import CHARGERS_FILE, SESSIONS_FILE
 
-LAST_DAYS = 365  # of the three years; a charger that closed earlier keeps its own last sessions
+LAST_DAYS = 365  # of three years; a charger that closed earlier keeps its last sessions
 AT_LEAST = 15
-MOST_KW = 60.0  # the fastest of these chargers give 50 kW; times in whole minutes allow for a little more
+MOST_KW = 60.0  # the fastest chargers have 50 kW; rounding to whole minutes can raise the computed power
 
 
 def main(table: Path) -> None:
@@ -40,7 +40,7 @@ def main(table: Path) -> None:
 
     columns = ["charger_id", "ended_at", "minutes", "kwh", "session_number"]
     text = kept[columns].to_csv(index=False, lineterminator="\n")
-    # No time stamp in the file, so that the same input makes the same bytes.
+    # No time stamp in the file: equal input gives equal bytes.
     SESSIONS_FILE.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
     chargers = kept.drop_duplicates("charger_id", keep="last")[["charger_id", "site", "model"]]
     chargers.to_csv(CHARGERS_FILE, index=False, lineterminator="\n")

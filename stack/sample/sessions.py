@@ -1,4 +1,4 @@
-"""The sample's chargers and sessions."""
+"""Chargers and sessions of the sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SESSIONS_FILE: Final = Path(__file__).with_name("sessions.csv.gz")
 
 @dataclass(frozen=True, slots=True)
 class Charger:
-    """One public charger, and where it stands."""
+    """A public charger and its site."""
 
     charger_id: str
     site: str
@@ -24,13 +24,13 @@ class Charger:
 
 
 def load_chargers() -> dict[str, Charger]:
-    """Every charger of the sample by its id."""
+    """Return every charger of the sample by its id."""
     with CHARGERS_FILE.open(newline="", encoding="utf-8") as file:
         return {row["charger_id"]: Charger(**row) for row in csv.DictReader(file)}
 
 
 def load_sessions() -> list[Session]:
-    """Every session of the sample, charger by charger, each in the order of time."""
+    """Return every session of the sample, by charger and then by time."""
     with gzip.open(SESSIONS_FILE, "rt", newline="", encoding="utf-8") as file:
         return [
             Session(
