@@ -1,4 +1,4 @@
-"""The web process: `granian --interface asginl asgi:app`."""
+"""The web process's ASGI application: `granian --interface asginl asgi:app`."""
 
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
@@ -9,5 +9,5 @@ settings = load_or_exit()
 configure_logging(settings)
 refuse_eviction(settings)
 app = FastPath(settings)
-# A full collection would hold up every caller for tens of milliseconds.
+# A full collection delays every caller by tens of milliseconds.
 collect_garbage_seldom()

@@ -1,8 +1,8 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of the service, as one tree.
 
-It knows neither HTTP nor Celery nor Kafka: `web/http/errors.py` turns a code into a status, the consumer
-turns `retryable` into pause or dead letter. `code` is the same short word in a problem document, a dead
-letter's header and a metric's label.
+The tree does not depend on HTTP, Celery or Kafka. `web/http/errors.py` maps a code to a status; the consumer
+maps `retryable` to a pause or a dead letter. `code` is the same in problem documents, dead-letter headers and
+metric labels.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """Base of every error this service raises on purpose.
+    """Base class of every error that this service raises on purpose.
 
-    `code` names it for machines, `retryable` says whether the same request may succeed later, and
-    `retry_after_s` is a hint in seconds for those that are.
+    `code` identifies it for machines. `retryable`: the same request may succeed later. `retry_after_s` is a
+    hint in seconds for retryable errors.
     """
 
     code: ClassVar[str] = "internal"
@@ -25,7 +25,7 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One field that is wrong: an RFC 6901 pointer into the body, what is wrong, and a short code."""
+    """An invalid field: an RFC 6901 pointer into the body, the problem, and a short code."""
 
     pointer: str
     detail: str
@@ -33,7 +33,7 @@ class FieldError:
 
 
 class InvalidReading(ServiceError):
-    """Raised when a body of readings or a record is not what the contract says; names each field."""
+    """Raised when a body of readings or a record violates the contract. `errors` lists the fields."""
 
     code = "invalid_reading"
 
@@ -43,37 +43,37 @@ class InvalidReading(ServiceError):
 
 
 class InvalidParameter(InvalidReading):
-    """Raised for the same of a query parameter, a header, or a body that holds no reading."""
+    """Raised for an invalid query parameter, header, or body without readings."""
 
     code = "invalid_parameter"
 
 
 class MalformedBody(ServiceError):
-    """Raised when bytes cannot be decoded at all (broken JSON, wrong encoding)."""
+    """Raised when bytes cannot be decoded (broken JSON, wrong encoding)."""
 
     code = "malformed_body"
 
 
 class UnsupportedMediaType(ServiceError):
-    """Raised when a body is of another media type, or otherwise encoded, than the endpoint reads."""
+    """Raised when the endpoint does not support the body's media type or encoding."""
 
     code = "unsupported_media_type"
 
 
 class Unauthorized(ServiceError):
-    """Raised when a request names no valid key."""
+    """Raised when a request has no valid key."""
 
     code = "unauthorized"
 
 
 class Forbidden(ServiceError):
-    """Raised when the key is valid and lacks the role that the request needs."""
+    """Raised when a valid key lacks the role that the request needs."""
 
     code = "forbidden"
 
 
 class NotFound(ServiceError):
-    """Raised when the thing asked for is not there."""
+    """Raised when the requested resource does not exist."""
 
     code = "not_found"
 
@@ -97,13 +97,13 @@ class UnknownModel(NotFound):
 
 
 class Conflict(ServiceError):
-    """Raised when a request contradicts what is already stored."""
+    """Raised when a request contradicts stored data."""
 
     code = "conflict"
 
 
 class StillAccepted(Conflict):
-    """Raised when the same request is being accepted right now; the same again will then be answered."""
+    """Raised while the same request is still being received. A retry gets its answer."""
 
     code = "still_accepted"
     retryable = True
@@ -111,7 +111,7 @@ class StillAccepted(Conflict):
 
 
 class ModelRefused(ServiceError):
-    """Raised when a version folder is damaged, tampered with or incompatible; says which and why."""
+    """Raised when a version folder is damaged, modified or incompatible. The message gives the reason."""
 
     code = "model_refused"
 
@@ -123,7 +123,7 @@ class ScoringFailed(ServiceError):
 
 
 class ModelsUnavailable(ServiceError):
-    """Raised by a worker that holds no models: it says nothing about the reading, which another may score."""
+    """Raised by a worker without models. The reading is not at fault; another worker may score it."""
 
     code = "models_unavailable"
     retryable = True
@@ -131,7 +131,7 @@ class ModelsUnavailable(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """Raised when more is waiting than may wait; nothing was accepted."""
+    """Raised when the queue limit is reached. Nothing was accepted."""
 
     code = "queue_full"
     retryable = True
@@ -139,7 +139,7 @@ class QueueFull(ServiceError):
 
 
 class BrokerUnavailable(ServiceError):
-    """Raised when the queue cannot be reached; nothing was accepted."""
+    """Raised when the queue is unreachable. Nothing was accepted."""
 
     code = "broker_unavailable"
     retryable = True
@@ -147,7 +147,7 @@ class BrokerUnavailable(ServiceError):
 
 
 class PredictionTimeout(ServiceError):
-    """Raised when no verdict came before the caller's deadline."""
+    """Raised when no verdict arrived before the caller's deadline."""
 
     code = "prediction_timeout"
     retryable = True
@@ -155,7 +155,7 @@ class PredictionTimeout(ServiceError):
 
 
 class SettingsInvalid(ServiceError):
-    """Raised at start when settings are wrong; one readable line each."""
+    """Raised at start for wrong settings. `problems` has one line for each."""
 
     code = "settings_invalid"
 

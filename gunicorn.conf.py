@@ -1,4 +1,4 @@
-"""Settings of gunicorn. It reads this file in the folder in which it is started; its command line wins."""
+"""Settings of gunicorn, which reads this file from its working folder. Its command line takes precedence."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from prometheus_client import multiprocess
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
 
-# It is one for each user, not for each server.
+# gunicorn's control socket is shared by all servers of a user.
 control_socket_disable: Final = True
 
 
 def on_starting(server: Any) -> None:
-    """Exit with code 2 for wrong settings: each worker would end with them, and gunicorn would start another.
+    """Exit with code 2 for wrong settings. Otherwise each worker would fail and gunicorn would restart it
+    forever.
 
-    The application learns how many threads there are: some of them must be left by those who wait.
+    Sets `WEB_THREADS`: the application keeps some threads free while the others wait.
     """
     if server.cfg.preload_app:
         sys.stderr.write(
@@ -30,6 +31,6 @@ def on_starting(server: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Forget the gauges of a worker that has ended."""
+    """Delete the gauges of a worker that has ended."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # untyped there
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # not typed

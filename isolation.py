@@ -1,4 +1,4 @@
-"""Keep an error to the item that caused it."""
+"""Isolate an error to the item that caused it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def together_or_alone(
     name: Callable[[Item], str] = str,
     passes: tuple[type[Exception], ...] = (),
 ) -> list[Result | Exception]:
-    """Call `do` with all items; if that raises, with each item alone.
+    """Call `do` with all items. If that raises, call it with each item alone.
 
     Args:
-        do: returns one result for each item, in order. It gets `items` itself, or a list of one. Done twice
-            it must do no harm.
-        unit: the label of `ml_unexpected_errors_total`, which counts the items that fail alone.
-        name: an item's name in the log.
-        passes: errors that are no item's fault, such as those of a server that is away.
+        do: returns one result for each item, in order. It gets `items` itself, or a list of one. It must be
+            safe to repeat.
+        unit: label of `ml_unexpected_errors_total`, which counts the items that fail alone.
+        name: returns an item's name for the log.
+        passes: errors not caused by an item, such as those of an unavailable server.
 
     Returns:
         One result for each item, in order. An item that fails alone gets its error.
@@ -54,7 +54,7 @@ def together_or_alone(
         except passes:
             raise
         except Exception as error:
-            # Without a traceback: a file may have a million of them.
+            # No traceback: a file may have a million such items.
             log.warning("%s %s failed alone: %r", unit, name(item), error)
             metrics.UNEXPECTED_ERRORS.labels(unit=unit).inc()
             results.append(error)

@@ -1,8 +1,8 @@
-"""Every Prometheus metric of the service, declared once, with unit and labels.
+"""All Prometheus metrics of the service, declared once, with unit and labels.
 
-Processes of one host share `PROMETHEUS_MULTIPROC_DIR` (set before this module is imported), so that the web
-process's `/metrics` speaks for workers and consumer too. Labels are bounded: no charger, tenant or process
-id is ever one.
+Processes of one host share `PROMETHEUS_MULTIPROC_DIR`, which must be set before this module is imported. The
+web process's `/metrics` thus includes workers and consumer. Labels are bounded: never a charger, tenant or
+process id.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ OCPP_EVENTS = Counter(
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A gauge of what the web process knows by looking, not by counting: it is worked out for each scrape.
+    """A gauge that the web process computes at each scrape.
 
-    It speaks of the whole service, whichever of its hosts is asked: take `max`, not `sum`.
+    Its value covers the whole service and is the same on every host: aggregate with `max`, not `sum`.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Looked:
     labels: tuple[str, ...]
 
     def family(self) -> GaugeMetricFamily:
+        """Return an empty metric family for one scrape."""
         return GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
 
 

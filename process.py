@@ -1,4 +1,4 @@
-"""What each process sets up at its start: logging, and garbage collection."""
+"""Set-up at the start of each process: logging and garbage collection."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from settings import Settings
 
 GARBAGE_THRESHOLD: Final = 100_000
-# Logs one line for each HTTP answer, if `ACCESS_LOG` is on. The fields are in `extra`.
+# Logs one line per HTTP response if `ACCESS_LOG` is on. The fields are in `extra`.
 ACCESS_LOGGER: Final = "access"
 ACCESS_FIELDS: Final = ("method", "path", "status", "duration_ms", "request_id", "tenant")
-# One line for each task and each Kafka heartbeat says nothing that the metrics do not say better.
+# These log a line per task or Kafka heartbeat; the metrics contain the same information.
 NOISY: Final = ("celery.worker.strategy", "celery.app.trace", "kafka")
 
 Context = Callable[[], Mapping[str, Any]]
@@ -31,10 +31,10 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def configure_logging(settings: Settings, *, context: Context | None = None) -> None:
-    """Log one line an event to standard error, as `LOG_FORMAT` says. Call once, at a process's start.
+    """Log one line per event to standard error, in the format of `LOG_FORMAT`. Call once, at process start.
 
-    `context` returns fields for each line, besides those bound with `structlog.contextvars`. It is called
-    when a line is written, in the thread that logs.
+    `context` returns additional fields for each line, besides those bound with `structlog.contextvars`. It is
+    called in the thread that logs, when a line is written.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(settings, is_terminal=sys.stderr.isatty(), context=context))
@@ -42,12 +42,12 @@ def configure_logging(settings: Settings, *, context: Context | None = None) -> 
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
     access = logging.getLogger(ACCESS_LOGGER)
-    access.setLevel(logging.INFO)  # whatever LOG_LEVEL is
+    access.setLevel(logging.INFO)  # independent of LOG_LEVEL
     access.disabled = not settings.access_log
 
 
 def formatter(settings: Settings, *, is_terminal: bool, context: Context | None = None) -> logging.Formatter:
-    """One line a record, of any library's logger: JSON, or text with tracebacks below."""
+    """Return a formatter for records of any library: one JSON line, or text with tracebacks below."""
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and is_terminal)
     renderers: list[Processor] = [format_exc_info, JSONRenderer()]
     if as_text:
@@ -64,7 +64,7 @@ def formatter(settings: Settings, *, is_terminal: bool, context: Context | None 
 
 
 def _standard_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Put time, level and logger first, and leave out fields without a value."""
+    """Put time, level and logger first, and omit fields without a value."""
     record: logging.LogRecord = event["_record"]
     time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     return {
@@ -76,7 +76,7 @@ def _standard_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escape control characters and line breaks: a caller's text must not look like another line."""
+    """Escape control characters and line breaks, so that a caller's text cannot imitate a log line."""
     return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
@@ -87,16 +87,16 @@ def _escaped(text: str) -> str:
 
 
 def _write_traceback(file: TextIO, exc_info: ExcInfo) -> None:
-    """Indent each line, for messages of exceptions may hold line breaks of a caller."""
+    """Indent each line, because exception messages may contain a caller's line breaks."""
     for line in logging.Formatter().formatException(exc_info).split("\n"):
         file.write(f"\n    {_escaped(line)}")
 
 
 def collect_garbage_seldom() -> None:
-    """Collect garbage a hundred times less often, and never scan what is loaded now.
+    """Collect garbage a hundred times less often, and never scan the objects loaded so far.
 
-    Our processes hold many objects, hardly any of them in a cycle. Collections cost a batch worker a tenth of
-    its time (docs/adr/0009), and delay the callers of the web process (docs/adr/0008).
+    The processes hold many objects, and few of them in cycles. Collections cost a batch worker 10 % of its
+    time (docs/adr/0009) and delay the callers of the web process (docs/adr/0008).
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """The whole API for any WSGI server: `gunicorn --worker-class gthread --threads 32 wsgi:app`.
 
-The application is made when this module is loaded and starts threads, so that each process must load it
-after it was forked (gunicorn: no `--preload`).
+The application is created when this module is loaded, and starts threads. Each process must load it after the
+fork (gunicorn: no `--preload`).
 """
 
 from process import collect_garbage_seldom, configure_logging
@@ -15,5 +15,5 @@ configure_logging(settings)
 refuse_eviction(settings)
 app = create_app(settings)
 notice_signals()
-# A full collection would hold up every caller for tens of milliseconds.
+# A full collection delays every caller by tens of milliseconds.
 collect_garbage_seldom()

@@ -1,4 +1,4 @@
-"""Settings: typed, frozen, read from the environment and checked at start."""
+"""Settings: typed, immutable, read from the environment and checked at start."""
 
 from settings.environment import load_or_exit, read_client_settings, read_settings
 from settings.fields import ROOT, ApiKey, ClientSettings, Costs, Settings

@@ -1,4 +1,4 @@
-"""What must hold between settings, and of values that only look right."""
+"""Checks across settings, and of values with a valid type but no valid meaning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_WEB_THREADS: Final = 4
 MIN_PRODUCTION_KEY_CHARS: Final = 16
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _REDIS_DB: Final = re.compile(r"(/[0-9]*)?")
-# What is read, and the consumers' compacted memories: nothing else may be written there.
+# Input topics, and the consumers' compacted state topics. They must not be shared with other topics.
 TOPICS_ALONE: Final = (
     "KAFKA_TOPIC_METRICS",
     "KAFKA_TOPIC_OCPP",
@@ -25,7 +25,7 @@ TOPICS_ALONE: Final = (
 
 
 def is_http_url(url: str) -> bool:
-    """Whether an HTTP client can try it: a scheme, a host, and no port that is none."""
+    """Whether the URL has scheme http or https, a host, and a valid port or none."""
     try:
         parts = urlsplit(url)
         return (
@@ -36,7 +36,7 @@ def is_http_url(url: str) -> bool:
 
 
 def contradictions(settings: Settings) -> list[str]:
-    """A line for each setting that does not go with the others, or that nothing could work with."""
+    """Return one line for each unusable or contradictory setting. Reads the file system."""
     problems = []
     if settings.web_threads < MIN_WEB_THREADS:
         problems.append(
@@ -90,7 +90,11 @@ def contradictions(settings: Settings) -> list[str]:
 
 
 def _is_redis_url(url: str) -> bool:
-    """No unix sockets: Celery has another word for them, and no keep-alive; here they save nothing."""
+    """Whether the URL is usable for redis-py and Celery.
+
+    Unix sockets are refused: Celery has another scheme for them and no keep-alive, and they save nothing
+    here.
+    """
     try:
         parts = urlsplit(url)
         return (
@@ -99,12 +103,15 @@ def _is_redis_url(url: str) -> bool:
             and parts.port != 0
             and _REDIS_DB.fullmatch(parts.path) is not None
         )
-    except ValueError:  # a port that is none
+    except ValueError:  # an invalid port
         return False
 
 
 def _topic_problems(settings: Settings) -> list[str]:
-    """Who writes where it reads never ends, and what is compacted keeps one record of each key."""
+    """Return one line for each invalid or shared topic name.
+
+    A consumer that writes to its own input topic never ends. A compacted topic keeps one record for each key.
+    """
     topics = {
         name.upper(): str(getattr(settings, name))
         for name in (spec.name for spec in dataclasses.fields(settings))

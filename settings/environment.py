@@ -1,4 +1,4 @@
-"""The only reader of the environment: each setting's name, default and bounds.
+"""The only reader of the environment: name, default and bounds of each setting.
 
 `.env.example` lists every name with its unit.
 """
@@ -24,15 +24,15 @@ UNSTATED: Final = None  # the default follows from other settings
 
 
 def read_settings(*, dotenv: Path | None = ROOT / ".env") -> Settings:
-    """Read and check the process environment and `dotenv`, of which the process environment wins.
+    """Read and check the process environment and `dotenv`. The process environment takes precedence.
 
-    Raises `SettingsInvalid` with one readable line for each thing that is wrong.
+    Raises `SettingsInvalid` with one line for each problem.
     """
     return _read(_environment(dotenv))
 
 
 def read_client_settings(*, dotenv: Path | None = ROOT / ".env") -> ClientSettings:
-    """Read and check, as `read_settings`."""
+    """Read and check the settings of a client program, from the same sources and with the same errors."""
     env = _environment(dotenv)
     port = env.int("PORT", 8000, validate=_PORT)
     url = env.str("ML_SERVICE_URL", "") or f"http://localhost:{port}"
@@ -48,7 +48,7 @@ def read_client_settings(*, dotenv: Path | None = ROOT / ".env") -> ClientSettin
 
 
 def load_or_exit() -> Settings:
-    """`read_settings()` for a process's start: prints each problem on a line of its own and exits 2.
+    """Read the settings at process start. Prints one line for each problem and exits with code 2.
 
     Names that are probably misspelt settings are printed as warnings, once in a process.
     """
@@ -74,7 +74,7 @@ def _exit(problems: list[str]) -> NoReturn:
 
 
 class _CollectingEnv(Env):
-    """`Env` that gathers every problem instead of stopping at the first."""
+    """`Env` that collects all problems instead of stopping at the first."""
 
     def __init__(self) -> None:
         super().__init__(eager=False)
@@ -106,7 +106,7 @@ def _read(env: _CollectingEnv) -> Settings:
     ocpp_topic = env.str("KAFKA_TOPIC_OCPP", "")
     alert_threshold = (
         env.float("ML_ALERT_THRESHOLD", 0.7, validate=_SHARE) or 0.0
-    )  # None when it is no number
+    )  # None if it is not a number
     transactions = env.bool("KAFKA_TRANSACTIONS", UNSTATED)
     raw: dict[str, Any] = {
         "environment": env.str(
@@ -178,9 +178,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_topic_ocpp_state": env.str("KAFKA_TOPIC_OCPP_STATE", "ml.ocpp_state"),
         "ocpp_wanted": bool(ocpp_topic),
         "kafka_topic_partitions": env.int("KAFKA_TOPIC_PARTITIONS", 6, validate=_COUNT),
-        # The embedded broker takes transactions and does not isolate them.
+        # The embedded broker accepts transactions but does not isolate them.
         "kafka_transactions": transactions if transactions is not None else bool(kafka_servers),
-        # Said aloud, a broker that cannot is refused; by default, delivery is then at least once.
+        # If set explicitly, a broker without transactions is refused. Else delivery is then at least once.
         "kafka_transactions_required": bool(transactions),
         "kafka_session_timeout_s": env.float("KAFKA_SESSION_TIMEOUT", 12.0, validate=_positive("seconds")),
         "kafka_max_poll_records": env.int("KAFKA_MAX_POLL_RECORDS", 500, validate=_COUNT),
@@ -224,8 +224,8 @@ def _read(env: _CollectingEnv) -> Settings:
 
 
 def _lines(env: Env) -> list[str]:
-    """A line for each value that cannot be read."""
-    failures: Mapping[str, list[Any]] = env._errors  # environs' seal() raises these as one string
+    """Return one line for each unreadable value."""
+    failures: Mapping[str, list[Any]] = env._errors  # environs' seal() joins these into one string
     return [
         f"{name}: {str(message)[0].lower()}{str(message)[1:].rstrip('.')}"
         for name, messages in failures.items()
@@ -239,7 +239,7 @@ def _path(text: str) -> Path:
 
 
 def _api_keys(env: _CollectingEnv, text: str) -> tuple[ApiKey, ...]:
-    """`KEY[:ROLE],…`; a key may stand more than once, with another role each time."""
+    """Parse `KEY[:ROLE],…`. A key may be repeated with different roles."""
     roles_by_key: dict[str, set[str]] = {}
     for number, part in enumerate(filter(None, (piece.strip() for piece in text.split(","))), start=1):
         key, colon, role = part.partition(":")

@@ -1,4 +1,4 @@
-"""Every setting with its type. Durations end in `_s` (seconds), sizes in `_bytes`."""
+"""Fields of the settings. Durations end in `_s` (seconds), sizes in `_bytes`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROLES: Final = ("predict", "read", "admin")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One accepted key and what it may do."""
+    """An accepted key and its roles."""
 
     key: str
     roles: frozenset[str]
@@ -22,11 +22,11 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the maintenance schedule weighs, in `currency`. A reading's `metadata` may override each.
+    """Costs for the maintenance schedule, in `currency`. A reading's `metadata` may override each.
 
-    `visit`: one technician's visit; `parts_preventive` and `parts_failure`: parts for planned work and
-    after a failure; `downtime_per_hour`: lost margin for each hour out of service; `emergency_factor`: how
-    much dearer an unplanned visit is than a planned one.
+    `visit`: one technician's visit. `parts_preventive`, `parts_failure`: parts for planned work and after a
+    failure. `downtime_per_hour`: lost margin for each hour out of service. `emergency_factor`: cost of an
+    unplanned visit relative to a planned one.
     """
 
     currency: str
@@ -41,7 +41,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set. Durations end in `_s` (seconds), sizes in `_bytes`."""
+    """All settings. Durations end in `_s` (seconds), sizes in `_bytes`."""
 
     environment: str
     log_level: str
@@ -107,15 +107,16 @@ class Settings:
     # models
     model_dir: Path
     costs: Costs
-    # the place of everything that is written locally: embedded servers' data, metric files, logs
+    # folder of all local data: embedded servers, metric files, logs
     state_dir: Path
 
     @property
     def production(self) -> bool:
+        """Whether `ENVIRONMENT` is `production`."""
         return self.environment == "production"
 
     def masked(self) -> dict[str, str]:
-        """Every setting as text for the log, with keys and passwords hidden."""
+        """Return every setting as text for the log, with keys and passwords hidden."""
         shown: dict[str, str] = {}
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
@@ -132,9 +133,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What a program needs that only calls the service: where it is, and a key that may ask for predictions.
+    """Settings of a program that only calls the service.
 
-    `api_key` is None where no such key is set.
+    `api_key` is the first key with role `predict`, or None.
     """
 
     url: str
