@@ -1,1 +1,1 @@
-"""What `make bench` runs; never imported by the service."""
+"""Benchmarks of `make bench`. The service does not import this package."""

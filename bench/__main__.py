@@ -1,12 +1,12 @@
-"""`python -m bench`: our service and its rivals, one after the other, under the same load.
+"""`python -m bench`: measure the service and its rivals in turn, under the same load.
 
     python -m bench [--rounds 3] [--seconds 3] [--connections 1,16,64,256] [--only WORD,…] [--no-report]
                     [--profile]
 
-Writes `build/bench/results.json`, `batch.json`, `stream.json`, and `docs/benchmarks.md` with its plot after
-a complete run; `--only singles`, `--only batch` and `--only stream` measure single predictions, batch jobs
-and the Kafka consumer alone, and renew their part of the page. Exit code 1 where a rival looks detuned
-(FastAPI + ONNX under ten times the plain way) or answers something else.
+Writes `build/bench/results.json`, `batch.json` and `stream.json`. After a complete run it also writes
+`docs/benchmarks.md` with its plot. `--only singles`, `--only batch` and `--only stream` measure only single
+predictions, batch jobs or the Kafka consumer, and renew their part of the page. Exit code 1 if a rival seems
+detuned (FastAPI + ONNX below ten times the plain way) or returns wrong answers.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from bench.report import Result
 WARM_UP_S = 2.0
 WARM_UP_REQUESTS = 1000
 FIRST_ANSWER_S = 120.0
-# `--only batch`: no contestant, but this part of the service beside rivals of its own.
+# `--only batch`: not the contestants, but one part of the service with rivals of its own.
 PARTS = {"batch": batch.measure, "stream": stream.measure}
-# `--only singles`: all contestants, and nothing else.
+# `--only singles`: only the contestants.
 SINGLES = "singles"
-# What differs from round to round; of the rest the last word counts, of errors their sum.
+# Fields with medians over the rounds. Errors are summed; other fields are taken from the last round.
 MEASURED = ("per_second", "p50_ms", "p99_ms", "cpu_ms", "memory_mb")
-# A process that has used so much CPU time by the end of the measurements does the work.
+# A process with at least this much CPU time after the measurements is profiled.
 BUSY_S = 1.0
 
 
 def main() -> int:
+    """Run the benchmarks of the command line. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--rounds", type=int, default=3, help="of all contestants in turn; medians count")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
@@ -75,7 +76,7 @@ def main() -> int:
 
 
 def _medians(measured: Sequence[Result]) -> list[Result]:
-    """One result for each contestant and number of connections. Machines have better and worse minutes."""
+    """Return one result for each contestant and number of connections. Medians reduce the machine's noise."""
     rounds: dict[tuple[str, int], list[Result]] = {}
     for result in measured:
         rounds.setdefault((result["name"], result["connections"]), []).append(result)
@@ -99,7 +100,7 @@ def _measure_parts(parts: Iterable[str], no_report: bool) -> int:
 
 
 def _refuse_busy_ports() -> None:
-    """Two benchmarks at once would measure each other's servers, and call the confusion errors."""
+    """Exit if a port is busy. Two benchmarks at once would measure each other's servers."""
     for port in (PORT, PORT + 1, PORT + 2, batch.RIVAL_PORT, REDIS_PORT):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -118,14 +119,14 @@ def _measure(
     with running(programs, URL + contestant.ready, log) as processes:
         _await_first_answer(contestant)
         warm = 0
-        while warm < WARM_UP_REQUESTS:  # repeated readings are all in the cache after that
+        while warm < WARM_UP_REQUESTS:  # afterwards all repeated readings are cached
             warm += apply(_load(contestant), 8, WARM_UP_S).requests
             if contestant.mode == "unique":
                 break
         for number in connections:
             before = processes.cpu_s()
             outcome = apply(_load(contestant), number, seconds)
-            time.sleep(0.5)  # what is left to do for the requests answered
+            time.sleep(0.5)  # remaining work for the answered requests
             cpu_ms = (processes.cpu_s() - before) / max(1, outcome.requests) * 1000
             found = {"name": contestant.name, "connections": number, **asdict(outcome)}
             found |= {"answer": contestant.answer, "commands": commands}
@@ -142,7 +143,7 @@ def _measure(
 
 
 def _await_first_answer(contestant: Contestant) -> None:
-    """Servers are up before their workers are."""
+    """Wait for the first correct response: servers start before their workers."""
     deadline = time.monotonic() + FIRST_ANSWER_S
     while (outcome := apply(_load(contestant), 1, 1)).errors or not outcome.requests:
         if time.monotonic() > deadline:
@@ -153,19 +154,19 @@ def _await_first_answer(contestant: Contestant) -> None:
 
 
 def _load(contestant: Contestant) -> Load:
-    # Repeated readings stay the same from one measurement to the next: they are all in the cache.
+    # Repeated readings are equal in all measurements, so all of them are cached.
     word = "R" if contestant.mode == "repeated" else uuid.uuid4().hex[:8]
     return Load(URL + contestant.path, KEY, contestant.mode, word, contestant.protocol)
 
 
 def _profile(contestant: Contestant, processes: Running) -> None:
-    """A flame graph for each process that is busy, as SVG beside the results (`build/bench`)."""
+    """Write a flame graph (SVG) of each busy process to `build/bench`."""
     spy = Path(venv("tools")).with_name("py-spy")
     recorders = []
     for pid in processes.pids():
         name = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         kind = next((kind for kind in ("granian", "ml.single") if kind in name), None)
-        if kind is not None and processes.cpu_s([pid]) > BUSY_S:  # not granian's watching parent
+        if kind is not None and processes.cpu_s([pid]) > BUSY_S:  # not granian's supervising parent
             to = FOLDER / f"flame-{contestant.name.replace(' ', '-')}-{kind}-{pid}.svg"
             options = ["record", "--duration", "8", "--gil", "-o", str(to), "--pid", str(pid)]
             recorders.append(subprocess.Popen([str(spy), *options], stdout=subprocess.DEVNULL))

@@ -1,6 +1,7 @@
-"""Batch jobs, measured: rows a second beside the least they can cost, memory, and what they do to others.
+"""Batch jobs: rows per second relative to the lower bound of their cost, memory, and effect on single
+requests.
 
-`python -m bench --only batch` runs this alone; the results are in `build/bench/batch.json`.
+`python -m bench --only batch` runs only this. The results are in `build/bench/batch.json`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tasks.jobs.job_keys import JobKeys
 
 PARQUET: Final = "application/vnd.apache.parquet"
 BATCH: Final = "/api/v1/predictions/batch"
-# Rows, and how often: the median counts.
+# Rows, and number of repetitions. The median is reported.
 SIZES: Final = {100: 15, 1_000: 9, 10_000: 5, 100_000: 3, 1_000_000: 1}
 JSON_SIZES: Final = {100: 15, 1_000: 9, 10_000: 5, 100_000: 3}
 RIVAL_PORT: Final = PORT + 3
@@ -50,7 +51,7 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Moments of one job, epoch seconds: first byte sent, accepted, ended, last result byte read."""
+    """Times of one job in epoch seconds: first byte sent, accepted, ended, last result byte read."""
 
     posted: float
     accepted: float
@@ -59,16 +60,17 @@ class Phases:
 
     @property
     def seconds(self) -> float:
+        """Duration of the whole job."""
         return self.read - self.posted
 
 
 def measure(say: Callable[[str], None]) -> Found:
-    """All of it; takes some ten minutes."""
+    """Run all batch measurements. Blocks for about ten minutes."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     found: Found = {}
     rival = [replace(program, environment={"PORT": str(RIVAL_PORT)}) for program in fastapi()]
     with running(ours(), f"{URL}/health/ready", FOLDER / "batch.log") as processes, _client() as client:
-        for _ in range(2):  # the second time chunks have the size that the first has taught
+        for _ in range(2):  # the first job determines the chunk size of the second
             _job(client, _file(WARM_UP_ROWS))
         found["files"] = [_rows(client, processes, size, times, say) for size, times in SIZES.items()]
         with running(rival, f"{RIVAL_URL}/batch", FOLDER / "batch-fastapi.log") as rivals:
@@ -96,7 +98,7 @@ def _file(rows: int) -> Path:
 def _rows(
     client: httpx.Client, processes: Running, rows: int, times: int, say: Callable[[str], None]
 ) -> Found:
-    """Parquet in and Parquet out: ours, and the limit in turn with it."""
+    """Measure Parquet in and Parquet out: the service and the limit in turn."""
     source = _file(rows)
     seconds, cpu_s, worker_cpu_s = [], [], []
     workers = _workers(processes)
@@ -130,16 +132,15 @@ def _rows(
 
 def _job(client: httpx.Client, source: Path) -> Phases:
     job_id, phases = score_file(client, source, FOLDER / "batch-results.parquet")
-    with Redis(port=REDIS_PORT) as redis:  # kept for a day otherwise, and counted as the next one's memory
+    with Redis(port=REDIS_PORT) as redis:  # otherwise kept for a day, and counted as memory of the next job
         redis.unlink(*JobKeys(job_id).all)
     return phases
 
 
 def score_file(client: httpx.Client, source: Path, target: Path) -> tuple[str, Phases]:
-    """Run one job from a Parquet file to the last byte of its results in `target`.
+    """Run one job from a Parquet file to the last byte of its results in `target`. Blocks until then.
 
-    Returns the job's id and its moments. Raises `RuntimeError` unless every row has a result. Blocks until
-    the results are read.
+    Returns the job's id and its times. Raises `RuntimeError` unless every row has a result.
     """
     posted = time.time()
     with source.open("rb") as file:
@@ -171,8 +172,7 @@ def _workers(processes: Running) -> list[int]:
 
 
 def _niceness(processes: Running) -> int:
-    """The worker steps back for single requests; so do those it is compared with, so that what else runs on
-    the machine slows all alike."""
+    """Niceness of the batch worker. Its rivals get the same, so that other load affects all equally."""
     return max(os.getpriority(os.PRIO_PROCESS, pid) for pid in _workers(processes))
 
 
@@ -190,7 +190,7 @@ def _limit(source: Path, answer: str, niceness: int) -> Found:
 
 
 def _json(client: httpx.Client, rows: int, times: int, say: Callable[[str], None]) -> Found:
-    """The same JSON list in, the answers as JSON in the response: ours and FastAPI in turn."""
+    """Measure the same JSON list in and all answers in the response: the service and FastAPI in turn."""
     body = orjson.dumps({"chargers": _json_rows(fleet_table(rows))})
     urls = {"ours": f"{URL}{BATCH}?store=false", "fastapi": f"{RIVAL_URL}/batch"}
     seconds: dict[str, list[float]] = {name: [] for name in urls}
@@ -199,7 +199,7 @@ def _json(client: httpx.Client, rows: int, times: int, say: Callable[[str], None
             seconds[name].append(_asked(client, url, body, rows))
     found: Found = {"rows": rows}
     for name, taken in seconds.items():
-        found[f"{name}_rows_per_s"] = rows / statistics.median(taken[1:])  # the first one warms up
+        found[f"{name}_rows_per_s"] = rows / statistics.median(taken[1:])  # the first run warms up
     found["ratio"] = found["ours_rows_per_s"] / found["fastapi_rows_per_s"]
     say(
         f"{rows:9,} rows of JSON: {found['ours_rows_per_s']:8.0f}/s, {found['ratio']:.2f} of FastAPI's "
@@ -209,7 +209,7 @@ def _json(client: httpx.Client, rows: int, times: int, say: Callable[[str], None
 
 
 def _asked(client: httpx.Client, url: str, body: bytes, rows: int) -> float:
-    """Seconds until the last byte of the answers is there."""
+    """Return the seconds until the last byte of the response."""
     headers = {"Content-Type": "application/json", "Prefer": "wait=30"}
     started = time.perf_counter()
     answer = client.post(url, content=body, headers=headers)
@@ -228,7 +228,7 @@ def _json_rows(table: pa.Table) -> list[Found]:
 
 
 def _singles(client: httpx.Client, say: Callable[[str], None]) -> Found:
-    """Single predictions at a fixed rate, before a large job and during each part of it."""
+    """Measure single predictions at a fixed rate, before a large job and during each part of it."""
     command = [sys.executable, "-m", "bench.steady", f"{URL}/api/v1/predictions/failure", KEY]
     with subprocess.Popen([*command, "--rate", str(RATE)], cwd=ROOT, stdout=subprocess.PIPE) as generator:
         time.sleep(SETTLE_S)

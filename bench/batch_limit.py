@@ -1,10 +1,10 @@
-"""`python -m bench.batch_limit IN.parquet OUT.parquet`: the least that a batch can cost.
+"""`python -m bench.batch_limit IN.parquet OUT.parquet`: lower bound of the cost of a batch.
 
-One process with one thread, no queue, no HTTP, no Redis: it reads the file with pandas, makes readings and
-features of it, runs the ONNX model and writes the same full answers to the same format. `--answer
-probability` goes from pandas' columns straight to the model and writes nothing but the horizons.
+One process with one thread, without queue, HTTP and Redis. It reads the file with pandas, computes readings
+and features, runs the ONNX model and writes the same full answers in the same format. `--answer probability`
+passes pandas' columns directly to the model and writes only the horizons.
 
-Prints `{seconds, cpu_s, peak_mb}` as JSON for each repetition; models are loaded and warm before the clock
+Prints `{seconds, cpu_s, peak_mb}` as JSON for each repetition. Models are loaded and warm before the clock
 starts.
 """
 
@@ -40,11 +40,12 @@ from readings import arrow as tables
 from readings.reading import STATUSES, Reading, rfc3339
 from web.downloads.result_tables import SCHEMAS, table_of
 
-# The whole frame at once would hold a million verdicts as Python objects, and is slower for it.
+# Slices are faster than the whole frame, which would keep a million verdicts as Python objects.
 SLICE_ROWS: Final = 4096
 
 
 def main() -> None:
+    """Run the repetitions of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.batch_limit")
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def full() -> Callable[[pd.DataFrame, Path], None]:
-    """All that our results say, of each row."""
+    """Return a function that writes the complete results of each row."""
     scorer = Scorer.load(VERSIONS, COSTS)
 
     def run(frame: pd.DataFrame, target: Path) -> None:
@@ -88,7 +89,7 @@ def full() -> Callable[[pd.DataFrame, Path], None]:
 
 
 def probability() -> Callable[[pd.DataFrame, Path], None]:
-    """The three horizons of each row."""
+    """Return a function that writes the three horizons of each row."""
     model = failure_model(load(VERSIONS, "failure", active_version(VERSIONS, "failure")))
     names = [f"{horizon.days:g}d" for horizon in model.horizons]
 
@@ -110,7 +111,7 @@ def probability() -> Callable[[pd.DataFrame, Path], None]:
 
 
 def columns_of(frame: pd.DataFrame, vocabulary: dict[str, int]) -> Columns:
-    """The model's columns from pandas' own, for a table in which nothing is wrong."""
+    """Convert pandas' columns into the model's. The table must be free of errors."""
     codes = np.zeros((len(frame), len(FAMILIES) + len(vocabulary)))
     for row, given in enumerate(frame["error_codes"]):
         if len(given):

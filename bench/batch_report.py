@@ -1,4 +1,4 @@
-"""The part of `docs/benchmarks.md` that is about batch jobs."""
+"""The section of `docs/benchmarks.md` about batch jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Found = dict[str, Any]
 
 
 def section(found: Found) -> list[str]:
-    """Its lines, heading first."""
+    """Return the lines of the section, heading first."""
     files, singles = found["files"], found["singles"]
     largest = files[-1]
     return [

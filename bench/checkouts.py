@@ -22,12 +22,12 @@ _FOREIGN: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "GIT_DIR", "GIT_WO
 
 
 class CheckoutFailed(Exception):
-    """A commit cannot be checked out or installed. The message is one sentence for a person."""
+    """Raised when a commit cannot be checked out or installed. The message is one sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Code and the Python that runs it. `commit` is the full hash; empty where there is no git."""
+    """Code and its Python. `commit` is the full hash, or empty without git."""
 
     root: Path
     python: Path
@@ -35,7 +35,7 @@ class Checkout:
 
 
 def here() -> Checkout:
-    """This working tree, local changes included, with the Python that runs now."""
+    """Return this working tree with its local changes, and the running Python."""
     try:
         commit = _git("rev-parse", "--verify", "HEAD")
     except CheckoutFailed:
@@ -46,8 +46,8 @@ def here() -> Checkout:
 def checkout(ref: str) -> Checkout:
     """Check out `ref` in a detached worktree and install its own lock with this Python.
 
-    An existing checkout is used again; changes in it are undone. Raises `CheckoutFailed`. Blocks for about
-    a minute when the commit is new here, and while another process makes a checkout.
+    An existing checkout is reused; changes in it are undone. Raises `CheckoutFailed`. Blocks for about a
+    minute for a new commit, and while another process creates a checkout.
     """
     commit = _commit_of(ref)
     root = FOLDER / commit
@@ -59,7 +59,7 @@ def checkout(ref: str) -> Checkout:
 
 
 def described(checkout: Checkout) -> str:
-    """A short name: tag or abbreviated commit, with `-dirty` for local changes. Raises `CheckoutFailed`."""
+    """Return the tag or abbreviated commit, with `-dirty` for local changes. Raises `CheckoutFailed`."""
     return _git("describe", "--always", "--dirty", directory=checkout.root)
 
 
@@ -84,7 +84,7 @@ def _locked() -> Iterator[None]:
 
 
 def _restored(root: Path, commit: str) -> bool:
-    """Whether an old checkout is there and holds the commit again. .venv is ignored and stays."""
+    """Restore an existing checkout to the commit. Returns False without one. The ignored .venv is kept."""
     if not (root / ".git").exists():
         return False
     try:
@@ -101,7 +101,7 @@ def _added(root: Path, commit: str) -> None:
 
 
 def _install(root: Path, ref: str) -> None:
-    """Returns at once where the lock is installed already."""
+    """Install the lock. Returns at once if it is installed already."""
     installer = root / "stack" / "install.py"
     if not installer.exists():
         raise CheckoutFailed(f"The commit {ref!r} has no stack/install.py and cannot be installed.")
@@ -131,7 +131,9 @@ def _git(*arguments: str, directory: Path | None = None) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Without foreign folders; an empty PYTHONDONTWRITEBYTECODE lets Python keep compiled modules."""
+    """Environment without foreign folders. An empty PYTHONDONTWRITEBYTECODE lets Python keep compiled
+    modules.
+    """
     return {name: value for name, value in os.environ.items() if name not in _FOREIGN} | {
         "PYTHONDONTWRITEBYTECODE": ""
     }

@@ -2,13 +2,13 @@
 
     python -m bench.compare REF [--limit 5] [--pairs 12] [--most-pairs 40] [--only WORD,…]
 
-Both services run beside each other, each as its own `make run` would start it, from its own checkout with its
-own packages; load is on one of them at a time. A pair is, for each measure, four shots in the order old, new,
-new, old (the next time new, old, old, new), so that a machine that grows slower or faster hits both alike.
-Both are started anew every `PAIRS_A_START` pairs.
+Both services run at the same time, each started like `make run`, from its own checkout with its own packages.
+Only one of them is loaded at a time. For each measure a pair consists of four shots in the order old, new,
+new, old. The next pair has the order new, old, old, new, so that drift of the machine affects both equally.
+Both are restarted every `PAIRS_A_START` pairs.
 
-Exit code 0: within the limit; 1: worse, or requests fail that did not; 2: no comparison (unknown commit,
-a side that does not start); 3: not decided after the most pairs. Writes build/bench-compare.json and .md.
+Exit code 0: within the limit; 1: worse, or new failed requests; 2: no comparison (unknown commit, a side that
+does not start); 3: undecided after the most pairs. Writes build/bench-compare.json and .md.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from bench.compare_load import MEASURES, Shot, Target, numbers, warm_up
 from bench.compare_side import FOLDER, Side
 from bench.compare_verdict import FIGURES, Judgement, exit_code, judge_all, undecided_measures
 
-# Processes differ from start to start; without new starts that would look like a difference of the commits.
-# A start of both takes about as long as a pair.
+# Processes vary between starts. Without restarts this would look like a difference of the commits.
+# Starting both takes about as long as a pair.
 PAIRS_A_START: Final = 3
 EXIT_NO_COMPARISON: Final = 2
 OLD, NEW = "old", "new"
 
 
 class Comparison:
-    """All pairs so far. `runs[measure]` has for each pair the numbers of both sides."""
+    """All pairs so far. `runs[measure]` contains the numbers of both sides for each pair."""
 
     def __init__(self, limit: float, least: int, most: int, measures: list[str]) -> None:
         self.limit = limit
@@ -42,7 +42,7 @@ class Comparison:
         self.errors = {OLD: 0, NEW: 0}
 
     def wanted(self) -> list[str]:
-        """The measures that need another pair."""
+        """Return the measures that need another pair."""
         undecided = undecided_measures(self.judgements())
         return [
             measure
@@ -51,7 +51,7 @@ class Comparison:
         ]
 
     def judgements(self) -> list[Judgement]:
-        """What is known so far of each figure."""
+        """Return the current judgement of each figure."""
         ratios = {
             figure: [run[NEW][figure.name] / run[OLD][figure.name] for run in self.runs[figure.measure]]
             for figure in FIGURES
@@ -60,7 +60,7 @@ class Comparison:
         return judge_all(ratios, self.limit)
 
     def add(self, measure: str, old: Target, new: Target) -> None:
-        """One pair of runs of one measure."""
+        """Add one pair of runs of one measure."""
         shots: dict[str, list[Shot]] = {OLD: [], NEW: []}
         for target in _order(old, new, len(self.runs[measure]) + list(MEASURES).index(measure)):
             shot = MEASURES[measure](target)
@@ -70,6 +70,7 @@ class Comparison:
 
 
 def main() -> int:
+    """Run the comparison of the command line. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare")
     parser.add_argument("ref", help="the commit to compare with")
     parser.add_argument("--limit", type=float, default=5.0, help="percent that this tree may be slower")
@@ -91,7 +92,7 @@ def main() -> int:
     except (CheckoutFailed, RuntimeError) as error:
         _say(str(error))
         return EXIT_NO_COMPARISON
-    except Exception:  # left alone, it would end in exit code 1: this tree is slower
+    except Exception:  # uncaught, it would exit with code 1, which means slower
         traceback.print_exc()
         return EXIT_NO_COMPARISON
     code = exit_code(comparison.judgements(), comparison.errors[OLD], comparison.errors[NEW])

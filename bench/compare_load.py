@@ -1,4 +1,4 @@
-"""The load of a comparison: short shots of single predictions, batch rows and stream readings at one side."""
+"""Load of a comparison: short runs of single predictions, batch rows and stream readings on one side."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from bench.fleet_file import fleet_table
 from bench.load import Load, apply
 from bench.stream import reading
 
-# Whole seconds: wrk takes no parts of them.
+# wrk accepts only whole seconds.
 SINGLES_S: Final = 1
 ROWS: Final = 20_000
 READINGS: Final = 4_000
 CHARGERS: Final = 2_000
-# Events, cache entries and history of the last answers are written a moment after the answers.
+# The service writes events, cache entries and history shortly after its responses.
 SETTLE_S: Final = 0.3
 TIMEOUT_S: Final = 60.0
 BATCH: Final = "batch"
@@ -38,7 +38,7 @@ _PREDICTIONS: Final = "/api/v1/predictions/failure"
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """`count` predictions in `seconds`. Latencies are 0 where there are none to measure."""
+    """`count` predictions in `seconds`. Latencies are 0 if not measured."""
 
     count: int
     seconds: float
@@ -49,7 +49,7 @@ class Shot:
 
 
 def numbers(shots: Sequence[Shot]) -> dict[str, float]:
-    """The figures of some shots of one side together, by `Figure.name`: one run of one measure."""
+    """Combine shots of one side into one run of a measure: its numbers by `Figure.name`."""
     count = sum(shot.count for shot in shots)
     return {
         "rate": count / sum(shot.seconds for shot in shots),
@@ -60,7 +60,7 @@ def numbers(shots: Sequence[Shot]) -> dict[str, float]:
 
 
 class Target:
-    """A running side with the clients that load it."""
+    """A running side, with the clients that load it."""
 
     def __init__(self, side: Side) -> None:
         self.name = side.name
@@ -81,7 +81,7 @@ class Target:
         self._closing.callback(self._reader.close)
 
     def singles(self, connections: int) -> Shot:
-        """Single predictions, each of a charger of its own."""
+        """Send single predictions, each of a different charger."""
         load = Load(f"{self._side.url}{_PREDICTIONS}", KEY, "unique", uuid.uuid4().hex[:8])
         before_s = self._side.cpu_s()
         outcome = apply(load, connections, SINGLES_S)
@@ -97,13 +97,13 @@ class Target:
         )
 
     def batch(self) -> Shot:
-        """One job, Parquet in and out."""
+        """Run one job, Parquet in and out."""
         before_s = self._side.cpu_s()
         _, phases = score_file(self._client, _fleet(), self._side.results_file())
         return Shot(ROWS, phases.seconds, self._cpu_s_since(before_s))
 
     def stream(self) -> Shot:
-        """Readings from the producer's first call to the last prediction."""
+        """Send readings. The time runs from the producer's first call to the last prediction."""
         records = _records()
         before_s, began = self._side.cpu_s(), time.monotonic()
         for key, value in records:
@@ -145,10 +145,10 @@ MEASURES: Final[Mapping[str, Callable[[Target], Shot]]] = dict(
 
 
 def warm_up(target: Target, measures: Sequence[str]) -> None:
-    """Load models, open connections and fill caches for these measures; blocks for some seconds."""
+    """Load models, open connections and fill caches for these measures. Blocks for some seconds."""
     for measure in measures:
         MEASURES[measure](target)
-    if BATCH in measures:  # the first job has taught the size of chunks
+    if BATCH in measures:  # the first job determines the chunk size
         MEASURES[BATCH](target)
 
 

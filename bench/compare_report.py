@@ -1,4 +1,4 @@
-"""The page of a comparison: build/bench-compare.md for people, build/bench-compare.json for programs."""
+"""Report of a comparison: build/bench-compare.md for people, build/bench-compare.json for programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Runs = Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]
 
 
 def progress(judgements: Sequence[Judgement]) -> str:
-    """The deciding figures so far, in one line."""
+    """Return the deciding figures so far, in one line."""
     return "  ".join(
         f"{one.figure.measure} {one.figure.name} {one.median:.3f} ({one.pairs})"
         for one in judgements
@@ -37,7 +37,7 @@ def write(
     names: Mapping[str, str],
     limit_percent: float,
 ) -> str:
-    """Write both files; returns the page."""
+    """Write both files. Returns the page."""
     lines = [
         f"# {names['new']} beside {names['old']}",
         "",
@@ -92,6 +92,6 @@ def _shown(value: float) -> str:
 
 
 def _plain(one: Judgement) -> dict[str, Any]:
-    """NaN is no JSON."""
+    """Replace NaN, which JSON does not support."""
     found = asdict(one) | {"cost": one.cost}
     return {name: None if value != value else value for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""One side of a comparison: the service of one checkout, started as `make run` starts it."""
+"""One side of a comparison: the service of one checkout, started like `make run`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOG_CHARACTERS_SHOWN: Final = 2_000
 
 
 class Side:
-    """Web, workers, consumer, Flower and embedded servers of one checkout, on free ports, with no state.
+    """Web, workers, consumer, Flower and embedded servers of one checkout, on free ports, without state.
 
     The constructor starts them and does not wait.
     """
@@ -39,7 +39,7 @@ class Side:
         self._folder = FOLDER / name
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        self._temporary = tempfile.TemporaryDirectory(prefix="evzone-")  # sockets need a short path
+        self._temporary = tempfile.TemporaryDirectory(prefix="evzone-")  # sockets require a short path
         self._ports = {
             setting: free_port() for setting in ("PORT", "REDIS_PORT", "KAFKA_PORT", "FLOWER_PORT")
         }
@@ -74,15 +74,15 @@ class Side:
                 time.sleep(LOOK_EVERY_S)
 
     def cpu_s(self) -> float:
-        """CPU seconds so far, of all processes."""
+        """Return the CPU seconds of all processes so far."""
         return cpu_seconds(process_tree(self._process.pid))
 
     def results_file(self) -> Path:
-        """Where results of a job may be written."""
+        """Return the path for a job's results."""
         return self._folder / "results.parquet"
 
     def stop(self) -> None:
-        """Kill all processes; nothing of their state is used again. Returns when none is left."""
+        """Kill all processes; their state is not used again. Blocks until all have ended."""
         pids = process_tree(self._process.pid)
         for pid in pids:
             with suppress(ProcessLookupError):
@@ -101,7 +101,7 @@ class Side:
         self.stop()
 
     def _environment(self) -> dict[str, str]:
-        """The same for both sides: the .env of this tree, but with servers, ports and folders of its own."""
+        """Equal environments for both sides: this tree's .env, with separate servers, ports and folders."""
         base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         base |= {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
         base |= {name: str(port) for name, port in self._ports.items()}

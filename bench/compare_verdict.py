@@ -1,4 +1,4 @@
-"""Decide from pairs of runs whether a commit is slower than another. Pure: numbers in, verdicts out."""
+"""Decide from pairs of runs whether a commit is slower than another. Pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXIT_UNDECIDED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number of a run. `decides`: the exit code depends on it; the others are for the reader."""
+    """A number of a run. `decides`: the exit code depends on it. Other figures are information."""
 
     measure: str
     name: str
@@ -50,7 +50,7 @@ FIGURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`median`, `low` and `high` are ratios new/old; the interval is NaN where there are too few pairs."""
+    """`median`, `low` and `high` are ratios new/old. The interval is NaN with fewer than six pairs."""
 
     figure: Figure
     median: float
@@ -61,14 +61,14 @@ class Judgement:
 
     @property
     def cost(self) -> float:
-        """How much worse the new side is: 0.05 is 5 % worse, below 0 is better."""
+        """Relative loss of the new side: 0.05 is 5 % worse, below 0 is better."""
         return _cost(self.figure, self.median) - 1
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float]:
-    """The interval that holds the median with at least 95 % confidence, by order statistics.
+    """Return the interval that contains the median with at least 95 % confidence, by order statistics.
 
-    It assumes no distribution, only independent pairs: the number of ratios below the true median is
+    It assumes independent pairs and no distribution: the number of ratios below the true median is
     binomial(n, 1/2). NaN for fewer than six.
     """
     n = len(ratios)
@@ -82,29 +82,29 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
 def judge(figure: Figure, ratios: Sequence[float], limit: float) -> Judgement:
     """Compare the median ratio new/old with the limit (0.05: 5 % worse is allowed).
 
-    The median decides once its interval is at most as wide as the limit, or lies on one side of it.
+    The median decides once its interval is at most as wide as the limit, or is on one side of it.
     """
     median = statistics.median(ratios)
     low, high = interval(ratios)
     best, worst = sorted((_cost(figure, low), _cost(figure, high)))
     verdict: Verdict = "undecided"
-    if worst - best <= limit or worst <= 1 + limit or best > 1 + limit:  # never true of NaN
+    if worst - best <= limit or worst <= 1 + limit or best > 1 + limit:  # never true for NaN
         verdict = "within" if _cost(figure, median) <= 1 + limit else "worse"
     return Judgement(figure, median, low, high, len(ratios), verdict)
 
 
 def judge_all(ratios: Mapping[Figure, Sequence[float]], limit: float) -> list[Judgement]:
-    """One judgement for each figure that has ratios."""
+    """Return one judgement for each figure with ratios."""
     return [judge(figure, some, limit) for figure, some in ratios.items() if some]
 
 
 def undecided_measures(judgements: Iterable[Judgement]) -> set[str]:
-    """The measures that need more pairs, because a figure that decides is not decided."""
+    """Return the measures with an undecided deciding figure. They need more pairs."""
     return {one.figure.measure for one in judgements if one.figure.decides and one.verdict == "undecided"}
 
 
 def exit_code(judgements: Sequence[Judgement], errors_old: int, errors_new: int) -> int:
-    """0 within the limit, 1 worse (or more failed requests than before), 3 not decided."""
+    """Return 0 within the limit, 1 if worse (or more failed requests than before), 3 if undecided."""
     verdicts = {one.verdict for one in judgements if one.figure.decides}
     if "worse" in verdicts or errors_new > errors_old:
         return EXIT_WORSE

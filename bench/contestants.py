@@ -1,4 +1,4 @@
-"""Who is measured: our service as `make run` starts it, and its rivals, each in its own environment."""
+"""Contestants: the service, started like `make run`, and its rivals, each in its own environment."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _API: Final = "/api/v1/predictions/"
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`start` prepares folders and environments and gives the programs to run.
+    """`start` prepares folders and environments, and returns the programs to run.
 
-    `answer` is what a rival answers with: the verdict that ours gives, or nothing but the probability.
+    `answer`: a full verdict as the service returns, or only the probability.
     """
 
     name: str
@@ -46,11 +46,12 @@ class Contestant:
     answer: ScoreResult = "full"
 
     def programs(self) -> list[Program]:
+        """Prepare the contestant and return its programs. May install packages."""
         asked = {"BENCH_ANSWER": self.answer}
         return [replace(one, environment={**one.environment, **asked}) for one in self.start()]
 
     def answers(self, body: str) -> bool:
-        """Whether an answer holds what this contestant has to give."""
+        """Whether a response body contains the expected fields."""
         words = ("failure_probability", "top_contributing_factors", "recommended_actions", "model_version")
         if self.path.startswith(_API):
             return "model_version" in body
@@ -58,7 +59,7 @@ class Contestant:
 
 
 def ours() -> list[Program]:
-    """Everything that `make run` starts, in the same way, on ports and in a folder of its own."""
+    """Return all programs of `make run`, started the same way, with ports and a folder of their own."""
     state = FOLDER / "state"
     shutil.rmtree(state, ignore_errors=True)
     environment = {
@@ -102,7 +103,7 @@ def _redis() -> Program:
 
 
 def plain() -> list[Program]:
-    """Served by the web server that serves ours, with as many threads."""
+    """Return the plain way, on the service's web server with as many threads."""
     url = {"REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/0", "BENCH_MODEL": "scikit-learn"}
     worker = f"{sys.executable} -m celery -A bench.rivals.plain:celery worker -c 2 --loglevel WARNING"
     threads = _settings({"ML_SERVICE_API_KEY": KEY}).web_threads
@@ -110,6 +111,7 @@ def plain() -> list[Program]:
 
 
 def flask_onnx() -> list[Program]:
+    """Return Flask with the models in the web process."""
     return [_granian("bench.rivals.flask_onnx:app", 2, 8, {})]
 
 
@@ -120,14 +122,17 @@ def _granian(app: str, processes: int, threads: int, environment: Mapping[str, s
 
 
 def fastapi() -> list[Program]:
+    """Return FastAPI with the models in the web process."""
     return [Program([venv("fastapi"), "-m", "bench.rivals.fastapi_onnx"], {"PORT": str(PORT)})] * 2
 
 
 def litserve() -> list[Program]:
+    """Return LitServe."""
     return [Program([venv("litserve"), "-m", "bench.rivals.litserve_onnx"], {"PORT": str(PORT)})]
 
 
 def mlserver() -> list[Program]:
+    """Return MLServer."""
     python = venv("mlserver")
     folder = FOLDER / "mlserver-models"
     folder.mkdir(exist_ok=True)
@@ -146,12 +151,12 @@ def mlserver() -> list[Program]:
     }
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps(model))
-    # It writes metric files where it is started.
+    # MLServer writes metric files to its working folder.
     return [Program([str(Path(python).with_name("mlserver")), "start", str(folder)], {}, directory=folder)]
 
 
 def venv(name: str) -> str:
-    """A Python with what `bench/requirements/{name}.txt` pins; made when first asked for."""
+    """Return a Python with the packages of `bench/requirements/{name}.txt`. Creates it on first use."""
     folder = FOLDER / name
     python = folder / "bin" / "python"
     wanted = "".join((REQUIREMENTS / f"{part}.txt").read_text() for part in _parts(name))

@@ -1,7 +1,7 @@
-"""A fleet's readings as one table: what batch jobs are measured and tested with.
+"""A table of a fleet's readings, for measuring and testing batch jobs.
 
-Each row is of a charger of its own, at ordinary values, with gaps, error codes and chargers out of service as
-real fleets have them. The same seed gives the same table.
+Each row is of a different charger, with ordinary values. Like real fleets it has gaps, error codes and
+chargers out of service. The same seed gives the same table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POWERS_KW: Final = (7.2, 11.0, 22.0, 50.0, 150.0)
 
 
 def fleet_table(rows: int, seed: int = 1) -> pa.Table:
-    """`rows` readings in the contract's columns."""
+    """Return `rows` readings in the contract's columns."""
     rng = np.random.default_rng(seed)
     status = rng.choice(len(STATUSES), rows, p=STATUS_SHARES)
     charging = status == STATUSES.index("CHARGING")
@@ -54,7 +54,7 @@ def _with_gaps(rng: np.random.Generator, values: Any, kind: pa.DataType | None =
 
 
 def _codes(rng: np.random.Generator, rows: int) -> pa.Array:
-    """Lists, most of them empty."""
+    """Return lists of error codes, most of them empty."""
     counts = np.where(rng.random(rows) < WITH_CODES, rng.integers(1, 3, rows), 0)
     offsets = np.concatenate(([0], np.cumsum(counts)))
     picked = pa.DictionaryArray.from_arrays(

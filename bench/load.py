@@ -1,4 +1,4 @@
-"""Load on one address, and what came of it: wrk where there is one, otherwise threads of httpx."""
+"""Load on one address, and its result: wrk if installed, otherwise threads with httpx."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Protocol = Literal["v1", "v2"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of whom. `word` makes the readings of one measurement different from all others."""
+    """Target and kind of the requests. `word` makes the readings of one measurement unique."""
 
     url: str
     key: str
@@ -32,7 +32,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Latencies in ms. `errors`: answers other than 2xx, and connections that failed or timed out."""
+    """Latencies in ms. `errors`: responses other than 2xx, and connections that failed or timed out."""
 
     requests: int
     seconds: float
@@ -42,24 +42,25 @@ class Outcome:
 
     @property
     def per_second(self) -> float:
+        """Requests per second."""
         return self.requests / self.seconds
 
 
 def generator() -> str:
-    """The load generator's name and version, for the report."""
+    """Return the load generator's name and version, for the report."""
     if shutil.which("wrk") is None:
         return f"httpx {httpx.__version__}, a thread for each connection (wrk is not installed)"
-    # wrk has no call for its version alone; its help, exit code 1, begins with it.
+    # wrk has no version option. Its help, with exit code 1, starts with the version.
     return subprocess.run(["wrk", "-v"], capture_output=True, text=True).stdout.split("[")[0].strip()
 
 
 def apply(load: Load, connections: int, seconds: float) -> Outcome:
-    """Keep `connections` connections busy for `seconds`."""
+    """Keep `connections` connections busy for `seconds`. Blocks for that time."""
     return (_wrk if shutil.which("wrk") else _httpx)(load, connections, seconds)
 
 
 def one_answer(load: Load) -> str:
-    """The body of one answer."""
+    """Return the body of one response."""
     answer = httpx.post(load.url, json=body_of(load, 0, 1), headers={"X-API-Key": load.key}, timeout=10)
     return answer.raise_for_status().text
 
@@ -75,7 +76,7 @@ def _wrk(load: Load, connections: int, seconds: float) -> Outcome:
 
 
 def _httpx(load: Load, connections: int, seconds: float) -> Outcome:
-    """Slower than wrk itself, so that fast servers look alike: good for a first impression only."""
+    """Slower than wrk: fast servers look alike. Only for a first impression."""
     latencies: list[float] = []
     errors = [0]
     end = time.monotonic() + seconds
@@ -102,6 +103,7 @@ def _httpx(load: Load, connections: int, seconds: float) -> Outcome:
 
 
 def body_of(load: Load, thread: int, count: int) -> object:
+    """Return the body of request number `count` of a thread."""
     number = count % 500 if load.mode == "repeated" else count
     charger = f"{load.word}-{thread}-{number}"
     reading = {

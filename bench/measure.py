@@ -1,4 +1,4 @@
-"""Programs to measure, and what they cost: processes in sessions of their own, read from /proc (Linux)."""
+"""Run programs in sessions of their own and measure their cost from /proc (Linux)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CPUCLOCK_SCHED: Final = 2  # linux/posix-timers.h
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One command of a contestant, with what its environment has on top of the common one."""
+    """One command of a contestant, and its additions to the common environment."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -32,12 +32,12 @@ class Program:
 
 
 def shown(command: Sequence[str]) -> str:
-    """A command line as anybody may read it: without the folders of this machine."""
+    """Return a command line without the folders of this machine."""
     return " ".join([Path(command[0]).name, *(part.replace(f"{ROOT}/", "") for part in command[1:])])
 
 
 class Running:
-    """A contestant's processes."""
+    """The processes of a contestant."""
 
     def __init__(self, programs: Sequence[Program], log: Path) -> None:
         base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -57,11 +57,11 @@ class Running:
         ]
 
     def cpu_s(self, pids: Iterable[int] | None = None) -> float:
-        """CPU seconds so far, of all processes (or these) and of the children they have lost."""
+        """Return the CPU seconds so far of all processes (or `pids`) and of their ended children."""
         return cpu_seconds(self._pids() if pids is None else pids)
 
     def memory_mb(self) -> float:
-        """Memory in MB; what processes share is counted once."""
+        """Return the memory in MB. Shared memory is counted once."""
         kilobytes = 0
         for pid in self._pids():
             with suppress(OSError, StopIteration):
@@ -70,9 +70,11 @@ class Running:
         return kilobytes / 1000
 
     def pids(self) -> list[int]:
+        """Return the ids of all live processes."""
         return list(self._pids())
 
     def stop(self) -> None:
+        """Stop all processes. Blocks until they have ended."""
         for number, patience_s in ((signal.SIGTERM, 12.0), (signal.SIGKILL, 3.0)):
             for process in reversed(self._processes):
                 with suppress(ProcessLookupError):
@@ -92,7 +94,7 @@ class Running:
 
 @contextmanager
 def running(programs: Sequence[Program], ready_url: str, log: Path) -> Iterator[Running]:
-    """The programs, once `ready_url` is answered with 200 (or 405: it is there and wants a POST)."""
+    """Run the programs; enter the block once `ready_url` returns 200, or 405 because it requires POST."""
     contestant = Running(programs, log)
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -107,19 +109,19 @@ def running(programs: Sequence[Program], ready_url: str, log: Path) -> Iterator[
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU seconds so far, of these processes with all their threads and of the children they have lost."""
+    """Return the CPU seconds so far of these processes, their threads and their ended children."""
     found = 0.0
     for pid in pids:
         with suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            # To the nanosecond; the process's own ticks in /proc are of 10 ms (clock_getcpuclockid(3)).
+            # In nanoseconds; the ticks of /proc are 10 ms (clock_getcpuclockid(3)).
             found += time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
             found += sum(int(field) for field in fields[13:15]) / TICKS_PER_S  # user, system
     return found
 
 
 def process_tree(root: int) -> list[int]:
-    """The ids of a live process and of all its descendants, parents first."""
+    """Return the ids of a live process and of all its descendants, parents first."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -133,6 +135,7 @@ def process_tree(root: int) -> list[int]:
 
 
 def answers(url: str) -> bool:
+    """Whether the URL returns 200 or 405."""
     try:
         return httpx.get(url, timeout=2).status_code in (200, 405)
     except httpx.HTTPError:
@@ -140,7 +143,7 @@ def answers(url: str) -> bool:
 
 
 def peaks_mb(pids: Iterable[int]) -> dict[str, float]:
-    """The most memory each process has had (VmHWM, shared pages included), by what it is for."""
+    """Return the peak memory in MB (VmHWM, shared pages included) by the purpose of the process."""
     found: dict[str, float] = {}
     for pid in pids:
         with suppress(OSError, StopIteration):
@@ -152,13 +155,13 @@ def peaks_mb(pids: Iterable[int]) -> dict[str, float]:
 
 
 def purpose(pid: int) -> str:
-    """What one of our own processes is for, as its command line tells; raises `OSError` if it has ended."""
+    """Return the purpose of one of our processes from its command line. Raises `OSError` if it has ended."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return next((label for mark, label in _LABELS.items() if mark in command), "other")
 
 
 BATCH_WORKER: Final = "worker of batches"
-# A worker's command line holds the name of its queue.
+# A worker's command line contains its queue's name.
 _LABELS: Final = {
     "ml.single": "worker of singles",
     "ml.batch": BATCH_WORKER,

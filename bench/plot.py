@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Throughput against p99 as SVG. Runs in the tools' own environment: matplotlib is nowhere else."""
+"""Plot throughput against p99 as SVG. Runs in the tools' environment, the only one with matplotlib."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "benchmarks"
-from matplotlib import pyplot as plt  # noqa: E402 - the backend comes first
+from matplotlib import pyplot as plt  # noqa: E402 - the backend must be set first
 
 found = [one for one in json.loads(Path("results.json").read_text()) if one["answer"] == "full"]
 figure, axes = plt.subplots(figsize=(10, 5))

@@ -1,4 +1,4 @@
-"""`docs/benchmarks.md` and its plot, from the results of one run: ratios first."""
+"""`docs/benchmarks.md` and its plot, from the results of one run. Ratios come first."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PLOT: Final = ROOT / "docs" / "benchmarks.svg"
-# What is measured apart from the contestants, in the page's order: each makes a section of its results.
+# Measurements besides the contestants, in the page's order. Each has a section.
 PARTS: Final = {"batch": batch_report, "stream": stream_report}
 HOW: Final = "## How"
-# A rival that does not reach this many times the plain way has been set up badly.
+# A rival below this multiple of the plain way is badly configured.
 LEAST_FASTAPI_RATIO: Final = 10.0
 
 Result = dict[str, Any]
 
 
 def write(results: Sequence[Result], generator: str, seconds: float, rounds: int) -> int:
-    """Write page and plot. The exit code: 1 where a rival looks detuned."""
+    """Write page and plot. Returns the exit code: 1 if a rival seems detuned."""
     found = {(result["name"], result["connections"]): result for result in results}
     _plot()
     ratio = _ratio(found, FASTAPI, PLAIN, 64)
@@ -37,14 +37,14 @@ def write(results: Sequence[Result], generator: str, seconds: float, rounds: int
 
 
 def renew_parts() -> None:
-    """Put the newest results of `PARTS` in their place on the page, and leave the rest of it alone."""
+    """Replace the sections of `PARTS` by the newest results. The rest of the page is unchanged."""
     before, _, after = PAGE.read_text().partition(HOW)
     before = before.partition(batch_report.HEADING)[0].partition(stream_report.HEADING)[0]
     PAGE.write_text(before + "\n".join([*_parts(), HOW]) + after)
 
 
 def _parts() -> list[str]:
-    """The sections of those parts that have been measured."""
+    """Return the sections of the measured parts."""
     lines: list[str] = []
     for name, part in PARTS.items():
         results = FOLDER / f"{name}.json"
@@ -143,7 +143,7 @@ def _table(some: Sequence[Result]) -> list[str]:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells (Linux)."""
+    """Return the processor's name, if available (Linux)."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""`python -m bench.scoring`: what scoring alone costs, without queue, web or Redis.
+"""`python -m bench.scoring`: cost of scoring alone, without queue, web or Redis.
 
-Prints µs of CPU for each reading by history, size of the batch and kind, encoded as JSON; and for the failure
-model the steps one by one. They add up to less than the whole, which meets colder caches.
+Prints µs of CPU per reading by history, batch size and kind, JSON encoding included. For the failure model it
+also prints each step. The steps add up to less than the whole, whose caches are colder.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from settings import Costs
 VERSIONS: Final = Path(__file__).resolve().parents[1] / "models" / "versions"
 COSTS: Final = Costs("USD", 450.0, 120.0, 900.0, 4.8, 1.5, 2.0, 240.0)
 NOON: Final = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-CHARGERS: Final = 512  # larger batches repeat them
+CHARGERS: Final = 512  # larger batches repeat chargers
 SIZES: Final = (1, 8, 32, 256, 4096)
 RUNS: Final = 7
-MIN_READINGS: Final = 256  # timed in one go, so that the clock's own grain does not count
+MIN_READINGS: Final = 256  # timed together, so that the clock's resolution does not matter
 CODES: Final = ("HighTemperature", "ReaderFailure", "WeakSignal", "E-1101")
 STEPS: Final = ("columns", "features", "onnx", "reasons", "verdicts", "encode")
 
@@ -41,6 +41,7 @@ Item = TypeVar("Item")
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.scoring")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="readings in a batch")
     sizes = [int(size) for size in parser.parse_args().sizes.split(",")]
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def whole(scorer: Scorer, batch: list[Reading], histories: Histories | None) -> list[float]:
-    """For each kind all that a worker does between a reading and its JSON."""
+    """Return the CPU µs per reading for each kind, from a reading to its JSON."""
     result = []
     for kind in KINDS:
 
@@ -75,7 +76,7 @@ def whole(scorer: Scorer, batch: list[Reading], histories: Histories | None) -> 
 
 
 def steps(batch: list[Reading], histories: Histories | None) -> list[float]:
-    """The failure model, step by step, in the order of `STEPS`."""
+    """Return the CPU µs per reading of each step of the failure model, in the order of `STEPS`."""
     model = failure_model(load(VERSIONS, "failure", active_version(VERSIONS, "failure")))
     columns, rows = from_readings(batch, histories, model.spec.code_columns)
     frame = compute(columns, model.spec, rows)
@@ -94,7 +95,7 @@ def steps(batch: list[Reading], histories: Histories | None) -> list[float]:
 
 
 def cpu_us(call: Callable[[], object], n_readings: int) -> float:
-    """CPU time of `call` for each of `n_readings`, in µs."""
+    """Return the CPU time of `call` per reading, in µs."""
     repeats = max(1, MIN_READINGS // n_readings)
     call()
     best = float("inf")
@@ -107,7 +108,7 @@ def cpu_us(call: Callable[[], object], n_readings: int) -> float:
 
 
 def fleet(rng: random.Random) -> tuple[list[Reading], list[list[Reading]]]:
-    """One reading of each charger and its past, twice a day for 30 days."""
+    """Return one reading of each charger and its history, twice a day for 30 days."""
     pasts = []
     for number in range(CHARGERS):
         power_kw, usual_c, sessions = rng.choice((7.2, 22.0, 50.0)), rng.uniform(5, 40), rng.randrange(5000)

@@ -1,9 +1,9 @@
-"""`python -m bench.steady URL KEY`: single predictions at a fixed rate, whatever the answers take.
+"""`python -m bench.steady URL KEY`: single predictions at a fixed rate (an open loop).
 
-Requests leave on time also while earlier ones are unanswered (an open loop), and a latency counts from the
-moment at which its request was due: a server that stands still is not given time off. Runs until SIGTERM or
-SIGINT, then prints `[[due, latency_ms, status], …]` (epoch seconds; status 0 where there was no answer).
-Asyncio's plain streams, because a generator that takes a tenth of a core would disturb what it measures.
+Requests are sent on time even if earlier ones are unanswered. A latency counts from the time at which its
+request was due, so that a stalled server is not favoured. Runs until SIGTERM or SIGINT, then prints `[[due,
+latency_ms, status], …]` (epoch seconds; status 0 without a response). Uses asyncio's plain streams, because a
+generator that needs 10 % of a core would disturb the measurement.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Sample = tuple[float, float, int]
 
 
 class Source:
-    """Sends requests over as many connections as are needed."""
+    """Sends requests over as many connections as needed."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -40,7 +40,7 @@ class Source:
         self.samples: list[Sample] = []
 
     async def send(self, due: float) -> None:
-        """One request, and its sample."""
+        """Send one request and store its sample."""
         self._count += 1
         status = 0
         try:
@@ -68,11 +68,12 @@ class Source:
             reader, writer = self._idle.pop()
             if not reader.at_eof():
                 return reader, writer
-            writer.close()  # the server has closed it meanwhile, as it may
+            writer.close()  # the server may close idle connections
         return await asyncio.open_connection(self._host, self._port)
 
 
 async def steady(load: Load, rate: float) -> list[Sample]:
+    """Send `rate` requests per second until SIGTERM or SIGINT. Returns the samples."""
     source = Source(load)
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,7 +92,7 @@ async def steady(load: Load, rate: float) -> list[Sample]:
 
 
 def summary(samples: Sequence[Sample], start: float, end: float) -> dict[str, Any]:
-    """Of what was due from `start` to `end`: `requests`, `errors` by status, and percentiles in ms of all."""
+    """Summarise requests due from `start` to `end`: `requests`, `errors` by status, percentiles in ms."""
     some = [(latency_ms, status) for due, latency_ms, status in samples if start <= due < end]
     latencies = [latency_ms for latency_ms, _ in some]
     cuts = statistics.quantiles(latencies, n=100) if len(some) > 1 else [float("nan")] * 99
@@ -101,6 +102,7 @@ def summary(samples: Sequence[Sample], start: float, end: float) -> dict[str, An
 
 
 def main() -> None:
+    """Run with the arguments of the command line and print the samples."""
     parser = argparse.ArgumentParser(prog="python -m bench.steady")
     parser.add_argument("url")
     parser.add_argument("key")

@@ -1,6 +1,6 @@
-"""The stream, measured on Apache Kafka: readings a second to committed predictions, and how late they are.
+"""The stream on Apache Kafka: readings per second to committed predictions, and their latency.
 
-`python -m bench --only stream` runs this alone; the results are in `build/bench/stream.json`.
+`python -m bench --only stream` runs only this. The results are in `build/bench/stream.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.kafka.broker import KAFKA_VERSION, ApacheKafka, fetch
 
 PARTITIONS: Final = 6
 CHARGERS: Final = 2_000
-# So many come out before the clock runs: models load, caches fill.
+# Warm-up predictions before the clock starts: models load, caches fill.
 WARM_UP: Final = 3_000
 READINGS: Final = {
     "ours": 20_000,
@@ -45,7 +45,7 @@ Found = dict[str, Any]
 
 
 class Topics:
-    """Topics of one contestant's own. `arrived` is what came out, committed: key and moment of each."""
+    """Topics of one contestant. `arrived`: key and time of each committed prediction."""
 
     def __init__(self, url: str, name: str) -> None:
         self.arrived: list[tuple[bytes, float]] = []
@@ -66,6 +66,7 @@ class Topics:
         )
 
     def environment(self, redis_url: str) -> dict[str, str]:
+        """Return the contestant's environment."""
         return {
             "ENVIRONMENT": "test",
             "ML_SERVICE_API_KEY": KEY,
@@ -81,9 +82,9 @@ class Topics:
         }
 
     def send(self, count: int, *, rate: float | None = None) -> list[tuple[bytes, float]]:
-        """Readings of about 200 bytes, as fast as can be or `rate` a second; key and moment of each.
+        """Send readings of about 200 bytes, at full speed or `rate` per second. Returns key and time of each.
 
-        With a rate, what arrives meanwhile is read.
+        With a rate, arriving predictions are read meanwhile.
         """
         sent: list[tuple[bytes, float]] = []
         started = time.time()
@@ -97,12 +98,13 @@ class Topics:
         return sent
 
     def read(self, wait_s: float) -> None:
+        """Read arriving predictions for at most `wait_s`."""
         polled = self._reader.poll(timeout_ms=max(1, int(wait_s * 1000)))
         now = time.time()
         self.arrived += [(record.key or b"", now) for records in polled.values() for record in records]
 
     def read_until(self, count: int) -> None:
-        """Until `count` have arrived in all. Raises `RuntimeError` when that takes too long."""
+        """Read until `count` predictions have arrived in total. Raises `RuntimeError` after a time limit."""
         deadline = time.time() + MOST_WAIT_S
         while len(self.arrived) < count:
             self.read(0.1)
@@ -110,12 +112,13 @@ class Topics:
                 raise RuntimeError(f"{len(self.arrived)} of {count} predictions after {MOST_WAIT_S:g} s")
 
     def close(self) -> None:
+        """Close the Kafka clients."""
         self._producer.close()
         self._reader.close()
 
 
 def measure(say: Callable[[str], None]) -> Found:
-    """All of it; takes some minutes. Exits with a message where Apache Kafka cannot be had."""
+    """Run all stream measurements. Blocks for minutes. Exits with a message without Apache Kafka."""
     problem = fetch()
     if problem is not None:
         sys.exit(f"The stream is measured on Apache Kafka: {problem}.")
@@ -153,7 +156,7 @@ def _contestant(name: str, topics: Topics) -> Iterator[Running]:
 
 
 def _ours(environment: Mapping[str, str], folder: Path) -> list[Program]:
-    """As `make run` starts them."""
+    """Return the programs as `make run` starts them."""
     worker = ["-m", "celery", "-A", "tasks.worker.app", "worker", "-Q", "ml.stream", "-n", "stream@%h"]
     flags = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
     return [
@@ -170,7 +173,7 @@ def _loop(name: str, environment: Mapping[str, str]) -> Program:
 
 
 def _throughput(topics: Topics, processes: Running, count: int) -> tuple[float, float]:
-    """Readings a second, and µs of CPU for each, once the first have warmed it up. All wait on the topic."""
+    """Return readings per second and CPU µs per reading after warm-up. All readings are queued first."""
     topics.read_until(WARM_UP)
     before, cpu_s = len(topics.arrived), processes.cpu_s()
     topics.read_until(WARM_UP + count)
@@ -180,11 +183,11 @@ def _throughput(topics: Topics, processes: Running, count: int) -> tuple[float, 
 
 
 def _latency(topics: Topics, rate: int) -> Found:
-    """From the producer's call to the committed prediction, in ms."""
+    """Return the time in ms from the producer's call to the committed prediction."""
     before = len(topics.arrived)
     sent = topics.send(int(rate * RATE_S), rate=rate)
     topics.read_until(before + len(sent))
-    # A charger's predictions come in the order of its readings.
+    # A charger's predictions arrive in the order of its readings.
     waiting: dict[bytes, deque[float]] = {}
     for key, at in sent:
         waiting.setdefault(key, deque()).append(at)
@@ -198,7 +201,7 @@ def _shown(latency: Found) -> str:
 
 
 def reading(charger_id: str) -> Found:
-    """Of a fleet in good order: power where something charges. Elsewhere it would be an anomaly each time."""
+    """Return a reading of a healthy charger: power only while charging. Other power would be an anomaly."""
     status = random.choice(("AVAILABLE", "CHARGING", "OCCUPIED"))
     return {
         "charger_id": charger_id,

@@ -1,4 +1,4 @@
-"""The part of `docs/benchmarks.md` that is about the stream."""
+"""The section of `docs/benchmarks.md` about the stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Found = dict[str, Any]
 
 
 def section(found: Found) -> list[str]:
-    """Its lines, heading first."""
+    """Return the lines of the section, heading first."""
     throughput = found["throughput"]
     return [
         HEADING,

@@ -1,1 +1,1 @@
-"""The servers that the service is measured against. Each runs in a virtual environment of its own."""
+"""Rivals of the service in benchmarks. Each runs in a virtual environment of its own."""

@@ -1,4 +1,4 @@
-"""What every rival answers: the same full verdict, through the service's own `models` functions."""
+"""The answer of every rival: the same full verdict, computed by the service's `models` functions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from readings.reading import Reading
 from settings import Costs
 
 ROOT = Path(__file__).resolve().parents[2]
-# `full` or `probability`: the second table's rivals answer with nothing else.
+# `full`, or `probability` for the rivals of the second table.
 ANSWER = os.environ.get("BENCH_ANSWER", "full")
 
 
 class Answerer:
-    """The models in this process."""
+    """The models, loaded in this process."""
 
     def __init__(self) -> None:
         costs = Costs("USD", 250.0, 120.0, 600.0, 12.0, 1.6, 2.0, 48.0)
@@ -34,10 +34,11 @@ class Answerer:
         self.verdicts([self.reading(orjson.dumps(_WARM))])
 
     def reading(self, raw: bytes) -> Reading:
-        """Raises `InvalidReading`, as the service does."""
+        """Parse a request body. Raises `InvalidReading`, as the service does."""
         return parse_reading(decode_json(raw)["metrics"], now=datetime.now(UTC), pointer="/metrics")
 
     def verdicts(self, readings: Sequence[Reading]) -> list[bytes]:
+        """Return the verdict of each reading as JSON."""
         return [orjson.dumps(verdict) for verdict in self._verdicts(readings)]
 
     def _verdicts(self, readings: Sequence[Reading]) -> list[dict[str, Any]]:
@@ -56,9 +57,9 @@ class Answerer:
         ]
 
     def _use_scikit_learn(self) -> None:
-        """Trees of the same number and size, never exported: what a row costs in scikit-learn itself.
+        """Use trees of the same number and size in scikit-learn itself, without export.
 
-        It has no contributions; those are the graph's here too, for a hundredth of the time.
+        scikit-learn has no contributions. Those come from the ONNX graph here too, for 1 % of the time.
         """
         import numpy as np
         from sklearn.ensemble import HistGradientBoostingClassifier

@@ -1,8 +1,8 @@
 # mypy: ignore-errors
 """FastAPI with pydantic, the models in the web process, no queue. Started twice.
 
-Each process listens on the port itself (SO_REUSEPORT), so that the kernel spreads connections over both: of
-uvicorn's own two workers, which share one socket, the first to wake takes nearly all of a benchmark's.
+Each process listens on the port itself (SO_REUSEPORT), so that the kernel distributes connections over both.
+uvicorn's own workers share one socket, and the first to wake takes nearly all connections of a benchmark.
 """
 
 import os
@@ -56,7 +56,7 @@ async def predict(request: Request) -> Response:
 
 @app.post("/batch")
 def predict_batch(batch: Batch) -> Response:
-    """Scored a few thousand at a time, which is faster than all at once."""
+    """Score a few thousand readings at a time, which is faster than all at once."""
     bodies = []
     for start in range(0, len(batch.chargers), SCORED_AT_ONCE):
         some = batch.chargers[start : start + SCORED_AT_ONCE]

@@ -11,5 +11,6 @@ answerer = Answerer()
 
 @app.post("/predict")
 def predict():
+    """Score one reading."""
     (body,) = answerer.verdicts([answerer.reading(request.get_data())])
     return Response(body, content_type="application/json")

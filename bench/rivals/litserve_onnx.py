@@ -12,6 +12,8 @@ from readings.parsing import parse_reading
 
 
 class Api(litserve.LitAPI):
+    """The service's verdict as a LitServe API."""
+
     def setup(self, device):
         self.answerer = Answerer()
 

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""The plain way: Flask, one Celery task a request, `.get()` on the result backend, scikit-learn a row."""
+"""The plain way: Flask, a Celery task each, `.get()` on the result backend, scikit-learn row by row."""
 
 import os
 
@@ -16,6 +16,7 @@ answerer = None
 
 @worker_process_init.connect
 def load(**_):
+    """Load the models in the worker."""
     global answerer
     from bench.rivals.answer import Answerer
 
@@ -24,11 +25,13 @@ def load(**_):
 
 @celery.task(name="plain.predict")
 def predict_task(raw: str) -> str:
+    """Score one request."""
     (body,) = answerer.verdicts([answerer.reading(raw.encode())])
     return body.decode()
 
 
 @app.post("/predict")
 def predict():
+    """Answer one request through the queue."""
     result = predict_task.delay(request.get_data(as_text=True))
     return Response(result.get(timeout=30), content_type="application/json")

@@ -1,10 +1,10 @@
 # mypy: ignore-errors
-"""What the stream is measured beside, each a process on the same topics.
+"""Rivals of the stream, each a process on the same topics.
 
-`plain` is what a first version does: one record, one prediction in this process, one record published,
-offsets committed now and then by the client. `limit` scores nothing: it takes what a poll brings, writes
-records of our output's size, and commits both in one transaction, with the clients that the service uses.
-`bare-limit` does so with kafka-python as pip installs it, whose checksums are then computed in Python.
+`plain` is a typical first version: one record, one prediction in this process, one published record. The
+client commits offsets now and then. `limit` does not score. It takes the records of a poll, writes records of
+the service's output size, and commits both in one transaction, with the service's clients. `bare-limit` uses
+kafka-python as pip installs it, which computes checksums in Python.
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 
 if sys.argv[1] == "bare-limit":
-    sys.modules["crc32c"] = None  # not to be imported
+    sys.modules["crc32c"] = None  # prevents its import
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 
@@ -23,6 +23,7 @@ OUTPUT = b'{"charger_id": "EVZ-0042", "filler": "' + b"x" * 1700 + b'"}'
 
 
 def limit(settings: Settings) -> None:
+    """Run the loop without scoring, until killed."""
     from consumers.kafka.clients import make_consumer, make_producer
 
     consumer = make_consumer(settings)
@@ -45,6 +46,7 @@ def limit(settings: Settings) -> None:
 
 
 def plain(settings: Settings) -> None:
+    """Run the plain loop, until killed."""
     from bench.rivals.answer import Answerer
     from readings.parsing import decode_json, parse_reading
 

@@ -64,7 +64,7 @@ class Call(Generic[T]):
 
 
 def health_check() -> Call[Health]:
-    """Read `/health`. Not guarded: one attempt, whatever the circuit's state."""
+    """Read `/health`. Not guarded: one attempt, even in an open circuit."""
     return Call(name="health_check", request=_get("/health"), read=_document("checks"), guarded=False)
 
 
