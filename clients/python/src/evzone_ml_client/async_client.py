@@ -44,8 +44,8 @@ T = TypeVar("T")
 class AsyncMLClient:
     """Client of the service for tasks of one event loop. Time-outs, errors and `on_retry` as in `MLClient`.
 
-    Time-outs are exact. A cancelled call ends at once and does not change the circuit. A thread sends bodies
-    above 64 kB and calls `on_sent`.
+    A cancelled call ends at once and does not change the circuit. Time-outs are exact, except for files and
+    bodies above 64 kB: a thread sends these, and calls `on_sent`.
     """
 
     def __init__(self, settings: Settings, *, on_retry: OnRetry | None = None) -> None:

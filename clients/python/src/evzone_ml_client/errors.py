@@ -5,7 +5,7 @@ MLClientError
 ├── RequestRejected      4xx: the same request will be refused again
 │   └── NotFound         404
 ├── ServiceUnavailable   no valid response, for one of `Reason`; may carry the last prediction
-└── JobNotFinished       a batch that did not end within the wait
+└── JobNotFinished       a job that has not ended: after the wait, or at a download
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class ServiceUnavailable(MLClientError):
 
 
 class JobNotFinished(MLClientError):
-    """A batch did not end within the wait. `job` continues; `get_job` reads it by its id."""
+    """A job has not ended, within the wait or at a download. It continues; `get_job` reads its state."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
