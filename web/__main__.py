@@ -1,4 +1,4 @@
-"""`python -m web`: what `/openapi.json` answers, without a service that runs."""
+"""`python -m web`: print `/openapi.json` without a running service."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from web.http.services import EXTENSION
 
 
 def main() -> int:
+    """Write the OpenAPI document to standard output. Returns the exit code."""
     app = create_app(load_or_exit())
     sys.stdout.write(app.test_client().get("/openapi.json").get_data(as_text=True))
     app.extensions[EXTENSION].close()

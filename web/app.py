@@ -1,4 +1,4 @@
-"""`create_app`: the Flask application with its blueprints, error handler and documentation."""
+"""The Flask application with its blueprints, error handlers and OpenAPI pages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ FIRST_LOOK_S: Final = 1.5
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application. Connects to nothing that must be there: it starts, and says so, with Redis down."""
+    """Create the application. Starts without Redis, and reports the state in `/health`.
+
+    Blocks for at most 1.5 s, for the first health check.
+    """
     app = _Application("evzone-ml", static_folder=None)
     app.config.update(
         API_TITLE="EVzone ML Service",
@@ -45,10 +48,10 @@ def create_app(settings: Settings) -> Flask:
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
-        # Flask's own limit; views of single predictions lower it.
+        # Flask's limit; views of single predictions lower it.
         MAX_CONTENT_LENGTH=settings.max_batch_bytes,
     )
-    # No redirects, whose bodies are HTML: /docs answers itself, and // is not found.
+    # No redirects: their bodies are HTML. /docs is served directly, and // is not found.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     shared = app.extensions[EXTENSION] = Services(settings)
@@ -79,7 +82,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 class _NoSessions(SessionInterface):
-    """The API keeps nothing between requests; Flask's signed cookies cost each of them all the same."""
+    """No sessions: the API keeps no state between requests. Flask's signed cookies would slow every request."""
 
     _none = NullSession()
 
@@ -97,13 +100,16 @@ class _Application(Flask):
         return super().wsgi_app(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Every view and hook here is synchronous; Flask would look anew, 17 times for each request."""
+        """Return `func`: all views and hooks are synchronous. Flask would check this 17 times per request."""
         return func
 
     def make_default_options_response(self) -> Response:
-        """`Allow` of the very route: `/predictions/failure` takes POST, though a charger may be called so."""
+        """The OPTIONS response with the methods of the matched route only.
+
+        `/predictions/failure` also matches the route of a charger's prediction, which has other methods.
+        """
         response = super().make_default_options_response()
-        del response.headers["Content-Type"]  # there is no body
+        del response.headers["Content-Type"]  # no body
         rule = current_request().url_rule
         if rule is not None and rule.methods is not None:
             response.allow.clear()
@@ -112,26 +118,26 @@ class _Application(Flask):
 
 
 class _DocumentedApi(Api):
-    """flask-smorest without its own error body (see `http/errors.py`) and pages (see `http/paging.py`)."""
+    """flask-smorest without its error bodies (`web/http/errors.py`) and paging (`web/http/paging.py`)."""
 
     def _register_error_handlers(self) -> None:
-        """Nothing: registered once, for every error, in `web/http/errors.py`."""
+        """Do nothing: `web/http/errors.py` registers the handlers of all errors."""
 
     def _register_responses(self) -> None:
-        """The one that every operation may give besides those that it names."""
+        """Register the response that every operation may return besides the documented ones."""
         content = {errors.PROBLEM_TYPE: {"schema": ProblemSchema}}
         answer = {"description": "Any other problem; see `code`.", "content": content}
         self.spec.components.response(self.DEFAULT_ERROR_RESPONSE_NAME, answer)
 
     def _register_pagination_header(self) -> None:
-        """Nothing: no answer has it."""
+        """Do nothing: no response has this header."""
 
 
 _DESCRIPTION: Final = (
     "Predictive maintenance for EV chargers. Errors are RFC 9457 problem documents; every response carries "
     "`X-Request-ID`: the request's, or a new one. Times are RFC 3339 in UTC."
 )
-# Swagger UI would send the address of the specification to a validator of its makers.
+# Without this, Swagger UI sends the specification's URL to a public validator.
 _API_PAGE: Final[dict[str, Any]] = {"app_name": "EVzone ML Service", "validatorUrl": None}
 _SECURITY: Final[dict[str, Any]] = {"security": [{"ApiKey": []}]}
 

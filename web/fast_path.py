@@ -1,9 +1,9 @@
 """The ASGI application: single predictions wait on the event loop, everything else runs in Flask.
 
-A thread that waits for a verdict costs four times what the rest of the request does, for each is woken by
-itself and queues for the interpreter; a future on a loop costs next to nothing (docs/adr/0008). The rules for
-a single request are in `web/http/request_bodies.py`, for both ways. Requests that are refused, and large
-bodies, go to Flask's view of the same address, which parses them in a thread and answers the error.
+A thread that waits for a verdict costs four times as much as the rest of the request. Each thread is woken
+separately and then queues for the interpreter lock. A future on the loop costs almost nothing
+(docs/adr/0008). Both paths use the rules of `web/http/request_bodies.py`. Refused requests and large bodies
+go to Flask's view of the same path, which parses them in a thread and returns the error.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
     from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send, SendEvent
 
-# As Flask calls the views, so that both ways count alike.
+# Flask's endpoint names, so that both paths share one metric label.
 ENDPOINTS: Final[dict[Kind, str]] = {
     "failure": "predictions.predict_failure",
     "maintenance": "predictions.predict_maintenance",
     "anomaly": "predictions.detect_anomaly",
 }
-# The headers that `parse` asks for, by the name that ASGI gives them.
+# The headers that `parse` reads, keyed by their ASGI names.
 WANTED: Final = {
     name.lower().encode(): name
     for name in ("Content-Encoding", "Content-Type", "X-API-Key", "X-Request-ID", "X-Tenant-ID")
 }
-# Larger bodies are decoded in a thread, for nobody else is served while the loop works.
+# Larger bodies are decoded in a thread: decoding blocks the event loop.
 MOST_BYTES: Final = 65_536
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -57,7 +57,10 @@ OF_VERDICTS: Final = _encoded({"Content-Type": "application/json"})
 
 
 class FastPath:
-    """The ASGI application. It has no use for lifespan events."""
+    """The ASGI application. Lifespan events are not supported.
+
+    Raises `RuntimeError` for any scope other than HTTP.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.flask = create_app(settings)
@@ -65,7 +68,7 @@ class FastPath:
         self._predictor = services.predictor
         self._access = services.access
         self._most_bytes = min(MOST_BYTES, settings.max_body_bytes)
-        # Its environ is a typed dict; Flask's is any.
+        # a2wsgi types the environ as a TypedDict, Flask as Any.
         self._threads = WSGIMiddleware(cast(Any, self.flask), workers=settings.web_threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +78,7 @@ class FastPath:
         events: list[ReceiveEvent] = []
         body = None
         if scope["method"] == "POST":
-            # Here, where it costs no thread, also for Flask: small bodies that never end hold up nobody.
+            # Also for Flask: a small body that never ends must not occupy a thread.
             events, body = await _read(receive, self._most_bytes)
             if body is not None and scope["path"] in KIND_BY_PATH:
                 asked = self._parsed(scope, body)
@@ -89,7 +92,7 @@ class FastPath:
             await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
         except Exception as error:
             if connection.answers:
-                raise  # the server cuts the answer
+                raise  # the server aborts the response
             metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
             request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
             with bound_contextvars(request_id=request_id):
@@ -110,13 +113,13 @@ class FastPath:
     def _parsed(self, scope: HTTPScope, body: bytes) -> tuple[SingleRequest, str] | None:
         """The request and its id, or None if it is refused.
 
-        `orjson` is quick and names no wrong field, so that Flask's view parses a refused request anew.
+        `orjson` is fast but does not name the wrong field. Flask's view parses a refused request again.
         """
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             if name in WANTED:
                 known, text = WANTED[name], value.decode("latin-1")
-                headers[known] = f"{headers[known]},{text}" if known in headers else text  # as WSGI has it
+                headers[known] = f"{headers[known]},{text}" if known in headers else text  # as in WSGI
         try:
             asked = parse(
                 scope["method"],
@@ -137,7 +140,7 @@ class FastPath:
         try:
             body = await self._predictor.predict_async(asked.kind, asked.reading, asked.tenant)
         except Exception as error:
-            # Only here: binding costs more than all else that a request has for its log.
+            # Only on errors: binding costs more than the rest of the request's logging.
             with bound_contextvars(request_id=request_id, tenant=asked.tenant):
                 problem = problem_of(error, retry_location=asked.retry_location)
             status = problem.status
@@ -180,7 +183,7 @@ async def _send(
 
 
 async def _read(receive: Receive, most_bytes: int) -> tuple[list[ReceiveEvent], bytes | None]:
-    """What has been received, and the body; None if it is larger, or the client has gone."""
+    """The received events and the body. The body is None if it is too large or the client disconnected."""
     events: list[ReceiveEvent] = []
     chunks: list[bytes] = []
     size, more = 0, True
@@ -199,7 +202,7 @@ async def _read(receive: Receive, most_bytes: int) -> tuple[list[ReceiveEvent], 
 
 
 def _again(events: list[ReceiveEvent], receive: Receive) -> Receive:
-    """`receive` for somebody who has not heard `events` yet. Always a coroutine, as a2wsgi wants it."""
+    """A `receive` that replays `events` first. Always a coroutine function, which a2wsgi requires."""
     heard = iter(events)
 
     async def receive_again() -> ReceiveEvent:
@@ -211,7 +214,7 @@ def _again(events: list[ReceiveEvent], receive: Receive) -> Receive:
 
 
 def _in_ascii(scope: HTTPScope) -> HTTPScope:
-    """The same with a query that a2wsgi can read: callers send bytes that no address may hold."""
+    """The scope with non-ASCII bytes of the query percent-encoded: a2wsgi fails on them."""
     if scope["query_string"].isascii():
         return scope
     return {**scope, "query_string": quote_from_bytes(scope["query_string"], safe=VISIBLE).encode()}

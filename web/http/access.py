@@ -1,7 +1,4 @@
-"""Around every request: its id, API key and tenant before; its count and access log line after.
-
-The same for Flask's answers and for those of `web/fast_path.py`.
-"""
+"""Request ids, API keys, tenants, request metrics and the access log, for Flask and `web/fast_path.py`."""
 
 from __future__ import annotations
 
@@ -30,9 +27,9 @@ log = logging.getLogger(ACCESS_LOGGER)
 API_PREFIX: Final = "/api/v1"
 REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
-# Endpoints that need another role than the method says (see `_role_needed`).
+# Writes below this prefix need the role `admin` (see `_role_needed`).
 ADMIN_PREFIX: Final = "/api/v1/models/"
-# Headers of every answer, beside its request id.
+# Headers of every response, besides its request id.
 FIXED: Final = {"X-Content-Type-Options": "nosniff"}
 READERS: Final = frozenset({"read", "predict", "admin"})
 PREDICTORS: Final = frozenset({"predict"})
@@ -40,16 +37,19 @@ ADMINS: Final = frozenset({"admin"})
 
 
 class Access:
-    """Keys with their roles. One instance for an application; safe to share between threads."""
+    """The API keys and their roles. One instance per application; thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._keys = [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
         self._protects_metrics = settings.metrics_require_key
 
     def tenant_of(self, method: str, path: str, header: Callable[[str], str | None]) -> str | None:
-        """The tenant of a request that its key allows. `header` finds a header by its name, in any case.
+        """Check the API key of a request and return its tenant, or None without one.
 
-        Raises `Unauthorized`, `Forbidden`, and `InvalidParameter` for a tenant that is none.
+        `header` looks up a header by its name, case-insensitively. Paths outside the API need no key.
+
+        Raises `Unauthorized` for a missing or unknown key, `Forbidden` for a missing role, and
+        `InvalidParameter` for an invalid tenant id.
         """
         if not self._is_protected(path):
             return None
@@ -71,7 +71,7 @@ class Access:
         )
 
     def _roles_of(self, given: str | None) -> frozenset[str]:
-        """The roles of a key. Every known key is compared, in constant time each, whichever matches."""
+        """The roles of a key. Compares it with every known key, each in constant time."""
         presented = (given or "").encode("utf-8", "surrogateescape")
         roles: frozenset[str] = frozenset()
         for key, its_roles in self._keys:
@@ -81,13 +81,13 @@ class Access:
 
 
 def register(app: Flask, access: Access) -> None:
-    """Let no request of `app` pass that its key does not allow, and stamp every answer."""
+    """Register the access check before each request of `app` and the fixed headers after it."""
 
     def identify() -> None:
         request = current_request()
         header = request.headers.get
         request.request_id = request_id(header("X-Request-ID", ""))
-        # A server's thread still has the last request's values.
+        # Server threads are reused and still hold the previous request's values.
         bind_contextvars(request_id=request.request_id, tenant=None)
         request.tenant = access.tenant_of(request.method, request.path, header)
         bind_contextvars(tenant=request.tenant)
@@ -102,13 +102,13 @@ def register(app: Flask, access: Access) -> None:
 
 
 def request_id(given: str) -> str:
-    """The caller's, if it can be one, otherwise a new one."""
-    # Not by os.urandom: at that system call the thread would have to queue for the interpreter once more.
+    """The caller's request id if it is valid, otherwise a new one of 32 hexadecimal digits."""
+    # Not os.urandom: its system call releases the interpreter lock, and the thread would queue for it again.
     return given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def stamps(its_id: str) -> dict[str, str]:
-    """The headers of every answer."""
+    """The headers of every response."""
     return {"X-Request-ID": its_id, **FIXED}
 
 
@@ -122,9 +122,9 @@ def count(
     request_id: str,
     tenant: str | None,
 ) -> None:
-    """Count one answer, and log it where `ACCESS_LOG` is on.
+    """Count one response, and log it if `ACCESS_LOG` is on.
 
-    `started` is `time.perf_counter()` at the request's arrival, `path` has no query.
+    `started` is the `time.perf_counter()` of the request's arrival in seconds; `path` has no query string.
     """
     answers, seconds = _meters(endpoint, method, status)
     answers.inc()
@@ -144,15 +144,15 @@ def count(
 
 @lru_cache(maxsize=1024)
 def _meters(endpoint: str, method: str, status: int) -> tuple[Counter, Histogram]:
-    """Counter and histogram with these labels: finding them costs as much as counting."""
-    # Labels are bounded, methods that callers make up are not.
+    """The counter and histogram with these labels. Cached: the lookup costs as much as the increment."""
+    # Clients can send any method; label values must be bounded.
     known = method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"
     answers = metrics.HTTP_REQUESTS.labels(endpoint=endpoint, method=known, status=status)
     return answers, metrics.HTTP_SECONDS.labels(endpoint=endpoint)
 
 
 def _role_needed(method: str, path: str) -> frozenset[str]:
-    """Whoever may ask for predictions, or administer, may also read what came of it."""
+    """The roles of which the key must have one. Every role may read."""
     if method in ("GET", "HEAD", "OPTIONS"):
         return READERS
     return ADMINS if path.startswith(ADMIN_PREFIX) and path != ADMIN_PREFIX else PREDICTORS

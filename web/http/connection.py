@@ -1,8 +1,8 @@
-"""The other end of a request: whether the client is still there, and how to break off an answer.
+"""The client's connection: detect a disconnect, and abort a response.
 
-Servers differ in what an application learns of the client. An ASGI server reports everything
-(`AsgiConnection`). gunicorn hands over the socket. Other WSGI servers only close the iterator of
-an answer when they cannot send any more.
+Servers differ in how they report a disconnect. An ASGI server sends an event (`AsgiConnection`). gunicorn
+hands over the socket (`SocketConnection`). Other WSGI servers only close the response's iterator when sending
+fails.
 """
 
 from __future__ import annotations
@@ -25,25 +25,29 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment
     from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Send, SendEvent
 
-# A client that sends or takes nothing for so long is cut off: it holds one of few threads.
+# A client that sends or reads nothing for this long is disconnected: it occupies one of few threads.
 STALLED_S: Final = 60.0
 KEY: Final = "evzone.connection"
-# Linux reports a closed connection although unread bytes are left; other systems report only a reset.
+# Linux reports a closed connection even while unread bytes are left; other systems report only a reset.
 _GONE: Final = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 _shutdown: Final = threading.Event()
 
 
 def shutting_down() -> bool:
-    """Whether this process has been told to end. It waits for open streams: endless ones should end now."""
+    """Whether this process has received SIGTERM or SIGINT.
+
+    Endless streams must end then, because the exit waits for open streams.
+    """
     return _shutdown.is_set()
 
 
 @cache
 def notice_signals() -> None:
-    """Let `shutting_down` know of SIGTERM and SIGINT. The server's own handlers are called as before.
+    """Install handlers of SIGTERM and SIGINT that set `shutting_down` and then call the server's handlers.
 
-    Call it in the main thread, once the server has set its handlers. Where there is none it does nothing.
+    Call it in the main thread, after the server has set its handlers. Does nothing in other threads, or for a
+    signal without a handler.
     """
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,10 +62,10 @@ def _ending(before: Callable[[int, FrameType | None], Any], number: int, frame: 
 
 
 class Connection:
-    """The other end of one request, of which the server reports nothing.
+    """The client's connection for one request, on a server that reports no disconnect. Thread-safe.
 
-    `body_is_here`: no more of the body is to come. `can_cut`: a client notices that an answer was cut.
-    `tells_cut_bodies`: a body without a length that breaks off is an error, and does not just end.
+    `body_is_here`: the whole body has been received. `can_cut`: the client can detect a response that was
+    aborted. `tells_cut_bodies`: the server reports a truncated body without a length as an error.
     """
 
     body_is_here: bool = False
@@ -72,19 +76,19 @@ class Connection:
         self._over = threading.Event()
 
     def listen(self) -> None:
-        """From now on this is a stream."""
+        """Start watching for a disconnect: the response is a stream."""
 
     def over(self, wait_s: float = 0.0) -> bool:
-        """Whether the client has gone, or was cut off. Blocks until then, `wait_s` at most."""
+        """Whether the client has disconnected or was cut off. Blocks until then, for at most `wait_s`."""
         return self._over.wait(wait_s)
 
     def cut(self) -> None:
-        """Send nothing any more, not even the end."""
+        """Abort the response: nothing more is sent, not even its end."""
         self._over.set()
 
 
 class SocketConnection(Connection):
-    """The same where the server hands over its socket. A client that sends or takes nothing is cut off."""
+    """A connection with access to its socket. A client that sends or reads nothing for 60 s is cut off."""
 
     can_cut = True
     tells_cut_bodies = True
@@ -92,10 +96,11 @@ class SocketConnection(Connection):
     def __init__(self, its_socket: socket.socket) -> None:
         super().__init__()
         self._socket = its_socket
-        # The server makes it blocking again for the next request.
+        # The server sets it to blocking again for the next request.
         its_socket.settimeout(STALLED_S)
 
     def over(self, wait_s: float = 0.0) -> bool:
+        """Whether the client has disconnected or was cut off. Polls the socket for at most `wait_s`."""
         if not self._over.is_set():
             poller = select.poll()
             poller.register(self._socket, _GONE)
@@ -104,15 +109,16 @@ class SocketConnection(Connection):
         return self._over.is_set()
 
     def cut(self) -> None:
+        """Abort the response and shut the socket down."""
         super().cut()
-        with suppress(OSError):  # it has gone by itself
+        with suppress(OSError):  # already closed
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class Body:
-    """The body of a request as a WSGI server hands it over, and nothing but the whole of it.
+    """The request body of a WSGI server. A truncated body raises an error.
 
-    Werkzeug takes the end of the connection for the end of the body where the server says that bodies end.
+    With `wsgi.input_terminated` set, werkzeug treats the end of the connection as the end of the body.
     """
 
     def __init__(self, stream: InputStream, size_bytes: int | None) -> None:
@@ -120,9 +126,9 @@ class Body:
         self._left_bytes = size_bytes
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end. Blocks.
+        """Read up to `size` bytes; returns no bytes at the end. Blocks as long as the server's socket does.
 
-        Raises werkzeug's `RequestTimeout` if nothing comes, and `ClientDisconnected` if the body breaks off.
+        Raises werkzeug's `RequestTimeout` if nothing arrives, and `ClientDisconnected` for a truncated body.
         """
         left_bytes = self._left_bytes
         if left_bytes is not None:
@@ -131,7 +137,7 @@ class Body:
             piece = self._stream.read(size)
         except TimeoutError:
             raise RequestTimeout(f"Nothing of the body has come for {STALLED_S:g} s.") from None
-        except Exception as error:  # servers have their own
+        except Exception as error:  # each server raises its own type
             raise ClientDisconnected(f"The body broke off: {type(error).__name__}.") from error
         if left_bytes is not None:
             if size and not piece:
@@ -141,11 +147,11 @@ class Body:
 
 
 def connect(environ: WSGIEnvironment) -> None:
-    """Find out what there is to know of a request's other end, for `connection_of`. Once for each request."""
+    """Store the connection in a request's environ, for `connection_of`. Call it once per request."""
     scope: Any = environ.get("asgi.scope")
     if scope is not None:
-        # A body without a length ends where the server says so: a2wsgi forgets to tell, and werkzeug would
-        # take it for empty.
+        # ASGI servers report the end of a body without a length. a2wsgi does not pass this on, and werkzeug
+        # would treat the body as empty.
         environ["wsgi.input_terminated"] = True
         environ[KEY] = scope[KEY]
         return
@@ -159,7 +165,7 @@ def connect(environ: WSGIEnvironment) -> None:
 
 
 def connection_of(environ: WSGIEnvironment) -> Connection:
-    """The other end of the request with this environ."""
+    """The connection of the request with this environ. Needs `connect` first."""
     connection: Connection = environ[KEY]
     return connection
 
@@ -168,9 +174,12 @@ log = logging.getLogger(__name__)
 
 
 class AsgiConnection(Connection):
-    """`receive`, `send` and `close` are for the event loop, the rest for the request's thread.
+    """The connection of an ASGI request.
 
-    `has_body`: it came with one; `body_is_here`: no more of it is to come; `answers`: the answer has begun.
+    Call `receive`, `send` and `close` on the event loop, the other methods in the request's thread.
+
+    `has_body`: the request has a body. `body_is_here`: all of it has been received. `answers`: the response
+    has started.
     """
 
     can_cut = True
@@ -191,18 +200,19 @@ class AsgiConnection(Connection):
         self._watcher: asyncio.Task[None] | None = None
 
     def within(self, scope: HTTPScope) -> HTTPScope:
-        """The scope, by which the view finds this."""
+        """The scope with this connection in it, for `connect`."""
         return cast("HTTPScope", {**scope, KEY: self})
 
     def listen(self) -> None:
-        """From now on this is a stream. Its request must have no body that is still to be read."""
+        """Start watching for a disconnect. Read the body first: watching discards the rest of it."""
         self._streams = True
         self._loop.call_soon_threadsafe(self._start_watching)
 
     async def receive(self) -> ReceiveEvent:
-        """The next piece of the body. Raises werkzeug's `RequestTimeout` if none comes, and
-        `ClientDisconnected` if the client leaves before its end: a2wsgi would take that for the end, and half
-        a file for a file.
+        """Receive the next event of the body, within 60 s.
+
+        Raises werkzeug's `RequestTimeout` if none arrives, and `ClientDisconnected` if the client disconnects
+        before the end. a2wsgi would treat a disconnect as the end of the body, and accept half a file.
         """
         stalled_s = STALLED_S
         try:
@@ -217,10 +227,14 @@ class AsgiConnection(Connection):
         return event
 
     async def send(self, event: SendEvent) -> None:
+        """Send an event of the response.
+
+        A client that reads nothing of a stream for 60 s is cut off. Events after a cut are dropped.
+        """
         self.answers = True
         if event["type"] == "http.response.start" and self._has_body and not self._body_ended:
-            # The server closes the connection then, and a client that does not know would send its next
-            # request into the closing.
+            # The server closes the connection after such a response. A client without this header could send
+            # its next request on the closing connection.
             event = {**event, "headers": [*event["headers"], (b"connection", b"close")]}
         if not self._streams:
             await self._send(event)
@@ -233,6 +247,7 @@ class AsgiConnection(Connection):
                 self.cut()
 
     def close(self) -> None:
+        """Stop watching for a disconnect."""
         if self._watcher is not None:
             self._watcher.cancel()
 

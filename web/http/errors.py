@@ -1,4 +1,4 @@
-"""The one table from error to HTTP status, and the one body: RFC 9457 `application/problem+json`."""
+"""Map errors to HTTP statuses and RFC 9457 bodies (`application/problem+json`)."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ CODE_BY_STATUS: Final = {
     422: "invalid_request",
 }
 PROBLEM_TYPE: Final = "application/problem+json"
-# What was wrong is logged; the caller is told only that something was.
+# Details of a bug are logged and not sent to the caller.
 INTERNAL_DETAIL: Final = "Something went wrong here; the request id finds it in the service's log."
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is told to a caller: RFC 9457's members, and headers."""
+    """An error response: the members of RFC 9457, and headers."""
 
     status: int
     code: str
@@ -60,9 +60,11 @@ class Problem:
     field_problems: Sequence[errors.FieldError] | None = None
 
     def all_headers(self) -> dict[str, str]:
+        """The headers with the content type of RFC 9457."""
         return {"Content-Type": PROBLEM_TYPE, **self.headers}
 
     def body(self, request_id: str) -> bytes:
+        """The problem document as JSON."""
         document: dict[str, Any] = {
             "type": f"urn:evzone:ml:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
@@ -77,15 +79,15 @@ class Problem:
 
 
 def register(app: Flask) -> None:
-    """Answer every error of `app` with a problem document."""
+    """Register handlers that answer every error of `app` with a problem document."""
     app.register_error_handler(HTTPException, _from_http_exception)
     app.register_error_handler(Exception, _from_error)
 
 
 def problem_of(error: Exception, *, retry_location: str | None = None) -> Problem:
-    """The problem behind an error of ours, of Redis, or behind a bug, which is logged.
+    """The problem document of an error. Logs Redis errors, and unexpected errors with their traceback.
 
-    `retry_location` is where a late verdict will be found.
+    `retry_location` is the path of a verdict that arrives after the timeout.
     """
     if isinstance(error, RedisError):
         log.warning("Redis unavailable: %s", error)
@@ -118,7 +120,7 @@ def _from_error(error: Exception) -> Response:
 
 
 def _from_http_exception(error: HTTPException) -> Response:
-    """Flask's own errors, and webargs' 422 for query parameters."""
+    """The problem of Flask's own errors, and of webargs' 422 for query parameters."""
     if error.response is not None and error.code is None:
         return Response(error.response.get_data(), error.response.status_code)  # type: ignore[attr-defined]
     status = error.code or 500

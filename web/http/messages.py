@@ -1,7 +1,7 @@
-"""Request and response as this service uses them: Flask's, with what each request costs cut down.
+"""Flask's request and response with a lower cost per request.
 
-Flask finds `request` and `g` through proxies that cost a microsecond at each look. What is known of a request
-is kept on the request itself, and hooks look for it once.
+Flask's proxies `request` and `g` cost a microsecond at each access. Values of a request are kept on the
+request object itself, and each hook resolves the proxy once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Request(flask.Request):
-    """`request_id` and `tenant` are filled in by `web/http/access.py`; `retry_location` goes with a 504."""
+    """A request. `web/http/access.py` sets `request_id` and `tenant`.
+
+    `retry_location` is the `Location` header of a 504. `started` is the `time.perf_counter()` at arrival.
+    """
 
     request_id: str = ""
     tenant: str | None = None
@@ -29,12 +32,13 @@ class Request(flask.Request):
 
 
 class Response(flask.Response):
-    """A body that is already there goes to the server as the list it is.
+    """A response that passes a complete body to the server as a list.
 
-    Werkzeug hands over an iterator, for which Granian opens a stream: two more threads take turns for it.
+    Werkzeug passes an iterator. Granian opens a stream for it, at the cost of two more thread switches.
     """
 
     def get_app_iter(self, environ: WSGIEnvironment) -> Iterable[bytes]:
+        """The body for the WSGI server: a list if the body is complete, otherwise werkzeug's iterator."""
         if self.is_sequence and not self.direct_passthrough and not self._on_close:
             bodiless = environ["REQUEST_METHOD"] == "HEAD" or self.status_code in (204, 304)
             return [] if bodiless else list(self.iter_encoded())
@@ -42,7 +46,7 @@ class Response(flask.Response):
 
 
 def no_content(headers: Mapping[str, str] | None = None) -> Response:
-    """204, which has no body and hence no type of one."""
+    """A 204 response. It has no body, and therefore no content type."""
     response = Response(status=204, headers=headers)
     del response.headers["Content-Type"]
     return response
@@ -50,5 +54,5 @@ def no_content(headers: Mapping[str, str] | None = None) -> Response:
 
 def current_request() -> Request:
     """The request that this thread handles."""
-    request: Request = flask.request._get_current_object()  # type: ignore[attr-defined]  # a proxy, by its stub none
+    request: Request = flask.request._get_current_object()  # type: ignore[attr-defined]  # the stub hides the proxy
     return request

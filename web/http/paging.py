@@ -1,4 +1,4 @@
-"""Pages of JSON that is stored encoded: `{items, next, total}`."""
+"""Pages of items that are stored as encoded JSON: `{items, next, total}`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from web.http.messages import Response, current_request
 
 
 def page(items: Sequence[bytes], *, following: int | None, total: int | None = None) -> Response:
-    """A page of already encoded items; `following` is the next page's cursor."""
+    """A page of encoded items. `following` is the cursor of the next page, None on the last."""
     body: dict[str, Any] = {
         "items": [orjson.Fragment(item) for item in items],
         "next": None if following is None else str(following),
@@ -23,7 +23,7 @@ def page(items: Sequence[bytes], *, following: int | None, total: int | None = N
 
 
 def next_link(following: int | None) -> dict[str, str]:
-    """The header `Link` (RFC 8288) to what follows: this request's own address with another cursor."""
+    """The `Link` header (RFC 8288) to the next page: this URL with another cursor. Empty on the last page."""
     if following is None:
         return {}
     request = current_request()

@@ -1,4 +1,4 @@
-"""Requests with a JSON body: what is asked, or why it is refused. The rules for a single prediction."""
+"""Parse and check requests with a JSON body. Holds the rules of a single prediction."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from web.http.messages import Request, current_request
 from web.http.services import services
 from web.http.streaming import receiving
 
-# Whoever sends a flat reading, as batches and Kafka take it, is told where it goes.
+# Batches and Kafka take a flat reading; the hint tells callers where it belongs here.
 REQUIRED: Final = {"charger_id": "", "metrics": ": the reading, with its own charger_id and connector_status"}
 
 
 def check_json(header: Callable[[str], str | None]) -> None:
-    """Raises `UnsupportedMediaType` for a body that is not said to be plain JSON."""
+    """Check the content headers. Raises `UnsupportedMediaType` unless they declare uncompressed JSON."""
     content_type = header("Content-Type")
     if content_type != "application/json":
         media_type = parse_options_header(content_type)[0].lower()
@@ -35,9 +35,9 @@ def check_json(header: Callable[[str], str | None]) -> None:
 
 
 def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body. Blocks until it has come.
+    """Read the whole body. Blocks until it has been received.
 
-    Raises `QueueFull` where too many bodies are still on their way, and werkzeug's 408 and 413.
+    Raises `QueueFull` if too many bodies are being received, and werkzeug's 408 and 413.
     """
     request.max_content_length = limit_bytes
     with receiving(request):
@@ -74,10 +74,10 @@ def reading_of(body: Any) -> Reading:
 
 
 def loaded_body(schema: Schema) -> dict[str, Any]:
-    """What `schema` makes of the current request's body, which holds no reading.
+    """Load the current request's body by `schema`. Blocks like `read_body`. For bodies without a reading.
 
-    Raises `InvalidParameter`, naming each wrong field, `MalformedBody`, `UnsupportedMediaType`, and what
-    `read_body` raises.
+    Raises `InvalidParameter` that names each wrong field, `MalformedBody`, `UnsupportedMediaType`, and the
+    errors of `read_body`.
     """
     request = current_request()
     check_json(request.headers.get)
@@ -96,7 +96,7 @@ KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
 
 
 class SingleRequest(NamedTuple):
-    """A reading to score."""
+    """A single prediction request: a reading to score by one model."""
 
     kind: Kind
     reading: Reading
@@ -104,7 +104,7 @@ class SingleRequest(NamedTuple):
 
     @property
     def retry_location(self) -> str | None:
-        """The path of a late verdict, None where none is kept."""
+        """The path of a verdict that arrives after the timeout; None if the kind is not cached."""
         return PREFIX + quote(self.reading.charger_id) if self.kind == "failure" else None
 
 
@@ -117,12 +117,13 @@ def parse(
     access: Access,
     decode: Callable[[bytes], Any],
 ) -> SingleRequest:
-    """Judge a request to one of `KIND_BY_PATH`: key, role, tenant, media type, body, in this order.
+    """Check a request to one of `KIND_BY_PATH`: key, role, tenant, media type, body, in this order.
 
-    `header` finds a header by its name, in any case. `read_body` is called for those that may ask, and may
-    block. `decode` makes Python's objects of a JSON text. Raises `Unauthorized`, `Forbidden`,
-    `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`, and what `read_body` and `decode`
-    raise.
+    `header` looks up a header by its name, case-insensitively. `read_body` is called only for authorised
+    requests, and may block. `decode` decodes a JSON text.
+
+    Raises `Unauthorized`, `Forbidden`, `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`,
+    and the errors of `read_body` and `decode`.
     """
     tenant = access.tenant_of(method, path, header)
     check_json(header)

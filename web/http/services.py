@@ -1,4 +1,4 @@
-"""What the views of one web process share."""
+"""The stores and clients that all views of a web process share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXTENSION: Final = "evzone-ml"
 
 
 class Capacity(BoundedSemaphore):
-    """A semaphore for work that nobody queues for: as a context it raises `QueueFull` instead of blocking."""
+    """A semaphore that never blocks: as a context manager it raises `QueueFull` if no place is free."""
 
     def __enter__(self, blocking: bool = True, timeout: float | None = None) -> bool:
         if not self.acquire(blocking=False):
@@ -38,6 +38,8 @@ class Capacity(BoundedSemaphore):
 
 
 class Services:
+    """The shared stores and clients, one instance per application. Thread-safe."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.access = Access(settings)
@@ -55,12 +57,13 @@ class Services:
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)
         self.monitor = Monitor(settings)
-        # For views that wait: some threads are always left for /health and for refusing.
+        # For views that block. A quarter of the threads stays free for /health and for refusals.
         self.waiting_threads = Capacity(settings.web_threads * 3 // 4)
-        # Each of them holds a chunk of results.
+        # Each download holds a chunk of results in memory.
         self.downloads = Capacity(settings.web_threads // 4)
 
     def close(self) -> None:
+        """Stop the prediction client and the monitor."""
         self.predictor.close()
         self.monitor.close()
 

@@ -1,8 +1,8 @@
-"""Answers that are sent as they are made.
+"""Streamed responses: each part is sent as soon as it is produced.
 
-A view that streams holds a thread for as long as its client listens, so that it must learn at once when the
-client has gone (`web/http/connection.py`). A stream that cannot go on is cut, which a client notices, and
-never ended as if it were complete.
+A streaming view occupies a thread until its client disconnects, so disconnects must be detected at once
+(`web/http/connection.py`). A stream that fails midway is aborted, which the client can detect. It never ends
+as if it were complete.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from web.http.services import Capacity, services
 
 log = logging.getLogger(__name__)
 
-# Between thread and client lie ten of these at most.
+# At most ten pieces are buffered between the thread and the client.
 PIECE_BYTES: Final = 131_072
 IN_MEMORY_BYTES: Final = 1_000_000
 
 
 class StreamBroken(Exception):
-    """Raised where a stream cannot go on, with the reason."""
+    """Raised if a stream cannot continue, with the reason."""
 
 
 def receiving(request: Request) -> AbstractContextManager[object]:
-    """Around the reading of a body: a place among those who wait, unless it has come already.
+    """A context for reading a body. Takes one of `waiting_threads`, unless the body is already received.
 
     Raises `QueueFull` on entry.
     """
@@ -41,7 +41,10 @@ def receiving(request: Request) -> AbstractContextManager[object]:
 
 
 def check_length(request: Request) -> None:
-    """For bodies of which half looks whole. Raises werkzeug's 411 where the server would not tell."""
+    """Check that a truncated body would be detected. Raises werkzeug's 411 if not.
+
+    For formats in which half a body is valid too.
+    """
     if request.content_length is None and not connection_of(request.environ).tells_cut_bodies:
         raise LengthRequired(
             "Send Content-Length: without it, half of this body cannot be told from the whole."
@@ -56,11 +59,13 @@ def stream(
     within: Capacity | None = None,
     shows_its_end: bool = True,
 ) -> Response:
-    """An answer in parts, each sent when it is made; making one may raise `StreamBroken` and `RedisError`.
+    """A response in parts, each sent when `make` produces it. Blocks until the first part is ready.
 
-    Takes one of the places for those who wait, and one of `within`. What goes wrong before the first part is
-    raised here, so that it can still become a problem document; `QueueFull` too. Half of what does not show
-    its end looks complete: where the server cannot cut it, it is made before it is sent.
+    Takes one of `waiting_threads` and one of `within` until the response is closed. `StreamBroken` or
+    `RedisError` while a part is produced aborts the response. Half of a format without an end marker (not
+    `shows_its_end`) looks complete. On servers that cannot abort, it is produced in full before it is sent.
+
+    Raises `QueueFull`, and any error before the first part, which can still become a problem document.
     """
     request = current_request()
     if request.method == "HEAD":
