@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 class _NoSessions(SessionInterface):
-    """No sessions: the API keeps no state between requests. Flask's signed cookies would slow every request."""
+    """No sessions: the API keeps no state between requests. Flask's signed cookies slow every request."""
 
     _none = NullSession()
 

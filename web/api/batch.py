@@ -1,4 +1,4 @@
-"""`POST /api/v1/predictions/batch`: a file becomes a job. Who prefers to wait gets its results at once."""
+"""`POST /api/v1/predictions/batch`: score a file as a job. `Prefer: wait=N` returns its results directly."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ blueprint = Blueprint(
 )
 
 MAX_WAIT_S: Final = 30.0
-# Who waits is told of the end; this is for the case that the word is lost.
+# Redis notifies waiting requests of the end; this polling covers a lost notification.
 LOOK_EVERY_S: Final = 1.0
-# Answers of so many rows (a kilobyte each) are sent as one; of more a chunk at a time.
+# Up to this many rows (a kilobyte each) are sent in one piece, more rows chunk by chunk.
 HELD_WHOLE_ROWS: Final = 4_096
 _FILES: Final = {
     "application/x-ndjson": "A reading (schema Reading) a line.",
@@ -93,7 +93,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
     try:
         held.chunks.feed(job.job_id)
     except (ServiceError, RedisError) as error:
-        # It is accepted: the workers look after jobs that nobody has fed (tasks/worker/recovery.py).
+        # The job is accepted: workers recover jobs whose chunks were not sent (tasks/worker/recovery.py).
         log.warning("job %s waits for a worker to find it: %s", job.job_id, error)
     return _job_response(job)
 
@@ -113,7 +113,7 @@ def _fill(draft: Draft, chunks: Iterable[chunking.Chunk], claim: Claim | None) -
 def _job_response(job: Job) -> Response:
     """200 with the results if the caller waits and the job ends in time, otherwise 202.
 
-    The job is accepted. Whatever goes wrong from here on, nobody is told that it is not.
+    The job is accepted already, so errors while waiting never change the status to a failure.
     """
     headers = {"Location": url_for("jobs.JobResource", job_id=job.job_id)}
     wait_s = min(preferred_wait_s(request.headers.get("Prefer", "")), MAX_WAIT_S)
@@ -131,7 +131,7 @@ def _job_response(job: Job) -> Response:
 
 
 def _some_time_later(job: Job, wait_s: float) -> Job:
-    """The job when it has ended, or after `wait_s`. Raises `QueueFull` where too many wait."""
+    """Wait until the job has ended, for at most `wait_s`. Raises `QueueFull` if too many requests wait."""
     held, deadline = services(), time.monotonic() + wait_s
     with held.waiting_threads, held.jobs.end_of(job.job_id) as wait:
         job = held.jobs.get(job.job_id, job.tenant)
@@ -149,10 +149,9 @@ def _with_results(job: Job, headers: dict[str, str]) -> Response:
 
 
 def _answered(job: Job, chunks: Iterable[tuple[range, bytes]]) -> Iterator[bytes]:
-    """The body of a 200, a chunk at a time: a large batch's answers are far more than what it sent.
+    """The body of a 200, a chunk at a time: the results of a large batch are far larger than its request.
 
-    Nothing is taken apart: what JSON breaks inside of a text is written as \\n, so that every line break ends
-    a row.
+    Rows are not decoded. JSON escapes line breaks in texts as \\n, so every line break ends a row.
     """
     yield orjson.dumps({"job_id": job.job_id})[:-1] + b',"predictions":['
     done = 0
@@ -179,9 +178,9 @@ _WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,19}")
 
 
 def preferred_wait_s(header: str) -> float:
-    """Seconds; 0 without the preference.
+    """The seconds of `wait` in a `Prefer` header (RFC 7240); 0 without the preference.
 
-    The RFC wants a preference that cannot be read ignored, and only the first of several `wait` considered.
+    The RFC requires to ignore an invalid preference, and to use only the first of several `wait`.
     """
     for preference in parse_list_header(header):
         name, _, value = preference.partition(";")[0].partition("=")

@@ -1,4 +1,4 @@
-"""`/api/v1/chargers`: the fleet by risk, and one charger's verdicts over time."""
+"""`/api/v1/chargers`: the fleet by risk, and the history of one charger's verdicts."""
 
 from __future__ import annotations
 

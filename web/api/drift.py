@@ -1,4 +1,4 @@
-"""`/api/v1/models/{name}/drift`: live readings and scores beside those of training."""
+"""`/api/v1/models/{name}/drift`: compare live readings and scores with those of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/health`, `/health/ready` and `/metrics`: answered from what the monitor knows, never by waiting."""
+"""`/health`, `/health/ready` and `/metrics`: answered from the monitor's last snapshot, without blocking."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def metrics_page() -> Response:
     """Metrics of all processes on this host, and the queues' lengths"""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped there
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped in prometheus_client
     else:
         registry.register(DEFAULT_REGISTRY)
     registry.register(_SnapshotCollector(services().monitor.snapshot))
@@ -62,7 +62,7 @@ def metrics_page() -> Response:
 
 
 class _SnapshotCollector:
-    """Gauges from the monitor's newest look."""
+    """Gauges from the monitor's last snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -76,7 +76,7 @@ class _SnapshotCollector:
         return [tasks, up, *self._drift()]
 
     def _drift(self) -> list[Metric]:
-        """Only what can be judged: a PSI of few readings, or of a short past, would alarm for nothing."""
+        """Drift gauges, without the PSI of few readings or short histories, which would raise false alarms."""
         readings = metrics.DRIFT_READINGS.family()
         scores, features = metrics.DRIFT_SCORE_PSI.family(), metrics.DRIFT_PSI.family()
         judged = metrics.DRIFT_FEATURES.family()

@@ -24,7 +24,7 @@ EVENT_STREAM: Final = "text/event-stream"
 LOOK_EVERY_S: Final = 0.5
 KEEP_ALIVE_S: Final = 10.0
 LONGEST_S: Final = 600.0
-# The id of the last event. A browser that comes back with it is told to stay away.
+# The id of the last event. A browser that reconnects with it gets a 204, which ends its retries.
 THE_END: Final = "done"
 RETRY: Final = b"retry: 1000\n\n"
 # One event, as OpenAPI describes a stream of them.

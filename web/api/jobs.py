@@ -1,4 +1,4 @@
-"""`/api/v1/jobs`: batch jobs, listed, shown and cancelled."""
+"""`/api/v1/jobs`: list, show and cancel batch jobs."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def list_jobs(query: dict[str, Any]) -> Response:
 
 @blueprint.route("/<string:job_id>")
 class JobResource(MethodView):
+    """`GET` and `DELETE` of one job."""
+
     @blueprint.response(200, job_schemas.JobSchema)
     @refuses(blueprint, 404)
     def get(self, job_id: str) -> Response:
@@ -74,9 +76,9 @@ def matching(
     offset: int,
     limit: int,
 ) -> list[Job]:
-    """At most `limit` of these jobs after the first `offset`, of those that are as asked (None: any).
+    """The jobs that match all filters (None: any), without the first `offset`, at most `limit`.
 
-    `created_after` is in epoch seconds; older jobs are not looked at.
+    `created_after` is in epoch seconds. The iteration stops at the first older job.
     """
     recent = takewhile(lambda job: created_after is None or job.created_at >= created_after, newest_first)
     wanted = (job for job in recent if status in (None, job.status) and kind in (None, job.kind))

@@ -1,4 +1,4 @@
-"""`/api/v1/models`: what the workers really hold, and the orders to look again, switch, and switch back."""
+"""`/api/v1/models`: list the models that workers hold; reload, activate, roll back and verify versions."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def verify_version(name: str, version: str) -> Response:
 
 
 def held_models(living: Sequence[WorkerState]) -> list[dict[str, Any]]:
-    """Each version that some worker holds, once: `active` if all hold it, otherwise `partial`."""
+    """The versions that workers hold, each once: `active` if all workers hold it, otherwise `partial`."""
     able = [worker for worker in living if worker.able]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     holders: dict[tuple[str, str], list[str]] = {}

@@ -1,4 +1,4 @@
-"""`/api/v1/outcomes`: what really happened, reported back."""
+"""`/api/v1/outcomes`: report actual failures and repairs, and read the live quality of verdicts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`/api/v1/predictions`: single predictions and the cache.
 
-`web/fast_path.py` answers the plain ones before they come here.
+`web/fast_path.py` answers plain requests before they reach these views.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ blueprint = Blueprint(
 )
 
 
-# Reads what `orjson` refuses, so that the schema names what is wrong.
+# Decodes values that `orjson` refuses, so that the schema can name the wrong field.
 _decode = partial(decode_json, for_schema=True)
 
 
@@ -75,6 +75,8 @@ def detect_anomaly() -> Response:
 
 @blueprint.route("/<string:charger_id>")
 class CachedPrediction(MethodView):
+    """`GET` and `DELETE` of one charger's cached predictions."""
+
     @blueprint.response(200, schemas.FailurePredictionSchema)
     @refuses(blueprint, 404)
     def get(self, charger_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""`GET /api/v1/jobs/{id}/results`: pages of JSON, or all at once as NDJSON, CSV or Parquet, by `Accept`."""
+"""`GET /api/v1/jobs/{id}/results`: JSON pages, or a stream of NDJSON, CSV or Parquet, by `Accept`."""
 
 from __future__ import annotations
 
@@ -27,15 +27,18 @@ blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs", descriptio
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a file of results calls itself. What writes it is in `web/downloads/result_files.py`."""
+    """The content type and file extension of a result format. `web/downloads/result_files.py` writes it.
+
+    `shows_its_end`: a truncated file is detectably incomplete.
+    """
 
     content_type: str
     extension: str
     shows_its_end: bool
 
 
-# Downloads are converted in these threads, however many there are: memory that a thread has once needed its
-# allocators keep for it, and 32 threads keep a gigabyte.
+# All downloads are converted in these two threads. Allocators keep the memory that a thread has once used,
+# and 32 threads would keep a gigabyte.
 _converters: Final = ThreadPoolExecutor(2, thread_name_prefix="results")
 JSON: Final = "application/json"
 FORMATS: Final = {
@@ -101,7 +104,7 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
 
 
 def _wanted_type() -> str:
-    """By type alone: `text/csv; charset=utf-8` is CSV, whatever parameters ours has."""
+    """The best accepted content type. Parameters are ignored: `text/csv; charset=utf-8` is CSV."""
     named = [(name.partition(";")[0].strip(), q) for name, q in current_request().accept_mimetypes]
     wanted = MIMEAccept(named).best_match(CONTENT_TYPES) if named else JSON
     if wanted is None:
@@ -124,9 +127,9 @@ def _page(job: Job, *, start: int, limit: int | None) -> Response:
 
 
 def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response:
-    """The rows that the headers promise, and no others: what is scored meanwhile is for the next request."""
+    """Stream exactly the rows that the headers announce. Rows scored meanwhile are for the next request."""
     from web.downloads.result_files import (
-        WRITERS,  # pyarrow: 40 MB, for those web processes that are asked for files
+        WRITERS,  # pyarrow: 40 MB, only in web processes that serve files
     )
 
     held = services()
@@ -160,7 +163,7 @@ def _row(line: bytes) -> int:
 
 
 def _chunks(chunks: Lines, *, rows: int) -> Lines:
-    """The first `rows` lines of these. Raises `StreamBroken` where there are fewer: they have expired."""
+    """The first `rows` lines. Raises `StreamBroken` if there are fewer, because they have expired."""
     while rows:
         lines = next(chunks, [])[:rows]
         if not lines:
@@ -170,6 +173,6 @@ def _chunks(chunks: Lines, *, rows: int) -> Lines:
 
 
 def _in_turn(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, made by the converters."""
+    """The parts, produced in the converter threads."""
     while (part := _converters.submit(next, parts, None).result()) is not None:
         yield part

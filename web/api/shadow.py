@@ -1,4 +1,4 @@
-"""`/api/v1/models/{name}/shadow`: a second version that scores the same traffic without answering."""
+"""`/api/v1/models/{name}/shadow`: a second version that scores the same readings for comparison only."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _VERSION: Final = model_schemas.ActivateSchema()
 
 @blueprint.route("/<string:name>/shadow")
 class Shadow(MethodView):
+    """`GET`, `POST` and `DELETE` of a model's shadow version."""
+
     @blueprint.response(200, model_schemas.ShadowSchema)
     @refuses(blueprint, 404, 409)
     def get(self, name: str) -> Response:

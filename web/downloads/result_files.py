@@ -1,4 +1,4 @@
-"""Results of jobs as files: NDJSON, CSV and Parquet, written chunk by chunk."""
+"""Write the results of jobs as NDJSON, CSV and Parquet, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from pyarrow import parquet
 from tasks.jobs.job_store import JobKind, Lines
 from web.downloads.result_tables import SCHEMAS, flat, table_of
 
-# Rows written at a time: what lies between a chunk and its client is small beside the chunk.
+# Rows per written piece: the buffers on the way to the client stay small compared with a chunk.
 SOME_ROWS: Final = 512
 
 
 def as_ndjson(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
+    """NDJSON: one result per line, as stored. `kind` is not used."""
     for lines in chunks:
         for some in _some(lines):
             yield b"\n".join([*some, b""])
 
 
 def as_csv(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
-    """RFC 4180, with the names of the columns also where there is no row."""
+    """CSV by RFC 4180. The header is written even without rows."""
     header = flat(SCHEMAS[kind].empty_table())
     yield _csv(header, with_names=True)
     for lines in chunks:
@@ -33,7 +34,7 @@ def as_csv(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
 
 
 def as_parquet(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
-    """A row group for each chunk."""
+    """Parquet, compressed with zstd, with one row group per chunk."""
     written = _Written()
     with parquet.ParquetWriter(written, SCHEMAS[kind], compression="zstd") as writer:
         for lines in chunks:
@@ -54,7 +55,7 @@ def _csv(table: pa.Table, *, with_names: bool) -> bytes:
 
 
 class _Written(io.RawIOBase):
-    """A file that only ever goes forward: what has been written is taken from it piece by piece."""
+    """A write-only file without seeking. `taken` returns and removes the bytes written so far."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []

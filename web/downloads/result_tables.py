@@ -1,7 +1,7 @@
-"""Results of jobs as tables: one schema for each kind, whatever a chunk holds, read from the stored JSON.
+"""Convert stored JSON results to Arrow tables, with one fixed schema for each kind.
 
-Arrow reads, converts and writes without the interpreter's lock, so that a download hardly delays the others
-of this process. What a schema does not know (of a newer worker) is left out; NDJSON has it.
+Arrow reads, converts and writes without the interpreter lock, so a download hardly delays other requests of
+the process. Fields outside the schema (from newer workers) are left out; NDJSON contains them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pyarrow import json as arrow_json
 from readings.reading import Kind
 from tasks.jobs.job_store import JOB_KINDS, JobKind
 
-# What a deviation is given for, by `models/anomaly.py`; a test compares the two.
+# The features of a deviation, as in `models/anomaly.py`; a test compares the two.
 ANOMALY_FEATURES: Final = (
     "is_charging",
     "is_offline",
@@ -110,7 +110,7 @@ def _schema(kind: JobKind) -> pa.Schema:
 
 
 def _as_written(type_: pa.DataType) -> pa.DataType:
-    """The type as JSON has it: moments are text."""
+    """The type as stored in JSON: timestamps are text."""
     if pa.types.is_struct(type_):
         return pa.struct([pa.field(member.name, _as_written(member.type)) for member in type_])
     return _TEXT if pa.types.is_timestamp(type_) else type_
@@ -124,12 +124,12 @@ _WRITTEN: Final[dict[JobKind, pa.Schema]] = {
 
 
 def table_of(lines: Sequence[bytes], kind: JobKind) -> pa.Table:
-    """The rows of these JSON lines, in order, with the columns of `SCHEMAS[kind]`."""
+    """A table of these JSON lines, in order, with the columns of `SCHEMAS[kind]`."""
     return _read(lines, kind).cast(SCHEMAS[kind])
 
 
 def flat(table: pa.Table) -> pa.Table:
-    """The same without nesting: dotted names for what lies deeper, moments and lists as the JSON has them."""
+    """The table without nesting: dotted names for nested columns; timestamps and lists as in the JSON."""
     while any(pa.types.is_struct(column.type) for column in table.schema):
         table = table.flatten()
     for index, column in enumerate(table.schema):
@@ -142,7 +142,7 @@ def flat(table: pa.Table) -> pa.Table:
 
 
 def json_texts(values: pa.Array) -> pa.Array:
-    """Each value as JSON; where a list is missing, so is its text."""
+    """Each value as JSON text; null for a missing list."""
     if pa.types.is_list(values.type):
         inner = _or_null(json_texts(values.flatten()))
         lengths = pc.fill_null(pc.list_value_length(values), 0)
@@ -164,7 +164,7 @@ def _read(lines: Sequence[bytes], kind: JobKind) -> pa.Table:
     data = b"\n".join(lines)
     return arrow_json.read_json(
         pa.BufferReader(data),
-        # The chunk is one block: lines may be of any length.
+        # The whole chunk is one block, because a line may have any length.
         read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
         parse_options=arrow_json.ParseOptions(
             explicit_schema=_WRITTEN[kind], unexpected_field_behavior="ignore"

@@ -1,7 +1,7 @@
-"""Decorators that say in `/openapi.json` what a view takes and answers.
+"""Decorators that document the requests and responses of a view in `/openapi.json`.
 
-Bodies are decoded by `web/http/request_bodies.py` and verdicts are sent as the workers encoded them, so that
-these schemas describe without costing anything for each request.
+They only document. `web/http/request_bodies.py` decodes bodies, and verdicts are sent as the workers encoded
+them, so the schemas cost nothing per request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from web.openapi.schemas import ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-# Where flask-smorest's decorators leave what they have to say.
+# The attribute in which flask-smorest's decorators store their documentation.
 _SMOREST_DOC: Final = "_apidoc"
 
 PROBLEMS: Final = {
@@ -41,7 +41,7 @@ PROBLEMS: Final = {
 def takes(
     blueprint: Blueprint, schema: type[Schema], files: Mapping[str, str] | None = None
 ) -> Callable[[View], View]:
-    """The view takes a JSON body of this schema, or `files`: the description of each other media type."""
+    """Document a JSON body of this schema, and the other media types in `files` with their descriptions."""
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     for media_type, description in (files or {}).items():
         content[media_type] = {"schema": {"type": "string", "format": "binary", "description": description}}
@@ -49,21 +49,20 @@ def takes(
 
 
 def takes_headers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
-    """The view reads these headers.
+    """Document the request headers that the view reads.
 
-    All parameters are described by schemas, which flask-smorest gathers: `doc(parameters=…)` would replace
-    what has been gathered.
+    Always use schemas for parameters, which flask-smorest merges: `doc(parameters=…)` would replace them.
     """
     return _only_described(blueprint.arguments(schema, location="headers"))
 
 
 def answers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
-    """The view answers 200 with a body of this schema, as a `Response` that it makes itself."""
+    """Document a 200 with a body of this schema. The view creates the `Response` itself."""
     return _only_described(blueprint.response(200, schema))
 
 
 def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
-    """The view heeds the tenant, and may answer with these problems besides 401, 403, 422, 500 and 503."""
+    """Document the tenant header and these problem responses, besides 401, 403, 422, 500 and 503."""
 
     def decorate(view: View) -> View:
         for status in sorted({401, 403, 422, 500, 503, *statuses}):
@@ -77,9 +76,9 @@ def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
 
 
 def _only_described(decorator: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[View], View]:
-    """What flask-smorest's decorator says of a view, without the wrapper that it puts around it.
+    """Keep the documentation of flask-smorest's decorator, without its wrapper around the view.
 
-    Each wrapper looks up the current app at each request, and a view has up to ten of them.
+    Each wrapper looks up the current app on each request, and a view would have up to ten of them.
     """
 
     def decorate(view: View) -> View:

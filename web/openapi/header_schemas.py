@@ -1,4 +1,4 @@
-"""Headers that requests may carry, for `/openapi.json`: views read them themselves."""
+"""Schemas of request headers, for `/openapi.json`. Views read the headers themselves."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ def _header(name: str, description: str, **kwargs: Any) -> fields.String:
 
 
 class TenantSchema(Schema):
+    """The tenant header, which nearly every request may have."""
+
     tenant = _header("X-Tenant-ID", "Separates cache, fleet and jobs.", pattern="^[A-Za-z0-9_-]{1,64}$")
 
 
 class BatchHeadersSchema(Schema):
+    """Headers of a batch request."""
+
     prefer = _header(
         "Prefer",
         "`wait=N`: answer with the results if the job ends within N s, at most 30 (RFC 7240).",
@@ -35,6 +39,8 @@ class BatchHeadersSchema(Schema):
 
 
 class ResultsHeadersSchema(Schema):
+    """Headers of a request for results."""
+
     accept = _header(
         "Accept",
         "JSON pages, or a stream of all rows that are done.",
@@ -45,6 +51,8 @@ class ResultsHeadersSchema(Schema):
 
 
 class EventsHeadersSchema(Schema):
+    """Headers of a request for server-sent events."""
+
     last_event_id = _header(
         "Last-Event-ID", "Sent by a browser that comes back; after `done` there is nothing more (204)."
     )

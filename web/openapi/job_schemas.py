@@ -1,4 +1,4 @@
-"""HTTP envelopes of batch jobs, for validation and for `/openapi.json`."""
+"""Request and response schemas of batch jobs, for validation and `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from web.openapi.schemas import (
 
 
 class BatchRequestSchema(Schema):
+    """The JSON body of a batch."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     chargers = fields.List(
@@ -35,7 +39,11 @@ class BatchRequestSchema(Schema):
 
 
 class BatchQuerySchema(Schema):
+    """Query parameters of a batch."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     kind = fields.String(
@@ -56,10 +64,14 @@ class BatchQuerySchema(Schema):
 
 
 class RowProblemSchema(FieldProblemSchema):
+    """A problem of one field of one row."""
+
     row = fields.Integer(required=True, metadata={"description": "Of the input, counted from 0."})
 
 
 class JobSchema(Schema):
+    """The status and progress of a job."""
+
     job_id = _text("Names the job in the other calls.")
     tenant_id = _text("From X-Tenant-ID.", allow_none=True)
     kind = _text("What was asked.", validate=validate.OneOf(JOB_KINDS))
@@ -83,6 +95,8 @@ class JobSchema(Schema):
 
 
 class BatchResultSchema(Schema):
+    """The results of a batch whose caller waited."""
+
     job_id = _text("The job.")
     predictions = fields.List(fields.Raw(), required=True)
     total = fields.Integer(required=True)
@@ -90,6 +104,8 @@ class BatchResultSchema(Schema):
 
 
 class JobsQuerySchema(PageQuerySchema):
+    """Query parameters of the list of jobs."""
+
     status = fields.String(validate=validate.OneOf(JOB_STATUSES), metadata={"description": "Only these."})
     kind = fields.String(validate=validate.OneOf(JOB_KINDS), metadata={"description": "Only these."})
     created_after = Moment(
@@ -103,6 +119,8 @@ class JobsQuerySchema(PageQuerySchema):
 
 
 class ResultsQuerySchema(PageQuerySchema):
+    """Query parameters of the results of a job."""
+
     limit = fields.Integer(
         validate=validate.Range(min=1, max=MAX_ROW),
         metadata={
@@ -117,4 +135,6 @@ class ResultsQuerySchema(PageQuerySchema):
 
 
 class JobPageSchema(PageSchema):
+    """A page of jobs."""
+
     items = fields.List(fields.Nested(JobSchema), required=True)

@@ -1,4 +1,4 @@
-"""HTTP envelopes of `/api/v1/models`, for `/openapi.json`. Units and meanings are in the descriptions."""
+"""Request and response schemas of `/api/v1/models`. The descriptions state units and meanings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from web.openapi.answer_fields import time as _time
 
 
 class ModelSchema(Schema):
+    """A model version that workers hold."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     name = _text("failure, maintenance or anomaly.")
@@ -30,17 +34,23 @@ class ModelSchema(Schema):
 
 
 class ModelsSchema(Schema):
+    """All model versions that workers hold."""
+
     models = fields.List(fields.Nested(ModelSchema), required=True)
     total = fields.Integer(required=True)
 
 
 class ReloadSchema(Schema):
+    """The result of a reload."""
+
     status = _text("reloaded, or requested while some worker has not answered yet.")
     workers = fields.Integer(required=True, metadata={"description": "Worker processes that hold models."})
     models = fields.List(fields.Nested(ModelSchema), required=True)
 
 
 class ModelCardSchema(Schema):
+    """A model card: the versions, and the manifest of the active one."""
+
     name = _text("failure, maintenance or anomaly.")
     active = _text("The active version.")
     shadow = _text("The version that scores beside it without answering.", allow_none=True)
@@ -58,20 +68,30 @@ class ModelCardSchema(Schema):
 
 
 class ActivateSchema(Schema):
+    """The JSON body that names a version."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     version = fields.String(required=True, metadata={"description": "A version folder's name."})
 
 
 class SwitchSchema(Schema):
+    """The result of a switch or a verification."""
+
     name = _text("The model.")
     version = _text("The version.")
     status = _text("active, shadow, verified, or requested while some worker has not switched yet.")
 
 
 class DriftQuerySchema(Schema):
+    """Query parameters of a drift report."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     window = fields.String(
@@ -82,6 +102,8 @@ class DriftQuerySchema(Schema):
 
 
 class DistributionSchema(Schema):
+    """A live distribution compared with that of training."""
+
     psi = _number("Population stability index; null for fewer than 500 readings.", allow_none=True)
     status = _text(
         "stable below 0.1, look below 0.25, then drifted; short_history: the pasts gathered so far are "
@@ -102,6 +124,8 @@ class DistributionSchema(Schema):
 
 
 class FeatureDriftSchema(DistributionSchema):
+    """The drift of one feature."""
+
     feature = _text("The model's name for it.")
     source = _text(
         "reading: of the reading itself; history: made of the charger's past, and compared among readings "
@@ -114,6 +138,8 @@ class FeatureDriftSchema(DistributionSchema):
 
 
 class HistoryShareSchema(Schema):
+    """The share of readings with a history, live and in training."""
+
     share_now = _number("Readings with a past.", allow_none=True)
     share_training = _number("The same in training.", allow_none=True)
     short = fields.Boolean(
@@ -122,6 +148,8 @@ class HistoryShareSchema(Schema):
 
 
 class DriftSchema(Schema):
+    """A drift report of the active version."""
+
     name = _text("failure, maintenance or anomaly.")
     version = _text("The active version; counting begins anew with each.")
     window = _text("How far back.", validate=validate.OneOf(list(WINDOWS)))
@@ -141,12 +169,16 @@ class DriftSchema(Schema):
 
 
 class ShadowHolderSchema(Schema):
+    """The shadow version of one worker process."""
+
     worker = _text("Worker process.")
     version = _text("The shadow version it was asked to hold.", allow_none=True)
     problem = _text("Why it refused it; null if it holds it.", allow_none=True)
 
 
 class ShadowSchema(Schema):
+    """A comparison of the active version with its shadow."""
+
     name = _text("failure, maintenance or anomaly.")
     active = _text("The version that answers.")
     shadow = _text("The version that scores beside it.")

@@ -1,4 +1,4 @@
-"""HTTP envelopes, for validation and for `/openapi.json`. Units and meanings are in the descriptions."""
+"""Request and response schemas, for validation and `/openapi.json`. The descriptions state the units."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ MAX_ROW: Final = 2**31 - 1
 
 
 class FieldProblemSchema(Schema):
+    """A problem of one field."""
+
     pointer = _text("RFC 6901 pointer into the body, or /query/… and /headers/….")
     detail = _text("What is wrong with this field.")
     code = _text("The same in one word.")
 
 
 class ProblemSchema(Schema):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type = _text("A URN that names the kind of problem.")
     title = _text("The status in words.")
@@ -37,7 +39,11 @@ class ProblemSchema(Schema):
 
 
 class PredictionRequestSchema(Schema):
+    """The JSON body of a single prediction."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     charger_id = fields.String(
@@ -52,6 +58,8 @@ class PredictionRequestSchema(Schema):
 
 
 class FactorSchema(Schema):
+    """A feature that contributes to a failure prediction."""
+
     factor = _text("What counts, in words.")
     feature = _text("The model's name for it.")
     value = fields.Float(required=True, allow_none=True, metadata={"description": "In `unit`."})
@@ -64,12 +72,16 @@ class FactorSchema(Schema):
 
 
 class HorizonsSchema(Schema):
+    """Failure probabilities, 0 to 1, by horizon."""
+
     d1 = fields.Float(required=True, data_key="1d", metadata={"description": "Within 1 day."})
     d7 = fields.Float(required=True, data_key="7d", metadata={"description": "Within 7 days."})
     d30 = fields.Float(required=True, data_key="30d", metadata={"description": "Within 30 days."})
 
 
 class WindowSchema(Schema):
+    """The likely period of a failure."""
+
     start = _time("Earliest likely moment.", allow_none=True)
     end = _time("Latest likely moment.", allow_none=True)
 
@@ -86,6 +98,8 @@ class _VerdictSchema(Schema):
 
 
 class FailurePredictionSchema(_VerdictSchema):
+    """A failure prediction."""
+
     failure_probability = _number("Of a failure within 30 days, 0 to 1.")
     horizons = fields.Nested(HorizonsSchema, required=True)
     predicted_failure_date = _time("Null when failure in 30 days is less likely than not.", allow_none=True)
@@ -103,6 +117,8 @@ class FailurePredictionSchema(_VerdictSchema):
 
 
 class CostBenefitSchema(Schema):
+    """Costs of preventive maintenance and of a failure."""
+
     preventive_maintenance_cost = _number("Of planned work: visit, parts, lost margin. In `currency`.")
     expected_failure_cost = _number("Of a failure, times its probability within 30 days. In `currency`.")
     net_savings = _number("The second less the first: where the work prevents every failure. In `currency`.")
@@ -110,6 +126,8 @@ class CostBenefitSchema(Schema):
 
 
 class MaintenanceScheduleSchema(_VerdictSchema):
+    """A maintenance recommendation."""
+
     recommended_date = _time("When a visit is cheapest.")
     urgency = _text("How soon.", validate=validate.OneOf(["LOW", "MEDIUM", "HIGH", "CRITICAL"]))
     estimated_downtime_hours = _number("Hours out of service: for planned work, or for repair.")
@@ -118,6 +136,8 @@ class MaintenanceScheduleSchema(_VerdictSchema):
 
 
 class AnomalyVerdictSchema(_VerdictSchema):
+    """An anomaly verdict."""
+
     is_anomaly = fields.Boolean(required=True)
     anomaly_score = _number("0 to 100.")
     anomaly_type = _text("What kind, if any.", allow_none=True)
@@ -130,7 +150,11 @@ class AnomalyVerdictSchema(_VerdictSchema):
 
 
 class PageQuerySchema(Schema):
+    """Query parameters of a page."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     limit = fields.Integer(
@@ -146,10 +170,14 @@ class PageQuerySchema(Schema):
 
 
 class FleetQuerySchema(PageQuerySchema):
+    """Query parameters of the fleet."""
+
     sort = fields.String(load_default="risk", validate=validate.OneOf(["risk"]))
 
 
 class PageSchema(Schema):
+    """A page of items."""
+
     items = fields.List(fields.Raw(), required=True)
     next = fields.String(
         required=True, allow_none=True, metadata={"description": "Cursor of the next page; null at the end."}
@@ -158,7 +186,11 @@ class PageSchema(Schema):
 
 
 class OutcomeSchema(Schema):
+    """The JSON body of a reported outcome."""
+
     class Meta:
+        """Unknown fields are ignored."""
+
         unknown = EXCLUDE
 
     charger_id = fields.String(
@@ -179,6 +211,8 @@ class OutcomeSchema(Schema):
 
 
 class OutcomeAcceptedSchema(Schema):
+    """A stored outcome, and the verdict before it."""
+
     charger_id = _text("The charger.")
     outcome = _text("What happened.")
     verdict_known = fields.Boolean(
@@ -190,6 +224,8 @@ class OutcomeAcceptedSchema(Schema):
 
 
 class LiveQualitySchema(Schema):
+    """The quality of verdicts by reported outcomes."""
+
     outcomes = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     without_verdict = fields.Integer(required=True)
     precision = _number("Alerts that came true, of those reported on.", allow_none=True)
@@ -199,11 +235,15 @@ class LiveQualitySchema(Schema):
 
 
 class CheckSchema(Schema):
+    """The state of one dependency."""
+
     status = _text("ok, down or absent.")
     detail = _text("For a person.")
 
 
 class HealthSchema(Schema):
+    """The state of the service."""
+
     status = _text("healthy or degraded.", validate=validate.OneOf(["healthy", "degraded"]))
     service = _text("This service's name.")
     version = _text("This service's version.")

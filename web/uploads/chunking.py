@@ -1,6 +1,6 @@
-"""A batch's file cut into chunks of rows, in one of the encodings that `readings/rows.py` reads.
+"""Cut a batch's file into chunks of rows, in one of the encodings that `readings/rows.py` reads.
 
-Rows are only told apart here; workers judge them. What makes a whole file unreadable is refused at once.
+Rows are only separated here; the workers check them. A file that is unreadable as a whole is refused at once.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from web.uploads.upload import IN_MEMORY_BYTES, MAX_LINE_BYTES, Upload, check_co
 
 csv.field_size_limit(MAX_LINE_BYTES)
 
-# How Python writes bytes that are no UTF-8, from 0x80 on.
+# `surrogateescape` maps a byte that is not UTF-8 (0x80 to 0xff) to this code point plus the byte.
 _SURROGATE: Final = 0xDC00
 _NOT_UTF_8: Final = re.compile("[\udc80-\udcff]").search
 
-# Rows, and their bytes.
+# The number of rows, and their bytes.
 Chunk = tuple[int, bytes]
 
 
 def cut(upload: Upload, media_type: str, chunk_rows: int) -> Iterator[Chunk]:
-    """The chunks of an upload, each of `chunk_rows` rows but the last.
+    """The chunks of an upload, each of `chunk_rows` rows except the last.
 
-    Raises `MalformedBody` for what cannot be read, `InvalidReading` for missing columns, and werkzeug's 413
-    for rows that are too large.
+    Raises `MalformedBody` for a file that cannot be read, `InvalidReading` for missing columns, and
+    werkzeug's 413 for rows that are too large.
     """
     return _READERS[media_type](upload, chunk_rows)
 
 
 def rows_about(upload: Upload, media_type: str) -> float:
-    """How many rows an upload holds, roughly: it decides how they are shared out. `file` stands as before."""
+    """Estimate the number of rows of an upload, to choose the chunk size. Leaves `file` at its start."""
     mark, row_bytes = _ROWS[media_type]
     if mark and upload.size_bytes <= IN_MEMORY_BYTES:
         rows = upload.file.read().count(mark)
@@ -49,7 +49,7 @@ def rows_about(upload: Upload, media_type: str) -> float:
 
 
 def media_type_of(request: Request) -> str:
-    """The key of `ENCODINGS` for this request's `Content-Type`. Raises werkzeug's 415 where there is none."""
+    """The key of `ENCODINGS` for this `Content-Type`. Raises `UnsupportedMediaType` for any other."""
     media_type = "application/json" if request.mimetype.endswith("+json") else request.mimetype
     if media_type not in ENCODINGS:
         raise UnsupportedMediaType(f"Send Content-Type: one of {', '.join(ENCODINGS)}.")
@@ -57,7 +57,7 @@ def media_type_of(request: Request) -> str:
 
 
 def _json(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
-    """`{"chargers": [reading, …]}`. Small ones are decoded at once, which words errors better."""
+    """Chunks of `{"chargers": [reading, …]}`. Small documents are decoded whole: the errors are better."""
     small = upload.size_bytes <= IN_MEMORY_BYTES
     rows = json_rows.whole(upload.file.read()) if small else json_rows.in_windows(upload.file)
     return _of_lines(map(json_rows.encode_row, rows), chunk_rows)
@@ -92,14 +92,14 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 class _CsvLines:
-    """The lines of a CSV file for Python's reader; `number` is that of the last one.
+    """Iterator over the lines of a CSV file, for Python's reader. `number` is the last line's.
 
-    `taken` are those since it was last emptied. Raises `MalformedBody` for a line that is not UTF-8, and
-    werkzeug's 413.
+    `taken` collects the lines until the caller clears it. Iterating raises `MalformedBody` for a line that
+    is not UTF-8, and werkzeug's 413.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
-        # Bytes that are no UTF-8 become lone surrogates: a decoder that refuses them does so pages ahead.
+        # Invalid bytes become lone surrogates: a strict decoder would fail pages before the wrong line.
         self._text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
         self.taken: list[str] = []
         self.number = 0
@@ -124,11 +124,13 @@ class _CsvLines:
 
 
 def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
-    """Records in their own words behind the header. Python's reader, which the worker uses too, says where
-    one ends."""
+    """Chunks of the header and the unchanged text of each record.
+
+    Python's reader, which the worker uses too, finds the end of each record.
+    """
     lines = _CsvLines(upload.file)
     reader = csv.reader(lines)
-    begun = 1  # the line in which the record begins that is being read
+    begun = 1  # the first line of the record that is being read
     try:
         header = next(reader, [])
         if lines.ended and header:
@@ -139,7 +141,7 @@ def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
         rows = 0
         begun = lines.number + 1
         for record in reader:
-            if lines.ended:  # the reader takes the end of the file for that of the record
+            if lines.ended:  # the reader treats the end of the file as the end of the record
                 raise _unclosed(begun)
             begun = lines.number + 1
             if not record:
@@ -153,7 +155,7 @@ def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
         if rows:
             yield rows, (heading + "".join(lines.taken)).encode()
     except csv.Error as error:
-        if lines.number > begun:  # one line is shorter than a cell may be
+        if lines.number > begun:  # a single line is always shorter than the limit of a cell
             raise _unclosed(begun) from None
         raise MalformedBody(f"The body is not CSV: line {lines.number}: {error}.") from None
 
@@ -171,14 +173,14 @@ _READERS: Final[dict[str, Callable[[Upload, int], Iterator[Chunk]]]] = {
     "text/csv": _csv,
     "application/vnd.apache.parquet": chunks_of_parquet,
 }
-# What each row holds once, and the size of one with most of its fields.
+# Bytes that occur once per row, and the size in bytes of a row with most of its fields.
 _ROWS: Final = {
     "application/json": (b'"charger_id"', 250),
     "application/x-ndjson": (b"\n", 250),
     "text/csv": (b"\n", 100),
     "application/vnd.apache.parquet": (b"", 40),
 }
-# Half a file of these is a file.
+# Formats in which half a file is valid too.
 OF_LINES: Final = frozenset({"application/x-ndjson", "text/csv"})
 ENCODINGS: Final[dict[str, Encoding]] = {
     "application/json": "ndjson",

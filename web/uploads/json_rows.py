@@ -1,7 +1,7 @@
-"""The rows of `{"chargers": [reading, …]}`, a window of the file at a time.
+"""Read the rows of `{"chargers": [reading, …]}` in buffers of the file.
 
-A window is cut where a row seems to end, and decoded at once (docs/adr/0009). That cannot go wrong unseen:
-a cut inside of a string or of a nested value leaves text that is no list, and another place is tried.
+A buffer is cut at the apparent end of a row and decoded at once (docs/adr/0009). A wrong cut is always
+detected: a cut inside a string or a nested value leaves text that is not a list, and another place is tried.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ from readings.schema import read_part
 
 FIELD: Final = "chargers"
 WINDOW_BYTES: Final = 1 << 18
-# A row, and what stands before or behind the list, may be so long.
+# The limit of a row, and of the text before or after the list.
 MAX_ROW_BYTES: Final = 1_000_000
-# Rows hold few objects of their own.
+# Rows contain few nested objects.
 CUTS_TRIED: Final = 8
-# White space between two rows is shorter.
+# The limit of white space between two rows.
 MARGIN_BYTES: Final = 256
 
 _OPENING: Final = re.compile(rb'"chargers"\s*:\s*\[')
 _COMMA: Final = re.compile(rb"\s*,\s*\Z")
-# Stands for "chargers" where a list is continued, so that a second one in the same document is seen.
+# Replaces "chargers" in the continuation of the list, so that a second "chargers" is detected.
 _REST: Final = "the rest of them"
 
 
 def whole(data: bytes) -> list[Any]:
-    """The rows of a small document. Raises `MalformedBody` and `InvalidReading`, which say more of it than
-    `in_windows` can."""
+    """The rows of a small document, decoded at once.
+
+    Raises `MalformedBody` and `InvalidReading`, with more detail than `in_windows`.
+    """
     body = decode_json(data, for_schema=True)
     if not isinstance(body, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
@@ -48,8 +50,10 @@ def whole(data: bytes) -> list[Any]:
 
 
 def in_windows(file: IO[bytes]) -> Iterator[Any]:
-    """The rows of a document of any size. Raises `MalformedBody` and `InvalidReading`, after the rows before
-    the fault."""
+    """The rows of a document of any size.
+
+    Raises `MalformedBody` and `InvalidReading`, after yielding the rows before the error.
+    """
     window = file.read(MAX_ROW_BYTES)
     at = _first_row(window)
     window = window[at:]
@@ -68,7 +72,7 @@ def in_windows(file: IO[bytes]) -> Iterator[Any]:
 
 
 def _first_row(window: bytes) -> int:
-    """Where the list begins. Members before it may have any names and values.
+    """The position at which the list starts. Members before it may have any names and values.
 
     Raises `MalformedBody`, and `InvalidReading` for an object without one.
     """
@@ -83,7 +87,7 @@ def _first_row(window: bytes) -> int:
 
 
 def _rows_until_a_cut(window: bytes) -> tuple[list[Any], int] | None:
-    """The rows of the window but the last ones, and where those begin; None if that cannot be seen."""
+    """The complete rows of the buffer and the position after them; None if no cut was found."""
     brace = len(window)
     for _ in range(CUTS_TRIED):
         brace = window.rfind(b"{", 0, brace)
@@ -114,28 +118,28 @@ def _decoded(text: bytes) -> Any:
 
 
 def encode_row(row: Any) -> bytes:
-    """A row as the workers read it, JSON on one line. Metadata that nobody reads is left out.
+    """Encode a row for the workers, as JSON on one line. Unused metadata is left out.
 
-    Of whatever is nested too deeply for an encoder, what lies deeper than a reading may be becomes null: the
-    worker refuses the field all the same.
+    A row that is nested too deeply for an encoder is cut: values below `MAX_LEVELS` become null. The worker
+    refuses the field in either case.
     """
     row = _without_unread(row)
     try:
         data = orjson.dumps(row)
-        # orjson writes NaN as null, which would be another reading; the worker shall refuse it. As many nulls
-        # as there are Nones spare a second decoding.
+        # orjson writes NaN as null, which would change the reading; the worker must refuse NaN. Equal numbers
+        # of nulls and Nones make a second decoding unnecessary.
         nulls = data.count(b"null")
         if not nulls or (isinstance(row, dict) and nulls == list(row.values()).count(None)):
             return data
         if orjson.loads(data) == row:
             return data
     except TypeError:
-        row = _cut(row, MAX_LEVELS)  # too deep, or half of a surrogate pair
+        row = _cut(row, MAX_LEVELS)  # nested too deeply, or a lone surrogate
     return json.dumps(row).encode()
 
 
 def _without_unread(row: Any) -> Any:
-    """The row with the part of its metadata that is read; as it is where that part is to be refused."""
+    """The row with only the used part of its metadata. Unchanged if that part is invalid."""
     metadata = row.get("metadata") if isinstance(row, dict) else None
     if not isinstance(metadata, dict) or not metadata:
         return row

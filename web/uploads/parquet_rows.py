@@ -1,7 +1,7 @@
-"""The rows of a Parquet file as Arrow streams, a chunk at a time.
+"""Read a Parquet file as Arrow streams, a chunk at a time.
 
-A text that many rows share lies in such a file once: ten kilobytes may mean a gigabyte. So texts are read as
-dictionaries, and counted before they are written out row by row.
+A text that many rows share is stored once: a file of ten kilobytes can expand to a gigabyte. Texts are
+therefore read as dictionaries, and their expanded size is checked before they are written row by row.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 COMPRESSION_LIMIT: Final = 64
-# A dictionary of a million ids costs more than the rest of their file. In a larger file they are read as they
-# are: whoever repeats one long text there has at least had to send the file.
+# A dictionary of a million ids costs more than the rest of their file. In larger files ids are read plainly:
+# the upload's own size then limits an attack by repeated long texts.
 SMALL_BYTES: Final = 4_000_000
 READ_BYTES: Final = 1 << 20
 # Arrow's own limit for streams is 64, the table's own level included.
@@ -30,12 +30,12 @@ MAX_COLUMN_LEVELS: Final = 62
 
 
 def chunks_of_parquet(upload: Upload, chunk_rows: int) -> Iterator[tuple[int, bytes]]:
-    """Chunks of `chunk_rows` rows (the last may have fewer) and their Arrow IPC streams.
+    """The row count and the Arrow IPC stream of each chunk of `chunk_rows` rows; the last may have fewer.
 
     Raises `MalformedBody`, `InvalidReading` for columns that are missing or nested too deeply, and werkzeug's
     413.
     """
-    import pyarrow as pa  # 40 MB, for those web processes that are sent such files
+    import pyarrow as pa  # 40 MB, only in web processes that receive such files
 
     try:
         file = _opened(upload)
@@ -44,7 +44,7 @@ def chunks_of_parquet(upload: Upload, chunk_rows: int) -> Iterator[tuple[int, by
         rows = 0
         for batch in file.iter_batches(batch_size=chunk_rows, columns=paths):
             check_size(sum(map(_text_bytes, batch.columns)))
-            # Columns `power.max` and the like come too, as if they lay within `power`.
+            # Arrow also reads columns such as `power.max`, as if they were nested in `power`.
             held += pa.Table.from_batches([batch]).select(plain.names).cast(plain).to_batches()
             rows += batch.num_rows
             if rows >= chunk_rows:
@@ -59,10 +59,10 @@ def chunks_of_parquet(upload: Upload, chunk_rows: int) -> Iterator[tuple[int, by
 
 
 def _read_columns(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
-    """The columns that are read, with plain types, and their paths in the file.
+    """The schema of the used columns with plain types, and their paths in the file.
 
-    Of metadata in columns of its own only `costs` is read. Raises `InvalidReading` for a column that is
-    nested too deeply to be passed on.
+    Of nested metadata columns only `costs` is read. Raises `InvalidReading` for a column that is nested too
+    deeply for an Arrow stream.
     """
     import pyarrow as pa
 
@@ -86,7 +86,7 @@ def _read_columns(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
 
 
 def _levels(kind: pa.DataType) -> int:
-    """In how many levels a type is nested; a plain one in none."""
+    """The nesting depth of a type; 0 for a plain type."""
     import pyarrow as pa
 
     if not pa.types.is_nested(kind):
@@ -115,11 +115,11 @@ def _opened(upload: Upload) -> pq.ParquetFile:
 
 
 def _is_text(path: str, file: pq.ParquetFile) -> bool:
-    """Whether the leaf is one of ours: a column of texts, or of lists of texts."""
+    """Whether the leaf belongs to a field of the contract that holds texts or lists of texts."""
     import pyarrow as pa
 
     name = path.split(".")[0]
-    if name not in FIELDS or name not in file.schema_arrow.names:  # others may have dots in their names
+    if name not in FIELDS or name not in file.schema_arrow.names:  # names of unknown columns may contain dots
         return False
     kind = _plain(file.schema_arrow.field(name).type)
     kind = kind.value_type if pa.types.is_list(kind) else kind
@@ -127,7 +127,7 @@ def _is_text(path: str, file: pq.ParquetFile) -> bool:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries and views, which few of Arrow's functions take."""
+    """The type without dictionaries and views, which few of Arrow's functions support."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
@@ -138,7 +138,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _text_bytes(column: pa.Array) -> int:
-    """How many bytes the texts of a column have, or will have when each stands in its own row."""
+    """The size in bytes of a column's texts, with dictionaries expanded."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

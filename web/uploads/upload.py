@@ -1,7 +1,7 @@
-"""The body of a batch and its limits: received in pieces, decompressed, measured, hashed, kept in a file.
+"""Receive the body of a batch: decompress it, check its size, hash it, and keep it in a file.
 
-The web process never holds it whole: what is larger than a megabyte lies on disk (`TMPDIR`) until its rows
-are in Redis.
+The web process never holds a whole body in memory. A body of more than a megabyte is kept on disk (`TMPDIR`)
+until its rows are in Redis.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PIECE_BYTES: Final = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A received body, decompressed. `digest` tells bodies apart; `file` stands at its beginning."""
+    """A received body, decompressed. `digest` identifies its content; `file` is at its start."""
 
     file: IO[bytes]
     size_bytes: int
@@ -37,11 +37,11 @@ class Upload:
 
 @contextmanager
 def received(request: Request, limit_bytes: int) -> Iterator[Upload]:
-    """The body of `request`, for as long as the context lasts.
+    """Receive the body of `request` into a file that exists within the context. Blocks until it is received.
 
-    Raises werkzeug's 408 for one that stops midway, 413 for more than `limit_bytes` as sent or as
-    decompressed, 415 for a `Content-Encoding` other than gzip, `MalformedBody` for a damaged one, and
-    `QueueFull` where too many bodies are still on their way.
+    Raises werkzeug's 408 for a truncated body, 413 for more than `limit_bytes` as sent or decompressed,
+    `UnsupportedMediaType` for a `Content-Encoding` other than gzip, `MalformedBody` for damaged gzip, and
+    `QueueFull` if too many bodies are being received.
     """
     request.max_content_length = limit_bytes
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
@@ -73,13 +73,13 @@ def _pieces(request: Request) -> Iterator[bytes]:
         raise MalformedBody(f"The body is not whole gzip: {error}.") from None
 
 
-# What one worker is given at once; rows of ordinary readings fill a thirtieth of it.
+# The limit of one chunk, which one worker processes at once. Typical rows fill a thirtieth of it.
 MAX_CHUNK_BYTES: Final = 32_000_000
 MAX_LINE_BYTES: Final = 1_000_000
 
 
 def check_columns(names: Sequence[str]) -> None:
-    """Raises `InvalidReading` that names each column that is missing, or there twice."""
+    """Check the column names. Raises `InvalidReading` that names each missing or repeated column."""
     listed = ", ".join(names[:20]) or "none"
     problems = [
         FieldError(f"/{name}", f"There is no such column. The columns are: {listed}.", "required")
@@ -96,12 +96,12 @@ def check_columns(names: Sequence[str]) -> None:
 
 
 def check_size(size_bytes: int) -> None:
-    """Raises 413 where a chunk has that many bytes."""
+    """Check the size of a chunk. Raises werkzeug's 413 for more than `MAX_CHUNK_BYTES`."""
     if size_bytes > MAX_CHUNK_BYTES:
         raise RequestEntityTooLarge(f"A few thousand rows hold more than {MAX_CHUNK_BYTES} bytes.")
 
 
 def check_line(size_bytes: int, number: int) -> None:
-    """Raises 413 where a line has that many bytes."""
+    """Check the size of a line. Raises werkzeug's 413 for more than `MAX_LINE_BYTES`."""
     if size_bytes > MAX_LINE_BYTES:
         raise RequestEntityTooLarge(f"Line {number} is longer than {MAX_LINE_BYTES} bytes.")
