@@ -1,8 +1,8 @@
-"""Readings from an Arrow table: what a column of a CSV or Parquet file says, judged a column at a time.
+"""Parse the rows of an Arrow table (CSV or Parquet) into readings, a column at a time.
 
-The rules are those of `readings/schema.py`. As with a single body, only what is plainly right is passed here
-(`readings/arrow_columns.py`); every other row is judged by the schema, alone, which also words what is wrong
-with it. Empty and null are missing; `charger_id` may be integers.
+The rules are those of `readings/schema.py`. Only plainly valid values are accepted here
+(`readings/arrow_columns.py`). The schema validates every other row by itself, and names its errors. Empty and
+null values are missing; `charger_id` may be integers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from readings.reading import NO_METADATA, Reading
 from readings.refused import Refused, said_id, unreadable
 from readings.schema import FIELDS, REQUIRED
 
-# `Reading`'s fields between the third and `metadata`.
+# The fields of `Reading` from the fourth up to `metadata`, in its order.
 _IN_ORDER: Final = (
     "energy_delivered",
     "power",
@@ -33,12 +33,12 @@ _IN_ORDER: Final = (
     "total_sessions",
     "last_maintenance",
 )
-# Takes the place of a row until the schema has judged it.
+# Placeholder of a row until the schema has validated it.
 _UNJUDGED: Final = Refused(None, InvalidReading([]))
 
 
 def from_ipc(data: bytes, *, now: datetime) -> list[Reading | Refused]:
-    """One for each row of an Arrow IPC stream, in order. `now` is the time of arrival."""
+    """A reading or a `Refused` for each row of an Arrow IPC stream, in order. `now` is the arrival time."""
     with pa.ipc.open_stream(data) as stream:
         return from_table(stream.read_all(), now=now)
 
@@ -46,16 +46,20 @@ def from_ipc(data: bytes, *, now: datetime) -> list[Reading | Refused]:
 def from_texts(
     header: Sequence[str], records: Sequence[Sequence[str]], *, now: datetime
 ) -> list[Reading | Refused]:
-    """One for each record of a CSV file, in order. Each has a text for each column of `header`."""
+    """A reading or a `Refused` for each CSV record, in order.
+
+    Each record has one text per column of `header`. `now` is the arrival time.
+    """
     texts = zip(*records, strict=True) if records else ((),) * len(header)
     columns = {name: pa.array(column, pa.string()) for name, column in zip(header, texts, strict=True)}
     return from_table(pa.table(columns), now=now)
 
 
 def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
-    """One for each row, in order. Columns that the contract does not know are ignored, of whatever type.
+    """A reading or a `Refused` for each row, in order. `now` is the arrival time.
 
-    Where rows cannot be judged together each is judged alone. One that cannot be judged at all is refused.
+    Unknown columns of any type are ignored. If parsing all rows together fails, each is parsed alone. A row
+    whose parsing fails alone too is refused.
     """
 
     def judged(places: Sequence[int]) -> list[Reading | Refused]:
@@ -103,7 +107,7 @@ def _judged_together(table: pa.Table, now: datetime) -> list[Reading | Refused]:
 
 
 def _rows(table: pa.Table, places: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Those rows as a caller would have sent them in JSON; what is null is left out."""
+    """The rows at these places as JSON objects; null and empty values are left out."""
     columns = [cells(name, table[name].chunk(0), places) for name in table.column_names]
     for row in zip(*columns, strict=True):
         named = zip(table.column_names, row, strict=True)

@@ -1,8 +1,8 @@
-"""Cells of an Arrow column as the schema takes them: as they would stand in JSON.
+"""Convert cells of an Arrow column to JSON values, for the schema.
 
-In text columns (CSV) a number may be written in any plain way (`+5`, `5.`, `007`), `error_codes` with
-semicolons between them or as a JSON list, `metadata` as a JSON object, and a `timestamp` of nine digits or
-more is epoch seconds. Blanks around numbers and times do not count.
+In text columns (CSV) a number may have any plain notation (`+5`, `5.`, `007`). `error_codes` are separated by
+semicolons or a JSON list. `metadata` is a JSON object. A `timestamp` of nine digits or more is epoch seconds.
+Blanks around numbers and times are ignored.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ BLANKS: Final = " \t\u00a0"
 TRIMMED: Final = (*BOUNDS, "timestamp", "last_maintenance")
 is_epoch: Final = re.compile(r"[0-9]{9,}(\.[0-9]+)?").fullmatch
 _IS_NUMBER: Final = re.compile(NUMBER).fullmatch
-# What Arrow raises at a value that Python has not.
+# Raised by Arrow for a value that Python cannot represent.
 _NO_VALUE: Final = (ValueError, OverflowError, pa.ArrowException)
 _NOTHING_OF_JSON: Final = object()
 
 
 def cells(name: str, array: pa.Array, places: Sequence[int]) -> list[Any]:
+    """The values of the field `name` at these places, as JSON values.
+
+    A value that Python cannot represent becomes an object that the schema refuses.
+    """
     if pa.types.is_map(array.type):
         return [_map(array[place]) for place in places]
     try:
@@ -39,8 +43,10 @@ def cells(name: str, array: pa.Array, places: Sequence[int]) -> list[Any]:
 
 
 def _cell(name: str, cell: pa.Scalar) -> Any:
-    """Something that the schema refuses by the field's name, where Python has no such value: a moment in the
-    year 60000, text that is not UTF-8, an object with one key twice."""
+    """The cell as a JSON value, or an object that the schema refuses if Python cannot represent the value.
+
+    Examples: a time in the year 60000, text that is not UTF-8, an object with a duplicate key.
+    """
     try:
         return as_json(name, cell.as_py())
     except _NO_VALUE:
@@ -48,7 +54,7 @@ def _cell(name: str, cell: pa.Scalar) -> Any:
 
 
 def _map(cell: pa.Scalar) -> Any:
-    """A map as an object. Of a list of pairs that is no map the schema says so."""
+    """A map as an object, or an object that the schema refuses if the pairs are not a valid map."""
     try:
         pairs = cell.as_py()
         return None if pairs is None else dict(pairs)
@@ -57,7 +63,7 @@ def _map(cell: pa.Scalar) -> Any:
 
 
 def as_json(name: str, value: Any) -> Any:
-    """A value of a column as it would stand in JSON."""
+    """A value of the field `name` as a JSON value."""
     if isinstance(value, str):
         return _read_text(name, value)
     if isinstance(value, datetime):
@@ -67,7 +73,7 @@ def as_json(name: str, value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     if name == "charger_id" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # a column of digits has become one of numbers somewhere on its way
+        return str(value)  # tools convert a column of digits to numbers
     return value
 
 
@@ -75,7 +81,7 @@ def _read_text(name: str, text: str) -> Any:
     if name in TRIMMED:
         text = text.strip(BLANKS)
     if (name in BOUNDS and _IS_NUMBER(text)) or (name == "timestamp" and is_epoch(text)):
-        return float(text)  # infinite where JSON would have no number: the schema refuses that by name
+        return float(text)  # may be infinite; the schema refuses that
     if name == "error_codes" and not text.startswith("["):
         return text.split(";")
     if name in ("error_codes", "metadata"):
@@ -83,5 +89,5 @@ def _read_text(name: str, text: str) -> Any:
             found = decode_json(text, for_schema=True)
         except MalformedBody:
             return text
-        return text if found == "" else found  # an empty text is no missing one
+        return text if found == "" else found  # an empty JSON string must not count as missing
     return text

@@ -1,6 +1,6 @@
-"""One column of an Arrow table: its values, and which of them are plainly right.
+"""Parse one column of an Arrow table: its values, and a mask of the plainly valid ones.
 
-Only what is plainly right passes here. `readings/schema.py` judges the rest, row by row.
+Only plainly valid values are accepted here. `readings/schema.py` validates the other rows one by one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from readings.reading import (
 from readings.schema import REQUIRED, Moment
 
 Bools = npt.NDArray[np.bool_]
-# A column's values, None where there is none, and which of them are plainly right.
+# The values of a column (None if missing or doubtful), and a mask of the plainly valid ones.
 Judged = tuple[list[Any], Bools]
 
 _ID_PATTERN: Final = CHARGER_ID_PATTERN.replace("(?!\\n)", "").replace("$", r"\z")  # RE2 has no lookahead
@@ -38,7 +38,10 @@ _MOMENT: Final = Moment()
 
 
 def judge(name: str, column: pa.ChunkedArray, now: datetime) -> Judged:
-    """The values of the field `name`. `now` is the time of arrival, which no moment may be far beyond."""
+    """The values of the field `name` and the mask of the plainly valid ones. `now` is the arrival time.
+
+    Raises nothing for bad values; a doubtful value is None and masked out.
+    """
     array = _plain_array(column)
     return _judge(name, _trimmed(name, array), now) if _is_sound(array) else _doubtful(array)
 
@@ -46,7 +49,7 @@ def judge(name: str, column: pa.ChunkedArray, now: datetime) -> Judged:
 def _plain_array(column: pa.ChunkedArray) -> pa.Array:
     """One array of a plain type: no dictionary, no view, no chunks."""
     array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # no rows, or more text than one array takes
+    if isinstance(array, pa.ChunkedArray):  # no rows, or more text than fits into one array
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -62,7 +65,7 @@ def _without_empty(texts: pa.Array) -> pa.Array:
 
 
 def _is_sound(array: pa.Array) -> bool:
-    """Whether each value is one of its type: nobody has looked yet whether texts are UTF-8."""
+    """Whether each value is valid for its type. Arrow does not check UTF-8 when it reads texts."""
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
@@ -71,7 +74,7 @@ def _is_sound(array: pa.Array) -> bool:
 
 
 def _trimmed(name: str, array: pa.Array) -> pa.Array:
-    """Texts of numbers and times without blanks around them; null where nothing else is left."""
+    """Strip blanks from texts of numbers and times. A blank text becomes null."""
     if name not in TRIMMED or not pa.types.is_string(array.type):
         return array
     return _without_empty(pc.utf8_trim(array, BLANKS))
@@ -90,7 +93,7 @@ def _judge(name: str, array: pa.Array, now: datetime) -> Judged:
         return _moments(array, now, epoch=name == "timestamp")
     if name == "error_codes":
         return _codes(array)
-    return [None] * len(array), _truths(array.is_null())  # metadata: what there is goes to the schema
+    return [None] * len(array), _truths(array.is_null())  # metadata: the schema validates any present value
 
 
 def _ids(array: pa.Array) -> Judged:
@@ -107,12 +110,12 @@ def _numbers(name: str, array: pa.Array) -> Judged:
     if pa.types.is_string(kind):
         written = pc.match_substring_regex(array, rf"\A{NUMBER}\z")
         array = pc.if_else(written, array, pa.scalar(None, pa.string()))
-        array = pc.utf8_ltrim(array, "+")  # Arrow reads all of them but this
+        array = pc.utf8_ltrim(array, "+")  # Arrow cannot read a leading plus
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return _doubtful(array)
     numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     low, high = BOUNDS[name]
-    right = (numbers >= low) & (numbers <= high)  # NaN is in no bounds
+    right = (numbers >= low) & (numbers <= high)  # false for NaN
     if name == "total_sessions":
         right &= numbers == np.floor(numbers)
         values = np.where(right, numbers, 0).astype(np.int64).astype(object)
@@ -133,14 +136,14 @@ def _moments(array: pa.Array, now: datetime, *, epoch: bool) -> Judged:
 
         def read(text: str) -> datetime | None:
             if epoch and is_epoch(text):
-                return None  # seldom; the schema reads it
+                return None  # rare; the schema parses it
             return in_time(_MOMENT.deserialize(text))
 
         return _each_text(array, read, missing=True)
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         return _doubtful(array)
     missing = _truths(array.is_null())
-    try:  # only of nanoseconds something may be cut off; seconds and days may be too many
+    try:  # only nanoseconds may be truncated; seconds and days may overflow
         exact = array.cast(pa.timestamp("us", tz="UTC"), safe=getattr(kind, "unit", "") != "ns")
     except pa.ArrowInvalid:
         return _doubtful(array)
@@ -171,7 +174,7 @@ def _codes(array: pa.Array) -> Judged:
         )
     values: list[Any] = [()] * len(array)
     right = np.ones(len(array), np.bool_)
-    # Few rows have any: the others cost nothing.
+    # Few rows have codes; rows without cost nothing.
     for index in np.flatnonzero(_truths(array.is_null())).tolist():
         values[index] = None
     some = np.flatnonzero(pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False))
@@ -195,7 +198,7 @@ def _are_codes(codes: Any) -> bool:
 
 
 def _each_text(array: pa.Array, read: Callable[[str], Any], *, missing: bool) -> Judged:
-    """`read` of each distinct text, once; None or an error from it is doubtful. `missing`: null is right."""
+    """Apply `read` once to each distinct text. None or an error is doubtful. `missing`: null is valid."""
     if not pa.types.is_string(array.type):
         return _doubtful(array)
     encoded = array.dictionary_encode()
@@ -223,5 +226,5 @@ def _truths(array: pa.Array) -> Bools:
 
 
 def _doubtful(array: pa.Array) -> Judged:
-    """Of a type that says nothing by itself: the schema judges what is there."""
+    """All present values are doubtful: the schema validates them. For types without a fast parser."""
     return [None] * len(array), _truths(array.is_null())

@@ -1,7 +1,7 @@
-"""Data from outside becomes a `Reading`, or a list of what is wrong with it.
+"""Parse external data into a `Reading`, or a list of field errors.
 
-The schema is the judge; `_plainly_right` only passes what it would pass too, sooner. Both read the bounds and
-patterns of `readings/reading.py`.
+The schema decides. `_plainly_right` is a fast path that accepts only readings that the schema accepts too.
+Both use the bounds and patterns of `readings/reading.py`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from readings.reading import (
 )
 from readings.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
 
-# Enough for a reading in a list in a body, and its metadata one level too deep.
+# Enough for a reading in a list in a body, with metadata one level deeper than allowed.
 MAX_LEVELS: Final = 64
-# Of the smallest integer of 64 bits.
+# The length of the smallest 64-bit integer.
 MAX_INTEGER_CHARS: Final = 20
-# A string, a quote that opens one without end, or brackets.
+# A string, an unclosed quote, or brackets.
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|"|[\[{]+|[\]}]+', re.DOTALL).finditer
 _IS_CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN).match
 _SCHEMA: Final = ReadingSchema()
@@ -46,14 +46,13 @@ _ENERGY, _POWER, _TEMPERATURE, _UPTIME, _SESSIONS = (
 def decode_json(raw: bytes | str, *, for_schema: bool = False) -> Any:
     """Decode JSON.
 
-    `NaN`, `Infinity` and numbers beyond a double are let through although orjson refuses them: the schema
-    then refuses them by the field's name, which helps a caller more than a byte offset. For the same reason
-    `for_schema` lets lone surrogates through, and replaces whatever is nested too deeply to be decoded by
-    null, `MAX_LEVELS` levels down. An integer beyond 64 bits becomes a float.
+    Accepts `NaN`, `Infinity` and numbers beyond a double, which orjson refuses. The schema refuses them with
+    the field's name, which helps a caller more than a byte offset. For the same reason `for_schema` accepts
+    lone surrogates. It also replaces values below `MAX_LEVELS` levels by null if the nesting is too deep to
+    decode. An integer beyond 64 bits becomes a float.
 
-    Raises:
-        MalformedBody: the text is not JSON, or not UTF-8; without `for_schema` also for lone surrogates and
-            for nesting that is too deep.
+    Raises `MalformedBody` for text that is not JSON or not UTF-8. Without `for_schema` it also raises it for
+    lone surrogates and for nesting that is too deep.
     """
     try:
         return orjson.loads(raw)
@@ -66,7 +65,7 @@ def decode_json(raw: bytes | str, *, for_schema: bool = False) -> Any:
 
 def _decode_encodable(raw: bytes | str) -> Any:
     value = json.loads(_text(raw), parse_int=_integer)
-    json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is refused here
+    json.dumps(value, ensure_ascii=False).encode()  # raises for a lone surrogate
     return value
 
 
@@ -83,16 +82,16 @@ def _text(raw: bytes | str) -> str:
 
 
 def _integer(digits: str) -> int | float:
-    """As orjson has it, so that a number does not depend on what else stands in the document."""
+    """Parse an integer like orjson: its result must not depend on the rest of the document."""
     if len(digits) <= MAX_INTEGER_CHARS and -(2**63) <= (number := int(digits)) < 2**64:
         return number
     return float(digits)
 
 
 def _cut_to_levels(text: str, most_levels: int) -> str:
-    """The same JSON with null in place of each object and list below `most_levels` levels.
+    """Replace each object and list below `most_levels` levels of a JSON text by null.
 
-    Raises `ValueError` for a string that does not end.
+    Raises `ValueError` for an unclosed string.
     """
     kept: list[str] = []
     levels, end = 0, 0
@@ -114,11 +113,12 @@ def _cut_to_levels(text: str, most_levels: int) -> str:
 
 
 def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
-    """Turn decoded JSON into a `Reading`.
+    """Parse decoded JSON into a `Reading`.
 
-    `now` is the arrival time (aware UTC): the default timestamp, and what "in the future" is measured
-    from. `pointer` is where `raw` stands in the caller's document. Raises `InvalidReading`, naming every
-    field that is wrong.
+    `now` is the arrival time (aware UTC). It is the default timestamp, and the reference for times in the
+    future. `pointer` is the RFC 6901 pointer of `raw` in the caller's document.
+
+    Raises `InvalidReading` that names every wrong field.
     """
     if type(raw) is not dict and not isinstance(raw, Mapping):
         raise InvalidReading([FieldError(pointer, "Must be a JSON object.", "type")])
@@ -133,7 +133,7 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
         loaded = _SCHEMA.load(raw)
     except ValidationError as error:
         problems = field_errors(error.messages, pointer)
-        loaded = cast(dict[str, Any], error.valid_data)  # the other fields may be wrong too
+        loaded = cast(dict[str, Any], error.valid_data)  # so that errors of the other fields are reported too
     stated: datetime | None = loaded.get("timestamp")
     problems += [
         FieldError(
@@ -162,15 +162,14 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
 
 
 class _Doubt(Exception):
-    """The schema has to judge."""
+    """Raised for a value that only the schema can validate."""
 
 
 def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
-    """The reading of a body that is right beyond doubt; None means that the schema has to judge.
+    """The reading of a plainly valid object; None if the schema has to validate it.
 
-    Marshmallow takes thirty microseconds for a reading, a third of what a whole request may cost, and nearly
-    every reading is plain: two microseconds here. A test compares the two on whatever comes to hypothesis's
-    mind.
+    Marshmallow takes 30 µs per reading, a third of the budget of a whole request. This takes 2 µs, and nearly
+    every reading is plain. A test compares both on objects that hypothesis generates.
     """
     get = raw.get
     charger_id, status, sessions = get("charger_id"), get("connector_status"), get("total_sessions")
@@ -187,7 +186,7 @@ def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
     latest = now + FUTURE_TOLERANCE
     try:
         _plain_number(sessions, _SESSIONS)
-        return Reading._make(  # half the time that the names of the fields would take
+        return Reading._make(  # keyword arguments take twice as long
             (
                 charger_id,
                 STATUS_AS_WRITTEN[status],
@@ -210,13 +209,13 @@ def _plainly_right(raw: Mapping[str, Any], now: datetime) -> Reading | None:
 def _plain_number(number: object, bounds: tuple[float, float]) -> float | None:
     if number is None:
         return None
-    if (type(number) is float or type(number) is int) and bounds[0] <= number <= bounds[1]:  # NaN is in none
+    if (type(number) is float or type(number) is int) and bounds[0] <= number <= bounds[1]:  # false for NaN
         return float(number)
     raise _Doubt
 
 
 def _plain_moment(text: object, latest: datetime) -> datetime:
-    # Python takes any character between date and time. Where the eleventh is a T, ten before it are a date.
+    # Python accepts any separator of date and time. With a T as the 11th character, the first ten are a date.
     if type(text) is not str or text[10:11] != "T" or len(text) > MAX_MOMENT_CHARS:
         raise _Doubt
     try:
@@ -240,13 +239,13 @@ def _plain_codes(codes: object) -> tuple[str, ...]:
 
 
 def real_codes(codes: Iterable[str]) -> tuple[str, ...]:
-    """Codes without blanks around them, and without those that say that there is none."""
+    """Strip the codes, and leave out empty ones and `NoError` (in any case)."""
     stripped = (code.strip() for code in codes)
     return tuple(code for code in stripped if code and code.lower() != "noerror")
 
 
 def field_errors(messages: Mapping[Any, Any] | list[Any], pointer: str = "") -> list[FieldError]:
-    """Flatten marshmallow's nested messages into `FieldError`s with RFC 6901 pointers."""
+    """Flatten marshmallow's nested messages into `FieldError`s with RFC 6901 pointers below `pointer`."""
     if isinstance(messages, list):
         return [FieldError(pointer, str(message), _code_of(str(message))) for message in messages]
     found: list[FieldError] = []

@@ -1,8 +1,7 @@
-"""One reading of a charger, and the words and bounds of the contract that REST bodies, batch rows and Kafka
-records share.
+"""One reading of a charger, and the vocabulary and bounds shared by REST bodies, batch rows and Kafka records.
 
-Units are those of the contract: kWh, kW, °C, hours; times are aware UTC datetimes. A missing number is
-`None`, never zero. What comes from outside becomes a reading in `readings/parsing.py`.
+Units are kWh, kW, °C and hours; times are aware UTC datetimes. A missing number is `None`, never zero.
+`readings/parsing.py` parses external data into readings.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import orjson
 # `(?!\n)`: Python's `$` alone also matches before a trailing newline, ECMAScript's does not.
 CHARGER_ID_PATTERN: Final = r"^[A-Za-z0-9*_=:+|@.\-]{1,128}$(?!\n)"
 TENANT_ID_PATTERN: Final = r"^[A-Za-z0-9_\-]{1,64}$(?!\n)"
-# What can be asked about a reading.
+# The predictions for a reading.
 Kind = Literal["failure", "maintenance", "anomaly"]
 KINDS: Final[tuple[Kind, ...]] = ("failure", "maintenance", "anomaly")
 
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 MAX_ERROR_CODES: Final = 128
-# Before that no charger reported anything; it also keeps years below 1000 out, which nothing prints alike.
+# No charger reported earlier. It also excludes years below 1000, which libraries print differently.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ERROR_CODE_CHARS: Final = 128
 MAX_METADATA_LEVELS: Final = 32
@@ -33,8 +32,8 @@ NO_METADATA: Final[Mapping[str, Any]] = {}
 
 STATUSES: Final = ("AVAILABLE", "CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
 
-# OCPP 1.6 ChargePointStatus and OCPP 2.0.1 ConnectorStatusEnumType, mapped to the contract's words.
-# SuspendedEV is the vehicle's own stop, most often because its battery is full.
+# OCPP 1.6 ChargePointStatus and OCPP 2.0.1 ConnectorStatusEnumType, mapped to the contract's statuses.
+# In SuspendedEV the vehicle has stopped the charging, most often because its battery is full.
 OCPP_STATUSES: Final = {
     "Available": "AVAILABLE",
     "Preparing": "OCCUPIED",
@@ -49,7 +48,7 @@ OCPP_STATUSES: Final = {
 }
 
 
-# Decoders join both halves of a pair.
+# Decoders join surrogate pairs, so any surrogate in decoded text is lone.
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]").search
 
 
@@ -63,17 +62,17 @@ STATUS_AS_WRITTEN: Final = {status: status for status in STATUSES} | OCPP_STATUS
 
 
 def status_of(text: str) -> str | None:
-    """The contract's word for a status as it was spelt; None if it is none."""
+    """The contract's status for any spelling (OCPP 1.6, OCPP 2.0.1, any case); None for an unknown status."""
     return STATUS_AS_WRITTEN.get(text) or _STATUS_BY_SPELLING.get(_plain(text[:64]))
 
 
 def is_encodable(text: str) -> bool:
-    """Whether UTF-8 can encode a text: a JSON escape may name half of a surrogate pair, which it cannot."""
+    """Whether UTF-8 can encode a text. It cannot encode a lone surrogate, which a JSON escape may contain."""
     return text.isascii() or _LONE_SURROGATE(text) is None
 
 
-# Lower and upper physical bound of each number. The upper ones only keep typing errors and other units
-# out (a million kWh in one session, a century of uptime), so that nothing plausible is refused.
+# Lower and upper bound of each number, in the contract's units. The upper bounds exclude only typing errors
+# and wrong units (a million kWh in one session, a century of uptime). No plausible value is refused.
 BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "energy_delivered": (0.0, 1e6),
     "power": (0.0, 1e5),
@@ -84,25 +83,24 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = {
 
 
 def rfc3339(moment: datetime) -> str:
-    """An aware time in UTC with three decimals and Z, so that texts sort like the times they name."""
-    # `isoformat` takes four times as long. Without decimals orjson writes none.
+    """Format an aware time by RFC 3339, in UTC with milliseconds and Z. The texts sort like the times."""
+    # `isoformat` takes four times as long. orjson omits the decimals of whole seconds.
     text = orjson.dumps(moment.astimezone(UTC))[1:-1]
     return (text[:23] if moment.microsecond else text[:19] + b".000").decode() + "Z"
 
 
 def epoch_rfc3339(seconds: float | None) -> str | None:
-    """`rfc3339` of epoch seconds. None for none."""
+    """Format epoch seconds by `rfc3339`; None for None."""
     return None if seconds is None else rfc3339(datetime.fromtimestamp(seconds, UTC))
 
 
 class Reading(NamedTuple):
-    """What one charger said at one moment. A tuple, for a frozen dataclass takes six times as long to make.
+    """The state of one charger at one time. A tuple: creating a frozen dataclass takes six times as long.
 
     `energy_delivered` kWh in the current or last session, `power` kW, `temperature` °C, `uptime_hours` h,
-    `total_sessions` a count. `error_codes` is `None` where the charger reports none of its own accord, and
-    empty where it reports that there is no error. Of `metadata` only the part is held that is read: `costs`.
-    `stated_at` is false where the sender named no time, so
-    that `timestamp` is the moment of arrival.
+    `total_sessions` a count. `error_codes` is `None` if the reading has no such field, and empty if the
+    charger reports no error. `metadata` holds only `costs`. `stated_at` is false if the sender gave no time:
+    `timestamp` is then the arrival time.
     """
 
     charger_id: str
@@ -120,11 +118,11 @@ class Reading(NamedTuple):
 
     @property
     def in_failure(self) -> bool:
-        """Whether the reading itself says that the charger is out of service by a fault."""
+        """Whether the charger reports that it is out of service because of a fault."""
         return self.connector_status == "FAULTY"
 
     def to_wire(self) -> dict[str, Any]:
-        """The reading as JSON values (times as epoch seconds), for task messages and stored input."""
+        """The reading as JSON values, with times as epoch seconds. For task messages and stored input."""
         return {
             "charger_id": self.charger_id,
             "connector_status": self.connector_status,
@@ -142,10 +140,10 @@ class Reading(NamedTuple):
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Reading:
-        """The inverse of `to_wire`. Trusts its input: only what this service wrote comes here.
+        """The inverse of `to_wire`. Does not validate: use it only for data that this service wrote.
 
-        Fields that a newer release added are ignored and ones it dropped are missing, so that releases
-        N and N-1 understand each other.
+        Unknown fields are ignored and optional fields may be missing, so that releases N and N-1 can read
+        each other's messages.
         """
         codes, serviced = wire.get("error_codes"), wire.get("last_maintenance")
         return cls(
@@ -164,9 +162,9 @@ class Reading(NamedTuple):
         )
 
     def fingerprint(self) -> str:
-        """32 hex digits, equal for equal readings; the moment of arrival does not count as a difference.
+        """32 hexadecimal digits, equal for equal readings. An arrival time as the timestamp is left out.
 
-        Cached verdicts carry it, so that new metrics never get an old answer.
+        Cached verdicts contain it, so a changed reading never gets a cached verdict.
         """
         wire = self.to_wire()
         if not self.stated_at:

@@ -1,4 +1,4 @@
-"""A row of a batch that is no reading."""
+"""Rows of a batch that are refused."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from errors import ServiceError
 
 
 class Refused(NamedTuple):
-    """A row that is no reading: whose it says it is, and what is wrong."""
+    """A row that is not a valid reading: its stated charger id, if any, and the error."""
 
     charger_id: str | None
     error: ServiceError
 
 
 def unreadable(error: Exception) -> Refused:
-    """A row at which reading it raised an error that no code expects."""
+    """The refusal of a row whose parsing raised an unexpected error."""
     return Refused(None, ServiceError(f"The row cannot be read ({type(error).__name__})."))
 
 

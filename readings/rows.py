@@ -1,6 +1,6 @@
-"""The rows of a batch, as they are stored, become readings: JSON lines, CSV with its header, or Arrow.
+"""Parse the stored rows of a batch into readings: JSON lines, CSV with a header, or Arrow.
 
-One bad row is told by itself and costs the others nothing.
+A bad row is refused by itself and does not affect the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from readings.refused import Refused, said_id, unreadable
 
 
 def from_ndjson(data: bytes, *, now: datetime) -> list[Reading | Refused]:
-    """One for each line, in order. `now` is the time of arrival."""
+    """A reading or a `Refused` for each JSON line, in order. `now` is the arrival time."""
     lines = data.split(b"\n")
 
     def read(places: Sequence[int]) -> list[Reading | Refused]:
@@ -38,13 +38,13 @@ def _from_line(line: bytes, now: datetime) -> Reading | Refused:
         return Refused(said_id(raw) if isinstance(raw, dict) else None, error)
 
 
-# Of a cell; the door lets no longer line in. Python's own limit would be the end of the whole chunk.
+# The limit of a cell, equal to the web's limit of a line. Python's default would refuse a whole chunk.
 csv.field_size_limit(1_000_000)
 
 
 def from_csv(data: bytes, *, now: datetime) -> list[Reading | Refused]:
-    """One for each record after the header, in order."""
-    from readings import arrow  # pyarrow is 40 MB, which the workers of other queues do without
+    """A reading or a `Refused` for each record after the header, in order. `now` is the arrival time."""
+    from readings import arrow  # pyarrow takes 40 MB; workers of other queues do not need it
 
     header, *records = csv.reader(io.StringIO(data.decode(), newline=""))
     whole = [record for record in records if len(record) == len(header)]
@@ -61,7 +61,7 @@ def _of_wrong_length(record: list[str], header: list[str]) -> Refused:
 
 
 def from_arrow(data: bytes, *, now: datetime) -> list[Reading | Refused]:
-    """One for each row of an Arrow IPC stream, in order."""
+    """A reading or a `Refused` for each row of an Arrow IPC stream, in order. `now` is the arrival time."""
     from readings import arrow
 
     return arrow.from_ipc(data, now=now)

@@ -1,4 +1,4 @@
-"""The marshmallow schema of one reading: the judge of data from outside, and its description in OpenAPI."""
+"""The marshmallow schema of one reading. It validates external data and describes it in OpenAPI."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from readings.reading import (
 )
 
 MAX_MOMENT_CHARS: Final = 64
-# Tuples are the pairs of a map in Parquet.
+# Tuples are the pairs of a Parquet map.
 _NESTS: Final = (dict, list, tuple)
 _HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
 
 
 class Number(fields.Float):
-    """A JSON number: no numeric string, no boolean, no NaN or infinity."""
+    """A JSON number within its `BOUNDS`. Refuses numeric strings, booleans, NaN and infinity."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         low, high = BOUNDS[name]
@@ -47,7 +47,7 @@ class Number(fields.Float):
             raise self.make_error("invalid", input=value)
         if isinstance(value, float) and not math.isfinite(value):
             raise self.make_error("special", input=value)
-        # Bounds first: an integer of four hundred digits has no float.
+        # Check the bounds first: an integer of four hundred digits does not fit a float.
         for check in self.validators:
             check(value)
         return float(value)
@@ -80,7 +80,7 @@ class Moment(fields.Field[datetime]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         try:
             if isinstance(value, str):
-                # Python takes any character between date and time; ISO 8601 has T (RFC 3339 also a blank).
+                # Python accepts any separator of date and time; ISO 8601 requires T, RFC 3339 T or a blank.
                 if len(value) > MAX_MOMENT_CHARS or (len(value) > len("2026-01-31") and not _HAS_T(value)):
                     raise ValueError(value[:MAX_MOMENT_CHARS])
                 moment = datetime.fromisoformat(value.upper())  # RFC 3339 allows t and z
@@ -96,7 +96,7 @@ class Moment(fields.Field[datetime]):
 
 
 class Status(fields.String):
-    """A connector status in the contract's words or in OCPP 1.6 or 2.0.1 spelling, in any case."""
+    """A connector status of the contract, or in OCPP 1.6 or 2.0.1 spelling, in any case."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         status = status_of(super()._deserialize(value, attr, data, **kwargs))
@@ -106,7 +106,7 @@ class Status(fields.String):
 
 
 class Code(fields.String):
-    """An error code: any text that UTF-8 can encode, which lone surrogates are not."""
+    """An error code: any text that UTF-8 can encode, so without lone surrogates."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         code: str = super()._deserialize(value, attr, data, **kwargs)
@@ -116,7 +116,7 @@ class Code(fields.String):
 
 
 class Codes(fields.List[str]):
-    """A list of error codes. Of a list that is too long no member is judged: one error is enough."""
+    """A list of error codes. Members of a list that is too long are not validated: one error is enough."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str | None]:
         if isinstance(value, list) and len(value) > MAX_ERROR_CODES:
@@ -125,7 +125,7 @@ class Codes(fields.List[str]):
 
 
 class Metadata(fields.Dict):
-    """An object of which `costs` is read and the rest is ignored; loads to the part that is read."""
+    """An object of which only `costs` is used. Loads to that part (see `read_part`)."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
@@ -134,12 +134,12 @@ class Metadata(fields.Dict):
 
 
 def read_part(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the part of a reading's metadata that is read: `{"costs": …}`, or nothing.
+    """Return the used part of a reading's metadata: `{"costs": …}`, or an empty mapping.
 
-    That part can be encoded as JSON. Costs that are no object are ignored, as are costs that hold nothing.
+    The result can be encoded as JSON. Costs that are empty or not an object are ignored.
 
-    Raises:
-        ValidationError: the metadata is nested too deeply, or `costs` is too large or not JSON.
+    Raises `ValidationError` for metadata that is nested too deeply, and for `costs` that are too large or not
+    JSON.
     """
     if _is_deeper(metadata, MAX_METADATA_LEVELS):
         raise ValidationError(f"Must be at most {MAX_METADATA_LEVELS} levels deep.")
@@ -159,9 +159,9 @@ def read_part(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_deeper(value: Any, most_levels: int) -> bool:
-    """Whether objects and lists are nested in more than `most_levels` levels; `value` itself is the first.
+    """Whether objects and lists are nested more than `most_levels` deep; `value` itself is the first level.
 
-    Looks at one level after the other, so that no depth ends in a `RecursionError`.
+    Iterates over the levels: recursion could end in a `RecursionError`.
     """
     level = [value]
     for _ in range(most_levels):
@@ -177,10 +177,12 @@ def _is_deeper(value: Any, most_levels: int) -> bool:
 
 
 class ReadingSchema(Schema):
-    """Marshmallow schema of one reading; loads to a plain dict that `parse_reading` makes a `Reading`."""
+    """The schema of one reading. Loads to a dict, from which `parse_reading` creates a `Reading`."""
 
     class Meta:
-        unknown = EXCLUDE  # a caller's new field is not this service's error
+        """Unknown fields are ignored: callers may send new ones."""
+
+        unknown = EXCLUDE
 
     charger_id = fields.String(
         required=True,

@@ -76,7 +76,7 @@ class _SnapshotCollector:
         return [tasks, up, *self._drift()]
 
     def _drift(self) -> list[Metric]:
-        """Drift gauges, without the PSI of few readings or short histories, which would raise false alarms."""
+        """Drift gauges. Leaves out PSI values of few readings or short histories: they raise false alarms."""
         readings = metrics.DRIFT_READINGS.family()
         scores, features = metrics.DRIFT_SCORE_PSI.family(), metrics.DRIFT_PSI.family()
         judged = metrics.DRIFT_FEATURES.family()
