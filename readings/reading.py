@@ -1,4 +1,4 @@
-"""One reading of a charger, and the vocabulary and bounds shared by REST bodies, batch rows and Kafka records.
+"""One reading of a charger, and the vocabulary and bounds that REST, batches and Kafka records share.
 
 Units are kWh, kW, °C and hours; times are aware UTC datetimes. A missing number is `None`, never zero.
 `readings/parsing.py` parses external data into readings.
