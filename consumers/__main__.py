@@ -1,8 +1,8 @@
-"""`python -m consumers` scores every reading on `charger.metrics`, `python -m consumers ocpp` turns OCPP
-events into such readings; SIGTERM or SIGINT end them within 20 s.
+"""The commands of `python -m consumers`.
 
-`python -m consumers replay-dlq` shows dead letters and puts them back; `python -m consumers replay FILE` puts
-recorded readings on the topic.
+Without a command it scores every reading on `charger.metrics`. `ocpp` translates OCPP events into such
+readings. SIGTERM or SIGINT end both within 20 s. `replay-dlq` lists dead letters and puts them back. `replay
+FILE` publishes recorded readings to the topic.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger("consumers")
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM and SIGINT set. Call it in the main thread."""
     stopping = threading.Event()
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -37,7 +37,7 @@ def stop_on_signals() -> threading.Event:
 
 
 def main() -> int:
-    """Carry out one command; the exit code."""
+    """Run one command; returns the exit code. Blocks until it has ended."""
     parser = argparse.ArgumentParser(
         prog="python -m consumers",
         description="Without a command: scores every reading on the input topic, until SIGTERM.",
@@ -52,7 +52,7 @@ def main() -> int:
     settings = load_or_exit()
     configure_logging(settings)
     if settings.log_level != "DEBUG":
-        # While Kafka is down its client has several lines a second to say about it; one is enough, and ours.
+        # Without a broker the Kafka client logs several lines a second. The consumer logs the change once.
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if arguments.command == "replay-dlq":
         return dead_letters.replay_dlq(settings, arguments)

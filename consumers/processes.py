@@ -1,4 +1,4 @@
-"""The two services that consume: scoring readings, and turning OCPP events into readings."""
+"""Create the two consumer services: scoring readings, and translating OCPP events into readings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.client.stream_predictor import StreamPredictor
 def scoring_service(
     settings: Settings, *, transactional: type[TransactionalPublisher] = TransactionalPublisher
 ) -> Service:
-    """Readings become predictions, alerts and dead letters."""
+    """Create the service that scores readings into predictions, alerts and dead letters."""
     source = StreamPredictor(settings)
 
     def make_processor(heartbeat: Heartbeat, _: CrashJournal) -> Predicting:
@@ -42,7 +42,10 @@ def scoring_service(
 def ocpp_service(
     settings: Settings, *, transactional: type[TransactionalPublisher] = TransactionalPublisher
 ) -> Service:
-    """OCPP events become readings and dead letters, in a group of their own. Needs no Redis and no worker."""
+    """Create the service that translates OCPP events into readings and dead letters.
+
+    It has its own consumer group, and scores nothing: it works without Redis and workers.
+    """
     settings = replace(settings, kafka_group_id=f"{settings.kafka_group_id}-ocpp")
     topic = settings.kafka_topic_ocpp_state
 

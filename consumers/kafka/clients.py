@@ -1,4 +1,4 @@
-"""The Kafka clients, with every option that differs from kafka-python's default and why; and the topics."""
+"""Create the Kafka clients and topics. Options that differ from kafka-python's defaults have a reason."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ record_batches.install()
 
 CONNECT_TIMEOUT_MS: Final = 3_000
 REQUEST_TIMEOUT_MS: Final = 10_000
-# The others wait for this member in a rebalance at most this long; no step of the loop takes half of it.
+# In a rebalance other members wait for this one at most this long; no step of the loop takes half of it.
 MAX_POLL_INTERVAL_MS: Final = 120_000
-# An open transaction whose process died holds back the readers of its topics for this long at most.
+# An open transaction of a dead process blocks the readers of its topics for this long at most.
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 
 
@@ -53,7 +53,7 @@ def _common(settings: Settings) -> dict[str, Any]:
         "client_id": f"{settings.kafka_group_id}-{socket.gethostname()}-{os.getpid()}",
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
-        # Back within two seconds of the broker (default: up to 30 s).
+        # Reconnect within two seconds of the broker's return (default: up to 30 s).
         "reconnect_backoff_max_ms": 2_000,
     }
 
@@ -62,9 +62,9 @@ Client = TypeVar("Client", bound=KafkaAdminClient | KafkaConsumer | KafkaProduce
 
 
 def open_client(kind: type[Client], **options: Any) -> Client:
-    """Make a client with kafka-python's options. Raises `KafkaError` when no broker answers.
+    """Create a client with kafka-python's options. Raises `KafkaError` if no broker answers.
 
-    One that finds no broker is closed again: kafka-python leaves its thread running.
+    Closes the network client on errors, because kafka-python leaves its thread running.
     """
     made: list[KafkaNetClient] = []
 
@@ -85,16 +85,17 @@ def _open(kind: type[Client], settings: Settings, **options: Any) -> Client:
 
 
 class Consumer(KafkaConsumer):
-    """A `KafkaConsumer` whose partitions go on after `pause` and `resume`.
+    """A `KafkaConsumer` whose partitions continue after `pause` and `resume`.
 
-    kafka-python 3.0.12 sets aside what it has fetched, and not yet given out, of a paused partition. It takes
-    that up again only while `_next_partition_records` is None, but what it leaves there after the last record
-    of another partition is an empty object: the resumed partition then stands still for good.
+    kafka-python 3.0.12 stores fetched but undelivered records of a paused partition. It returns to them only
+    while `_next_partition_records` is None. After the last record of another partition it leaves an empty
+    object there, and the resumed partition never continues.
     """
 
     def poll(
         self, timeout_ms: float = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Return records by partition, as `KafkaConsumer.poll`. Blocks for at most `timeout_ms`."""
         current = self._fetcher._next_partition_records
         if current is not None and not current:
             self._fetcher._next_partition_records = None
@@ -102,40 +103,40 @@ class Consumer(KafkaConsumer):
 
 
 def make_consumer(settings: Settings) -> Consumer:
-    """A consumer that gives out bytes and commits nothing by itself.
+    """Create a group consumer that returns raw bytes and never commits automatically.
 
-    Blocks 3 s at most. Raises `KafkaError` when no broker answers.
+    Blocks for at most 3 s. Raises `KafkaError` if no broker answers.
     """
     return _open(
         Consumer,
         settings,
         group_id=settings.kafka_group_id,
-        enable_auto_commit=False,  # would commit what was fetched, not what has an outcome
-        auto_offset_reset="earliest",  # "latest" skips what came while nobody was there
+        enable_auto_commit=False,  # would commit fetched records without an outcome
+        auto_offset_reset="earliest",  # "latest" skips records from before the first start
         isolation_level="read_committed",
-        # A joining member takes over some partitions; the default ones stop every member meanwhile.
+        # A joining member takes over some partitions; the default assignors stop all members meanwhile.
         partition_assignment_strategy=[CooperativeStickyAssignor],
-        # Some brokers look for new records only at the end of this wait.
+        # Some brokers check for new records only at the end of this wait.
         fetch_max_wait_ms=100,
         session_timeout_ms=round(settings.kafka_session_timeout_s * 1000),
-        heartbeat_interval_ms=1_000,  # how members learn that one joins or leaves
+        heartbeat_interval_ms=1_000,  # the delay until members notice a join or leave
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         max_poll_records=settings.kafka_max_poll_records,
     )
 
 
 def make_producer(settings: Settings, *, transactional_id: str | None = None) -> KafkaProducer:
-    """A producer whose records are acknowledged by all replicas, once each, in order.
+    """Create a producer whose records are acknowledged by all replicas, exactly once and in order.
 
-    Blocks 3 s at most. Raises `KafkaError` when no broker answers.
+    Blocks for at most 3 s. Raises `KafkaError` if no broker answers.
     """
     return _open(
         KafkaProducer,
         settings,
         transactional_id=transactional_id,
-        # Longer than the publisher gives a transaction, so that the broker never ends one that goes on.
+        # Longer than the publisher's own limit, so that the broker never aborts a live transaction.
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-        retry_backoff_ms=20,  # the first step of a transaction waits this long for the end of the last one
+        retry_backoff_ms=20,  # a transaction's first step waits this long for the end of the last one
         acks="all",
         max_block_ms=5_000,
         delivery_timeout_ms=REQUEST_TIMEOUT_MS + 2_000,
@@ -146,33 +147,33 @@ def make_producer(settings: Settings, *, transactional_id: str | None = None) ->
 
 
 def discard(producer: KafkaProducer) -> None:
-    """End a producer at once, without sending what it still holds. Does not block.
+    """Stop a producer at once, without sending its buffered records. Does not block.
 
-    `close(timeout=0)` raises while anything is unsent, and then leaves the sending thread at it for ever.
+    `close(timeout=0)` raises while records are unsent, and leaves the sending thread running for ever.
     """
     producer._sender.force_close()
 
 
 def make_reader(settings: Settings, *, isolation_level: str = "read_committed") -> KafkaConsumer:
-    """A reader outside the group. Blocks 3 s at most. Raises `KafkaError` when no broker answers."""
+    """Create a consumer without a group. Blocks for at most 3 s. Raises `KafkaError` if no broker answers."""
     return _open(KafkaConsumer, settings, isolation_level=isolation_level, fetch_max_wait_ms=100)
 
 
 def probe_topic(settings: Settings) -> str:
-    """Where it is tried out at start whether the broker hides what a transaction has aborted."""
+    """The topic for the check at start that the broker hides records of aborted transactions."""
     return f"{settings.kafka_topic_predictions}.probe"
 
 
-# Kafka's configs of a topic where they differ from the broker's defaults.
+# A topic's Kafka configs that differ from the broker's defaults.
 TopicOptions = Mapping[str, str]
 ORDINARY: Final[TopicOptions] = {}
-# A reader needs only the last word on each key.
+# Readers need only the newest record of each key.
 COMPACTED: Final[TopicOptions] = {"cleanup.policy": "compact"}
 FOR_DEAD_LETTERS: Final[TopicOptions] = {"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)}
 
 
 def scoring_topics(settings: Settings) -> dict[str, TopicOptions]:
-    """What the scoring consumer reads and writes."""
+    """The topics of the scoring consumer, with their configs."""
     return {
         settings.kafka_topic_metrics: ORDINARY,
         settings.kafka_topic_predictions: ORDINARY,
@@ -184,7 +185,7 @@ def scoring_topics(settings: Settings) -> dict[str, TopicOptions]:
 
 
 def ocpp_topics(settings: Settings) -> dict[str, TopicOptions]:
-    """What the OCPP process reads and writes."""
+    """The topics of the OCPP process, with their configs."""
     return {
         settings.kafka_topic_ocpp: ORDINARY,
         settings.kafka_topic_metrics: ORDINARY,
@@ -194,10 +195,10 @@ def ocpp_topics(settings: Settings) -> dict[str, TopicOptions]:
 
 
 def ensure_topics(settings: Settings, topics: Mapping[str, TopicOptions]) -> None:
-    """Create those of `topics` that are missing. Raises `KafkaError` when no broker answers.
+    """Create the missing topics. Blocks for some seconds. Raises `KafkaError` if no broker answers.
 
-    Whoever may not create topics, or even list them, has them created by somebody else: that is logged, and
-    the consumer goes on and waits for them.
+    A topic that cannot be created, for example without the right to, is logged. An operator must then create
+    it, and the consumer waits for it.
     """
     admin = _open(KafkaAdminClient, settings)
     try:

@@ -1,8 +1,8 @@
 """Recognise the record that ended a consumer process.
 
-A mark in a mapped file says which record the process is at. The kernel keeps the file's pages when the
-process is killed. The next process that takes the member slot finds the mark, and counts a death for the
-record. Setting a mark is a copy of some bytes; nothing is written to the disk for it.
+A memory-mapped file contains the position of the record that the process is handling. The kernel keeps the
+file's pages if the process is killed. The next process with the same member slot reads the position, and
+counts a death for the record. Storing a position only copies some bytes; nothing is written to the disk.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from errors import ServiceError
 
 log = logging.getLogger(__name__)
 
-# After so many deaths at one place, its record is no longer tried.
+# After this many deaths at one position, its record is not processed any more.
 MOST_DEATHS: Final = 3
-# Deaths further apart than this have nothing to do with each other, seconds.
+# Deaths further apart than this are unrelated, seconds.
 FORGOTTEN_AFTER_S: Final = 86_400.0
 _MARK_BYTES: Final = 1_024
 _LENGTH: Final = struct.Struct("<I")
@@ -36,16 +36,16 @@ _IS_PLACE: Final = re.compile(r".+:[0-9]+:[0-9]+").fullmatch
 
 
 class ProcessDied(ServiceError):
-    """Raised for a record at which the consumer process has died again and again."""
+    """Raised for a record at which the consumer process has died repeatedly."""
 
     code = "process_died"
 
 
 class CrashJournal:
-    """Marks of one process, and deaths counted by all processes of a group on this host. For one thread.
+    """The current position of one process, and the deaths of all processes of a group on this host.
 
-    Places are written `topic:partition:offset`. Without a folder, or in one that cannot be written to,
-    nothing outlives the process. Methods raise nothing.
+    Positions are `topic:partition:offset`. Without a writable folder nothing outlives the process. Methods
+    raise nothing. Not thread-safe.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class CrashJournal:
         self.reload()
 
     def begin(self, place: str) -> None:
-        """This process is at a record from now on, until `end`."""
+        """Store the position of the record that is handled from now on, until `end`."""
         payload = place.encode()[: _MARK_BYTES - _LENGTH.size]
         self._map[_LENGTH.size : _LENGTH.size + len(payload)] = payload
         self._map[: _LENGTH.size] = _LENGTH.pack(len(payload))
 
     def end(self) -> None:
-        """The process has survived."""
+        """Clear the position: the record has been handled."""
         self._map[: _LENGTH.size] = _NONE
 
     def deaths(self, place: str) -> int:
-        """How often a process of this host has died there of late."""
+        """The number of deaths at this position on this host within the last 24 hours."""
         return len(self._deaths.get(place, ())) if self._deaths else 0
 
     def forget(self, places: Iterable[str]) -> None:
-        """The records there have their outcomes."""
+        """Remove the deaths at these positions, whose records have outcomes. Waits for the file's lock."""
         if not self._deaths:
             return
         known = self._deaths.keys() & set(places)
@@ -92,12 +92,12 @@ class CrashJournal:
                 self._deaths = dict(shared)
 
     def reload(self) -> None:
-        """Learn of deaths that other processes have counted."""
+        """Read the deaths that other processes have counted. Waits for the file's lock."""
         with self._shared() as shared:
             self._deaths = dict(shared)
 
     def count_death(self) -> None:
-        """Count a death at the place that the mark names, and clear the mark."""
+        """Count a death at the stored position, if there is one, and clear the position."""
         (length,) = _LENGTH.unpack(self._map[: _LENGTH.size])
         payload = bytes(self._map[_LENGTH.size : _LENGTH.size + min(length, _MARK_BYTES)])
         place = payload.decode(errors="replace")
@@ -111,7 +111,7 @@ class CrashJournal:
 
     @contextmanager
     def _shared(self) -> Iterator[dict[str, list[float]]]:
-        """The deaths of all processes of this group on this host, locked; changes are written."""
+        """The deaths of all processes of this group on this host, under a file lock. Writes changes back."""
         deaths = dict(self._deaths)
         with ExitStack() as held:
             file = None
@@ -140,7 +140,7 @@ class CrashJournal:
 def _mapped(path: Path) -> mmap.mmap:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        # Not a hole: on a full disk the first store into one would end the process.
+        # Allocate the blocks: on a full disk a store into a sparse file would kill the process.
         os.posix_fallocate(file.fileno(), 0, _MARK_BYTES)
         return mmap.mmap(file.fileno(), _MARK_BYTES)
 
@@ -151,4 +151,4 @@ def _read(file: io.FileIO) -> dict[str, list[float]]:
         found: Any = json.loads(file.read() or b"{}")
         return {str(name): [float(at) for at in times] for name, times in found.items()}
     except (ValueError, TypeError, AttributeError):
-        return {}  # a process was killed while it wrote
+        return {}  # a process was killed while writing

@@ -1,4 +1,4 @@
-"""What this consumer says of itself in Redis, and what it learns there of the workers, once a second."""
+"""Report this consumer's status to Redis, and read the workers' status there, once a second."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ log = logging.getLogger(__name__)
 
 State = Literal["running", "paused", "disconnected"]
 Role = Literal["consumer", "ocpp"]
-# The record of a consumer that has been silent for this long is removed by the others.
+# Consumers remove the records of others that have not been updated for this long.
 FORGOTTEN_AFTER_S: Final = 60.0
-# No step of the loop waits for half as long; whoever started this process starts another.
+# No step of the loop takes half as long. The supervisor restarts the process.
 HUNG_AFTER_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`running`; `paused` (polling goes on, nothing is fetched); or `disconnected` from Kafka.
+    """A consumer's status: `running`, `paused` (polls but fetches nothing), or `disconnected` from Kafka.
 
-    `reason` is a sentence for people, empty while running. `lag` counts records without an outcome.
+    `reason` is a sentence for operators, empty while running. `lag` is the number of records without an
+    outcome, `partitions` the number of assigned partitions.
     """
 
     state: State
@@ -45,7 +46,7 @@ class Status:
 
 
 class Heartbeat:
-    """Keeps the consumer's record current from a thread of its own. Its attributes may be read by any."""
+    """Updates the consumer's record in Redis from its own thread. Any thread may read its attributes."""
 
     def __init__(self, settings: Settings, *, role: Role = "consumer") -> None:
         self._role = role
@@ -56,18 +57,18 @@ class Heartbeat:
         self._stopped = threading.Event()
         self._loop_at = time.monotonic()
         self._status = Status("disconnected", "starting")
-        # Why nothing can be scored now, a sentence; None when workers are there.
+        # The reason why no record can be scored now, a sentence; None if workers are available.
         self.pause_reason: str | None = "no word from Redis yet"
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread. Its log lines have the fields that the caller has bound."""
+        """Start the thread. Its log lines contain the fields that the caller has bound."""
         run = partial(contextvars.copy_context().run, self._run)
         self._thread = threading.Thread(target=run, name="pulse", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and remove the record. Blocks about 2 s at most."""
+        """Stop the thread and remove the record. Blocks for about 2 s at most."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=2)
@@ -78,10 +79,11 @@ class Heartbeat:
 
     @property
     def status(self) -> Status:
+        """The last status that was set."""
         return self._status
 
     def set_status(self, status: Status) -> None:
-        """What the next beat reports. A change of state or reason is logged, once."""
+        """Set the status for the next heartbeat. Logs a change of state or reason."""
         self._loop_at = time.monotonic()
         before, self._status = self._status, status
         if (before.state, before.reason) != (status.state, status.reason):
@@ -89,7 +91,10 @@ class Heartbeat:
             log.log(level, "%s%s", status.state, f": {status.reason}" if status.reason else "")
 
     def record_loop(self, now: float) -> None:
-        """The loop has made a turn, `now` in `time.monotonic()` seconds."""
+        """Record an iteration of the loop, at `now` in `time.monotonic()` seconds.
+
+        The process is ended if none is recorded for 120 s.
+        """
         self._loop_at = now
 
     def _run(self) -> None:
@@ -134,7 +139,7 @@ def _forget_silent(redis: Redis, now: float) -> None:
         if now - orjson.loads(record).get("seen_at", 0) > FORGOTTEN_AFTER_S
     ]
     if silent:
-        redis.hdel(CONSUMERS_KEY, *cast(list[str], silent))  # the stubs know no bytes
+        redis.hdel(CONSUMERS_KEY, *cast(list[str], silent))  # the stubs lack bytes
 
 
 def _pause_reason(living: list[heartbeats.WorkerState]) -> str | None:

@@ -1,9 +1,9 @@
-"""The loop: poll, have it worked on, publish, commit.
+"""The consumer loop: poll, process, publish, commit.
 
-One thread does all of it. Records are fetched while others are being worked on; what is published is, for
-each partition, in the order of arrival. Between two polls everything that was published is committed, so a
-rebalance, which happens inside `poll`, finds only records that nothing was published for: those of
-partitions that go to another member are dropped here and worked on again there.
+One thread runs it. Records are fetched while others are processed. Outcomes of a partition are published in
+the order of arrival. All published records are committed before the next poll. A rebalance, which happens
+inside `poll`, therefore finds only unpublished records. Those of revoked partitions are dropped here and
+processed again by the new owner.
 """
 
 from __future__ import annotations
@@ -31,33 +31,36 @@ from settings import Settings
 
 log = logging.getLogger(__name__)
 
-# While outcomes are on their way `poll` waits this long for records, else that long.
+# The wait of `poll` for records: while outcomes are pending, and otherwise.
 BUSY_POLL_MS: Final = 3
 IDLE_POLL_MS: Final = 200
-# If it has none, the next poll waits for the first outcome, for this long at most: a poll of nothing costs as
-# much of the processor as some readings do.
+# After an empty poll the loop waits for the first outcome, for this long at most: an empty poll costs as much
+# CPU as some readings.
 BUSY_WAIT_S: Final = 0.01
 LOOK_EVERY_S: Final = 1.0
-# Without a connection for this long, clients are made anew and topics looked at again.
+# Without a connection for this long, the clients are created anew and the topics are checked again.
 UNCONNECTED_MOST_S: Final = 4.0
 ASK_ENDS_EVERY_S: Final = 20.0
 ASK_ENDS_TIMEOUT_MS: Final = 1_000
-# At the end, records under way may still be worked on for this long.
+# Time for records in flight to finish at shutdown.
 DRAIN_S: Final = 5.0
 
 
 class Publisher(Protocol):
-    """Publishes outcomes: `outcome_publisher.py`, `transactions.py`, or a test's stand-in."""
+    """Publishes outcomes and commits offsets: `outcome_publisher.py`, `transactions.py`, or a test double."""
 
-    def publish(self, done: CommitBatch) -> bool: ...
+    def publish(self, done: CommitBatch) -> bool:
+        """Publish and commit a batch; False if nothing was committed and the batch must be repeated."""
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        """Commit published offsets whose commit was postponed."""
 
-    def forget(self, partitions: Iterable[Partition]) -> None: ...
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Discard uncommitted offsets of partitions that another member owns now."""
 
 
 class Stream:
-    """One life of the loop, on one set of Kafka clients."""
+    """The loop on one set of Kafka clients. Not thread-safe."""
 
     def __init__(
         self,
@@ -86,10 +89,10 @@ class Stream:
         self._looked_at = self._connected_at = self._asked_ends_at = clock()
 
     def run(self, stopping: threading.Event) -> None:
-        """Go on until `stopping` is set, then finish what is under way within `DRAIN_S`.
+        """Run until `stopping` is set, then finish records in flight within `DRAIN_S`.
 
-        Raises `KafkaUnavailable` when the clients must be made anew, `OutcomeRefused` or `StreamStuck` when
-        the process must end, and whatever kafka-python says of a broken configuration.
+        Raises `KafkaUnavailable` if the clients must be created anew, and `OutcomeRefused` or `StreamStuck`
+        if the process must end. Raises kafka-python's errors for an invalid configuration.
         """
         self._consumer.subscribe([self._processor.topic], listener=_Listener(self))
         while not stopping.is_set():
@@ -102,7 +105,7 @@ class Stream:
         log.info("stopped; %d records under way are left to the next run", len(self._offsets))
 
     def step(self) -> None:
-        """One turn of the loop. Blocks 0.2 s, and longer when Kafka or Redis are slow to take something."""
+        """One iteration of the loop. Blocks for 0.2 s, and longer if Kafka or Redis are slow."""
         self._hold_or_fetch()
         timeout_ms = BUSY_POLL_MS if self._processor.busy else IDLE_POLL_MS
         polled = self._consumer.poll(timeout_ms=timeout_ms)
@@ -115,7 +118,7 @@ class Stream:
             self._processor.wait(BUSY_WAIT_S)
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions go to another member: nothing of them may be published or committed here any more."""
+        """Drop revoked partitions: nothing of them may be published or committed here any more."""
         lost = [Partition(*partition) for partition in partitions]
         self._publisher.forget(lost)
         dropped = self._offsets.drop(lost)
@@ -123,11 +126,11 @@ class Stream:
         log.info("partitions %s revoked, %d records under way dropped", _numbers(lost), dropped)
 
     def assigned(self) -> None:
-        """Partitions have come here, perhaps from a member that has died of one of their records."""
+        """Reload the crash journal: the previous owner may have died at a record of an assigned partition."""
         self._journal.reload()
 
     def _hold_or_fetch(self) -> None:
-        """Pause what should not be fetched now, resume the rest."""
+        """Pause partitions that must not be fetched now, and resume the others."""
         held = self._processor.pause_reason is not None
         assigned = self._consumer.assignment()
         paused = self._consumer.paused()
@@ -147,7 +150,7 @@ class Stream:
         )
         entry, place = self._offsets.add(received), received.event_id
         if isinstance(record.value, Unreadable):
-            # The producer's client takes nothing but bytes themselves.
+            # The producer's client accepts no subclass of bytes.
             entry.received = received._replace(value=bytes(record.value))
             self._processor.refuse(entry, UnreadableRecord(record.value.reason), attempts=1)
             return
@@ -172,14 +175,14 @@ class Stream:
             if not shorten_dead_letters(done):
                 raise
             log.warning("dead letters are shortened, their topic takes no larger ones: %s", error)
-            return  # the round comes again with the next turn
+            return  # the next iteration repeats the batch
         if published:
             self._offsets.settle(done)
             self._processor.settle(done)
             self._journal.forget(entry.received.event_id for entry in done.records)
 
     def _look_around(self) -> None:
-        """Once a second: lag, connection, and what to say of this process."""
+        """Once a second, update the lag, check the connection, and set the status of this process."""
         now = self._clock()
         elapsed = now - self._looked_at
         if elapsed < LOOK_EVERY_S:
@@ -206,13 +209,13 @@ class Stream:
             self._watchdog.look((each for each in standing if each[0] not in paused), now)
 
     def _standing(self, tp: TopicPartition) -> tuple[int, int]:
-        """The next offset to fetch, and the end as far as the last fetch or question has told."""
+        """The next offset to fetch, and the end offset by the last fetch or the last `end_offsets`."""
         position = self._consumer.position(tp, timeout_ms=0) or 0
         end = max(self._consumer.highwater(tp) or 0, self._ends.get(tp, 0))
         return position, max(position, end)
 
     def _ask_for_ends(self, assigned: Iterable[TopicPartition], now: float) -> None:
-        """What fetches tell of a partition's end is silent about one that is not fetched at all."""
+        """Request end offsets regularly. Fetches report none for a partition that is not fetched."""
         if now - self._asked_ends_at < ASK_ENDS_EVERY_S:
             return
         self._asked_ends_at = now
@@ -223,7 +226,7 @@ class Stream:
 
 
 class _Listener(ConsumerRebalanceListener):
-    """Called inside `poll` and `close`, while the loop waits for them."""
+    """Called inside `poll` and `close`, in the loop's thread."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

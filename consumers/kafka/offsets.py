@@ -1,7 +1,7 @@
-"""Which offsets may be committed: pure bookkeeping of what is between `poll` and `commit`.
+"""Track the records between `poll` and `commit`, and the offsets that may be committed. Pure.
 
-Each partition has its records in a queue, in order. A record leaves only from the head, once it has an
-outcome; so what is published is in order, and a committed offset never passes a record without one.
+Each partition has a queue of records in order. A record leaves only from the head, after it has an outcome.
+Outcomes are therefore published in order, and a committed offset never passes a record without an outcome.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Partition(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class PendingRecord:
-    """One record under way. `outcomes` are what is to be published for it, None while that is unknown."""
+    """One record in flight. `outcomes` are the records to publish for it, None until they are known."""
 
     received: Received
     outcomes: tuple[Outgoing, ...] | None = None
@@ -37,11 +37,11 @@ class PendingRecord:
 
 @dataclass(slots=True)
 class CommitBatch:
-    """What is published and committed together: each entry's outcomes, and what is `added` to them.
+    """Records that are published and committed together: the outcomes of `records`, and `added` ones.
 
-    `remembered` are state records: that all of this was published. Where there are no transactions they go
-    out after it, or a crash in between would have the next run believe so. `offsets` are those of the next
-    record to consume.
+    `remembered` are state records that presume all of them to be published. Without transactions they must be
+    published last: after a crash in between, the next run would read a wrong state. `offsets` are those of
+    the next record to consume.
     """
 
     records: list[PendingRecord] = field(default_factory=list)
@@ -51,16 +51,17 @@ class CommitBatch:
 
     @property
     def outgoing(self) -> Iterator[Outgoing]:
+        """The outcomes of all records, then the added records."""
         for entry in self.records:
             yield from entry.outcomes or ()
         yield from self.added
 
 
 class OffsetTracker:
-    """The records under way of all partitions that this member owns, bounded in two ways.
+    """The records in flight of all partitions that this member owns. Not thread-safe.
 
-    `most` bounds all of them, `most_per_partition` those of one, so that a partition whose head is slow
-    leaves room for the others. The bounds may be passed by what one poll brings.
+    `most` limits the records of all partitions. `most_per_partition` limits those of one, so that a partition
+    with a slow head leaves room for the others. One poll may exceed the limits.
     """
 
     def __init__(self, *, most: int, most_per_partition: int) -> None:
@@ -73,21 +74,21 @@ class OffsetTracker:
         return self._count
 
     def add(self, received: Received) -> PendingRecord:
-        """Take a record in. Within a partition, in the order of their offsets."""
+        """Add a record. Records of a partition must be added in the order of their offsets."""
         entry = PendingRecord(received)
         self._queues.setdefault(entry.partition, deque()).append(entry)
         self._count += 1
         return entry
 
     def full(self, partition: Partition) -> bool:
-        """Whether nothing more should be fetched from this partition for now."""
+        """Whether this partition should not be fetched for now."""
         queue = self._queues.get(partition, ())
         return self._count >= self._most or len(queue) >= self._most_per_partition
 
     def finished(self, *, most: int) -> CommitBatch:
-        """At most `most` records that have an outcome and none without one before them, with their offsets.
+        """A batch of at most `most` records that, with all records before them, have an outcome.
 
-        They stay in the window until `settle`: if the round fails they are still here.
+        They stay tracked until `settle`, so that a failed batch can be repeated.
         """
         found = CommitBatch()
         for partition, queue in self._queues.items():
@@ -99,16 +100,16 @@ class OffsetTracker:
         return found
 
     def settle(self, done: CommitBatch) -> None:
-        """A round is published and committed: its records leave the window."""
+        """Remove the records of a batch that is published and committed."""
         for entry in done.records:
             if not entry.dropped:
                 self._queues[entry.partition].popleft()
                 self._count -= 1
 
     def drop(self, partitions: Iterable[Partition]) -> int:
-        """Forget partitions that another member owns now; how many records under way were dropped.
+        """Drop the records of partitions that another member owns now; returns their number.
 
-        Nothing of them was committed, so their new owner takes them up again.
+        They were not committed, so the new owner processes them again.
         """
         dropped = 0
         for partition in partitions:
@@ -119,5 +120,5 @@ class OffsetTracker:
         return dropped
 
     def pending(self, partition: Partition) -> int:
-        """How many records of this partition are under way."""
+        """The number of records of this partition in flight."""
         return len(self._queues.get(partition, ()))

@@ -1,4 +1,4 @@
-"""Publishing outcomes and committing the offsets they stand for."""
+"""Publish outcomes and commit their offsets, at least once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 PUBLISH_TIMEOUT_S: Final = 12.0
 COMMIT_TIMEOUT_MS: Final = 5_000
 CLOSE_TIMEOUT_S: Final = 3.0
-# Trying again would meet the same: somebody has to change a right, a limit or a name first.
+# Permanent errors: an operator must change a permission, a limit or a name first.
 REFUSALS: Final = (
     AuthorizationError,
     InvalidRecordError,
@@ -40,7 +40,7 @@ REFUSALS: Final = (
 
 
 class KafkaUnavailable(ServiceError):
-    """Raised when Kafka did not take something in time; what has no committed offset is done again."""
+    """Raised if Kafka did not accept something in time. Records without a committed offset are repeated."""
 
     code = "kafka_unavailable"
     retryable = True
@@ -48,19 +48,22 @@ class KafkaUnavailable(ServiceError):
 
 
 class OutcomeRefused(ServiceError):
-    """Raised when Kafka refuses an outcome for good. Going on would drop it."""
+    """Raised if Kafka refuses an outcome permanently. Continuing would lose it."""
 
     code = "outcome_refused"
 
 
 class OutcomeTooLarge(OutcomeRefused):
-    """Raised when an outcome is larger than its topic takes. Dead letters can be shortened."""
+    """Raised if an outcome exceeds its topic's limit. Dead letters can be shortened."""
 
     code = "outcome_too_large"
 
 
 def as_trouble(error: Exception, doing: str) -> ServiceError:
-    """What a Kafka client's error means to this service."""
+    """Map a Kafka client's error to `OutcomeTooLarge`, `OutcomeRefused` or `KafkaUnavailable`.
+
+    `doing` is the failed action, for the message.
+    """
     detail = f"{doing}: {type(error).__name__}: {error}"
     if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
         return OutcomeTooLarge(detail)
@@ -70,7 +73,7 @@ def as_trouble(error: Exception, doing: str) -> ServiceError:
 def send_all(
     producer: KafkaProducer, records: Iterable[Outgoing]
 ) -> list[tuple[Outgoing, FutureRecordMetadata]]:
-    """Hand records to the producer; each with the future of its acknowledgement."""
+    """Pass records to the producer; returns each with the future of its acknowledgement."""
     return [
         (record, producer.send(record.topic, record.value, key=record.key, headers=list(record.headers)))
         for record in records
@@ -78,7 +81,7 @@ def send_all(
 
 
 def raise_failure(sent: Iterable[tuple[Outgoing, FutureRecordMetadata]]) -> None:
-    """Raise what an unacknowledged record means. A refusal goes first: in its wake other records fail too."""
+    """Raise the error of an unacknowledged record, if any. Refusals come first: they make others fail too."""
     troubles = [
         (as_trouble(future.exception, f"publishing to {record.topic}"), future.exception)
         for record, future in sent
@@ -90,9 +93,9 @@ def raise_failure(sent: Iterable[tuple[Outgoing, FutureRecordMetadata]]) -> None
 
 
 class AtLeastOncePublisher:
-    """Publishes, waits for the acknowledgements, then commits: a crash in between repeats, never loses.
+    """Publishes, waits for acknowledgements, then commits. A crash in between repeats records but loses none.
 
-    Readers drop repeats by `event_id`. For one thread, the one that polls the consumer.
+    Readers drop repeats by `event_id`. Use it only in the thread that polls the consumer.
     """
 
     def __init__(self, consumer: KafkaConsumer, producer: KafkaProducer) -> None:
@@ -101,9 +104,9 @@ class AtLeastOncePublisher:
         self._acknowledged: dict[Partition, int] = {}
 
     def publish(self, done: CommitBatch) -> bool:
-        """True once every record is acknowledged. Blocks 29 s at most.
+        """Publish a batch and commit its offsets; returns True. Blocks for at most 29 s.
 
-        Raises `KafkaUnavailable` or `OutcomeRefused`; then nothing of the round will be committed.
+        Raises `KafkaUnavailable` or `OutcomeRefused`; nothing of the batch is committed then.
         """
         self._send(done.outgoing)
         if done.remembered:
@@ -121,9 +124,9 @@ class AtLeastOncePublisher:
         raise_failure(sent)
 
     def commit(self) -> None:
-        """Commit what is acknowledged. Blocks 5 s at most; in a rebalance it is left for later.
+        """Commit the acknowledged offsets. Blocks for at most 5 s. In a rebalance the next call commits them.
 
-        Raises `KafkaUnavailable`.
+        Raises `KafkaUnavailable`, or `OutcomeRefused` for a missing permission.
         """
         if not self._acknowledged:
             return
@@ -141,12 +144,12 @@ class AtLeastOncePublisher:
             self._acknowledged.clear()
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Partitions went to another member: a commit of theirs would turn its progress back."""
+        """Discard offsets of partitions that another member owns: a commit would reset its progress."""
         for partition in partitions:
             self._acknowledged.pop(Partition(*partition), None)
 
     def close(self) -> None:
-        """Close the producer, within 3 s. Raises nothing."""
+        """Close the producer. Blocks for at most 3 s. Raises nothing."""
         try:
             self._producer.close(timeout=CLOSE_TIMEOUT_S)
         except KafkaError as error:

@@ -1,8 +1,8 @@
-"""Record batches of kafka-python that never raise, and never grow without bound, for what a producer sent.
+"""Record batches for kafka-python that never raise while reading, and have a bounded size.
 
-kafka-python 3.0.12 unpacks a batch whole, however large it becomes: a megabyte of zstd can hold gigabytes. An
-error in one record is an error of `poll`, at every offset of its batch, and the partition stands still. Here
-such a record, or each record of such a batch, comes out of `poll` with a value of type `Unreadable`.
+kafka-python 3.0.12 decompresses a batch without a limit: a megabyte of zstd can hold gigabytes. An error in
+one record makes `poll` fail at every offset of its batch, and the partition stops. With this module such a
+record, or each record of such a batch, has a value of type `Unreadable` instead.
 
 Only message format 2 is covered (Kafka 0.11 and later).
 """
@@ -23,32 +23,33 @@ from kafka.record.util import decode_varint
 
 from errors import ServiceError
 
-# Producers make batches of 16 kB to 1 MB before compression.
+# Producers create batches of 16 kB to 1 MB before compression.
 MAX_UNPACKED_BYTES: Final = 32_000_000
 _XERIAL_MAGIC: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
 
 
 class UnreadableRecord(ServiceError):
-    """Raised for a record that the producer's batch holds, but that cannot be read out of it."""
+    """Raised for a record that cannot be decoded from its batch."""
 
     code = "unreadable_record"
 
 
 class Unreadable(bytes):
-    """What there is of a record that cannot be read, and why it cannot: the value of such a record."""
+    """The value of a record that cannot be decoded: its raw bytes, as far as known, and the `reason`."""
 
     reason: str = ""
 
     @classmethod
     def of(cls, raw: bytes, error: Exception) -> Unreadable:
+        """The raw bytes with the error as the reason."""
         found = cls(raw)
         found.reason = f"The record cannot be read out of its batch ({type(error).__name__}: {error})."
         return found
 
 
 class TooLarge(Exception):
-    """Raised for a batch that would be larger than `MAX_UNPACKED_BYTES`."""
+    """Raised for a batch that is larger than `MAX_UNPACKED_BYTES` after decompression."""
 
     def __init__(self) -> None:
         super().__init__(f"it is larger than {MAX_UNPACKED_BYTES} bytes unpacked")
@@ -119,7 +120,7 @@ def _lz4(data: bytes) -> bytes:
 
 
 def _snappy(data: bytes) -> bytes:
-    """Raw, or in blocks of snappy-java, each with its size in front. A block states its unpacked size."""
+    """Decompress raw snappy, or the blocks of snappy-java, each preceded by its size."""
     if not data.startswith(_XERIAL_MAGIC):
         return _snappy_blocks([data])
     blocks, at = [], _XERIAL_HEADER_BYTES
@@ -137,7 +138,7 @@ def _snappy_blocks(blocks: list[bytes]) -> bytes:
 
 
 def _snappy_size(block: bytes) -> int:
-    """The unpacked size that a block states: a little-endian base-128 number of at most five bytes."""
+    """The decompressed size in a block's header: a little-endian base-128 number of at most five bytes."""
     size = 0
     for place, byte in enumerate(block[:5]):
         size |= (byte & 0x7F) << (7 * place)
@@ -155,5 +156,5 @@ _UNPACK: Final[dict[int, Callable[[bytes], bytes]]] = {
 
 
 def install() -> None:
-    """Have all consumers of this process read such batches: kafka-python has no setting for it."""
+    """Use `SafeRecordBatch` in all consumers of this process: kafka-python has no setting for it."""
     vars(memory_records)["DefaultRecordBatch"] = SafeRecordBatch

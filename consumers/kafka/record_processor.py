@@ -12,7 +12,7 @@ from errors import ServiceError
 
 
 class RecordProcessor(Protocol):
-    """Gives every record its outcomes. One for each life of the loop, called by its thread alone."""
+    """Determines the outcomes of every record. One instance per `Stream`, used only in its thread."""
 
     @property
     def topic(self) -> str:
@@ -20,42 +20,42 @@ class RecordProcessor(Protocol):
 
     @property
     def pause_reason(self) -> str | None:
-        """Why nothing can be done now, a sentence; then nothing is fetched. None when all is well."""
+        """The reason why no record can be processed now, a sentence. None while records may be fetched."""
 
     @property
     def busy(self) -> bool:
-        """Whether an outcome may come at any moment, without a new record."""
+        """Whether an outcome may become available without a new record."""
 
     def wait(self, timeout_s: float) -> None:
-        """Block until an outcome has come that `advance` has not seen, `timeout_s` at most."""
+        """Block until an outcome is available for `advance`, for at most `timeout_s`."""
 
     def take(self, entry: PendingRecord) -> None:
-        """A new record. Within a partition, in the order of their offsets."""
+        """Accept a new record. Records of a partition come in the order of their offsets."""
 
     def refuse(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
-        """A new record that must not be worked on: make a dead letter of it."""
+        """Send a new record that must not be processed to the dead letters."""
 
     def advance(self) -> None:
-        """Give outcomes to entries that can have them now. May raise `KafkaUnavailable`."""
+        """Set the outcomes of entries that are finished. May raise `KafkaUnavailable`."""
 
     def complete(self, done: CommitBatch) -> None:
-        """Add to a round what is to be published with its outcomes; it is called again if the round fails."""
+        """Add further records to publish to a batch. Called again if the batch fails."""
 
     def settle(self, done: CommitBatch) -> None:
-        """The round is committed."""
+        """Finish a batch that has been committed."""
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Partitions went to other members; their entries are marked as dropped."""
+        """Drop the state of partitions that other members own now. Their entries are marked as dropped."""
 
 
 def send_to_dead_letter(entry: PendingRecord, error: ServiceError, *, attempts: int, topic: str) -> None:
-    """Make a dead letter of a record."""
+    """Set a dead letter as the outcome of a record, and count it."""
     entry.outcomes = (dead_letter(entry.received, error, attempts=attempts, topic=topic),)
     metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()
 
 
 def shorten_dead_letters(done: CommitBatch) -> bool:
-    """Shorten the dead letters of a round, as `shortened` does. Whether any was larger."""
+    """Shorten the dead letters of a batch by `shortened`; returns whether any was changed."""
     found = False
     for entry in done.records:
         outcomes = tuple(

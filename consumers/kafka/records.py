@@ -1,4 +1,4 @@
-"""Bytes to readings, verdicts to bytes. Pure: no Kafka client, no clock, no environment."""
+"""Decode records into readings, and encode verdicts and dead letters. Pure: no Kafka client, no clock."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from readings.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
 from tasks.messaging.messages import HEADLINE_FIELDS, HeadlineScore, ScoreResult, add_fields
 
 MAX_REASON_CHARS: Final = 1000
-# A dead letter is its record plus some headers: its topic takes more than Kafka's default of 1 MB.
+# A dead letter is its record plus some headers, so its topic's limit exceeds Kafka's default of 1 MB.
 DEAD_LETTER_MAX_BYTES: Final = 4_000_000
-# The broker counts some bytes more than the parts of a record: its lengths and those of the batch.
+# The broker also counts the length fields of the record and of the batch.
 _OVERHEAD_BYTES: Final = 4_096
-# Of a header: the lengths of its name and value.
+# The length fields of a header's name and value.
 _HEADER_OVERHEAD_BYTES: Final = 10
-# Of a dead letter that is too large for its topic so much is kept.
+# The kept parts of a dead letter that is too large for its topic.
 KEPT_VALUE_BYTES: Final = 65_536
 KEPT_KEY_BYTES: Final = 1_024
 KEPT_HEADER_BYTES: Final = 8_192
-# A dead letter that was replayed and failed again does not carry two of each.
+# Replaced, not repeated, if a replayed dead letter fails again.
 DEAD_LETTER_HEADERS: Final = frozenset(
     {
         "x-origin-topic",
@@ -44,9 +44,9 @@ _TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 
 
 class Received(NamedTuple):
-    """One record as it came. `recorded_at` is the broker's time of it, epoch seconds, None if unknown.
+    """A consumed record. `recorded_at` is its Kafka timestamp in epoch seconds, None if unknown.
 
-    A tuple, like what leaves again: there is one of each for every reading.
+    A tuple, like `Outgoing`, for speed: every reading has one of each.
     """
 
     topic: str
@@ -59,12 +59,12 @@ class Received(NamedTuple):
 
     @property
     def event_id(self) -> str:
-        """The same for every attempt at this record, so that readers can drop repeats."""
+        """The same id for every attempt at this record, so that readers can drop repeats."""
         return f"{self.topic}:{self.partition}:{self.offset}"
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What an outcome says of where it came from."""
+        """The fields of an outcome that identify its input record."""
         source = {"topic": self.topic, "partition": self.partition, "offset": self.offset}
         return {"event_id": self.event_id, "source": source}
 
@@ -79,7 +79,7 @@ class Outgoing(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What alerts need of both verdicts on a record, and their JSON. That on anomaly may be missing."""
+    """The values of both verdicts on a record that alerts need, and their JSON. Anomaly may be missing."""
 
     charger_id: str
     tenant: str | None
@@ -91,11 +91,12 @@ class Scored(NamedTuple):
 
 
 def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
-    """The reading in a record, and its tenant.
+    """Decode the reading in a record, and its tenant.
 
-    A record holds a flat reading, or `{charger_id, metrics, tenant_id|operator_id, timestamp}`. One that
-    names no time is taken to be from the moment that Kafka recorded it, so that every attempt at it gets
-    the same. Raises `MalformedBody` or `InvalidReading`.
+    A record contains a flat reading, or `{charger_id, metrics, tenant_id|operator_id, timestamp}`. A reading
+    without a time gets the record's Kafka timestamp, so that every attempt yields the same reading.
+
+    Raises `MalformedBody` or `InvalidReading`.
     """
     if not received.value:
         raise MalformedBody("The record is empty.")
@@ -110,14 +111,14 @@ def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
 
 
 def _recorded(at: float, now: datetime) -> datetime:
-    """The broker's time of a record, in the bounds of a reading's: a producer may have set any."""
+    """A record's Kafka timestamp within the bounds of a reading's time: a producer can set any value."""
     if at <= EARLIEST.timestamp():
         return EARLIEST
     return now if at >= now.timestamp() else datetime.fromtimestamp(at, UTC)
 
 
 def _is_envelope(document: Mapping[str, Any]) -> bool:
-    # A flat reading may carry an unknown field of this name, which is ignored like any other.
+    # A flat reading may contain an unknown field named `metrics`, which is ignored like any other.
     return isinstance(document.get("metrics"), Mapping) or (
         "metrics" in document and "connector_status" not in document
     )
@@ -128,7 +129,7 @@ def _in_envelope(envelope: Mapping[str, Any], now: datetime) -> Reading:
     try:
         return parse_reading(metrics, now=now, pointer="/metrics")
     except InvalidReading as error:
-        # What the envelope said in place of the metrics is wrong there.
+        # Point to the envelope for values that were copied from it.
         own = envelope["metrics"] if isinstance(envelope["metrics"], Mapping) else {}
         lent = {
             f"/metrics/{name}": f"/{name}"
@@ -141,7 +142,7 @@ def _in_envelope(envelope: Mapping[str, Any], now: datetime) -> Reading:
 
 
 def _unwrap(envelope: Mapping[str, Any]) -> object:
-    """The reading inside, completed by what the envelope says."""
+    """The inner reading, completed with the charger id and time of the envelope."""
     metrics = envelope["metrics"]
     if not isinstance(metrics, Mapping):
         return metrics
@@ -168,9 +169,9 @@ def _tenant(document: Mapping[str, Any]) -> str | None:
 
 
 def scored(reading: Reading, tenant: str | None, failure: ScoreResult, anomaly: ScoreResult | None) -> Scored:
-    """A worker's verdicts on a reading. Those of an older worker, which gives no gist, are decoded.
+    """The verdicts on a reading. Results of older workers have no headline score, and are decoded.
 
-    Raises `ValueError`, `KeyError` or `TypeError` for what is no verdict.
+    Raises `ValueError`, `KeyError` or `TypeError` for an invalid verdict.
     """
     probability = float(_headline_score("failure", failure))
     if anomaly is None:
@@ -193,14 +194,14 @@ def _headline_score(kind: Kind, answer: ScoreResult) -> HeadlineScore:
 def prediction(received: Received, verdicts: Scored, *, topic: str) -> Outgoing:
     """The record that is published for a scored reading, keyed by its charger.
 
-    The verdict's JSON object as it is, and where it came from: nothing is encoded a second time.
+    Appends the `origin` fields to the verdict's JSON without encoding the verdict again.
     """
     value = add_fields(verdicts.failure, orjson.dumps(received.origin)[1:-1])
     return Outgoing(topic, verdicts.charger_id.encode(), value)
 
 
 def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic: str) -> Outgoing:
-    """The record as it came, with where it came from and why it ends here; `shortened` if it is too large."""
+    """The unchanged record with headers for its origin and error; `shortened` if it is too large."""
     said = {
         "x-origin-topic": received.topic,
         "x-origin-partition": str(received.partition),
@@ -218,10 +219,9 @@ def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic
 
 
 def shortened(letter: Outgoing) -> Outgoing:
-    """A dead letter of at most some 80 kB: the first 64 kB of its value, with its whole length and sha256.
+    """Shorten a dead letter to about 80 kB: the first 64 kB of its value, with its full length and SHA-256.
 
-    The same object if it is no larger than that, or has been shortened. Of headers of its producer's those
-    that fit are kept.
+    Returns the same object if it is small enough or already shortened. Keeps the producer's headers that fit.
     """
     if _size(letter) <= KEPT_VALUE_BYTES or any(name == "x-origin-length" for name, _ in letter.headers):
         return letter
@@ -239,7 +239,7 @@ def shortened(letter: Outgoing) -> Outgoing:
 
 
 def _size(record: Outgoing) -> int:
-    """Bytes of key, value and headers, at least as many as the producer's client estimates."""
+    """The size in bytes of key, value and headers, at least the estimate of the producer's client."""
     headers = sum(_header_size(name, content) for name, content in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers
 

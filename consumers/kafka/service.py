@@ -1,4 +1,4 @@
-"""One consumer process from its start to its end, with and without Kafka."""
+"""Run one consumer process, and reconnect whenever Kafka is lost."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ RETRY_PAUSE_S: Final = 1.0
 
 
 class Service:
-    """Keeps a `Stream` going: whenever Kafka is lost, everything is made anew until it is back.
+    """Runs a `Stream`. Whenever Kafka is lost, creates all clients anew until it is back.
 
-    `topics` must be there, `make_processor` is called for each life of the loop, `close` at the end.
+    `topics` are created if missing. `make_processor` is called for each new `Stream`, `close` at the end.
     """
 
     def __init__(
@@ -74,7 +74,10 @@ class Service:
         self._isolation_verified = False
 
     def run(self, stopping: threading.Event) -> int:
-        """Until `stopping` is set; the process's exit code, 1 when going on would drop an outcome."""
+        """Run until `stopping` is set; returns the exit code.
+
+        1: an outcome was refused, the stream is stuck, or the broker does not isolate transactions.
+        """
         if self._slot is not None:
             bind_contextvars(member=self._slot.transactional_id)
         self._heartbeat.start()
@@ -109,7 +112,7 @@ class Service:
         return 0
 
     def _live(self, stopping: threading.Event) -> None:
-        """One life of the Kafka clients."""
+        """Run one `Stream` on new Kafka clients."""
         ensure_topics(self._settings, self._topics)
         consumer = make_consumer(self._settings)
         publisher: AtLeastOncePublisher | TransactionalPublisher | None = None
@@ -156,7 +159,7 @@ class Service:
         self._isolation_verified = True
 
     def _reason(self, error: KafkaUnavailable | KafkaError) -> str:
-        """For people, and the same for every attempt."""
+        """The reason for operators. The text is equal for every attempt, so that it is logged once."""
         cause = error.__cause__ if isinstance(error, KafkaUnavailable) else error
         if cause is None or isinstance(cause, TimeoutError) or getattr(cause, "retriable", False):
             return f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer"
@@ -164,7 +167,10 @@ class Service:
 
 
 def _member_slot(settings: Settings, folder: Path) -> MemberSlot | None:
-    """None where `STATE_DIR` cannot be written to and no transactions are wanted: then nothing needs it."""
+    """A member slot, or None if `STATE_DIR` is not writable and transactions are off.
+
+    Raises `OSError` if transactions need the slot.
+    """
     try:
         return MemberSlot(folder, settings.kafka_group_id)
     except OSError:
@@ -174,7 +180,7 @@ def _member_slot(settings: Settings, folder: Path) -> MemberSlot | None:
 
 
 def _leave(consumer: KafkaConsumer) -> None:
-    """Leave the group, so that others take over at once. Within 3 s, whatever the broker does."""
+    """Leave the group, so that other members take over at once. Blocks for at most 3 s."""
     try:
         consumer.close(autocommit=False, timeout_ms=LEAVE_TIMEOUT_MS)
     except KafkaError as error:

@@ -1,6 +1,6 @@
-"""Reading back what a member must remember of a partition, when it comes to this one.
+"""Read the state of partitions that are newly assigned to this member.
 
-A compacted topic holds it: the newest record of each key, a JSON object that names the input `partition`.
+The state is in a compacted topic: the newest record of each key, a JSON object with the input `partition`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 
 def readable(values: Iterable[bytes], read: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
-    """What `read` makes of each state record. One that cannot be read is logged and left out.
+    """Apply `read` to each state record. A record that fails is logged and left out.
 
-    Others may write to the topic, and one bad record must not keep its partition from every member.
+    Other programs may write to the topic, and one bad record must not block its partition for every member.
     """
     for value in values:
         try:
@@ -43,10 +43,12 @@ def readable(values: Iterable[bytes], read: Callable[[Mapping[str, Any]], T]) ->
 def load_state(
     settings: Settings, topic: str, numbers: list[int], *, of: str
 ) -> Mapping[int, Iterable[bytes]]:
-    """The newest record of every key that still has one, for each of these input partitions.
+    """Read the newest state record of every key, by input partition; `numbers` are the wanted partitions.
 
-    `of` is for the log: what is remembered. The last owner's transaction may still be ending, and is waited
-    for. Blocks 15 s at most where nothing comes. Raises `KafkaUnavailable`.
+    Waits for a transaction of the previous owner that is still ending. `of` names the state in log lines.
+
+    Blocks until the topic is read, for at most 15 s without a record. Raises `KafkaUnavailable`, or
+    `OutcomeRefused` for a missing permission.
     """
     found: dict[bytes, bytes] = {}
     try:

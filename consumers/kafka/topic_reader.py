@@ -1,4 +1,4 @@
-"""Reading a topic from its beginning to where it ends now."""
+"""Read a topic from its start to its current end."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from consumers.kafka.clients import make_reader
 from consumers.kafka.outcome_publisher import KafkaUnavailable
 from settings import Settings
 
-# The embedded broker takes the first record of the last batch for the end: what comes at once is read too.
+# The embedded broker reports the last batch's first record as the end, so records that follow are read too.
 QUIET_MS: Final = 150
 MORE_S: Final = 2.0
 
 
 def read_whole_topic(settings: Settings, topic: str, *, timeout_s: float) -> Iterator[ConsumerRecord]:
-    """Every committed record of a topic, each partition's in order.
+    """Every committed record of a topic, in order within each partition.
 
-    It ends where a reader of uncommitted records sees the end, so a transaction that is being ended now is
-    waited for. Blocks `timeout_s` at most between two records. Raises `KafkaUnavailable` or `KafkaError`.
+    Reads up to the end that includes uncommitted records, so it waits for a transaction that is just ending.
+    Blocks for at most `timeout_s` between two records. Raises `KafkaUnavailable` or `KafkaError`.
     """
     reader = make_reader(settings)
     try:

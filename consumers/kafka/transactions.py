@@ -1,4 +1,4 @@
-"""Exactly once: outcomes and offsets in one Kafka transaction, by one producer that no zombie can imitate."""
+"""Publish outcomes and offsets exactly once: in one Kafka transaction, by a producer that fences zombies."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ from errors import ServiceError
 
 log = logging.getLogger(__name__)
 
-# One transaction takes some tens of milliseconds; the broker gives up an open one after its own, longer time.
+# A transaction takes some tens of milliseconds. The broker aborts an open one after a longer timeout.
 TRANSACTION_TIMEOUT_S: Final = 10.0
 PROBE_TIMEOUT_S: Final = 10.0
 
 
 class TransactionsNotIsolated(ServiceError):
-    """Raised when the broker shows records of an aborted transaction to `read_committed` readers."""
+    """Raised if the broker delivers records of an aborted transaction to `read_committed` readers."""
 
     code = "transactions_not_isolated"
 
 
 class MemberSlot:
-    """The lowest `number` that no other consumer process of this host holds, kept until this process ends.
+    """The lowest `number` that no other consumer process of this host holds, locked until this process ends.
 
-    It makes a transactional id that a successor takes over: its first act is to abort what a predecessor,
-    killed in the middle, has left open, which other readers would else wait for until the broker gives up.
+    The number makes the transactional id stable. A successor with the same id first aborts the transaction
+    that a killed predecessor left open. Otherwise readers would wait until the broker aborts it.
+
+    Raises `OSError` if the folder is not writable.
     """
 
     def __init__(self, folder: Path, group_id: str) -> None:
@@ -52,11 +54,12 @@ class MemberSlot:
         number = 0
         while (lock := _locked(folder / f"{group_id}-{number}.lock")) is None:
             number += 1
-        self._lock = lock  # the kernel unlocks it, however this process ends
+        self._lock = lock  # the kernel releases it when the process ends
         self.number: Final = number
         self.transactional_id: Final = f"{group_id}-{socket.gethostname()}-{number}"
 
     def release(self) -> None:
+        """Release the number."""
         self._lock.close()
 
 
@@ -71,12 +74,11 @@ def _locked(path: Path) -> IO[bytes] | None:
 
 
 class TransactionalPublisher:
-    """One transaction for each round. For one thread, the one that polls the consumer.
+    """Publishes each batch in one transaction. Use it only in the thread that polls the consumer.
 
-    The offsets go with the consumer's membership of its group: a member that the group has given up, and
-    whose partitions others own, has its transaction refused. After any failure the producer is made anew,
-    which aborts what was open: kafka-python's would keep the offsets of a failed transaction and commit them
-    with the next one.
+    Offsets are sent with the consumer's group membership. The broker refuses the transaction of a member that
+    the group has removed. After any failure the producer is created anew, which aborts the open transaction.
+    kafka-python's producer would keep the offsets of a failed transaction and commit them with the next one.
     """
 
     def __init__(self, consumer: KafkaConsumer, make_producer: Callable[[], KafkaProducer]) -> None:
@@ -85,7 +87,10 @@ class TransactionalPublisher:
         self._producer: KafkaProducer | None = None
 
     def open(self) -> KafkaProducer:
-        """The producer, ready to begin a transaction. Blocks 10 s at most. Raises `KafkaUnavailable`."""
+        """Return the producer, ready to begin a transaction. Blocks for at most 10 s.
+
+        Raises `KafkaUnavailable`, or `OutcomeRefused` for a missing permission.
+        """
         if self._producer is None:
             producer = self._make_producer()
             self._producer = producer
@@ -97,15 +102,15 @@ class TransactionalPublisher:
         return self._producer
 
     def publish(self, done: CommitBatch) -> bool:
-        """Publish and commit, all or nothing. Blocks 10 s at most.
+        """Publish and commit a batch atomically. Blocks for at most 10 s, besides `open`.
 
-        False: the group has moved on; nothing was committed, what is still this member's comes again.
-        Raises `KafkaUnavailable` or `OutcomeRefused`; whether it was committed is then the broker's to say.
+        Returns False if the group has rebalanced: nothing was committed, and records that this member still
+        owns come again. Raises `KafkaUnavailable` or `OutcomeRefused`; the batch may be committed or not.
         """
         producer = self.open()
         membership = self._consumer.group_metadata()
         if membership.generation_id < 0 or not membership.member_id:
-            # Without a membership the offsets would be committed unfenced.
+            # Without a membership the broker would not fence the offsets.
             return False
         offsets = {
             TopicPartition(*partition): OffsetAndMetadata(offset)
@@ -117,7 +122,7 @@ class TransactionalPublisher:
             sent = send_all(producer, (*done.outgoing, *done.remembered))
             producer.send_offsets_to_transaction(offsets, membership)
             producer.flush(TRANSACTION_TIMEOUT_S)
-            # The commit does not look at them: a record that was given up would be left out.
+            # The commit does not check acknowledgements, and would leave out a failed record.
             raise_failure(sent)
             self.before_commit()
             producer.commit_transaction()
@@ -137,23 +142,23 @@ class TransactionalPublisher:
         return True
 
     def before_commit(self) -> None:
-        """Everything is sent, nothing is committed: where tests let the process die."""
+        """Hook for tests between sending and committing."""
 
     def commit(self) -> None:
-        """Nothing is left to commit between rounds."""
+        """Do nothing: `publish` commits."""
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Nothing is kept of partitions between rounds."""
+        """Do nothing: no offsets are kept between batches."""
 
     def close(self) -> None:
-        """Let the producer go; an open transaction is aborted by its successor, or by the broker."""
+        """Discard the producer. Its successor, or the broker, aborts an open transaction. Does not block."""
         producer, self._producer = self._producer, None
         if producer is not None:
             discard(producer)
 
 
 def _bounded(act: Callable[[], None], timeout_s: float) -> None:
-    """Run `act`, whose Kafka calls wait for ever while the broker is away. Raises `TimeoutError`."""
+    """Run `act` with a timeout: its Kafka calls block for ever without a broker. Raises `TimeoutError`."""
     ended: Future[None] = Future()
 
     def run() -> None:
@@ -169,9 +174,10 @@ def _bounded(act: Callable[[], None], timeout_s: float) -> None:
 
 
 def verify_isolation(producer: KafkaProducer, reader: KafkaConsumer, topic: str) -> None:
-    """Abort a probe record, commit another, and see that a `read_committed` reader gets only the second.
+    """Abort one probe record, commit another, and check that a `read_committed` reader gets only the second.
 
-    Blocks 10 s at most. Raises `TransactionsNotIsolated`, `KafkaUnavailable`, or `KafkaError`.
+    Blocks for at most 10 s while it reads. Raises `TransactionsNotIsolated`, `KafkaUnavailable`, or
+    `KafkaError`.
     """
     nonce = uuid.uuid4().bytes
     producer.begin_transaction()

@@ -1,4 +1,4 @@
-"""Noticing that the client library has stopped fetching although there is something to fetch. Pure."""
+"""Detect that the client library has stopped fetching although records are available. Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ FROZEN_MOST_S: Final = 60.0
 
 
 class StreamStuck(ServiceError):
-    """Raised when a partition's position stands still before its end. Only a new process is sure to help."""
+    """Raised if a partition's position does not advance to its end. Only a new process reliably helps."""
 
     code = "stream_stuck"
 
 
 class Watchdog:
-    """Told each second where every partition that should be fetched stands."""
+    """Tracks the positions of all partitions that should be fetched."""
 
     def __init__(self) -> None:
         self._seen: dict[Partition, tuple[int, float]] = {}
 
     def look(self, standing: Iterable[tuple[Partition, int, int]], now: float) -> None:
-        """Take note of `(partition, position, end)` of those not paused; `now` in seconds.
+        """Record `(partition, position, end)` of all partitions that are not paused; `now` in seconds.
 
-        Raises `StreamStuck` when one has been short of its end and unmoved for `FROZEN_MOST_S`.
+        Raises `StreamStuck` if a position has been before its end and unchanged for `FROZEN_MOST_S`.
         """
         seen: dict[Partition, tuple[int, float]] = {}
         for partition, position, end in standing:

@@ -1,2 +1,5 @@
-"""From OCPP events to readings: `envelope` and `messages` say what an event tells, `charge_point` remembers
-the newest word on everything, `merge` makes a reading of it, `translation` is the loop's work."""
+"""Translate OCPP events into readings.
+
+`envelope` and `messages` decode an event, `charge_point` holds the newest values, `merge` creates a reading
+from them, and `translation` connects these steps to the consumer loop.
+"""

@@ -1,7 +1,7 @@
-"""What is known of a charge point: the newest word on each field of each part. Pure.
+"""The state of a charge point: the newest value of each field of each part. Pure.
 
-A word replaces another only if its event occurred no earlier. So events may come in any order, and
-repeatedly, and leave the same behind; of two at the same microsecond, the later arrival is believed.
+A value replaces another only if its event occurred no earlier. Events may therefore arrive in any order, and
+repeatedly, with the same result. Of two events at the same microsecond, the later arrival wins.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from consumers.ocpp.envelope import InvalidEvent
 from consumers.ocpp.messages import INTERVAL, PROBLEM, START, TRANSACTION, Told
 
 STATE_SCHEMA: Final = 1
-# Enough for what brokers and backends repeat or reorder; it bounds the state of a charge point.
+# Enough for the repeats and reordering of brokers and backends; limits the size of the state.
 EVENTS_REMEMBERED: Final = 32
 STARTS_REMEMBERED: Final = 16
 INTERVALS_REMEMBERED: Final = 128
 PROBLEMS_REMEMBERED: Final = 64
-# The state of so many parts fits into one Kafka record of 1 MB, the default limit of a topic.
+# The state of this many parts fits into one Kafka record of 1 MB, a topic's default limit.
 PARTS_KNOWN: Final = 64
 
 NEVER: Final = -1
@@ -31,7 +31,7 @@ NEVER: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A value, and when it was so, microseconds since 1970."""
+    """A value, and the time of its event in microseconds since 1970."""
 
     at_us: int
     value: Any
@@ -39,10 +39,10 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`sessions` counts starts, of which the newest are remembered, so that none counts twice.
+    """The state of one part. `sessions` counts starts; `starts_us` are the newest, so that none counts twice.
 
-    `intervals` are the energies delivered since the session began, kWh, each with its time; those too many to
-    remember are added up in `spent_kwh`, and reach up to `spent_us`.
+    `intervals` are the energies of the current session, each with its time and kWh. The oldest intervals
+    beyond the limit are summed in `spent_kwh`, up to the time `spent_us`.
     """
 
     reports: Mapping[str, Word] = field(default_factory=dict)
@@ -53,27 +53,33 @@ class Part:
     spent_kwh: float = 0.0
 
     def value(self, name: str) -> Any:
+        """The newest value of a field; None if unknown."""
         word = self.reports.get(name)
         return None if word is None else word.value
 
     def at_us(self, name: str) -> int:
+        """The time of a field's newest value in microseconds since 1970; `NEVER` if unknown."""
         word = self.reports.get(name)
         return NEVER if word is None else word.at_us
 
 
 @dataclass(frozen=True, slots=True)
 class ChargePoint:
-    """`as_of_us` is when the newest event occurred. `seen` are the newest events, by time and digest."""
+    """The state of a charge point. `as_of_us` is the time of the newest event in microseconds since 1970.
+
+    `seen` are the newest events by time and digest.
+    """
 
     as_of_us: int = NEVER
     seen: tuple[tuple[int, str], ...] = ()
     parts: Mapping[str, Part] = field(default_factory=dict)
 
     def has_seen(self, at_us: int, event_id: str) -> bool:
+        """Whether this event is among the newest ones."""
         return (at_us, _digest(event_id)) in self.seen
 
     def part_of(self, told: Told) -> str | None:
-        """The part that a message is about; None where neither it nor a known transaction says."""
+        """The part of a message, by its own field or a known transaction; None if unknown."""
         if told.part is not None:
             return told.part
         for name, part in self.parts.items():
@@ -82,9 +88,9 @@ class ChargePoint:
         return None
 
     def hear(self, at_us: int, event_id: str, part: str, told: Told) -> tuple[ChargePoint, bool]:
-        """The charge point after an event, and whether any of what it told is news.
+        """The charge point after an event, and whether the event changed any field except the transaction.
 
-        Raises `InvalidEvent` where it would have more parts than a charge point can have.
+        Raises `InvalidEvent` if the event would exceed `PARTS_KNOWN`.
         """
         seen = list(self.seen)
         insort(seen, (at_us, _digest(event_id)))
@@ -108,7 +114,7 @@ def _digest(event_id: str) -> str:
 
 
 def _heard(part: Part, name: str, word: Word) -> Part:
-    """The part after a word on one field; the same object when it is no news."""
+    """The part after a new value of one field; the same object if the value is not newer."""
     if name == INTERVAL:
         return _with_interval(part, word)
     known = part.reports.get(name)
@@ -118,7 +124,7 @@ def _heard(part: Part, name: str, word: Word) -> Part:
 
 
 def _bounded(reports: dict[str, Word]) -> dict[str, Word]:
-    """Only so many problems: a charger of a new make may have no end of them. The oldest are forgotten."""
+    """Remove the oldest problem beyond the limit: an unknown model may report any number of them."""
     problems = [name for name in reports if name.startswith(PROBLEM)]
     if len(problems) > PROBLEMS_REMEMBERED:
         del reports[min(problems, key=lambda name: (reports[name].at_us, name))]
@@ -126,7 +132,7 @@ def _bounded(reports: dict[str, Word]) -> dict[str, Word]:
 
 
 def _with_start(part: Part, at_us: int) -> Part:
-    """Count a session, once, and forget the intervals of those before."""
+    """Count a session once, and remove the intervals of earlier sessions."""
     starts = part.starts_us
     too_old = len(starts) == STARTS_REMEMBERED and at_us < starts[0]
     if at_us in starts or too_old:
@@ -155,7 +161,7 @@ def _with_interval(part: Part, word: Word) -> Part:
 
 
 def encode(charge_point: ChargePoint) -> dict[str, Any]:
-    """As JSON values, for the state topic."""
+    """The state as JSON values, for the state topic."""
     return {
         "v": STATE_SCHEMA,
         "as_of_us": charge_point.as_of_us,
@@ -174,7 +180,7 @@ def encode(charge_point: ChargePoint) -> dict[str, Any]:
 
 
 def decode(state: Mapping[str, Any]) -> ChargePoint:
-    """The inverse of `encode`. Trusts its input: only what this service wrote comes here."""
+    """The inverse of `encode`. Does not validate: use it only for state that this service wrote."""
     parts = {
         name: Part(
             reports={key: Word(at_us, _value(value)) for key, (at_us, value) in part["words"].items()},
@@ -194,10 +200,11 @@ def _value(value: Any) -> Any:
 
 
 def state_key(partition: int, tenant: str | None, charger_id: str) -> bytes:
-    """The state record's key. A charge point's events should come by one partition; else each has its own."""
+    """The key of a state record. Each partition that receives a charge point's events has its own state."""
     return f"{partition}|{tenant or ''}|{charger_id}".encode()
 
 
 def state_value(partition: int, tenant: str | None, charger_id: str, charge_point: ChargePoint) -> bytes:
+    """The value of a state record, as JSON."""
     about = {"partition": partition, "tenant_id": tenant, "charger_id": charger_id}
     return orjson.dumps(about | encode(charge_point))

@@ -1,4 +1,4 @@
-"""The envelope in which a backend publishes its chargers' OCPP messages. Pure.
+"""Decode the envelope in which a backend publishes its chargers' OCPP messages. Pure.
 
 `{eventId, eventType, source, occurredAt, stationId, tenantId, chargePointId, connectorId, ocppVersion,
 payload}`: `eventType` names the message, `payload` is the message itself (OCPP 1.6 edition 2, chapter 6; OCPP
@@ -30,7 +30,7 @@ _VERSION: Final = re.compile(r"(?:ocpp)?[ _-]?([12])[._]\d")
 
 
 class InvalidEvent(ServiceError):
-    """Raised for an event that is not what the envelope or OCPP says; `pointer` is where (RFC 6901)."""
+    """Raised for an event that violates the envelope or OCPP; `pointer` is the wrong field (RFC 6901)."""
 
     code = "invalid_event"
 
@@ -41,8 +41,10 @@ class InvalidEvent(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One OCPP message. `action` has lower-case letters only; `at_us` is `occurredAt` in microseconds since
-    1970; `connector` is the envelope's, None where it names none."""
+    """One OCPP message. `action` consists of lower-case letters and digits.
+
+    `at_us` is `occurredAt` in microseconds since 1970. `connector` is the envelope's, None if it is missing.
+    """
 
     event_id: str
     event_type: str
@@ -56,7 +58,7 @@ class Event:
 
 
 def read_event(value: bytes | None, *, now: datetime) -> Event:
-    """The event in a record. Raises `MalformedBody` or `InvalidEvent`."""
+    """Decode the event in a record. `now` is the arrival time. Raises `MalformedBody` or `InvalidEvent`."""
     if not value:
         raise MalformedBody("The record is empty.")
     envelope = decode_json(value)
@@ -80,7 +82,7 @@ def read_event(value: bytes | None, *, now: datetime) -> Event:
 
 
 def text(document: Mapping[str, Any], name: str, pointer: str = "") -> str:
-    """A field that must be there, a string with something in it. Raises `InvalidEvent`."""
+    """A required field with a non-blank string, stripped. Raises `InvalidEvent`."""
     found = document.get(name)
     if not isinstance(found, str) or not found.strip():
         raise InvalidEvent(f"{pointer}/{name}", "Must be a string.")
@@ -88,7 +90,7 @@ def text(document: Mapping[str, Any], name: str, pointer: str = "") -> str:
 
 
 def number(document: Mapping[str, Any], name: str, pointer: str = "") -> int | None:
-    """The number of a connector or EVSE; None where there is none. Raises `InvalidEvent`."""
+    """The number of a connector or EVSE; None if the field is missing. Raises `InvalidEvent`."""
     found = document.get(name)
     if isinstance(found, str) and found.isascii() and found.isdigit():
         found = int(found[:9])
@@ -98,7 +100,7 @@ def number(document: Mapping[str, Any], name: str, pointer: str = "") -> int | N
 
 
 def _name(envelope: Mapping[str, Any], name: str) -> str:
-    """A text that goes into the reading's metadata, and so must not make its record too large."""
+    """A text with a limited length: it becomes metadata of the reading, whose record has a size limit."""
     found = text(envelope, name)
     if len(found) > MAX_NAME_CHARS:
         raise InvalidEvent(f"/{name}", f"Must be at most {MAX_NAME_CHARS} characters.")
@@ -106,7 +108,7 @@ def _name(envelope: Mapping[str, Any], name: str) -> str:
 
 
 def _action(event_type: str) -> str:
-    """`StatusNotification`, `status_notification` and `StatusNotification.req` are the same message."""
+    """Normalize the message name: `status_notification` and `StatusNotification.req` are equal."""
     plain = re.sub(r"[^a-z0-9]", "", event_type.lower())
     return plain.removesuffix("request").removesuffix("req")
 

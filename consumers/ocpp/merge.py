@@ -1,8 +1,8 @@
-"""One reading of a charge point from what is known of its parts. Pure.
+"""Create one reading of a charge point from the state of its parts. Pure.
 
-A charger is a charge point, whatever number of connectors it has: that is what backends ask about, and what a
-technician visits. It is FAULTY if any part of it is; otherwise it is as busy as its busiest connector, and
-UNAVAILABLE only as a whole. Power adds up, energy is that of the session that began last.
+A charger is a charge point with any number of connectors: backends request predictions for it, and
+technicians visit it. It is FAULTY if any part is. Otherwise it has the status of its busiest connector, and
+is UNAVAILABLE only as a whole. Power is the sum of all parts, energy that of the session that started last.
 """
 
 from __future__ import annotations
@@ -28,38 +28,41 @@ from consumers.ocpp.messages import (
 )
 from readings.reading import BOUNDS, MAX_ERROR_CODES, rfc3339
 
-# The first of these that a part of the charge point has is the charge point's.
+# The status of a charge point is the first of these that any part has.
 ORDER: Final = ("FAULTY", "CHARGING", "FULLY_CHARGED", "OCCUPIED", "AVAILABLE", "UNAVAILABLE", "OFFLINE")
-# These of the charge point as a whole hold for all its connectors.
+# These statuses of the whole charge point apply to all connectors.
 _OF_ALL: Final = ("FAULTY", "UNAVAILABLE", "OFFLINE")
-# What was measured longer ago is not how it is now.
+# Older measurements are ignored.
 FRESH_US: Final = round(timedelta(hours=1) / timedelta(microseconds=1))
 HOUR_US: Final = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one vehicle charges: an EVSE of OCPP 2.0.1 with its connectors, or a connector of 1.6."""
+    """A place for one vehicle: an EVSE of OCPP 2.0.1 with its connectors, or a connector of OCPP 1.6."""
 
     evse: Part
     connectors: tuple[Part, ...]
 
     @property
     def statuses(self) -> list[tuple[int, str]]:
+        """The known statuses with their times in microseconds since 1970."""
         parts = (self.evse, *self.connectors)
         return [(part.at_us(STATUS), part.value(STATUS)) for part in parts if STATUS in part.reports]
 
     @property
     def reports(self) -> list[str]:
-        """The statuses that count: a transaction's charging state too, until a connector is known to be
-        something else than OCCUPIED since."""
+        """The statuses that count.
+
+        A transaction's charging state counts until a connector reports a later status other than OCCUPIED.
+        """
         charging = self.evse.value(CHARGING)
         otherwise_us = max((at_us for at_us, word in self.statuses if word != "OCCUPIED"), default=NEVER)
         running = charging is not None and self.evse.at_us(CHARGING) >= otherwise_us
         return [word for _, word in self.statuses] + ([charging] if running else [])
 
     def power_kw(self, as_of_us: int) -> float | None:
-        """As measured in this session and state; None where that is not known."""
+        """The power that was measured in the current session and state, kW; None if unknown."""
         part = self.evse
         at_us = part.at_us(POWER)
         since_us = part.at_us(START)
@@ -73,7 +76,7 @@ class _Place:
 def reading_of(
     charge_point: ChargePoint, *, charger_id: str, tenant: str | None, metadata: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """A flat reading, without what is not known. None as long as no status is."""
+    """A flat reading, without unknown fields. None while no status is known."""
     whole = charge_point.parts.get(WHOLE, Part())
     places = _measured_places(charge_point)
     status = _status(whole, places)
@@ -121,7 +124,7 @@ def _busiest(reports: list[str]) -> str | None:
 
 
 def _energy_kwh(parts: Iterable[Part]) -> float | None:
-    """Of the session that began last: the register's advance, or the sum of its intervals."""
+    """The energy of the session that started last: the register's advance, or the sum of its intervals."""
     part = max(parts, key=lambda part: part.at_us(START), default=Part())
     start_us, begin_kwh = part.at_us(START), part.value(START)
     if start_us == NEVER:
@@ -137,12 +140,12 @@ def _energy_kwh(parts: Iterable[Part]) -> float | None:
         return intervals_kwh
     advance_kwh: float = end_kwh - begin_kwh
     if advance_kwh == 0 and intervals_kwh is not None:
-        return intervals_kwh  # no register was told since the start
-    return advance_kwh if advance_kwh >= 0 else None  # another meter took its place
+        return intervals_kwh  # no register value since the start
+    return advance_kwh if advance_kwh >= 0 else None  # negative: the meter was replaced
 
 
 def _power_kw(whole: Part, places: Iterable[_Place], as_of_us: int) -> float | None:
-    """The sum over all places, or else what the main meter says."""
+    """The sum over all places, otherwise the value of the main meter."""
     known = [kw for place in places if (kw := place.power_kw(as_of_us)) is not None]
     if known:
         return sum(known)
@@ -150,14 +153,14 @@ def _power_kw(whole: Part, places: Iterable[_Place], as_of_us: int) -> float | N
 
 
 def _temperature_c(charge_point: ChargePoint) -> float | None:
-    """Of the hottest part."""
+    """The temperature of the hottest part."""
     oldest_us = charge_point.as_of_us - FRESH_US
     fresh = [part for part in charge_point.parts.values() if part.at_us(TEMPERATURE) >= max(oldest_us, 0)]
     return max((part.value(TEMPERATURE) for part in fresh), default=None)
 
 
 def _codes(whole: Part, charge_point: ChargePoint) -> list[str] | None:
-    """Of all parts, each once. None where the charge point has never said anything about errors."""
+    """The error codes of all parts, each once. None if the charge point has never reported about errors."""
     reported = [part.value(CODES) for _, part in sorted(charge_point.parts.items()) if CODES in part.reports]
     problems = [word.value for name, word in sorted(whole.reports.items()) if name.startswith(PROBLEM)]
     if not reported and not problems:

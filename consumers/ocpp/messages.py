@@ -1,4 +1,4 @@
-"""What each OCPP message tells of which part of a charge point. Pure.
+"""Decode each OCPP message into facts about a part of a charge point. Pure.
 
 A part is "0" (the charge point as a whole), "1" (a connector of OCPP 1.6, an EVSE of 2.0.1) or "1.2" (a
 connector of an EVSE). Sections are those of OCPP 1.6 edition 2; names are those of OCPP 2.0.1 part 2.
@@ -20,10 +20,10 @@ WHOLE: Final = "0"
 STATUS, CODES, CHARGING, TRANSACTION = "status", "codes", "charging", "transaction"
 START, STOP, REGISTER, INTERVAL = "start", "stop", "register", "interval"
 POWER, TEMPERATURE = "power", "temperature"
-# Fields of the charge point as a whole: its last start, and a problem each.
+# Fields of the whole charge point: its last start, and a prefix with one field per problem.
 BOOT, PROBLEM = "boot", "problem:"
 
-# OCPP 2.0.1 ChargingStateEnumType, in the contract's words. Idle: a transaction without a vehicle.
+# OCPP 2.0.1 ChargingStateEnumType, mapped to the contract's statuses. Idle: a transaction without a vehicle.
 _CHARGING_STATES: Final = {
     "Charging": "CHARGING",
     "EVConnected": "OCCUPIED",
@@ -35,7 +35,7 @@ _MAX_NAME_CHARS: Final = 200
 
 
 class Fact(NamedTuple):
-    """The newest word on a field. `part` is None for the part that the message is about."""
+    """A new value of a field. `part` is None for the part of the message."""
 
     field: str
     value: Any
@@ -44,7 +44,7 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a message tells. Where it names no part, `transaction` may help to find it."""
+    """The facts of a message. Without a `part`, the `transaction` may identify it."""
 
     part: str | None
     facts: tuple[Fact, ...]
@@ -52,18 +52,18 @@ class Told:
 
     @property
     def about_transaction_only(self) -> bool:
-        """Whether it only helps to find the part of later messages."""
+        """Whether the message contains no fact except its transaction."""
         return all(fact.field == TRANSACTION for fact in self.facts)
 
 
 def read_message(event: Event) -> Told | None:
-    """What an event tells; None for a message that readings have no use for. Raises `InvalidEvent`."""
+    """Decode an event; None for a message that readings do not use. Raises `InvalidEvent`."""
     reader = _READERS.get((event.version, event.action))
     return None if reader is None else reader(event, event.payload)
 
 
 def _status_1(event: Event, payload: Mapping[str, Any]) -> Told:
-    """OCPP 1.6 section 6.47. An error is over when a notification does not name it any more."""
+    """OCPP 1.6 section 6.47, StatusNotification. An error ends with the first notification without it."""
     codes = [payload.get("errorCode"), payload.get("vendorErrorCode")]
     if not all(code is None or isinstance(code, str) for code in codes):
         raise InvalidEvent("/payload/errorCode", "Must be a string.")
@@ -72,7 +72,7 @@ def _status_1(event: Event, payload: Mapping[str, Any]) -> Told:
 
 
 def _status_2(event: Event, payload: Mapping[str, Any]) -> Told:
-    """OCPP 2.0.1 StatusNotificationRequest. Errors come by NotifyEvent."""
+    """OCPP 2.0.1 StatusNotificationRequest. Errors come in NotifyEvent."""
     evse = _evse(event, payload)
     connector = number(payload, "connectorId", "/payload")
     part = evse if evse in (None, WHOLE) or connector is None else f"{evse}.{connector}"
@@ -80,7 +80,7 @@ def _status_2(event: Event, payload: Mapping[str, Any]) -> Told:
 
 
 def _meter_1(event: Event, payload: Mapping[str, Any]) -> Told:
-    """OCPP 1.6 section 6.31."""
+    """OCPP 1.6 section 6.31, MeterValues."""
     meter = read_meter(payload.get("meterValue"), "/payload/meterValue")
     transaction = _transaction(payload)
     known = () if transaction is None else (Fact(TRANSACTION, transaction),)
@@ -94,7 +94,7 @@ def _meter_2(event: Event, payload: Mapping[str, Any]) -> Told:
 
 
 def _start_1(event: Event, payload: Mapping[str, Any]) -> Told:
-    """OCPP 1.6 section 6.45. Its transaction's id is the backend's answer, which some backends add."""
+    """OCPP 1.6 section 6.45, StartTransaction. The backend assigns the transaction id; some add it here."""
     begin_kwh = _register_wh(payload, "meterStart")
     facts = [Fact(START, begin_kwh), Fact(REGISTER, begin_kwh)]
     transaction = _transaction(payload)
@@ -104,7 +104,7 @@ def _start_1(event: Event, payload: Mapping[str, Any]) -> Told:
 
 
 def _stop_1(event: Event, payload: Mapping[str, Any]) -> Told:
-    """OCPP 1.6 section 6.49. It names a transaction and no connector; most envelopes do."""
+    """OCPP 1.6 section 6.49, StopTransaction. It has no connector, but most envelopes have."""
     meter = read_meter(payload.get("transactionData"), "/payload/transactionData")
     measured = [fact for fact in _measured(meter) if fact.field == TEMPERATURE]
     stop = Fact(STOP, _register_wh(payload, "meterStop"))
@@ -112,7 +112,7 @@ def _stop_1(event: Event, payload: Mapping[str, Any]) -> Told:
 
 
 def _transaction_2(event: Event, payload: Mapping[str, Any]) -> Told:
-    """OCPP 2.0.1 TransactionEventRequest. The EVSE is named once, when it is known."""
+    """OCPP 2.0.1 TransactionEventRequest. Only one event of a transaction has to contain the EVSE."""
     kind = text(payload, "eventType", "/payload")
     info = payload.get("transactionInfo")
     if kind not in ("Started", "Updated", "Ended") or not isinstance(info, Mapping):
@@ -134,7 +134,7 @@ def _transaction_2(event: Event, payload: Mapping[str, Any]) -> Told:
 
 
 def _event_2(_: Event, payload: Mapping[str, Any]) -> Told:
-    """OCPP 2.0.1 NotifyEventRequest: problems and, for chargers that report it so, availability."""
+    """OCPP 2.0.1 NotifyEventRequest: problems, and the availability of chargers that report it this way."""
     events = payload.get("eventData")
     if not isinstance(events, list):
         raise InvalidEvent("/payload/eventData", "Must be a list.")
@@ -148,10 +148,10 @@ def _event_2(_: Event, payload: Mapping[str, Any]) -> Told:
 
 
 def _reported(event: Mapping[str, Any], pointer: str) -> Iterator[Fact]:
-    """What one component reports of one variable.
+    """The facts of one event about one variable of a component.
 
-    A problem is a variable `Problem` that is true, or whatever a monitor of the charger raises an alert for;
-    it is over when that is cleared. Its code is the component's own (`techCode`) where there is one.
+    A problem is a true variable `Problem`, or any alert of a monitor. It ends when it is cleared. Its code is
+    the component's own `techCode` if present.
     """
     component, variable = event.get("component"), event.get("variable")
     if not isinstance(component, Mapping) or not isinstance(variable, Mapping):
@@ -175,7 +175,7 @@ def _reported(event: Mapping[str, Any], pointer: str) -> Iterator[Fact]:
 
 
 def _boot(_: Event, __: Mapping[str, Any]) -> Told:
-    """OCPP 1.6 section 6.3, OCPP 2.0.1 BootNotificationRequest: the charge point has started."""
+    """OCPP 1.6 section 6.3 and OCPP 2.0.1, BootNotification: the charge point has started."""
     return Told(WHOLE, (Fact(BOOT, True),))
 
 
@@ -204,7 +204,7 @@ def _connector(event: Event) -> str | None:
 
 
 def _evse(event: Event, payload: Mapping[str, Any]) -> str | None:
-    """The message's EVSE; where it names none, what the envelope calls a connector is taken for it."""
+    """The message's EVSE, otherwise the envelope's connector; None if both are missing."""
     evse = number(payload, "evseId", "/payload")
     if evse is None and isinstance(payload.get("evse"), Mapping):
         evse = number(payload["evse"], "id", "/payload/evse")

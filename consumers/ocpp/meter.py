@@ -1,8 +1,8 @@
-"""Meter values in the contract's units. Pure.
+"""Decode meter values into the contract's units. Pure.
 
-In OCPP 1.6 (edition 2, chapter 7: MeterValue, SampledValue) values are strings; in OCPP 2.0.1 (part 2:
-MeterValueType, SampledValueType) numbers, with a `unitOfMeasure` that has a power of ten. In both, what is
-left out means `Energy.Active.Import.Register`, Wh, at the outlet.
+In OCPP 1.6 (edition 2, chapter 7: MeterValue, SampledValue) values are strings. In OCPP 2.0.1 (part 2:
+MeterValueType, SampledValueType) they are numbers, with a power of ten in `unitOfMeasure`. In both the
+defaults are `Energy.Active.Import.Register`, Wh, at the outlet.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ INTERVAL: Final = "Energy.Active.Import.Interval"
 POWER: Final = "Power.Active.Import"
 TEMPERATURE: Final = "Temperature"
 
-# By measurand and lower-case unit: factor and offset to kWh, kW and degrees Celsius. The first is the
-# default. "Celcius" is how OCPP 1.6's own schema spells it.
+# By measurand and lower-case unit: factor and offset to kWh, kW and degrees Celsius. The first unit is the
+# default. OCPP 1.6's schema spells "Celcius".
 _ENERGY: Final = {"wh": (1e-3, 0.0), "kwh": (1.0, 0.0)}
 _UNITS: Final[dict[str, dict[str, tuple[float, float]]]] = {
     REGISTER: _ENERGY,
@@ -37,7 +37,7 @@ _UNITS: Final[dict[str, dict[str, tuple[float, float]]]] = {
         "k": (1.0, -273.15),
     },
 }
-# A main meter counts for ever.
+# A main meter is never reset, hence its high limit.
 _POSSIBLE: Final = {
     REGISTER: (0.0, 1e9),
     INTERVAL: BOUNDS["energy_delivered"],
@@ -50,9 +50,9 @@ _MOMENT: Final = Moment()
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """What a message's meter values say: the newest of each, `interval_kwh` the sum of those in it.
+    """The newest value of each measurand in a message; `interval_kwh` is the sum of its intervals.
 
-    `begin_kwh` and `end_kwh` are the registers that the message says are a transaction's first and last.
+    `begin_kwh` and `end_kwh` are registers with the context of a transaction's begin or end.
     """
 
     register_kwh: float | None = None
@@ -71,10 +71,10 @@ class _Sample(NamedTuple):
 
 
 def read_meter(values: Any, pointer: str) -> Meter:
-    """The meter values of a message, a list that stands at `pointer`; None is an empty one.
+    """Decode the list of meter values at `pointer` of a message; None counts as empty.
 
-    Signed values, export, reactive energy and the like are passed over. A number that no charger can have
-    (a sensor that is not there) is left out. Raises `InvalidEvent`.
+    Ignores signed values, export, reactive energy and other measurands. Leaves out impossible values, which
+    missing sensors produce. Raises `InvalidEvent`.
     """
     register = power = temperature = begin = end = None
     intervals: list[float] = []
@@ -101,7 +101,7 @@ def read_meter(values: Any, pointer: str) -> Meter:
 
 
 def _in_order(values: Any, pointer: str) -> Iterator[list[_Sample]]:
-    """Each meter value's samples, the oldest first."""
+    """The samples of each meter value, oldest first."""
     if values is None:
         return
     timed = []
@@ -127,7 +127,7 @@ def _list(found: Any, pointer: str) -> list[Any]:
 
 
 def _sample(sampled: Any, pointer: str) -> _Sample | None:
-    """One value in the contract's unit; None for what no reading has a place for."""
+    """One value in the contract's unit; None for a value that readings do not contain."""
     if not isinstance(sampled, Mapping):
         raise InvalidEvent(pointer, "Must be a JSON object.")
     measurand = sampled.get("measurand", REGISTER)
@@ -137,7 +137,7 @@ def _sample(sampled: Any, pointer: str) -> _Sample | None:
     if (
         measurand not in _UNITS
         or sampled.get("format") == "SignedData"
-        or (phase is not None and phase not in _PHASES)  # between two lines, or of the neutral one
+        or (phase is not None and phase not in _PHASES)  # line to line, or neutral
         or not _is_here(measurand, sampled.get("location", "Outlet"))
     ):
         return None
@@ -150,7 +150,7 @@ def _sample(sampled: Any, pointer: str) -> _Sample | None:
 
 
 def _is_here(measurand: str, location: Any) -> bool:
-    """Energy and power are those at the outlet; the vehicle's temperature is not the charger's."""
+    """Whether the location counts: the outlet or cable; for temperature all except the vehicle."""
     return location != "EV" if measurand == TEMPERATURE else location in ("Outlet", "Cable")
 
 
@@ -184,7 +184,7 @@ def _number(found: Any, pointer: str) -> float:
 
 
 def _total(samples: Iterable[_Sample], measurand: str, otherwise: float | None = None) -> float | None:
-    """The value over all phases: as measured, or else the sum of each phase's."""
+    """The value over all phases: the measured total, otherwise the sum of the phases."""
     total: float | None = None
     by_phase: dict[int, float] = {}
     for sample in samples:

@@ -1,7 +1,7 @@
-"""The OCPP process's work: events become readings, dead letters, or nothing, which is counted.
+"""Translate OCPP events into readings, dead letters, or a counted reason for no reading.
 
-What is known of each charge point is kept in a compacted topic, written with the readings that rest on it,
-and read back by whoever gets the partition.
+The state of each charge point is stored in a compacted topic, together with the readings that depend on it.
+A new owner of a partition reads it there.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Why an event gives no reading; what `ml_ocpp_events` counts besides readings and dead letters.
+# Reasons for no reading; labels of `ml_ocpp_events` besides readings and dead letters.
 OTHER_TYPE: Final = "other_type"  # Heartbeat, FirmwareStatusNotification, …
-NOTHING_TOLD: Final = "nothing_told"  # no measurand or variable that a reading has a place for
+NOTHING_TOLD: Final = "nothing_told"  # no measurand or variable that readings contain
 NO_PART: Final = "unknown_connector"
 REPEATED: Final = "repeated"
 OUT_OF_DATE: Final = "late"
@@ -39,15 +39,15 @@ NO_STATUS: Final = "no_status"
 # Kafka's default limit of a record is 1 MB.
 MAX_STATE_BYTES: Final = 900_000
 
-# Whose, of which tenant.
+# Tenant and charger id.
 ChargerKey = tuple[str | None, str]
 States = dict[ChargerKey, ChargePoint]
-# Reads the state records of partitions back: for each number, values of the latest record of every key.
+# Reads the state of partitions: for each partition number the newest value of every key.
 Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
 
 def translate(event: Event, known: ChargePoint) -> tuple[ChargePoint, dict[str, Any] | str]:
-    """What is known after an event, and the reading that it gives, or why there is none.
+    """The charge point after an event, and the reading, or the reason why there is none.
 
     Raises `InvalidEvent`.
     """
@@ -71,7 +71,7 @@ def translate(event: Event, known: ChargePoint) -> tuple[ChargePoint, dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What became of an entry: `outcome` for the metric, and the state after it where it changed any."""
+    """The result of an entry: `outcome` for the metric, and the charge point's new state if it changed."""
 
     outcome: str
     key: ChargerKey | None = None
@@ -79,7 +79,7 @@ class _Note:
 
 
 class Translation:
-    """A `RecordProcessor` without workers: each record has its outcome with the next `advance`."""
+    """A `RecordProcessor` without workers: the next `advance` sets the outcome of each record."""
 
     pause_reason = None
     busy = False
@@ -101,20 +101,25 @@ class Translation:
         self._now = now
         self._fresh: list[PendingRecord] = []
         self._states: dict[Partition, States] = {}
-        # What the window holds, until it is committed.
+        # The results of tracked records, until they are committed.
         self._notes: dict[PendingRecord, _Note] = {}
 
     def wait(self, timeout_s: float) -> None:
-        """At once: whatever is taken has its outcome before the next poll."""
+        """Return at once: each record has its outcome before the next poll."""
 
     def take(self, entry: PendingRecord) -> None:
+        """Accept an event for the next `advance`."""
         self._fresh.append(entry)
 
     def refuse(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
+        """Send an event to the dead letters without translating it."""
         self._send_to_dead_letter(entry, error, attempts=attempts)
 
     def advance(self) -> None:
-        """Blocks while the state of a partition that is new here is read. Raises what `load` raises."""
+        """Translate the accepted events.
+
+        Blocks while it loads the state of newly assigned partitions. Raises the errors of `load`.
+        """
         self._take_over({entry.partition for entry in self._fresh} - self._states.keys())
         fresh, self._fresh = self._fresh, []
         for entry in fresh:
@@ -124,14 +129,14 @@ class Translation:
             except ServiceError as error:
                 self._send_to_dead_letter(entry, error)
             except Exception as error:
-                # No record, whatever is in it, may stop its partition.
+                # No record may block its partition.
                 log.exception("event %s could not be translated", entry.received.event_id)
                 metrics.UNEXPECTED_ERRORS.labels(unit="event").inc()
                 self._send_to_dead_letter(entry, ServiceError(f"{type(error).__name__}: {error}"))
         self._journal.end()
 
     def complete(self, done: CommitBatch) -> None:
-        """The last state of each charge point that the round changes."""
+        """Add the state record of each charge point that the batch changes."""
         changed: dict[tuple[Partition, ChargerKey], bytes] = {}
         for entry in done.records:
             note = self._notes[entry]
@@ -143,11 +148,12 @@ class Translation:
         ]
 
     def settle(self, done: CommitBatch) -> None:
+        """Count the outcomes of a committed batch."""
         for entry in done.records:
             metrics.OCPP_EVENTS.labels(outcome=self._notes.pop(entry).outcome).inc()
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """If they come back their state is read again."""
+        """Drop the state of partitions that other members own now. A later assignment loads it again."""
         for partition in partitions:
             self._states.pop(Partition(*partition), None)
         self._fresh = [entry for entry in self._fresh if not entry.dropped]
@@ -165,7 +171,7 @@ class Translation:
         states, key = self._states[entry.partition], (event.tenant, event.charger_id)
         known = states.get(key, ChargePoint())
         heard, found = translate(event, known)
-        # Encoded here, where what cannot be encoded is still the fault of this event alone.
+        # Encode here: a failure then concerns only this event.
         state = None if heard is known else state_value(entry.partition.partition, *key, heard)
         if state is not None and len(state) > MAX_STATE_BYTES:
             raise InvalidEvent("", f"Makes more than {MAX_STATE_BYTES} bytes of state of the charge point.")

@@ -1,9 +1,9 @@
-"""Alerts that open once and close once, however a charger's verdicts jump about. Pure, but for `load`.
+"""Open and close alerts with hysteresis, so that fluctuating verdicts cause one alert. Pure, except `load`.
 
-A failure alert opens at the threshold, or when a charger says that it has failed; it closes after several
-readings in a row that are well below. An anomaly alert opens with the first anomaly and closes after as many
-readings without one. What is open is kept in a compacted topic, written with the outcomes that changed it,
-and read back by whoever gets the partition: so neither a crash nor a rebalance opens an alert twice.
+A failure alert opens at the threshold, or when a charger reports a failure. It closes after several
+consecutive readings well below. An anomaly alert opens with the first anomaly, and closes after as many
+readings without one. Open alerts are stored in a compacted topic, together with the outcomes that changed
+them. A new owner of a partition reads them there, so neither a crash nor a rebalance opens an alert twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`open_at` and `close_below` are failure probabilities; `readings_to_close` in a row close an alert."""
+    """The thresholds of alerts. `open_at` and `close_below` are failure probabilities, 0 to 1.
+
+    `readings_to_close` is the number of consecutive readings below that close an alert.
+    """
 
     open_at: float
     close_below: float
@@ -38,7 +41,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """One that is open. `below_threshold` readings in a row have spoken for closing it."""
+    """An open alert. `below_threshold` is the number of consecutive readings in favour of closing it."""
 
     alert_id: str
     opened_at: str
@@ -47,24 +50,24 @@ class OpenAlert:
 
 
 class AlertKey(NamedTuple):
-    """Whose alert, and of which kind. A tuple: it is made, and hashed, for nearly every verdict."""
+    """Identifies an alert. A tuple for speed: nearly every verdict creates and hashes one."""
 
     kind: AlertKind
     tenant: str | None
     charger_id: str
 
     def on(self, partition: Partition) -> bytes:
-        """The state record's key. A charger's readings may come by several partitions; each has its own."""
+        """The key of the state record. Each partition with readings of a charger has its own state."""
         return f"{partition.partition}|{self.kind}|{self.tenant or ''}|{self.charger_id}".encode()
 
 
 Book = dict[AlertKey, OpenAlert]
-# Reads the state records of partitions back: for each number, values of the latest record of every key.
+# Reads the state of partitions: for each partition number the newest value of every key.
 Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
 
 class _Signal(NamedTuple):
-    """One `verdict` (JSON): `alarming` opens an alert, `below_threshold` counts towards closing one."""
+    """One `verdict` (JSON). `alarming` opens an alert; `below_threshold` counts towards closing it."""
 
     kind: AlertKind
     verdict: bytes
@@ -73,7 +76,7 @@ class _Signal(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """What a verdict does to one alert: None closes it. `outgoing` are the records that tell of it."""
+    """The effect of a verdict on one alert; None closes it. `outgoing` are the alert records to publish."""
 
     key: AlertKey
     alert: OpenAlert | None
@@ -82,9 +85,9 @@ class _Change(NamedTuple):
 
 @dataclass(slots=True)
 class Judgement:
-    """What a round's verdicts do to alerts. Nothing has changed until `Alerts.settle`.
+    """The effect of a batch's verdicts on alerts. `Alerts.settle` applies it.
 
-    `failed` are the records that could not be judged, and why.
+    `failed` are the records whose alerts could not be determined, with the errors.
     """
 
     outgoing: list[Outgoing] = field(default_factory=list)
@@ -94,7 +97,7 @@ class Judgement:
 
 
 class Alerts:
-    """The open alerts of the partitions that this member owns. For one thread."""
+    """The open alerts of the partitions that this member owns. Not thread-safe."""
 
     def __init__(
         self, rules: Rules, *, topics: Mapping[AlertKind, str], state_topic: str, load: Load
@@ -106,9 +109,9 @@ class Alerts:
         self._open_alerts: dict[Partition, Book] = {}
 
     def judge(self, done: CommitBatch) -> Judgement:
-        """Alert and state records for a round, in its order.
+        """Determine the alert and state records of a batch, in its order. Changes no alert yet.
 
-        Blocks while the state of a partition that is new here is read. Raises what `load` raises.
+        Blocks while it loads the state of newly assigned partitions. Raises the errors of `load`.
         """
         self._take_over([partition for partition in done.offsets if partition not in self._open_alerts])
         judgement = Judgement()
@@ -126,11 +129,11 @@ class Alerts:
         return judgement
 
     def settle(self, judgement: Judgement) -> None:
-        """The round is committed: what was judged is so."""
+        """Apply the changes of a committed batch."""
         for partition, changes in judgement.changes.items():
             open_alerts = self._open_alerts.get(partition)
             if open_alerts is None:
-                continue  # it went to another member meanwhile
+                continue  # revoked meanwhile
             for key, alert in changes.items():
                 if alert is None:
                     open_alerts.pop(key, None)
@@ -138,7 +141,7 @@ class Alerts:
                     open_alerts[key] = alert
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Partitions went to other members; if they come back their state is read again."""
+        """Drop the alerts of partitions that other members own now. A later assignment loads them again."""
         for partition in partitions:
             self._open_alerts.pop(Partition(*partition), None)
 
@@ -162,16 +165,14 @@ class Alerts:
             yield _Signal("anomaly", scored.anomaly, alarming=odd, below_threshold=not odd)
 
     def _judge(self, judgement: Judgement, entry: PendingRecord, scored: Scored) -> None:
-        """What the verdicts on one record change. Nothing is changed if this raises."""
+        """Add the changes of one record's verdicts to `judgement`. Adds nothing if it raises."""
         changes, open_alerts = (
             judgement.changes.setdefault(entry.partition, {}),
             self._open_alerts[entry.partition],
         )
         found: list[_Change] = []
         for signal in self._signals(scored):
-            if (
-                signal.alarming or open_alerts or changes
-            ):  # most of the time nothing is open, and nothing opens
+            if signal.alarming or open_alerts or changes:  # usually no alert is open and none opens
                 key = AlertKey(signal.kind, scored.tenant, scored.charger_id)
                 alert = changes[key] if key in changes else open_alerts.get(key)
                 found += self._changes(key, alert, signal, entry.received)
@@ -240,6 +241,6 @@ def _moment(verdict: Mapping[str, Any]) -> str:
 
 
 def _alert_id(key: AlertKey, opened_by: str) -> str:
-    """The same for every attempt at the reading that opens it."""
+    """The same alert id for every attempt at the reading that opens it."""
     name = f"{key.kind}|{key.tenant or ''}|{key.charger_id}|{opened_by}"
     return hashlib.blake2b(name.encode(), digest_size=12).hexdigest()

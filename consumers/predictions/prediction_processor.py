@@ -1,4 +1,4 @@
-"""The scoring consumer's work: readings become predictions and alerts, or dead letters."""
+"""Process readings into predictions and alerts, or dead letters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Predicting:
-    """`consumers.kafka.record_processor.RecordProcessor`, done by workers at the other end of `scoring`."""
+    """A `RecordProcessor` whose readings are scored by workers, through `scoring`. Not thread-safe."""
 
     def __init__(
         self,
@@ -42,22 +42,26 @@ class Predicting:
 
     @property
     def pause_reason(self) -> str | None:
+        """The reason why no reading can be scored now, a sentence; None while workers are available."""
         return self._heartbeat.pause_reason
 
     @property
     def busy(self) -> bool:
+        """Whether a verdict may arrive without a new record."""
         return self._scoring.busy
 
     def wait(self, timeout_s: float) -> None:
+        """Block until a task has ended, for at most `timeout_s`."""
         self._scoring.wait(timeout_s)
 
     def take(self, entry: PendingRecord) -> None:
+        """Decode a record and queue its reading, or send it to the dead letters. Raises nothing."""
         try:
             reading, tenant = read(entry.received, now=self._now())
         except ServiceError as error:
             self._send_to_dead_letter(entry, error, attempts=1)
         except Exception as error:
-            # No record, whatever is in it, may stop its partition.
+            # No record may block its partition.
             log.exception("record %s could not be read", entry.received.event_id)
             metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
             self._send_to_dead_letter(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
@@ -65,16 +69,19 @@ class Predicting:
             self._scoring.add(entry, reading, tenant)
 
     def refuse(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
+        """Send a record to the dead letters without scoring it."""
         self._send_to_dead_letter(entry, error, attempts=attempts)
 
     def advance(self) -> None:
+        """Set the outcomes of scored readings, and send waiting ones unless paused. Blocks at most 2 s."""
         for result in self._scoring.collect():
             self._conclude(result)
         if self.pause_reason is None:
-            # Before what has come is published, so that workers are not idle meanwhile.
+            # Before publishing, so that workers are not idle meanwhile.
             self._scoring.send()
 
     def complete(self, done: CommitBatch) -> None:
+        """Add alert and state records to a batch. Raises the errors of loading the alerts' state."""
         self._judgement = self._alerts.judge(done)
         for entry, error in self._judgement.failed:
             entry.scored = None
@@ -83,12 +90,14 @@ class Predicting:
         done.added, done.remembered = self._judgement.outgoing, self._judgement.remembered
 
     def settle(self, done: CommitBatch) -> None:
+        """Apply the alert changes of a committed batch, and count its records."""
         self._alerts.settle(self._judgement)
         predicted = sum(entry.scored is not None for entry in done.records)
         metrics.STREAM_RECORDS.labels(outcome="prediction").inc(predicted)
         metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.records) - predicted)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
+        """Drop the alerts of partitions that other members own now."""
         self._alerts.drop(partitions)
 
     def _conclude(self, result: Result) -> None:

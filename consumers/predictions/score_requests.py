@@ -1,8 +1,8 @@
-"""From readings to verdicts through the queue: grouping, retries, and finding the one that does harm.
+"""Score readings through the queue: grouping, retries, and isolation of harmful readings.
 
-Pure apart from the door it is given. What trying again cannot help is bounded: a reading that fails to
-score, or whose worker dies each time, has `MAX_ATTEMPTS` attempts alone. That workers, queue or Redis are
-away is not the reading's fault: it is tried again for as long as that lasts.
+Pure, except the predictor. A reading that fails to score, or whose worker dies each time, has `MAX_ATTEMPTS`
+attempts alone. Missing workers, queue or Redis are not caused by the reading: retries then continue for as
+long as they are missing.
 """
 
 from __future__ import annotations
@@ -25,32 +25,35 @@ from tasks.messaging.messages import ScoreRequest, ScoreResult
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 3
-# Readings that travel in one task at most: all that one poll brings, for a task and its transaction cost
-# something of their own (docs/adr/0010).
+# The limit of readings per task: all records of one poll, because each task and its transaction have a fixed
+# cost (docs/adr/0010).
 GROUP: Final = 500
-# Fewer readings wait for the tasks under way, but for none that takes longer: its worker may be gone.
+# Smaller groups wait for tasks in flight, but not for older ones: their worker may have died.
 PATIENCE_S: Final = 0.5
-# Tasks under way at once, so that no worker waits for this process.
+# The limit of tasks in flight; enough that no worker waits for this process.
 MAX_IN_FLIGHT: Final = 8
-# What is asked about each reading.
+# The predictions for each reading.
 KINDS_ASKED: Final[tuple[Kind, ...]] = ("failure", "anomaly")
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 
 
 class Predictor(Protocol):
-    """What `tasks/client/stream_predictor.py` offers; tests have one of their own."""
+    """The interface of `tasks/client/stream_predictor.py`; tests use a double."""
 
-    def requests_for(
-        self, kinds: Iterable[Kind], reading: Reading, tenant: str | None
-    ) -> list[ScoreRequest]: ...
+    def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
+        """The score requests of a reading, one for each kind."""
 
-    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]: ...
+    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]:
+        """Send the requests as one task; the future has a result for each, in order."""
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """One reading to score. `attempts` are those that failed, `alone` those of them that it made alone."""
+    """One reading to score. `attempts` counts failed attempts, `alone` those in a task of its own.
+
+    `pauses` counts retries for missing workers. `not_before` is the earliest next attempt, in clock seconds.
+    """
 
     record: PendingRecord
     reading: Reading
@@ -61,12 +64,12 @@ class Candidate:
     not_before: float = 0.0
 
 
-# Nobody came to the reading, or one who has no models.
+# No worker took the reading, or a worker without models did.
 NOT_ITS_FAULT: Final = frozenset({PredictionTimeout.code, ModelsUnavailable.code})
 
 
 class Result(NamedTuple):
-    """What became of a reading: its verdicts (that on anomaly may be missing), or the error it ends in."""
+    """The result of a reading: its verdicts (anomaly may be missing), or its final error."""
 
     candidate: Candidate
     failure: ScoreResult | None = None
@@ -82,29 +85,30 @@ class _Group:
 
 
 class Scoring:
-    """Readings that wait for verdicts or for their next attempt. For one thread; `clock` in seconds."""
+    """Readings that wait for verdicts or for their next attempt. Not thread-safe; `clock` returns seconds."""
 
     def __init__(self, source: Predictor, *, clock: Callable[[], float]) -> None:
         self._predictor = source
         self._clock = clock
         self._fresh: deque[Candidate] = deque()
-        # Those that were in a task that failed: each travels alone now, so that it harms no other.
+        # Readings of failed tasks: each is sent alone, so that it affects no other.
         self._again: deque[Candidate] = deque()
         self._in_flight: list[_Group] = []
-        # Results of readings that could not even be sent.
+        # Results of readings that could not be sent.
         self._ended_early: list[Result] = []
         self._ended = threading.Event()
 
     @property
     def busy(self) -> bool:
-        """Whether an answer may come at any moment."""
+        """Whether results are pending or available."""
         return bool(self._in_flight or self._ended_early)
 
     def add(self, record: PendingRecord, reading: Reading, tenant: str | None) -> None:
+        """Queue a reading for the next `send`."""
         self._fresh.append(Candidate(record, reading, tenant))
 
     def send(self) -> None:
-        """Send what may be sent now. Blocks 2 s at most, when the queue cannot be reached."""
+        """Send the readings that are due. Blocks for at most 2 s, if the queue cannot be reached."""
         while len(self._in_flight) < MAX_IN_FLIGHT:
             group = self._next_group()
             if not group:
@@ -116,10 +120,10 @@ class Scoring:
             self._in_flight.append(sent)
             sent.future.add_done_callback(lambda _: self._ended.set())
             if sent.future.done():
-                return  # it could not be sent; the next ones would meet the same
+                return  # sending failed, and would fail for the next group too
 
     def _score_requests(self, group: Sequence[Candidate]) -> tuple[list[Candidate], list[ScoreRequest]]:
-        """What to ask about the readings, and those about which something can be asked."""
+        """The candidates that can be encoded, and their score requests."""
         asked: list[Candidate] = []
         score_requests: list[ScoreRequest] = []
         for candidate in group:
@@ -139,13 +143,13 @@ class Scoring:
         return asked, score_requests
 
     def wait(self, timeout_s: float) -> None:
-        """Block until a task has ended that `collect` has not seen, `timeout_s` at most."""
+        """Block until a task has ended since the last `collect`, for at most `timeout_s`."""
         self._ended.wait(timeout_s)
 
     def collect(self) -> list[Result]:
-        """What has ended since the last call. Does not block."""
+        """The results since the last call. Does not block."""
         results, self._ended_early = self._ended_early, []
-        self._ended.clear()  # before looking, so that none is missed
+        self._ended.clear()  # before the check, so that no task is missed
         ended = [sent for sent in self._in_flight if sent.future.done()]
         self._in_flight = [sent for sent in self._in_flight if not sent.future.done()]
         for sent in ended:
@@ -163,8 +167,8 @@ class Scoring:
             self._again.append(candidate)
         group: list[Candidate] = []
         if len(self._fresh) < GROUP and any(now - sent.sent_at < PATIENCE_S for sent in self._in_flight):
-            # They travel with those that come meanwhile. So tasks are as large as the rate of readings makes
-            # them, and a reading that comes alone goes at once.
+            # Wait for more readings. The size of tasks then follows the rate of readings. With no task in
+            # flight a single reading is sent at once.
             return group
         while self._fresh and len(group) < GROUP and self._fresh[0].not_before <= now:
             candidate = self._fresh.popleft()
@@ -193,12 +197,12 @@ class Scoring:
 
     def _read(self, candidate: Candidate, failure: ScoreResult, anomaly: ScoreResult) -> Iterator[Result]:
         if failure.error_code is None:
-            # A prediction without an anomaly verdict is worth more than none at all.
+            # A prediction without an anomaly verdict is better than none.
             yield Result(candidate, failure, anomaly if anomaly.error_code is None else None)
         elif failure.error_code in NOT_ITS_FAULT:
             self._put_back([candidate])
         else:
-            # Whatever was wrong with it, it was not its neighbours: workers score each one by itself.
+            # Counts as alone: workers score each reading by itself, so no other reading caused the error.
             yield from self._failed(candidate, failure.error_detail, alone=True)
 
     def _failed(self, candidate: Candidate, detail: str, *, alone: bool) -> Iterator[Result]:
@@ -212,7 +216,7 @@ class Scoring:
         self._again.append(candidate)
 
     def _put_back(self, candidates: Sequence[Candidate]) -> None:
-        """To the front, in the order they had, after a pause that grows to `LONGEST_PAUSE_S`."""
+        """Put the candidates back at the front, in order, with a pause that grows up to `LONGEST_PAUSE_S`."""
         for candidate in reversed(candidates):
             pause_s = min(FIRST_PAUSE_S * 2.0**candidate.pauses, LONGEST_PAUSE_S)
             candidate.pauses += 1

@@ -1,7 +1,6 @@
-"""What the commands for a person have in common: what an argument means, and how a number is said.
+"""Argument types and number formatting of the replay commands.
 
-What an argument cannot mean raises `argparse.ArgumentTypeError`: for other errors argparse shows the
-function's name.
+Invalid arguments raise `argparse.ArgumentTypeError`: for other errors argparse shows the function's name.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 
 
 def moment(text: str) -> datetime:
-    """ISO 8601; no offset means UTC."""
+    """Parse a time in ISO 8601; no offset means UTC. Raises `argparse.ArgumentTypeError`."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -22,13 +21,14 @@ def moment(text: str) -> datetime:
 
 
 def count(text: str) -> int:
+    """Parse a whole number of at least 1. Raises `argparse.ArgumentTypeError`."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return int(text)
 
 
 def speed(text: str) -> float:
-    """How many times as fast as life; `max` and 0 are infinite."""
+    """Parse a factor of real time; `max` and 0 are infinite. Raises `argparse.ArgumentTypeError`."""
     try:
         found = 0.0 if text == "max" else float(text)
     except ValueError:
@@ -39,5 +39,5 @@ def speed(text: str) -> float:
 
 
 def number_of(n: int, noun: str) -> str:
-    """`1 row`, `2,000 rows`."""
+    """Format a number with its noun: `1 row`, `2,000 rows`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

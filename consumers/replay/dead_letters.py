@@ -1,8 +1,8 @@
-"""`python -m consumers replay-dlq`: look at dead letters, and put them back where they came from.
+"""`python -m consumers replay-dlq`: list dead letters, and put them back on their original topic.
 
-A replayed record is a new one on its original topic: it is scored like any other, and if it fails again it
-becomes a new dead letter. The old one stays; Kafka's retention removes it. Redis keeps which ones were
-replayed, so that the same command again does not replay them twice.
+A replayed record is a new record of its original topic. It is processed like any other, and becomes a new
+dead letter if it fails again. The old dead letter stays until Kafka's retention removes it. Redis stores
+which dead letters were replayed, so that the same command again does not replay them twice.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DeadLetter:
 
     @classmethod
     def of(cls, record: ConsumerRecord) -> DeadLetter | None:
-        """None for a record that is no dead letter of ours: it says not where it came from."""
+        """Decode a dead letter; None for a record without the origin headers of this service."""
         said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         if "x-origin-topic" not in said:
             return None
@@ -68,6 +68,7 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
+        """The position in the dead-letter topic, `PARTITION:OFFSET`."""
         return f"{self.record.partition}:{self.record.offset}"
 
     @property
@@ -77,11 +78,11 @@ class DeadLetter:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it holds the original record. One that was too large holds only its beginning."""
+        """Whether it contains the whole original record; one that was too large contains only its start."""
         return all(name != "x-origin-length" for name, _ in self.record.headers)
 
     def replayed(self) -> Outgoing:
-        """The original record, with a header that says which dead letter it comes from."""
+        """The original record, with a header that contains the position of its dead letter."""
         kept = [
             (n, v or b"") for n, v in self.record.headers if n not in {*DEAD_LETTER_HEADERS, REPLAYED_FROM}
         ]
@@ -92,7 +93,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which dead letters are meant. `None` means any."""
+    """A filter of dead letters; None means any. `until` is exclusive."""
 
     code: str | None = None
     topic: str | None = None
@@ -102,6 +103,7 @@ class Wanted:
     until: datetime | None = None
 
     def includes(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter matches all criteria."""
         return (
             self.code in (None, letter.code)
             and self.topic in (None, letter.origin.rsplit(":", 2)[0])
@@ -113,6 +115,7 @@ class Wanted:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `replay-dlq`."""
     parser.add_argument("--replay", action="store_true", help="put them back on their topic (else: list)")
     parser.add_argument("--again", action="store_true", help="with --replay: also those replayed before")
     parser.add_argument("--full", action="store_true", help="list reasons whole, however long they are")
@@ -128,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = sys.stdout) -> int:
-    """List or replay dead letters; the exit code. Blocks until it is done."""
+    """List or replay dead letters; returns the exit code, 1 for errors of Kafka. Blocks until done."""
     wanted = Wanted(
         arguments.code, arguments.topic, arguments.key, arguments.place, arguments.since, arguments.until
     )
@@ -194,7 +197,7 @@ def _show(letters: list[DeadLetter], out: TextIO, *, full: bool) -> None:
 
 
 def _send(settings: Settings, records: list[Outgoing]) -> None:
-    """Send all, acknowledged. Raises `KafkaError`; the records before the failing one may have been sent."""
+    """Send all records and wait for acknowledgements. Raises `KafkaError`; some may be sent already."""
     if not records:
         return
     producer: KafkaProducer = make_producer(settings)

@@ -1,8 +1,8 @@
-"""Recorded readings from a file, in the order of their times.
+"""Load recorded readings from a file, in the order of their times.
 
-Parquet or CSV (`.csv`, `.csv.gz`) with the columns of the contract, as `readings/arrow.py` reads them and
-`python -m models simulate` writes them; or a CSV of charging sessions, each of which becomes the reading of
-its end. For a person's command only: pyarrow takes 40 MB.
+The file is Parquet or CSV (`.csv`, `.csv.gz`) with the columns of the contract, which `readings/arrow.py`
+parses and `python -m models simulate` writes. A CSV of charging sessions is accepted too; each session
+becomes the reading of its end. Only for the replay command: pyarrow takes 40 MB.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from readings.reading import Reading
 
 NEEDED: Final = ("charger_id", "connector_status", "timestamp")
 ROWS_AT_ONCE: Final = 4096
-# No recorded time is in the future of this one; whether it may be sent is not judged here.
+# Later than any recorded time, so that no row is refused as a time in the future here.
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class RecordingUnreadable(ServiceError):
-    """Raised for a file that holds no recorded readings: says which and why."""
+    """Raised for a file without readable recorded readings, with the file and the reason."""
 
     code = "recording_unreadable"
 
@@ -53,7 +53,7 @@ class Recording:
         return len(self.times)
 
     def readings(self) -> Iterator[tuple[datetime, Reading | str]]:
-        """Each row's time and reading, or what is wrong with the row."""
+        """The time of each row with its reading, or with a description of its error."""
         for start in range(0, len(self), ROWS_AT_ONCE):
             some = from_table(self.rows.slice(start, ROWS_AT_ONCE), now=LATEST)
             for moment, found in zip(self.times[start : start + ROWS_AT_ONCE], some, strict=True):
@@ -64,10 +64,9 @@ class Recording:
 
 
 def load(path: Path, *, since: datetime | None = None, limit: int | None = None) -> Recording:
-    """The readings of a file, or of `readings.parquet` or `readings.csv` in a folder: the first `limit` of
-    those recorded at `since` or later.
+    """Load a file, or `readings.parquet` or `readings.csv` of a folder.
 
-    Raises `RecordingUnreadable`.
+    Keeps the first `limit` readings that were recorded at `since` or later. Raises `RecordingUnreadable`.
     """
     file = _readings_in(path) if path.is_dir() else path
     try:
@@ -98,8 +97,8 @@ def _readings_in(folder: Path) -> Path:
 
 
 def _read_csv(file: Path) -> pa.Table:
-    """Every column as text. What a text means is `readings/arrow.py`'s to say."""
-    with pa_csv.open_csv(file) as reader:  # compression goes by the file's name
+    """Read every column as text; `readings/arrow.py` parses it."""
+    with pa_csv.open_csv(file) as reader:  # pyarrow detects compression by the file's name
         names = reader.schema.names
     as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     return pa_csv.read_csv(file, convert_options=as_text)
@@ -110,7 +109,7 @@ def _read_parquet(file: Path) -> pa.Table:
     if "error_codes" in table.column_names:
         codes = table["error_codes"]
         if pa.types.is_string(codes.type) or pa.types.is_large_string(codes.type):
-            # Here, as in a history, empty text is a charger that reports no error; null, one that never does.
+            # Here, as in a history, an empty text means no error, and null a charger that never reports any.
             none_now = pc.if_else(pc.equal(codes, ""), pa.scalar("[]", codes.type), codes)
             table = table.set_column(table.column_names.index("error_codes"), "error_codes", none_now)
     return table
@@ -140,7 +139,7 @@ def _unreadable(table: pa.Table, times: list[datetime | None]) -> str | None:
 
 
 def _times(table: pa.Table) -> list[datetime | None]:
-    """Each row's time, None where there is none that can be read."""
+    """The time of each row, None without a valid one."""
     same = {name: pa.repeat(pa.scalar(text), len(table)) for name, text in _ANYWHERE.items()}
     readings = from_table(pa.table({**same, "timestamp": table["timestamp"]}), now=LATEST)
     return [found.timestamp if isinstance(found, Reading) and found.stated_at else None for found in readings]

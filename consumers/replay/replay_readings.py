@@ -1,8 +1,8 @@
-"""`python -m consumers replay`: recorded readings go to the input topic in their own rhythm.
+"""`python -m consumers replay`: publish recorded readings to the input topic at their recorded rate.
 
-All times are moved by the same span, so that what lies between two readings stays what it was. They are
-moved as late as can be without one lying in the future when it is sent, which the consumer would refuse: the
-last reading of a fast replay, and the first of one slower than life, gets the time of its own sending.
+All times are shifted by the same span, so the intervals between readings stay the same. The shift is the
+largest with which no reading is sent before its time, which the consumer would refuse. The last reading of a
+fast replay, or the first of one slower than real time, then has the time of its sending.
 """
 
 from __future__ import annotations
@@ -38,21 +38,22 @@ from settings import Settings
 if TYPE_CHECKING:
     from consumers.replay.recording import Recording
 
-# The producer bounds what it holds by nothing at all.
+# The producer itself has no limit of unacknowledged records.
 MOST_UNACKNOWLEDGED: Final = 10_000
-# How long Ctrl-C may go unnoticed, and how often the bar moves, seconds.
+# The delay of Ctrl-C and of updates of the progress bar, seconds.
 TURN_S: Final = 0.1
-LEFT_OUT: Final = 1  # what `python -m batch` says of rows that failed
-INTERRUPTED: Final = 130  # what a shell expects of a command that Ctrl-C has ended
+LEFT_OUT: Final = 1  # as `python -m batch` for failed rows
+INTERRUPTED: Final = 130  # the usual exit code after Ctrl-C
 
 Show = Callable[[int, datetime, float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """When each recorded moment is sent, and which time it then names.
+    """The schedule of a replay, and the shift of its times.
 
-    `speed` is how much faster than it was recorded; infinite is as fast as possible.
+    `first` and `last` are the first and last recorded times, `begin` is the start of the replay. `speed` is
+    the factor of real time; infinite is as fast as possible.
     """
 
     first: datetime
@@ -62,11 +63,12 @@ class Rhythm:
     shifted: bool
 
     def due_s(self, recorded_at: datetime) -> float:
-        """Seconds after the beginning."""
+        """The due time of a reading in seconds after the start."""
         return (recorded_at - self.first).total_seconds() / self.speed
 
     @property
     def shift(self) -> timedelta:
+        """The span that is added to all times of readings."""
         if not self.shifted:
             return timedelta(0)
         if self.speed < 1:
@@ -76,14 +78,17 @@ class Rhythm:
 
 @dataclass(slots=True)
 class Outbox:
-    """Sends, and counts what Kafka has acknowledged."""
+    """Sends records, and counts the acknowledged ones. Not thread-safe."""
 
     producer: KafkaProducer
     acknowledged: int = 0
     _under_way: deque[FutureRecordMetadata] = field(default_factory=deque)
 
     def send(self, record: Outgoing) -> None:
-        """Blocks while too much is not acknowledged. Raises `KafkaUnavailable` or `OutcomeRefused`."""
+        """Send a record. Blocks for at most 12 s while too many are unacknowledged.
+
+        Raises `KafkaUnavailable` or `OutcomeRefused`.
+        """
         try:
             self._under_way.append(self.producer.send(record.topic, record.value, key=record.key))
             if len(self._under_way) >= MOST_UNACKNOWLEDGED:
@@ -93,7 +98,7 @@ class Outbox:
         self.count()
 
     def count(self) -> None:
-        """Take note of what was acknowledged since. Raises what `send` raises."""
+        """Count the records acknowledged since the last call. Does not block. Raises the errors of `send`."""
         while self._under_way and self._under_way[0].is_done:
             future = self._under_way.popleft()
             if future.exception is not None:
@@ -101,7 +106,7 @@ class Outbox:
             self.acknowledged += 1
 
     def drain(self) -> None:
-        """Wait for what is under way, 12 s at most. Raises what `send` raises."""
+        """Wait for all acknowledgements, for at most 12 s. Raises the errors of `send`."""
         try:
             self.producer.flush(PUBLISH_TIMEOUT_S)
         except KafkaError as error:
@@ -110,6 +115,7 @@ class Outbox:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `replay`."""
     parser.add_argument(
         "file",
         type=Path,
@@ -139,8 +145,10 @@ def replay(
     stopping: threading.Event,
     out: TextIO = sys.stdout,
 ) -> int:
-    """Send a recording; the exit code, 0 only when every row was sent. Blocks until all is acknowledged, or
-    until `stopping` is set."""
+    """Send a recording; returns the exit code, 0 only if every row was sent.
+
+    Blocks until all records are acknowledged, or until `stopping` is set.
+    """
     from consumers.replay.recording import load
 
     try:
@@ -182,7 +190,7 @@ def _send_all(
     stopping: threading.Event,
     show: Show,
 ) -> None:
-    """Each reading when it is due. What is no reading goes to `refused`, worded, and is not sent."""
+    """Send each reading when it is due. Descriptions of invalid rows are added to `refused`."""
     began_at = shown_at = time.monotonic()
     for number, (recorded_at, found) in enumerate(recording.readings(), start=1):
         due_at = began_at + rhythm.due_s(recorded_at)
@@ -203,7 +211,7 @@ def _send_all(
 
 
 def record(reading: Reading, *, topic: str, shift: timedelta) -> Outgoing:
-    """A recorded reading as a flat one on the input topic, its times moved by `shift`."""
+    """The record of a flat reading for the input topic, with its times shifted by `shift`."""
     serviced = reading.last_maintenance
     said = {
         "charger_id": reading.charger_id,
@@ -224,7 +232,7 @@ def record(reading: Reading, *, topic: str, shift: timedelta) -> Outgoing:
 
 @contextmanager
 def _progress(recording: Recording, rhythm: Rhythm) -> Iterator[Show]:
-    """A bar for a person at a terminal: readings sent, the recorded time, and how long it still takes."""
+    """Show a progress bar at a terminal: readings sent, the recorded time, and the time left."""
     console = Console(stderr=True, highlight=False)
     columns = (
         TextColumn("Replaying"),

@@ -1,19 +1,21 @@
-"""Charging sessions as a backend records them, and the reading that a charger would have sent of each."""
+"""Charging sessions as recorded by a backend, and the reading that corresponds to each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Below this mean power, in kW, the car was plugged in rather than charging: full, or never begun.
+# Below this mean power in kW the vehicle was plugged in but not charging: full, or never started.
 HARDLY_CHARGING_KW: Final = 1.0
 COLUMNS: Final = ("charger_id", "ended_at", "minutes", "kwh", "session_number")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One charging session. `ended_at` is ISO 8601 in UTC, `minutes` its length, `kwh` what it delivered;
-    `session_number` counts the charger's sessions since its records begin."""
+    """One charging session: its end (`ended_at`, ISO 8601 in UTC), duration and delivered energy.
+
+    `session_number` counts the charger's sessions from its first record.
+    """
 
     charger_id: str
     ended_at: str
@@ -23,13 +25,14 @@ class Session:
 
     @property
     def mean_kw(self) -> float:
+        """The mean power, kW. Raises `ZeroDivisionError` for a session of 0 minutes."""
         return self.kwh / (self.minutes / 60)
 
     def reading(self) -> dict[str, Any]:
         """The reading of the session's last minute, in the fields of the contract.
 
-        Such records hold neither temperature nor error codes, uptime or maintenance: those are missing, and
-        the models must do without. They hold no power over time either: `power` is the session's mean.
+        Session records contain no temperature, error codes, uptime or maintenance: these fields are missing.
+        They contain no power over time either, so `power` is the session's mean.
         """
         return {
             "charger_id": self.charger_id,
