@@ -78,7 +78,7 @@ class FastPath:
         events: list[ReceiveEvent] = []
         body = None
         if scope["method"] == "POST":
-            # Also for Flask: a small body that never ends must not occupy a thread.
+            # Read small bodies here for Flask too: one that never ends must not occupy a thread.
             events, body = await _read(receive, self._most_bytes)
             if body is not None and scope["path"] in KIND_BY_PATH:
                 asked = self._parsed(scope, body)

@@ -195,10 +195,10 @@ def ocpp_topics(settings: Settings) -> dict[str, TopicOptions]:
 
 
 def ensure_topics(settings: Settings, topics: Mapping[str, TopicOptions]) -> None:
-    """Create the missing topics. Blocks for some seconds. Raises `KafkaError` if no broker answers.
+    """Create the missing topics. Blocks for up to 3 s to connect, and 10 s per request.
 
-    A topic that cannot be created, for example without the right to, is logged. An operator must then create
-    it, and the consumer waits for it.
+    Raises `KafkaError` if no broker answers. A topic that cannot be created, for example for lack of a
+    permission, is logged. An operator must then create it, and the consumer waits for it.
     """
     admin = _open(KafkaAdminClient, settings)
     try:

@@ -38,7 +38,7 @@ IDLE_POLL_MS: Final = 200
 # CPU as some readings.
 BUSY_WAIT_S: Final = 0.01
 LOOK_EVERY_S: Final = 1.0
-# Without a connection for this long, the clients are created anew and the topics are checked again.
+# Without a connection for this long, the clients are replaced and the topics are checked again.
 UNCONNECTED_MOST_S: Final = 4.0
 ASK_ENDS_EVERY_S: Final = 20.0
 ASK_ENDS_TIMEOUT_MS: Final = 1_000
@@ -91,7 +91,7 @@ class Stream:
     def run(self, stopping: threading.Event) -> None:
         """Run until `stopping` is set, then finish records in flight within `DRAIN_S`.
 
-        Raises `KafkaUnavailable` if the clients must be created anew, and `OutcomeRefused` or `StreamStuck`
+        Raises `KafkaUnavailable` if the clients must be replaced, and `OutcomeRefused` or `StreamStuck`
         if the process must end. Raises kafka-python's errors for an invalid configuration.
         """
         self._consumer.subscribe([self._processor.topic], listener=_Listener(self))

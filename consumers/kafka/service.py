@@ -42,7 +42,7 @@ RETRY_PAUSE_S: Final = 1.0
 
 
 class Service:
-    """Runs a `Stream`. Whenever Kafka is lost, creates all clients anew until it is back.
+    """Runs a `Stream`. Whenever Kafka is lost, replaces all clients until it is back.
 
     `topics` are created if missing. `make_processor` is called for each new `Stream`, `close` at the end.
     """

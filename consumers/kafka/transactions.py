@@ -77,7 +77,7 @@ class TransactionalPublisher:
     """Publishes each batch in one transaction. Use it only in the thread that polls the consumer.
 
     Offsets are sent with the consumer's group membership. The broker refuses the transaction of a member that
-    the group has removed. After any failure the producer is created anew, which aborts the open transaction.
+    the group has removed. After any failure the producer is replaced, which aborts the open transaction.
     kafka-python's producer would keep the offsets of a failed transaction and commit them with the next one.
     """
 

@@ -104,7 +104,7 @@ class SingleRequest(NamedTuple):
 
     @property
     def retry_location(self) -> str | None:
-        """The path of a verdict that arrives after the timeout; None if the kind is not cached."""
+        """The path of a verdict that arrives after the timeout; None for kinds other than failure."""
         return PREFIX + quote(self.reading.charger_id) if self.kind == "failure" else None
 
 

@@ -39,9 +39,9 @@ class Upload:
 def received(request: Request, limit_bytes: int) -> Iterator[Upload]:
     """Receive the body of `request` into a file that exists within the context. Blocks until it is received.
 
-    Raises werkzeug's 408 for a truncated body, 413 for more than `limit_bytes` as sent or decompressed,
-    `UnsupportedMediaType` for a `Content-Encoding` other than gzip, `MalformedBody` for damaged gzip, and
-    `QueueFull` if too many bodies are being received.
+    Raises werkzeug's 408 for a truncated body and 413 for more than `limit_bytes` as sent or decompressed.
+    Raises `UnsupportedMediaType` for a `Content-Encoding` other than gzip, `MalformedBody` for damaged gzip,
+    and `QueueFull` if too many bodies are being received.
     """
     request.max_content_length = limit_bytes
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
