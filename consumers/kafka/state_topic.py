@@ -43,7 +43,7 @@ def readable(values: Iterable[bytes], read: Callable[[Mapping[str, Any]], T]) ->
 def load_state(
     settings: Settings, topic: str, numbers: list[int], *, of: str
 ) -> Mapping[int, Iterable[bytes]]:
-    """Read the newest state record of every key, by input partition; `numbers` are the wanted partitions.
+    """Read the newest state record of every key, by input partition: those of `numbers`, and perhaps others.
 
     Waits for a transaction of the previous owner that is still ending. `of` names the state in log lines.
 
