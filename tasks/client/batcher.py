@@ -1,14 +1,14 @@
-"""Which requests travel in which task: natural batching, single sending of lost ones, giving up.
+"""Assign pending requests to score tasks: adaptive batching, one retry of lost tasks, expiry.
 
-A request that finds no task in flight leaves at once, so an idle service adds no delay. Requests that arrive
-meanwhile wait in memory and travel together in the next task. No timer is involved; a batch is bounded by
-`MAX_BATCH` and each request by its own deadline.
+A request that finds no task in flight is sent at once, so an idle service adds no delay. Requests that arrive
+meanwhile are queued in memory and share the next task. No timer is involved. A batch is bounded by
+`MAX_BATCH`, and each request by its own deadline.
 
-A task whose worker died is sent once more, each reading in a task of its own, so that one that kills workers
-takes nobody with it. Mostly the worker's parent process reports the death (`tasks/worker/lost.py`). Where no
-report comes, `DeadlinePolicy` says when a task counts as lost.
+A task whose worker died is retried once, with one task per reading. A reading that kills workers then fails
+alone. Usually the worker's parent process reports the death (`tasks/worker/lost.py`). Without a report,
+`DeadlinePolicy` decides when a task counts as lost.
 
-Without threads, clock or sockets: the caller passes the time in, and sends the tasks that it gets.
+The module uses no threads, clock or sockets. The caller passes the time in and sends the returned tasks.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ log = logging.getLogger(__name__)
 MAX_BATCH: Final = 64
 # Tasks of one process in flight at once. One would leave a worker idle while its reply travels.
 MAX_IN_FLIGHT: Final = 2
-# A task leaves beside another only with this share of the other's readings, or when none has left for a while
-# (seconds): otherwise every second task would carry the one reading that came first after a reply, and what a
-# task costs by itself would be paid for little (docs/adr/0008).
+# A second task is sent beside one in flight only if it has at least this share of the other's readings, or if
+# no task was sent for `FOR_A_WHILE_S` seconds. Otherwise every second task would carry only the first reading
+# after a reply, at the full fixed cost of a task (docs/adr/0008).
 SHARE_OF_THE_OTHER: Final = 1.0
 FOR_A_WHILE_S: Final = 0.1
-# The share of the deadline after which a task that is neither answered nor on the queue counts as lost: it
-# leaves time for a second sending.
+# Share of the deadline after which a task that is neither answered nor on the queue counts as lost. The rest
+# is enough for a retry.
 LOST_AFTER: Final = 0.42
-# A second sending needs this long to be of use to anybody.
+# A retry with less time left than this cannot be answered in time.
 WORTH_SENDING_S: Final = 0.1
 
-# Error codes that say nothing about the reading.
+# Error codes whose cause is not the reading.
 _ERRORS: Final[dict[str | None, type[ServiceError]]] = {
     error.code: error for error in (ModelsUnavailable, PredictionTimeout)
 }
@@ -50,14 +50,14 @@ Batch = InFlightTask[list[PendingRequest]]
 
 
 class Step(NamedTuple):
-    """What follows from an event: tasks to send now, and outcomes to settle."""
+    """The consequences of an event: tasks to send now, and outcomes to settle."""
 
     to_send: list[Batch]
     settled: list[tuple[PendingRequest, Outcome]]
 
 
 class MicroBatcher:
-    """The requests of one process on their way to workers. Not safe to share between threads."""
+    """The queued and in-flight requests of one process. Not thread-safe."""
 
     def __init__(self, pending: PendingRequests, *, timeout_s: float) -> None:
         self._pending = pending
@@ -69,29 +69,29 @@ class MicroBatcher:
 
     @property
     def queued(self) -> int:
-        """How many requests wait for a task."""
+        """Number of requests that wait for a task."""
         return len(self._queue)
 
     def enqueue(self, requests: Iterable[PendingRequest], now: float) -> list[Batch]:
-        """Have these scored: in the task to send now, if there is one, or in a later one."""
+        """Queue requests for scoring. Returns the task to send now, if any."""
         self._queue.extend(requests)
         return self._next_batch(now)
 
     def alone(self, requests: list[PendingRequest], now: float) -> Batch | None:
-        """A task of just these, in flight from now on; None if another is in flight or requests wait."""
+        """Start a task with these requests only. None if a task is in flight or requests are queued."""
         if self._in_flight or self._queue:
             return None
         return self._start(requests, now)
 
     def withdraw(self, batch: Batch) -> None:
-        """A task was not sent, and nothing is wrong: it never happened."""
+        """Remove a task that was not sent because its verdicts may be cached. No outcome is set."""
         self._in_flight.remove(batch)
 
     def failed(self, batch: Batch, error: Exception, now: float) -> Step:
-        """A task could not be sent.
+        """Handle a task that could not be sent.
 
-        An error of ours is the outcome of its requests, and of those that wait: they would meet the same
-        fault later. Any other may be the fault of one request, so that each is sent alone.
+        A `ServiceError` becomes the outcome of its requests and of all queued ones, which would meet the same
+        fault later. Any other error may be caused by one request, so each request is sent alone.
         """
         self._in_flight.remove(batch)
         if isinstance(error, ServiceError):
@@ -103,11 +103,11 @@ class MicroBatcher:
         return Step(self._each_alone(batch, now, least_s=-math.inf), [])
 
     def fail_queued(self, error: Exception) -> Step:
-        """The broker is gone: those that wait to be sent end with `error`."""
+        """Settle all queued requests with `error`, because the broker is unreachable."""
         return Step([], [(request, error) for request in self._empty_queue()])
 
     def replied(self, batch_id: str, answers: list[ScoreResult], now: float) -> Step:
-        """A reply has come. Of a task that was given up before nobody waits for it."""
+        """Handle a reply. A reply to a task that was given up before is ignored."""
         to_send: list[Batch] = []
         settled: list[tuple[PendingRequest, Outcome]] = []
         batch = self._in_flight.take(batch_id)
@@ -119,21 +119,21 @@ class MicroBatcher:
         elif batch.is_retry:
             settled = [(request, ScoringFailed(loss)) for request in batch.load]
         else:
-            self._in_flight.add(batch)  # its callers still wait, for the second sending
+            self._in_flight.add(batch)  # its callers still wait, for the retry
             to_send = [] if batch.is_split else self._split(batch, now)
         return Step(self.due(now) + to_send, settled)
 
     def due(self, now: float) -> list[Batch]:
-        """The task to send now, if none has left for a while."""
+        """The task to send now, even a small one if no task was sent for a while."""
         return self._next_batch(now, even_small=now - self._left_at > FOR_A_WHILE_S)
 
     def give_up_expired(self, now: float) -> bool:
-        """Give up the tasks that have expired. Whether there were any.
+        """Give up expired tasks. Returns whether there were any.
 
-        Their requests are forgotten, except those that a caller has joined since. These are sent again.
+        Their requests are forgotten, except those that a caller has joined since. These are queued again.
         """
         expired = self._in_flight.take_expired(now)
-        # A lost task and its second sendings share their requests, and do not all end together.
+        # A lost task and its retries share their requests, and do not all end together.
         elsewhere = {id(request) for batch in self._in_flight for request in batch.load}
         requests = {id(request): request for batch in expired for request in batch.load}
         joined = self._pending.forget_expired(requests.values(), now + WORTH_SENDING_S)
@@ -141,13 +141,13 @@ class MicroBatcher:
         return bool(expired)
 
     def silent(self, now: float) -> list[Batch]:
-        """The tasks that should have been answered: look whether they are still on the queue."""
+        """Tasks without a reply that are due for a look at the queue."""
         return self._in_flight.due(now)
 
     def looked(
         self, silent: Iterable[Batch], queued: Collection[str], now: float, *, is_served: bool
     ) -> list[Batch]:
-        """The second sendings, if a worker is there. `queued` has the ids of tasks on the queue."""
+        """Retries of the tasks found lost, if a worker is there. `queued` has the ids of tasks on the queue."""
         to_send: list[Batch] = []
         for batch, fate in self._in_flight.fates(silent, queued, now):
             if fate is Fate.LOST:
@@ -157,7 +157,7 @@ class MicroBatcher:
         return to_send
 
     def _next_batch(self, now: float, *, even_small: bool = False) -> list[Batch]:
-        """The next task, if one may leave now."""
+        """The next task, if one may be sent now."""
         sizes = [len(batch.load) for batch in self._in_flight if not (batch.is_lost or batch.is_retry)]
         if len(sizes) >= MAX_IN_FLIGHT:
             return []
@@ -178,7 +178,7 @@ class MicroBatcher:
         return batch
 
     def _split(self, batch: Batch, now: float) -> list[Batch]:
-        """A task for each request of a lost one that somebody still waits for."""
+        """One task per request of a lost task that a caller still waits for."""
         batch.is_lost = batch.is_split = True
         singles = self._each_alone(batch, now, least_s=WORTH_SENDING_S)
         if singles:
@@ -187,7 +187,7 @@ class MicroBatcher:
         return singles
 
     def _each_alone(self, batch: Batch, now: float, *, least_s: float) -> list[Batch]:
-        """A task for each request without an outcome that has at least `least_s` left."""
+        """One task per request without an outcome that has at least `least_s` left."""
         singles = [
             InFlightTask([request], 1, sent_at=now, expires_at=request.deadline, is_retry=True)
             for request in batch.load

@@ -1,8 +1,8 @@
-"""Cache look-ups of many callers, which travel to Redis together.
+"""Read verdicts from the cache for many callers in one round trip.
 
-Natural batching as in `tasks/client/batcher.py`, in a thread of its own, so that no event loop waits for
-Redis: it looks up what has come, and what comes meanwhile makes the next round trip. Where no task is in
-flight and the last readings were not in the cache, looking and sending are one round trip (docs/adr/0008).
+Adaptive batching as in `tasks/client/batcher.py`, in a separate thread, so that no event loop waits for
+Redis. Requests that arrive during a round trip share the next one. If no task is in flight and the last
+readings were not cached, look-up and sending share one round trip (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ MAX_TOGETHER: Final = 64
 
 
 class CacheReader:
-    """Calls `settle` with what is cached and `enqueue` with what is not, both in its own thread.
+    """Call `settle` with cached verdicts and `enqueue` with the other requests, both in the reader's thread.
 
-    `send_unless_cached` sends the requests at once unless Redis finds one of the marks; False if it did not.
+    `send_unless_cached` sends the requests at once unless one of the cache guards matches in Redis. It
+    returns False if nothing was sent.
     """
 
     def __init__(
@@ -48,15 +49,16 @@ class CacheReader:
         self._thread = threading.Thread(target=self._run, name="cache-reader", daemon=True)
 
     def start(self) -> None:
+        """Start the reader's thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Blocks until the look-up in hand has ended, 2 s at most."""
+        """Stop the thread. Blocks until the current look-up has ended, 2 s at most."""
         self._waiting.put(None)
         self._thread.join(timeout=2)
 
     def add(self, request: PendingRequest) -> None:
-        """Have a request looked up, soon. Does not block."""
+        """Queue a request for the next look-up. Does not block. Thread-safe."""
         self._waiting.put(request)
 
     def _run(self) -> None:
@@ -69,7 +71,8 @@ class CacheReader:
             self._look_or_settle(together)
 
     def _look_or_settle(self, together: list[PendingRequest]) -> None:
-        """`_look`, and each request alone where that fails: the error is then its outcome."""
+        """Run `_look`; if it fails, look up each request alone. The error is then the outcome of that
+        request."""
         try:
             self._look(together)
         except Exception as error:
@@ -97,7 +100,7 @@ class CacheReader:
         try:
             found = self._cache.get_all(wanted)
         except Exception:
-            # Whatever is wrong with the cache, the callers are still to be answered.
+            # A cache failure must not fail predictions: treat everything as not cached.
             log.exception("cache could not be read")
             found = [None] * len(together)
         settled: list[tuple[PendingRequest, Outcome]] = []
@@ -115,9 +118,10 @@ class CacheReader:
             self._enqueue(missing)
 
     def _is_sent(self, together: list[PendingRequest], wanted: list[Wanted]) -> bool:
-        """Whether all have left for a worker in the round trip that looked for them in the cache.
+        """Whether the cache look-up of this round trip has also sent all requests to a worker.
 
-        Only worth its message where they are probably not there, as the last ones were not.
+        A task message is encoded in vain if a verdict is cached. So this is tried only if the last look-up
+        found none.
         """
         if not self._has_missed or any(request.cached_only for request in together):
             return False

@@ -1,6 +1,7 @@
-"""Tasks that were sent and are not answered yet, and which of them are lost.
+"""Tasks that were sent and are not answered yet, and the detection of lost ones.
 
-Without threads, clock or sockets: times are seconds of one clock, and what stands on the queue is passed in.
+The module uses no threads, clock or sockets. Times are seconds of one clock; the queue's content is passed
+in.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ Load = TypeVar("Load")
 
 @dataclass(slots=True, eq=False)
 class InFlightTask(Generic[Load]):
-    """One task. `load` is what its publisher keeps with it, `size` the number of answers that it expects.
+    """One task. `load` is the publisher's own data, `size` the number of expected results.
 
-    `task_id` is empty until the task is on its queue. `is_retry`: it carries one reading of a lost task, and
-    is not split again. `is_lost`: nobody counts on it any more; a late reply still counts. `is_split`: its
-    readings were sent again. `off_queue_since` is when a look found that a worker had taken it.
+    `task_id` is empty until the task is on its queue. `is_retry`: it carries one reading of a lost task and
+    is not split again. `is_lost`: it counts as lost, but a late reply is still accepted. `is_split`: its
+    readings were sent again. `off_queue_since` is the time of the first look that did not find it on the
+    queue. `through_outage`: Redis was unreachable while it was in flight.
     """
 
     load: Load
@@ -39,7 +41,7 @@ class InFlightTask(Generic[Load]):
 
 
 class Fate(Enum):
-    """What a look at the queue says of a task."""
+    """State of a task, as derived from a look at the queue."""
 
     PENDING = "still to be answered"
     NOT_TAKEN = "no worker has come to it in time"
@@ -48,37 +50,44 @@ class Fate(Enum):
 
 
 class LossPolicy(Protocol):
-    """When to look for a task on its queue, and what it means that it is there or not."""
+    """Decide when to look for a task on its queue, and how to interpret the result."""
 
-    def is_due(self, task: InFlightTask[Load], now: float) -> bool: ...
+    def is_due(self, task: InFlightTask[Load], now: float) -> bool:
+        """Whether to look for `task` on its queue now."""
 
-    def fate(self, task: InFlightTask[Load], now: float, *, is_queued: bool) -> Fate: ...
+    def fate(self, task: InFlightTask[Load], now: float, *, is_queued: bool) -> Fate:
+        """The state of `task`, given whether it is on its queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePolicy:
-    """For callers with a deadline of seconds: after `lost_after_s` a task off the queue is lost.
+    """For callers with a deadline of seconds: a task off the queue is lost after `lost_after_s`.
 
-    While it is on the queue no worker has begun it, and a second sending would double a slow worker's work.
+    No worker has started a task that is on the queue. A retry would double the work of a slow worker.
     """
 
     lost_after_s: float
 
     def is_due(self, task: InFlightTask[Load], now: float) -> bool:
-        """A task counts as lost for as long as no worker is there to send it to again."""
+        """Whether the task is old enough and can be split.
+
+        A lost task stays due until a worker is there for its retries.
+        """
         can_be_split = bool(task.task_id) and not (task.is_retry or task.is_split)
         return can_be_split and now - task.sent_at >= self.lost_after_s
 
     def fate(self, task: InFlightTask[Load], now: float, *, is_queued: bool) -> Fate:
+        """`LOST` if the task is off the queue, else `PENDING`."""
         return Fate.PENDING if is_queued else Fate.LOST
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """For a stream, which can wait and tries again: only certainty ends a task.
+    """For a stream, which can wait and retries: a task ends only when its state is certain.
 
-    `timeout_s` is how long a task may wait on its queue, `lost_after_s` how long a worker that took one may
-    take, and `recovery_s` how long after an outage of Redis an answer may still come.
+    All in seconds: `timeout_s` is the longest time on the queue. `look_after_s` is the age of the first look.
+    `lost_after_s` is the longest time in a worker. `recovery_s` is the time after a Redis outage in which a
+    reply may still come.
     """
 
     timeout_s: float
@@ -87,9 +96,11 @@ class RetryPolicy:
     recovery_s: float
 
     def is_due(self, task: InFlightTask[Load], now: float) -> bool:
+        """Whether the task is at least `look_after_s` old."""
         return bool(task.task_id) and now - task.sent_at >= self.look_after_s
 
     def fate(self, task: InFlightTask[Load], now: float, *, is_queued: bool) -> Fate:
+        """The state of `task`. Sets its `off_queue_since`."""
         if is_queued:
             task.off_queue_since = None
             return Fate.NOT_TAKEN if now - task.sent_at >= self.timeout_s else Fate.PENDING
@@ -102,7 +113,7 @@ class RetryPolicy:
 
 
 class InFlightTasks(Generic[Load]):
-    """The tasks of one sender. Not safe to share between threads."""
+    """The tasks of one sender. Not thread-safe."""
 
     def __init__(self, policy: LossPolicy) -> None:
         self._policy = policy
@@ -115,18 +126,19 @@ class InFlightTasks(Generic[Load]):
         return len(self._tasks)
 
     def add(self, task: InFlightTask[Load]) -> None:
+        """Add a task, or put it back."""
         self._tasks[task.batch_id] = task
 
     def remove(self, task: InFlightTask[Load]) -> bool:
-        """Whether it was still there."""
+        """Remove a task. Returns whether it was still there."""
         return self._tasks.pop(task.batch_id, None) is not None
 
     def take(self, batch_id: str) -> InFlightTask[Load] | None:
-        """Remove the task that a reply names; None if it was given up before."""
+        """Remove and return the task of a reply; None if it was given up before."""
         return self._tasks.pop(batch_id, None)
 
     def take_expired(self, now: float) -> list[InFlightTask[Load]]:
-        """Remove the tasks that have expired."""
+        """Remove and return the tasks that have expired."""
         expired = [task for task in self._tasks.values() if task.expires_at <= now]
         for task in expired:
             del self._tasks[task.batch_id]
@@ -139,7 +151,7 @@ class InFlightTasks(Generic[Load]):
     def fates(
         self, tasks: Iterable[InFlightTask[Load]], queued: Collection[str], now: float
     ) -> list[tuple[InFlightTask[Load], Fate]]:
-        """The fate of each of these that is still in flight. `queued` has the ids of those on the queue."""
+        """The fate of each given task that is still in flight. `queued` has the ids of those on the queue."""
         return [
             (task, self._policy.fate(task, now, is_queued=task.task_id in queued))
             for task in tasks
@@ -147,13 +159,13 @@ class InFlightTasks(Generic[Load]):
         ]
 
     def note_outage(self) -> None:
-        """Redis was away: tasks and answers may be gone with what it had not written down."""
+        """Note that Redis was unreachable: tasks and replies that it had not persisted may be lost."""
         for task in self._tasks.values():
             task.through_outage, task.off_queue_since = True, None
 
 
 def loss_of(task: InFlightTask[Load], answers: Sequence[ScoreResult]) -> str | None:
-    """Why a reply is no answer to its task, or None: it reports a loss, or has another number of answers."""
+    """Why a reply does not answer its task: a reported loss, or a wrong number of results. None if it does."""
     if len(answers) != task.size:
         return "The worker gave another number of answers."
     return answers[0].error_detail if answers[0].error_code == TASK_LOST else None

@@ -1,7 +1,7 @@
-"""Requests that somebody waits for. Equal ones share one entry (single flight).
+"""Requests that callers wait for. Identical requests share one entry (single flight).
 
-Without threads, clock or sockets: times are `time.monotonic()` seconds that are passed in, and a waiter is
-something that the caller of `settle` wakes.
+The module uses no threads, clock or sockets. Times are `time.monotonic()` seconds that are passed in. The
+caller of `settle` wakes the waiters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from readings.reading import Kind
 from tasks.messaging.messages import ScoreRequest, ScoreResult
 
-# Kind, tenant, fingerprint: what makes two requests the same.
+# Kind, tenant, fingerprint: requests with equal keys are identical.
 Key = tuple[Kind, str | None, str]
 Outcome = ScoreResult | Exception
 Waiter = asyncio.Future[None]
@@ -21,10 +21,10 @@ Waiter = asyncio.Future[None]
 
 @dataclass(slots=True, eq=False)
 class PendingRequest:
-    """One reading to score, for all who wait for it.
+    """One reading to score, for all callers that wait for it.
 
-    `deadline` is the latest of its callers'. `outcome` is the answer of cache or worker, or the error in its
-    place. `cached_only`: there is no capacity to wait for a worker.
+    `deadline` is the latest of its callers' deadlines. `outcome` is the result from cache or worker, or an
+    error. `cached_only`: only the cache is read, because there is no capacity to wait for a worker.
     """
 
     key: Key
@@ -36,24 +36,24 @@ class PendingRequest:
 
 
 class PendingRequests:
-    """All of one process. Not safe to share between threads."""
+    """All pending requests of one process. Not thread-safe."""
 
     def __init__(self) -> None:
         self._requests: dict[Key, PendingRequest] = {}
 
     @property
     def callers(self) -> int:
-        """How many wait."""
+        """Number of waiting callers."""
         return sum(len(request.waiters) for request in self._requests.values())
 
     def join(
         self, score_request: ScoreRequest, deadline: float, waiter: Waiter, now: float, *, cached_only: bool
     ) -> tuple[PendingRequest, bool]:
-        """The request that `waiter` now waits for, and whether it is new.
+        """Add `waiter` to an identical request or to a new one. Returns the request, and whether it is new.
 
-        Only a request that some caller still waits for is joined, and it then lives as long as its newest
-        caller: a retry after a 504 must not wait for work that has expired. One for the cache alone is not
-        joined: another caller may have capacity.
+        Only a request that some caller still waits for is joined, and its deadline becomes the latest one. So
+        a retry after a 504 does not wait for work that has expired. A `cached_only` request is never joined,
+        because another caller may have capacity.
         """
         key = score_request.kind, score_request.tenant, score_request.fingerprint
         held = None if cached_only else self._requests.get(key)
@@ -70,7 +70,8 @@ class PendingRequests:
         return held, False
 
     def settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> list[Waiter]:
-        """Set outcomes; the waiters to wake. The first counts: of two sendings both may be answered."""
+        """Set outcomes; return the waiters to wake. The first outcome counts, as a task and its retry may
+        both be answered."""
         waiters: list[Waiter] = []
         for request, outcome in outcomes:
             if request.outcome is None:
@@ -80,9 +81,9 @@ class PendingRequests:
         return waiters
 
     def forget_expired(self, requests: Iterable[PendingRequest], at: float) -> list[PendingRequest]:
-        """Forget the requests whose last caller has gone by `at`; the others that have no outcome yet.
+        """Forget the requests whose deadline is before `at`; return the others that have no outcome yet.
 
-        The next identical request after that starts a new entry.
+        The next request that is identical to a forgotten one starts a new entry.
         """
         wanted: list[PendingRequest] = []
         for request in requests:

@@ -1,9 +1,9 @@
 """Single predictions for callers that wait: from the cache, or from a worker through the queue.
 
-A reading that nobody waits for yet is looked up in the cache (`tasks/client/cache_reader.py`) and, if it is
-not there, sent to a worker (`tasks/client/batcher.py`). Callers wait on futures of an event loop; equal
-readings of one charger share one place in a task. This module brings the clock, the threads and Redis to the
-state machines beside it.
+A reading without a pending request is looked up in the cache (`tasks/client/cache_reader.py`). If it is not
+cached, it is sent to a worker (`tasks/client/batcher.py`). Callers wait on futures of an event loop.
+Identical readings of one charger share one entry in a task. This module adds clock, threads and Redis to the
+state machines of this package.
 """
 
 from __future__ import annotations
@@ -28,22 +28,21 @@ from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import CacheGuard, TaskPublisher
 from tasks.storage.verdict_cache import VerdictCache
 
-# The share of the deadline that a task may take before its process is killed: it leaves time for a second
-# sending.
+# Share of the deadline that a task may take before its process is killed. The rest is enough for a retry.
 KILLED_AFTER: Final = 0.34
-# After a task went unanswered its queue is swept for this long: it may expire a moment later than we gave up.
+# The queue is swept for this long after a task went unanswered: on the queue it may expire a moment later.
 SWEEP_FOR_S: Final = 5.0
-# As long may the events of sent tasks wait for each other.
+# Events of sent tasks are batched for this long.
 EVENTS_EVERY_S: Final = 0.1
-# A caller in a thread waits for a coroutine that ends at its own deadline; this much later it gives up too.
+# A thread waits this much longer than the deadline of its coroutine.
 LOOP_GRACE_S: Final = 1.0
 
 
 class PredictionClient:
-    """One instance for a process; safe to share between its threads and event loops.
+    """Predict single readings. One instance per process; safe to share between its threads and event loops.
 
-    Without capacity to wait (`ML_MAX_WAITING`) a caller still gets what is cached. The boundary for errors is
-    the reading: whatever looking up or sending raises becomes the outcome of its own readings.
+    Without capacity to wait (`ML_MAX_WAITING`) a caller still gets cached verdicts. Errors are isolated per
+    reading: an exception during look-up or sending becomes the outcome of its own readings only.
     """
 
     def __init__(self, settings: Settings, cache: VerdictCache) -> None:
@@ -57,7 +56,7 @@ class PredictionClient:
         self._queue = QueueInspector(settings, Queues.SINGLE)
         self._away_until = 0.0
         self._sweep_until = 0.0
-        # For callers that are threads, from the first on.
+        # Serves callers that are threads. Created by the first of them.
         self._own_loop: _LoopThread | None = None
         self._replies = ReplyListener(
             settings, on_reply=self._on_reply, on_tick=self._on_tick, on_unreachable=self._on_unreachable
@@ -69,14 +68,14 @@ class PredictionClient:
         self._cache_reader.start()
 
     def close(self) -> None:
-        """Blocks 4 s at most. Callers that still wait end at their deadlines."""
+        """Stop the threads. Blocks 4 s at most. Callers that still wait end at their deadlines."""
         self._cache_reader.stop()
         self._replies.stop()
         if self._own_loop is not None:
             self._own_loop.stop()
 
     def predict(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
-        """`predict_async` for a thread, which it blocks for the setting `ML_SYNC_TIMEOUT` at most."""
+        """`predict_async` for a thread. Blocks for the setting `ML_SYNC_TIMEOUT` and 1 s at most."""
         with self._lock:
             self._own_loop = self._own_loop or _LoopThread()
         waiting = asyncio.run_coroutine_threadsafe(
@@ -88,10 +87,10 @@ class PredictionClient:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.") from None
 
     async def predict_async(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
-        """The verdict as a JSON body, within the setting `ML_SYNC_TIMEOUT`. The loop goes on meanwhile.
+        """The verdict as a JSON body, within the setting `ML_SYNC_TIMEOUT`. Does not block the event loop.
 
-        Raises `QueueFull`, `BrokerUnavailable`, `ModelsUnavailable`, `PredictionTimeout` or `ScoringFailed`,
-        and the very exception that a bug raised on the reading's way.
+        Raises `QueueFull`, `BrokerUnavailable`, `ModelsUnavailable`, `PredictionTimeout` or `ScoringFailed`.
+        An unexpected exception in look-up or sending is raised unchanged.
         """
         loop = asyncio.get_running_loop()
         score_request = ScoreRequest(
@@ -121,7 +120,7 @@ class PredictionClient:
         return request.outcome.body
 
     def _settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> None:
-        """Wake all who wait for these. All futures of a loop are resolved in one call to it."""
+        """Set outcomes and wake the callers. All futures of a loop are resolved in one call to it."""
         with self._lock:
             waiters = self._pending.settle(outcomes)
         by_loop: dict[asyncio.AbstractEventLoop, list[Waiter]] = {}
@@ -132,7 +131,8 @@ class PredictionClient:
                 loop.call_soon_threadsafe(_wake, all_woken)
 
     def _enqueue(self, requests: list[PendingRequest]) -> None:
-        """Blocks 2 s at most, as everything that may send a task."""
+        """Queue requests and send the task that is due. Blocks 2 s at most, as every method that may send a
+        task."""
         with self._lock:
             to_send = self._batcher.enqueue(requests, time.monotonic())
         self._carry_out(Step(to_send, []))
@@ -143,12 +143,12 @@ class PredictionClient:
         return batch is not None and self._send(batch, guards)
 
     def _carry_out(self, step: Step) -> None:
-        for batch in step.to_send:  # first, so that the worker has something to do
+        for batch in step.to_send:  # first, so that no worker is idle
             self._send(batch)
         self._settle(step.settled)
 
     def _send(self, batch: Batch, unless: Sequence[CacheGuard] = ()) -> bool:
-        """Whether the task is sent, or has failed; False if Redis has found one of the marks."""
+        """Send a task. True if it was sent or has failed; False if Redis found one of the guards in `unless`."""
         started = time.monotonic()
         is_away = started < self._away_until
         try:
@@ -167,8 +167,8 @@ class PredictionClient:
             now = time.monotonic()
             with self._lock:
                 if isinstance(error, ServiceError) and not is_away:
-                    # For as long as that took none is tried again. With a mute Redis each would wait for its
-                    # deadline, one after another, and whoever comes meanwhile with them.
+                    # Fail fast for as long as this attempt took. With a Redis that does not reply, requests
+                    # would otherwise block one after another until their deadlines.
                     self._away_until = 2 * now - started
                 step = self._batcher.failed(batch, error, now)
             self._carry_out(step)
@@ -216,7 +216,7 @@ class PredictionClient:
 
 
 class _LoopThread:
-    """An event loop that runs in a thread of its own."""
+    """An event loop in a separate thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -224,7 +224,7 @@ class _LoopThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Blocks 2 s at most."""
+        """Stop the loop. Blocks 2 s at most."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=2)
         if not self._thread.is_alive():

@@ -1,7 +1,7 @@
-"""Looking at a queue: which tasks no worker has taken yet, whether one is there, removing tasks.
+"""Inspect a queue: find tasks that no worker has taken, check for workers, remove tasks.
 
-Celery discards an expired task only when a worker gets to it. With no worker, callers that come, wait and
-go would fill the queue for ever.
+Celery discards an expired task only when a worker reaches it. Without a worker, tasks of callers that have
+given up would fill the queue without limit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ SWEEP_MOST: Final = 1000
 
 
 class QueueInspector:
-    """One queue, seen by a sender of tasks. For one thread. Methods block 1 s at most and raise nothing."""
+    """One queue, as seen by a sender of tasks. Use in one thread. Methods block 1 s at most and raise
+    nothing."""
 
     def __init__(self, settings: Settings, queue: str) -> None:
         self._redis = connect(settings.redis_url)
@@ -37,7 +38,7 @@ class QueueInspector:
         self._sweep_at = 0.0
 
     def waiting(self, task_ids: Iterable[str]) -> dict[str, bytes] | None:
-        """The messages of those of these tasks that no worker has taken, by id; None if Redis is away."""
+        """Messages of the given tasks that no worker has taken, by task id. None if Redis is unreachable."""
         try:
             messages = cast(list[bytes], self._redis.lrange(self._queue, 0, -1))
         except RedisError as error:
@@ -51,9 +52,9 @@ class QueueInspector:
         return {task_id: message for task_id, message in found.items() if message is not None}
 
     def withdraw(self, message: bytes) -> bool:
-        """Take a message off the queue. Whether it was there; if not, a worker was quicker."""
+        """Remove a message from the queue. False if it was not there, e.g. because a worker took it first."""
         try:
-            return bool(self._redis.lrem(self._queue, 1, cast(str, message)))  # the stubs know no bytes
+            return bool(self._redis.lrem(self._queue, 1, cast(str, message)))  # the stubs lack bytes
         except RedisError as error:
             log.debug("a task could not be withdrawn: %s", error)
             return False
@@ -67,7 +68,7 @@ class QueueInspector:
             return False
 
     def sweep_expired(self) -> None:
-        """Remove expired tasks, at most once a second; if Redis is away, at the next call."""
+        """Remove expired tasks, at most once a second. If Redis is unreachable, do nothing."""
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + SWEEP_EVERY_S
@@ -88,4 +89,4 @@ def _is_expired(message: bytes) -> bool:
         expires = orjson.loads(message)["headers"]["expires"]
         return expires is not None and datetime.fromisoformat(expires) < datetime.now(UTC)
     except (ValueError, KeyError, TypeError):
-        return False  # not ours to judge
+        return False  # not a Celery message: leave it

@@ -1,7 +1,7 @@
-"""One reply list, and one thread waiting on it, for each process that asks for scores.
+"""Receive replies: one reply list and one listening thread per process that requests scores.
 
-Celery's own result backend costs a subscription, a stored result and a poll for every request; a list that
-one thread blocks on costs one push and one pop for each task, however many readings it carries.
+Celery's result backend costs a subscription, a stored result and a poll for every request. A list with one
+blocking reader costs one push and one pop per task, however many readings it carries.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ RECONNECT_PAUSE_S: Final = 0.2
 
 
 class ReplyListener:
-    """Calls `on_reply(batch_id, answers)` for each reply, `on_tick()` about every 0.25 s.
+    """Call `on_reply(batch_id, answers)` for each reply, and `on_tick()` about every 0.25 s.
 
-    `on_unreachable()` comes instead of replies while Redis cannot be reached, about once a second; the list
-    is looked at again as soon as Redis is back. All three are called in the listener's own thread and must
-    not block for long. A list whose process is gone expires.
+    While Redis is unreachable, `on_unreachable()` is called about once a second instead of `on_reply`.
+    Reading resumes as soon as Redis is back. All three run in the listener's thread and must not block for
+    long. The reply list of a process that has ended expires.
     """
 
     def __init__(
@@ -50,9 +50,11 @@ class ReplyListener:
         self._thread = threading.Thread(target=self._run, name="reply-listener", daemon=True)
 
     def start(self) -> None:
+        """Start the listener's thread."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Stop the thread. Blocks 2 s at most."""
         self._stopped.set()
         self._thread.join(timeout=2)
 

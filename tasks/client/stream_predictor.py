@@ -1,8 +1,8 @@
-"""Scores readings for the Kafka consumer: many readings a task, several tasks in flight.
+"""Score readings for the Kafka consumer: many readings per task, several tasks in flight.
 
-Nobody waits here with a deadline of seconds, but the consumer must know what became of each task: answered,
-not taken (no worker came to it: try again), or lost (its worker died: perhaps because of one of its
-readings). `RetryPolicy` tells these apart; a task that no worker has taken is still on the queue.
+No caller waits with a deadline of seconds. But the consumer needs the fate of each task: answered, not taken
+by any worker (retry), or lost because its worker died (one of its readings may be the cause). `RetryPolicy`
+distinguishes these. A task that no worker has taken is still on the queue.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from tasks.messaging.messages import TASK_LOST, ScoreMessage, ScoreRequest, Scor
 from tasks.messaging.names import SCORE_HARD_LIMIT_S, Queues, TaskNames
 from tasks.messaging.task_publisher import TaskPublisher
 
-# How often the queue is searched for tasks that are not answered yet, and from which age on.
+# Interval of searches for unanswered tasks on the queue, and the minimum age of these tasks.
 LOOK_EVERY_S: Final = 1.0
 # A task that a worker has taken is answered within its hard time limit, or not at all.
 LOST_AFTER_S: Final = SCORE_HARD_LIMIT_S + 2.0
-# After Redis was away: time for workers to reconnect and hand in what they have scored meanwhile.
+# Time for workers to reconnect after a Redis outage and to send the results of the meantime.
 RECOVERY_S: Final = 3.0
 
 Task = InFlightTask[Future[list[ScoreResult]]]
 
 
 class TaskLost(PredictionTimeout):
-    """Raised when a worker has begun a task and did not answer: it died, or was killed for taking long."""
+    """Raised when a worker took a task and did not answer: it died, or was killed at its time limit."""
 
     code = TASK_LOST
 
 
 class StreamPredictor:
-    """Scores readings for a process that does not wait. Safe to share between threads."""
+    """Score readings for a process that does not block on results. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.kafka_score_timeout_s
@@ -58,31 +58,34 @@ class StreamPredictor:
         self._replies.start()
 
     def close(self) -> None:
-        """Blocks 2 s at most."""
+        """Stop the listener. Blocks 2 s at most."""
         self._replies.stop()
 
     def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
-        """One for each kind, for `submit`. Workers skip them once this process has surely given up."""
+        """One request per kind, for `submit`. Workers skip requests that this process has given up by then."""
         fingerprint, expires_at = reading.fingerprint(), time.time() + self._expires_s
         return [ScoreRequest(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
 
     def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]:
-        """Send these as one task; the results come in their order. Blocks 2 s at most, raises nothing.
+        """Send requests as one task. Blocks 2 s at most, raises nothing.
 
-        The same is asked about every reading, side by side as `requests_for` gives it.
+        All readings must have the same kinds, adjacent as `requests_for` returns them. The future's results
+        are in the order of the requests. It fails with:
 
-        The future fails with `BrokerUnavailable` when the task could not be sent, with `PredictionTimeout`
-        when no worker came to it within the setting `KAFKA_SCORE_TIMEOUT`, with `TaskLost` when one did and
-        has not answered, and with whatever a bug raised while it was made. Its callbacks run in another
-        thread.
+        - `BrokerUnavailable` if the task could not be sent,
+        - `PredictionTimeout` if no worker took it within the setting `KAFKA_SCORE_TIMEOUT`,
+        - `TaskLost` if a worker took it and did not answer,
+        - any unexpected exception that was raised while it was encoded.
+
+        Callbacks of the future run in another thread.
         """
         now = time.monotonic()
         task: Task = InFlightTask(
             Future(), len(score_requests), sent_at=now, expires_at=now + self._expires_s
         )
         message = ScoreMessage(task.batch_id, self._replies.address, score_requests, source="kafka")
-        # A worker of the first schema cannot read columns. Their task is lost, and its readings come again
-        # one by one, in the first schema.
+        # A worker of the first schema cannot read columns. Such a task is lost, and its readings are sent
+        # again one by one, in the first schema.
         is_alone = score_requests[0].reading is score_requests[-1].reading
         with self._lock:
             self._in_flight.add(task)
@@ -99,7 +102,7 @@ class StreamPredictor:
 
     @property
     def _expires_s(self) -> float:
-        # Later than a task is given up here, or one that expired would look like one that was lost.
+        # Later than `RetryPolicy` gives a task up: otherwise an expired task would look like a lost one.
         return self._timeout_s * 2 + LOST_AFTER_S
 
     def _on_reply(self, batch_id: str, answers: list[ScoreResult]) -> None:
