@@ -147,7 +147,7 @@ class MicroBatcher:
     def looked(
         self, silent: Iterable[Batch], queued: Collection[str], now: float, *, is_served: bool
     ) -> list[Batch]:
-        """Retries of the tasks found lost, if a worker is there. `queued` has the ids of tasks on the queue."""
+        """Retries of the tasks found lost, if a worker is there. `queued` contains the ids on the queue."""
         to_send: list[Batch] = []
         for batch, fate in self._in_flight.fates(silent, queued, now):
             if fate is Fate.LOST:

@@ -71,8 +71,7 @@ class CacheReader:
             self._look_or_settle(together)
 
     def _look_or_settle(self, together: list[PendingRequest]) -> None:
-        """Run `_look`; if it fails, look up each request alone. The error is then the outcome of that
-        request."""
+        """Run `_look`. If it fails, look up each request alone: the error is then that request's outcome."""
         try:
             self._look(together)
         except Exception as error:

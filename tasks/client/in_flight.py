@@ -165,7 +165,7 @@ class InFlightTasks(Generic[Load]):
 
 
 def loss_of(task: InFlightTask[Load], answers: Sequence[ScoreResult]) -> str | None:
-    """Why a reply does not answer its task: a reported loss, or a wrong number of results. None if it does."""
+    """Why a reply does not answer its task (a reported loss, a wrong number of results); None if it does."""
     if len(answers) != task.size:
         return "The worker gave another number of answers."
     return answers[0].error_detail if answers[0].error_code == TASK_LOST else None

@@ -148,7 +148,7 @@ class PredictionClient:
         self._settle(step.settled)
 
     def _send(self, batch: Batch, unless: Sequence[CacheGuard] = ()) -> bool:
-        """Send a task. True if it was sent or has failed; False if Redis found one of the guards in `unless`."""
+        """Send a task. True if it was sent or has failed; False if Redis found a guard of `unless`."""
         started = time.monotonic()
         is_away = started < self._away_until
         try:

@@ -62,7 +62,7 @@ class StreamPredictor:
         self._replies.stop()
 
     def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
-        """One request per kind, for `submit`. Workers skip requests that this process has given up by then."""
+        """One request per kind, for `submit`. Workers skip requests that have expired here."""
         fingerprint, expires_at = reading.fingerprint(), time.time() + self._expires_s
         return [ScoreRequest(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
 
