@@ -1,8 +1,8 @@
-"""What travels between those who ask for scores and the workers: one task message, one reply.
+"""The wire format of score tasks and their replies.
 
-A message is JSON in a Celery task; a reply is one element of the asker's Redis list, a header line and then
-one line per reading, in the order asked. A verdict's line is the JSON body that a caller gets, encoded once
-by the worker and never decoded on its way.
+A message is JSON in a Celery task. A reply is one element of the client's Redis list: a header line, then one
+line per reading, in request order. A verdict's line is the JSON body for the caller. The worker encodes it
+once, and no later step decodes it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION
 from tasks.messaging.reading_columns import from_columns, to_columns
 from tasks.storage.redis_connection import Command
 
-# The error code of every answer of a task whose process died or was killed: not a verdict, try again.
+# Error code of all results of a task whose process died or was killed. The client may retry.
 TASK_LOST: Final = "task_lost"
-# A reply that nobody fetches (its asker died) is gone after this long.
+# A reply that is not fetched, because its client died, expires after this time.
 REPLY_TTL_S: Final = 30
 
-# A reply lives for milliseconds, and who waits for one that is lost knows what to do: it needs no place in
-# the append-only file, of which it was a quarter, nor on replicas. Servers without that choice keep it there.
+# A reply lives for milliseconds, and clients recover from a lost one. So it is kept out of the append-only
+# file, of which replies were a quarter, and off replicas. Servers without `set_repl` replicate it as usual.
 _PUSH_REPLY: Final = """
 pcall(redis.set_repl, redis.REPL_NONE)
 redis.call('RPUSH', KEYS[1], ARGV[1])
@@ -35,7 +35,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 
 class ScoreRequest(NamedTuple):
-    """One reading to score. `expires_at` (epoch seconds): later than that nobody waits for it."""
+    """One reading to score. After `expires_at` (epoch seconds) no caller waits for it."""
 
     kind: Kind
     tenant: str | None
@@ -44,15 +44,16 @@ class ScoreRequest(NamedTuple):
     expires_at: float
 
 
-# What a verdict says in one word: the 30-day failure probability, or whether it is an anomaly.
+# A verdict's main value: the 30-day failure probability, or whether the reading is an anomaly.
 HeadlineScore = float | bool
 HEADLINE_FIELDS: Final[dict[Kind, str]] = {"failure": "failure_probability", "anomaly": "is_anomaly"}
 
 
 class ScoreResult(NamedTuple):
-    """What became of one reading: a verdict's JSON, or a code of the error tree and a sentence.
+    """The result for one reading: a verdict as JSON, or an error code (`errors.py`) with a message.
 
-    `headline_score` spares those who need no more to decode the verdict; older workers do not tell it.
+    `headline_score` saves decoding the verdict where only its main value is needed. It is None in replies of
+    older workers.
     """
 
     body: bytes = b""
@@ -63,10 +64,10 @@ class ScoreResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScoreMessage:
-    """Readings that travel together in one task.
+    """The readings of one task.
 
-    `store` says whether the verdicts go to cache and fleet store. `source` is the interface that the readings
-    came in by, for metrics.
+    `store`: whether verdicts are written to cache and fleet store. `source`: the interface that received the
+    readings, for metrics. `sent_at`: epoch seconds.
     """
 
     batch_id: str
@@ -77,6 +78,7 @@ class ScoreMessage:
     store: bool = True
 
     def encode(self) -> dict[str, Any]:
+        """The message in schema 1, one JSON object per request."""
         return {
             **self._head(SCHEMA_VERSION),
             "asks": [
@@ -92,9 +94,10 @@ class ScoreMessage:
         }
 
     def encode_columns(self) -> dict[str, Any]:
-        """The same in a sixth of the bytes, for many readings of which the same is asked, side by side.
+        """The message in schema 2, in a sixth of the bytes.
 
-        Workers of the first schema refuse it: whoever sends it sends again, with `encode`, what gets lost.
+        All readings must have the same kinds, and the requests of one reading must be adjacent. Workers of
+        the first schema refuse it. Senders must repeat a lost message with `encode`.
         """
         kinds = [
             request.kind
@@ -123,7 +126,8 @@ class ScoreMessage:
 
     @classmethod
     def decode(cls, raw: dict[str, Any]) -> ScoreMessage:
-        """Raises `ValueError` for a message of a newer schema: better left to a newer worker."""
+        """Decode either schema. Raises `ValueError` for a newer schema, so that a newer worker can take the
+        message."""
         check_version(raw)
         return cls(
             batch_id=raw["batch_id"],
@@ -138,7 +142,7 @@ class ScoreMessage:
 
 
 def _wires(score_requests: Iterable[ScoreRequest]) -> Iterator[dict[str, Any]]:
-    """Each ask's reading as JSON values. Several asks about one reading stand side by side."""
+    """Each request's reading as JSON values. Requests of one reading are adjacent and share the values."""
     reading, wire = None, dict[str, Any]()
     for request in score_requests:
         if request.reading is not reading:
@@ -166,12 +170,12 @@ def _requests_of_columns(raw: dict[str, Any]) -> Iterator[ScoreRequest]:
 
 
 def requests_in(raw: dict[str, Any]) -> int:
-    """How many answers an encoded message asks for."""
+    """Number of requests in an encoded message."""
     return len(raw["kinds"]) * len(raw["fingerprint"]) if "readings" in raw else len(raw["asks"])
 
 
 def _readings(score_requests: Iterable[dict[str, Any]]) -> Iterator[Reading]:
-    """The inverse: asks about one reading, side by side, get the same object."""
+    """The inverse of `_wires`: adjacent requests with equal readings share one object."""
     wire, reading = None, None
     for request in score_requests:
         if reading is None or request["reading"] != wire:
@@ -181,19 +185,21 @@ def _readings(score_requests: Iterable[dict[str, Any]]) -> Iterator[Reading]:
 
 
 def add_fields(body: bytes, fields: bytes) -> bytes:
-    """A JSON object with more fields at its end. Joined as text: nothing is encoded twice.
+    """Append fields to an encoded JSON object, without encoding it again.
 
-    `fields` is a JSON object without its braces. Neither may be empty.
+    `fields` is an encoded JSON object without its braces. Neither argument may be empty.
     """
     return b"%b,%b}" % (body[:-1], fields)
 
 
 def check_version(raw: dict[str, Any]) -> None:
+    """Raise `ValueError` for a message of a schema newer than `NEWEST_SCHEMA`."""
     if raw.get("v", 0) > NEWEST_SCHEMA:
         raise ValueError(f"message schema {raw['v']} is newer than this worker's {NEWEST_SCHEMA}")
 
 
 def encode_reply(batch_id: str, answers: Sequence[ScoreResult]) -> bytes:
+    """The reply to a task, with the results in request order."""
     header = {
         "v": SCHEMA_VERSION,
         "batch_id": batch_id,
@@ -206,7 +212,7 @@ def encode_reply(batch_id: str, answers: Sequence[ScoreResult]) -> bytes:
 
 
 def decode_reply(raw: bytes) -> tuple[str, list[ScoreResult]]:
-    """The batch id and its answers. Raises `ValueError` for what no worker of ours wrote."""
+    """The batch id and its results. Raises `ValueError` for a malformed reply."""
     head, *lines = raw.split(b"\n")
     header = orjson.loads(head)
     codes = header["errors"]
@@ -222,5 +228,5 @@ def decode_reply(raw: bytes) -> tuple[str, list[ScoreResult]]:
 
 
 def to_reply(address: str, reply: bytes) -> Command:
-    """The command that puts a reply on its asker's list."""
+    """The Redis command that pushes a reply to its client's list."""
     return ("EVAL", _PUSH_REPLY, 1, address, reply, REPLY_TTL_S)

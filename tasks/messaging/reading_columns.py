@@ -1,7 +1,7 @@
-"""Readings in a task message, a column for each field: what a name for each value costs is left out.
+"""Readings in a task message, as one column per field, so that field names are not repeated.
 
-With 500 readings in a message, names and braces are most of its bytes, and every process on its way handles
-all of them: the sender, Redis twice, the worker's parent and its child (docs/adr/0010).
+With 500 readings per message, names and braces are most of the bytes. Every process on the way handles them:
+the sender, Redis twice, the worker's parent and its child (docs/adr/0010).
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import Any, Final
 
 from readings.reading import NO_METADATA, Reading
 
-# What most readings leave out; a column in which nobody says anything else does not travel.
+# Defaults of optional fields. A column that contains only its default is left out.
 _LEFT_OUT: Final[Mapping[str, Any]] = {**Reading._field_defaults, "metadata": {}}
 
 
 def to_columns(readings: Sequence[Reading]) -> dict[str, Sequence[Any]]:
-    """The fields of `Reading` as JSON values (times as epoch seconds), in the order of `readings`."""
+    """The fields of `Reading` as JSON values, one column per field, in the order of `readings`.
+
+    Times are epoch seconds.
+    """
     columns: dict[str, Sequence[Any]] = dict(
         zip(Reading._fields, zip(*readings, strict=True), strict=True) if readings else ()
     )
@@ -32,7 +35,7 @@ def to_columns(readings: Sequence[Reading]) -> dict[str, Sequence[Any]]:
 
 
 def from_columns(columns: Mapping[str, Sequence[Any]]) -> list[Reading]:
-    """The inverse of `to_columns`. Trusts its input, and ignores columns that it does not know."""
+    """The inverse of `to_columns`. Does not validate; ignores unknown columns."""
     values: dict[str, Iterable[Any]] = {
         name: columns.get(name) or repeat(default) for name, default in Reading._field_defaults.items()
     }

@@ -1,9 +1,9 @@
-"""Putting tasks on their queues and their events before Flower, without kombu.
+"""Publish tasks to their queues, and task events for Flower, without kombu.
 
-Tasks are sent by name, so that these processes hold no model and import none. Celery makes the message and
-the event "task-sent" that Flower reads; they are sent from here, because kombu builds a Redis client for each
-of them (docs/adr/0003). The event goes out after the task: that Redis refuses an event is no reason to refuse
-a task.
+Tasks are sent by name, so that the sending processes import no models. Celery makes the message and the
+"task-sent" event that Flower reads. They are sent with redis-py, because kombu builds a Redis client for each
+of them (docs/adr/0003). The event is published after the task: a failure to publish it does not fail the
+task.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from tasks.storage.redis_connection import Command, PinnedConnection, connect
 
 log = logging.getLogger(__name__)
 
-# Makes messages and never connects, so that it needs none of the settings in celeryconfig.py.
+# Makes messages only and never connects, so it needs none of the settings in celeryconfig.py.
 _AMQP: Final[Any] = Celery(set_as_current=False).amqp  # incompletely typed there
 
-# Two times this (connecting, then sending) ends well within the caller's 2 s.
+# Connecting and sending take this long each at most, well within the caller's 2 s.
 SEND_TIMEOUT_S: Final = 0.7
 MAX_PENDING_EVENTS: Final = 1000
-# Not the text "{}", as Celery has it: Flower parses that as Python at each of a task's four events.
+# Celery sends the text "{}", which Flower parses as Python at each of a task's four events.
 NO_KWARGS: Final[dict[str, Any]] = {}
 
-# A task for the queue, which is the first key, unless one of the others holds the mark that belongs to it.
+# Push a task to the queue (the first key), unless the value of another key contains the text of its guard.
 _PUSH_UNLESS = """
 local held = redis.call('MGET', unpack(KEYS, 2))
 for i = 1, #KEYS - 1 do
@@ -48,15 +48,15 @@ end
 return redis.call('LPUSH', KEYS[1], ARGV[1])
 """
 
-# A key, and what its value holds where a task is perhaps not needed.
+# A cache key, and a text. If the key's value contains the text, the verdict is probably cached.
 CacheGuard = tuple[str, str]
 
 
 class TaskPublisher:
-    """A producer of Celery tasks that gives up quickly. Safe to share between threads.
+    """A producer of Celery tasks that fails fast. Thread-safe.
 
-    Flower's events wait for each other for `flush_every_s` seconds: they leave after the next task then, or
-    at `flush_events`.
+    Events for Flower are batched for `flush_every_s` seconds. They are then published after the next task, or
+    by `flush_events`.
     """
 
     def __init__(self, settings: Settings, *, flush_every_s: float = 0.0) -> None:
@@ -78,12 +78,12 @@ class TaskPublisher:
         time_limit_s: float | None = None,
         unless: Sequence[CacheGuard] = (),
     ) -> str:
-        """Enqueue and return the task id. Blocks 2 s at most.
+        """Enqueue a task and return its id. Blocks 2 s at most.
 
-        With `expires_s`, a worker that gets to the task later than that discards it; with `time_limit_s` a
-        process that takes longer for it is killed (without, the task's own limit holds). Where Redis finds
-        one of the marks of `unless` nothing is enqueued, and the id is empty. Raises `BrokerUnavailable`;
-        whether the broker has taken the task is then not known.
+        `expires_s`: workers discard the task after this time. `time_limit_s`: a process that runs longer is
+        killed; by default the task's own limit applies. If Redis finds one of the guards of `unless`, nothing
+        is enqueued and the id is empty. Raises `BrokerUnavailable`; the broker may have accepted the task all
+        the same.
         """
         task_id, envelope, event = self._task(task, message, queue, expires_s, time_limit_s)
         push: Command
@@ -99,7 +99,7 @@ class TaskPublisher:
         return task_id
 
     def send_all(self, task: str, messages: Sequence[dict[str, Any]], *, queue: str) -> None:
-        """Enqueue one task for each message, in one round trip. Raises like `send`."""
+        """Enqueue one task per message, in one round trip. Blocks and raises like `send`."""
         if not messages:
             return
         made = [self._task(task, message, queue, None, None) for message in messages]
@@ -108,7 +108,7 @@ class TaskPublisher:
         self.flush_events()
 
     def _push(self, command: Command) -> int:
-        """How many tasks the queue has then, or 0."""
+        """The queue's length after the push, or 0 if a guard was found."""
         try:
             (length,) = self._connection.execute(command)
         except RedisError as error:
@@ -123,7 +123,7 @@ class TaskPublisher:
         expires_s: float | None,
         time_limit_s: float | None,
     ) -> tuple[str, bytes, dict[str, Any]]:
-        """A new task's id, its message, and the event that tells of it."""
+        """A new task's id, its encoded message, and its "task-sent" event."""
         task_id = str(uuid.uuid4())
         expires = None
         if expires_s is not None:
@@ -141,7 +141,7 @@ class TaskPublisher:
             create_sent_event=True,
         )
         body = encoded(made.body)
-        # What Flower shows as the task's arguments: readings are not for everybody's eyes.
+        # Flower shows this as the task's arguments. Readings must not be visible there.
         made.headers["argsrepr"] = made.sent_event["args"] = f"(<{len(body)} characters>,)"
         if expires_s is not None:
             made.properties["expiration"] = str(int(expires_s * 1000))
@@ -161,7 +161,7 @@ class TaskPublisher:
         return task_id, envelope, event
 
     def flush_events(self) -> None:
-        """Publish what Flower has not heard yet, if it is time. Raises nothing: it is only for people."""
+        """Publish pending events if `flush_every_s` has passed. Blocks 2 s at most. Raises nothing."""
         now = time.monotonic()
         if not self._pending_events or now - self._flushed_at < self._flush_every_s:
             return
@@ -174,7 +174,7 @@ class TaskPublisher:
         except RedisError as error:
             log.debug("events could not be published: %s", error)
         except Exception:
-            # The task is on its queue: its sender must not take it for refused.
+            # The task is on its queue already, so its sender must not see an error.
             log.exception("events could not be published")
 
 
@@ -185,7 +185,7 @@ EVENT_KEY: Final = "task.multi"  # Celery's name for several events in one messa
 
 
 def encoded(body: object) -> str:
-    """A body of `envelope_of`."""
+    """Encode a message body for `envelope_of`: JSON, then base64."""
     return base64.b64encode(orjson.dumps(body)).decode()
 
 
@@ -199,7 +199,7 @@ def envelope_of(
     exchange: str = "",
     mode: int = PERSISTENT,
 ) -> bytes:
-    """The element of a queue's list, or what is published."""
+    """The message as kombu's Redis transport encodes it, for a queue's list or a channel."""
     return orjson.dumps(
         {
             "body": body,
@@ -219,7 +219,7 @@ def envelope_of(
 
 
 def publish_command(redis: Redis, hostname: str, events: Sequence[dict[str, Any]]) -> Command:
-    """The command that publishes events of tasks for Flower, on the channel of this database."""
+    """The Redis command that publishes task events for Flower, on the channel of this database."""
     database = redis.connection_pool.connection_kwargs.get("db", 0)
     envelope = envelope_of(
         encoded(events),
