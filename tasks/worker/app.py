@@ -1,7 +1,6 @@
 """The Celery app of the workers: `celery -A tasks.worker.app worker -Q ml.single …`.
 
-Processes that only ask for scores use `tasks/messaging/task_publisher.py` instead and never import this
-module.
+Processes that only send tasks use `tasks/messaging/task_publisher.py` and never import this module.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from tasks.worker.runtime import Runtime, close_current, set_current
 log = logging.getLogger(__name__)
 
 settings = load_or_exit()
-# A process that ends waits for its parent to read its last result. One that stops may read no more: Billiard
-# gives that thirty seconds, longer than a worker has for its end. Tenths of a second.
+# In tenths of a second. A child that ends waits until its parent has read its last result, 30 s by default in
+# Billiard. A parent that stops may read no more, and a worker must stop sooner than that.
 LAST_RESULT_READ_WITHIN: Final = 50
-# Where processors are scarce, a single request goes before a fleet.
+# If processors are scarce, single predictions take precedence over batch jobs.
 BATCH_NICENESS: Final = 10
 
 app = Celery("evzone-ml", events=PatientEvents)
-# Kombu's decoder calls a Python function for each object, twice for each reading: in parent and child.
+# Kombu's decoder calls a Python function per object, for each reading in parent and child.
 kombu.serialization.register("json", kombu.utils.json.dumps, orjson.loads, "application/json", "utf-8")
 app.config_from_object("celeryconfig")
 
@@ -55,7 +54,7 @@ def _configure_logging(**_: Any) -> None:
 
 
 def _task_context() -> dict[str, Any]:
-    """The ids of the task that runs now. They are read when a line is logged, so that tasks pay nothing."""
+    """The ids of the current task, read only when a line is logged, so that tasks have no extra cost."""
     if not current_task:
         return {}
     request = current_task.request
@@ -66,7 +65,7 @@ def _task_context() -> dict[str, Any]:
 
 @celeryd_after_setup.connect
 def _remember_name(sender: str, instance: Any, **_: Any) -> None:
-    """In the parent, before it forks: the name and queues that its children report."""
+    """Store name and queues in the parent before it forks; the children report them."""
     global _name, _queues
     refuse_eviction(settings)
     _name = sender
@@ -75,7 +74,7 @@ def _remember_name(sender: str, instance: Any, **_: Any) -> None:
 
 @worker_process_init.connect
 def _start(**_: Any) -> None:
-    """In each child, after the fork: models are loaded and warmed before the first task."""
+    """Start the runtime in each child, after the fork. Models are loaded and warm before the first task."""
     billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_RESULT_READ_WITHIN
     runtime = Runtime(settings, _name, _queues)
     set_current(runtime)

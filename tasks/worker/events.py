@@ -1,9 +1,8 @@
-"""What Flower is told, told together.
+"""Batch task events before publishing them.
 
-Celery publishes three messages for each task (received, started, succeeded), each with a Redis client of its
-own: half of what a worker's parent process did. Here they wait for each other, a moment at most while there
-is work, and until the next heartbeat (2 s) at the end of it. `tasks/messaging/task_publisher.py` does the
-same with its own.
+Celery publishes three messages per task (received, started, succeeded), each with a new Redis client. That
+was half of the work of a worker's parent process. Here events are batched for 0.1 s while there are tasks,
+and until the next heartbeat (2 s) after the last one. `tasks/messaging/task_publisher.py` batches its own.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from tasks.storage.redis_connection import PinnedConnection, connect
 
 log = logging.getLogger(__name__)
 
-# Seldom enough to share what a message costs, often enough that neither a worker nor Flower is busy with the
-# events of half a second while a caller waits (docs/adr/0004).
+# Long enough to share the fixed cost of a message. Short enough that handling a batch of events delays no
+# caller, neither in a worker nor in Flower (docs/adr/0004).
 TOGETHER_FOR_S: Final = 0.1
 MOST_GATHERED: Final = 1000
 TIMEOUT_S: Final = 0.5
 
 
 class PatientDispatcher(EventDispatcher):
-    """Celery's dispatcher, which publishes the events of tasks together, as one message (`task.multi`).
+    """Celery's event dispatcher, with task events batched in one message (`task.multi`).
 
-    Not by kombu, which takes milliseconds to encode them. What Redis does not take at once is lost.
+    It bypasses kombu, which takes milliseconds to encode them. Events that Redis does not accept are dropped.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,6 +46,8 @@ class PatientDispatcher(EventDispatcher):
         self._connection = PinnedConnection(self._redis)
 
     def send(self, type: str, *args: Any, **kwargs: Any) -> None:
+        """Queue a task event, or publish another event at once. May flush: blocks 1 s at most, raises nothing
+        for task events."""
         if not type.startswith("task-"):
             super().send(type, *args, **kwargs)
         elif self.enabled:
@@ -64,6 +65,7 @@ class PatientDispatcher(EventDispatcher):
             self.flush()
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
+        """Publish pending events. Errors of Redis and of encoding are logged, and the events dropped."""
         super().flush(errors, groups)
         self._flushed_at = time.monotonic()
         events = [self._gathered.popleft() for _ in range(len(self._gathered))]
@@ -71,9 +73,11 @@ class PatientDispatcher(EventDispatcher):
             return
         try:
             self._connection.execute(publish_command(self._redis, self.hostname, events))
-        except (RedisError, TypeError) as error:  # a TypeError: a message not of ours had what no JSON says
+        except (RedisError, TypeError) as error:  # TypeError: a foreign message had a value without JSON form
             log.debug("events could not be published: %s", error)
 
 
 class PatientEvents(Events):
+    """Celery's events with `PatientDispatcher`; the class that the app is created with."""
+
     dispatcher_cls = "tasks.worker.events:PatientDispatcher"

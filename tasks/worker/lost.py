@@ -1,7 +1,7 @@
-"""A worker's last word on a task that it will not answer.
+"""Report a task as lost when the process running it dies.
 
-When the process that scores dies or is killed at its time limit, its parent lives on and knows at once. It
-says so on the reply list in the task's place, so that the asker can try again long before its deadline.
+When a scoring process dies or is killed at its time limit, its parent notices at once. The parent then pushes
+an error reply for the task, so that the client can retry long before its deadline.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def reply_lost(
     exception: BaseException | None = None,
     **_: Any,
 ) -> None:
-    """Answer a single prediction's task as lost. Runs in the parent, or in the child that raised."""
+    """Reply that a single prediction's task is lost. Runs in the parent, or in the child that raised.
+
+    Blocks about 1 s at most. Does not raise for Redis errors: the client then detects the loss by time.
+    """
     if sender.name != TaskNames.SCORE or not args:
         return
     message = args[0]

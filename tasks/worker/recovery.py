@@ -1,7 +1,7 @@
-"""Jobs that stand still are set going again: the queue is not their record, Redis's job record is.
+"""Resume stalled batch jobs. The job record in Redis is authoritative, not the queue.
 
-Chunks get lost when a worker dies with one in hand, when Redis loses its newest writes in a crash, or when
-nobody is left to send a job's next chunks. Sending one twice does no harm: a chunk counts once.
+Chunks are lost when a worker dies while scoring one, when Redis loses its newest writes in a crash, or when
+no process is left to send a job's next chunks. Sending a chunk twice is harmless, as it is counted once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ LOCK_KEY: Final = "ml:jobs:recovery"
 
 
 class Recovery:
-    """One look now and then by one worker process of all that share a Redis. For one thread."""
+    """Check all open jobs periodically, in one worker process of all that share a Redis. Use in one
+    thread."""
 
     def __init__(self, redis: Redis, chunks: Chunks) -> None:
         self._redis = redis
@@ -29,7 +30,10 @@ class Recovery:
         self._next = 0.0
 
     def look(self) -> int:
-        """How many chunks were sent. Raises `redis.RedisError` and `BrokerUnavailable`."""
+        """Resend lost chunks of all open jobs if a check is due. Returns the number of chunks sent.
+
+        Raises `redis.RedisError` and `BrokerUnavailable`.
+        """
         if time.monotonic() < self._next:
             return 0
         self._next = time.monotonic() + LOOK_EVERY_S
@@ -39,7 +43,7 @@ class Recovery:
         for job_id in self._chunks.open_jobs():
             try:
                 sent += self._send_what_is_missing(job_id)
-            except ResponseError:  # its record is damaged; the others' are not
+            except ResponseError:  # a damaged record must not stop the other jobs
                 log.exception("job %s cannot be looked after", job_id)
         return sent
 

@@ -1,4 +1,4 @@
-"""What one worker process holds: models, cache, stores, and the threads that keep them current."""
+"""The state of one worker process: models, cache, stores, and the threads that keep them current."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from tasks.storage.verdict_cache import VerdictCache
 
 log = logging.getLogger(__name__)
 
-# Without a word from Redis the model folder is looked at this often.
+# Interval of model folder checks without a reload request in Redis.
 LOOK_EVERY_S: Final = 10.0
-# A worker of jobs waits so long for a Redis that restarts, and still stops in time.
+# A batch worker waits this long for a Redis that restarts, and can still stop in time.
 JOB_PATIENCE_S: Final = 10.0
-# The models that are folders; the maintenance schedule is a policy over the failure model.
+# The models with a folder. The maintenance schedule is a policy over the failure model.
 STORED_MODELS: Final = ("failure", "anomaly")
 
 
 class Runtime:
-    """Made after the fork, once for each worker process: ONNX sessions and sockets do not survive one."""
+    """Created after the fork, once per worker process: ONNX sessions and sockets do not survive a fork."""
 
     def __init__(self, settings: Settings, name: str, queues: Sequence[str]) -> None:
         patience_s = JOB_PATIENCE_S if Queues.BATCH in queues else 0.0
         self.redis = connect(settings.redis_url, patience_s=patience_s)
-        # Of the thread that runs the tasks.
+        # For the thread that runs the tasks.
         self.connection = PinnedConnection(self.redis)
         self.cache = VerdictCache(settings)
         self.fleet = FleetStore(settings, self.redis)
@@ -69,20 +69,21 @@ class Runtime:
         self._thread.start()
 
     def every_beat(self, chore: Callable[[], object]) -> None:
-        """Have `chore` called about once a second in the runtime's own thread. It must not block long."""
+        """Have `chore` called about once a second in the runtime's thread. It must not block for long."""
         self._chores.append(chore)
 
     @property
     def scorer(self) -> Scorer:
-        """The models in force. A task takes it once, so that no answer mixes two versions.
+        """The active models. A task reads this once, so that no reply mixes two versions.
 
-        Raises `ModelsUnavailable` when there are none.
+        Raises `ModelsUnavailable` if none are loaded.
         """
         if self._scorer is None:
             raise ModelsUnavailable(f"No model is loaded: {self._problem}")
         return self._scorer
 
     def close(self) -> None:
+        """Stop the threads and remove the heartbeat record. Blocks for one Redis command."""
         self._stopped.set()
         self.observer.close()
         try:
@@ -91,13 +92,13 @@ class Runtime:
             log.debug("could not sign off; the record goes stale by itself")
 
     def _look(self) -> None:
-        """Follow the model folder: the active versions, and those that score beside them."""
+        """Update to the model folder: the active versions and the shadow versions."""
         self._look_for_active()
         if self._scorer is not None:
             self.observer.look(self._scorer)
 
     def _look_for_active(self) -> None:
-        """Load the active versions if they are not the ones held; keep the old ones if that fails."""
+        """Load the active versions if they have changed. If that fails, keep the old ones."""
         self._looked_at = time.monotonic()
         try:
             if self._scorer is not None and self._is_active(self._scorer):
@@ -160,12 +161,12 @@ def current() -> Runtime:
 
 
 def set_current(runtime: Runtime) -> None:
-    """Make it this process's, for the tasks that run in it."""
+    """Set the runtime of this process, for its tasks."""
     global _current
     _current = runtime
 
 
 def close_current() -> None:
-    """Close this process's runtime, if it has started."""
+    """Close this process's runtime, if it was started."""
     if _current is not None:
         _current.close()

@@ -1,7 +1,7 @@
-"""The task behind single predictions and the stream: decode, score, store, encode, reply.
+"""The task for single predictions and the stream: decode, score, store, encode, reply.
 
-Scoring is pure: it depends on the model version, the reading and its older neighbours alone, so a task that
-runs twice does no harm. The models are taken once for a task, so that no answer mixes two versions.
+A verdict depends only on the model version, the reading and older readings of its charger. So running a task
+twice is harmless. The models are read once per task, so that no reply mixes two versions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ Scored = tuple[Subject, Verdict]
 
 @app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.worker.score:ScoringTaskRequest")
 def score(raw: dict[str, Any]) -> None:
-    """Score the readings of one `ScoreMessage`, fill cache and fleet store, answer on the reply list."""
+    """Score the readings of one `ScoreMessage`, store the verdicts, push the reply to the reply list.
+
+    Raises `ValueError` for a newer message schema and `redis.RedisError` if Redis is unreachable. The client
+    then detects the loss and retries.
+    """
     runtime = current()
     message = ScoreMessage.decode(raw)
     queue = Queues.STREAM if message.source == "kafka" else Queues.SINGLE
@@ -43,21 +47,21 @@ def score(raw: dict[str, Any]) -> None:
     asked = asked_of(message.score_requests)
     add_histories(runtime, [each.subject for each in asked], source=message.source, among_themselves=True)
     answers, stored = answer_all(runtime, message, asked)
-    # All before the reply, so that a caller who has an answer finds it in the cache.
+    # Stored before the reply, so that a caller with an answer finds it in the cache.
     commands = _to_store(runtime, stored, source=message.source) if message.store else []
     commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
     runtime.connection.execute(*commands)
 
 
 class Asked(NamedTuple):
-    """A reading, and the places of the asks about it in their message."""
+    """A reading, and the indexes of its requests in the message."""
 
     subject: Subject
     indexes: list[int]
 
 
 def asked_of(score_requests: Sequence[ScoreRequest]) -> list[Asked]:
-    """The readings of a message: asks about one of them stand side by side (`ScoreMessage.decode`)."""
+    """Group adjacent requests by reading (`ScoreMessage.decode` shares the object)."""
     found: list[Asked] = []
     for index, request in enumerate(score_requests):
         before = score_requests[index - 1]
@@ -73,12 +77,12 @@ def asked_of(score_requests: Sequence[ScoreRequest]) -> list[Asked]:
 def answer_all(
     runtime: Runtime, message: ScoreMessage, asked: Sequence[Asked]
 ) -> tuple[list[ScoreResult], list[Scored]]:
-    """An answer for each ask, in order, and the verdicts that are worth storing."""
+    """The result of each request, in order, and the verdicts to store."""
     score_requests = message.score_requests
     answers: dict[int, ScoreResult] = {}
     stored: list[Scored] = []
     now = time.time()
-    # Readings of which the same is asked are scored together.
+    # Readings with the same kinds are scored together.
     by_kinds: dict[tuple[Kind, ...], list[Asked]] = {}
     for subject, indexes in asked:
         waiting = [index for index in indexes if score_requests[index].expires_at >= now]
@@ -105,9 +109,10 @@ def _failure(error: ServiceError) -> ScoreResult:
 
 
 def _to_store(runtime: Runtime, stored: Sequence[Scored], *, source: str) -> list[Command]:
-    """The commands that store verdicts and readings. A cache with a Redis of its own has stored them then.
+    """The Redis commands that store verdicts and readings.
 
-    A verdict that cannot be stored is still answered.
+    Verdicts for a cache with its own Redis are written here. A verdict that cannot be stored is still
+    returned to its caller.
     """
     commands: list[Command] = []
 
@@ -127,12 +132,14 @@ def _to_store(runtime: Runtime, stored: Sequence[Scored], *, source: str) -> lis
 
 
 class ScoringTaskRequest(Request):
-    """Acknowledges nothing on the queue of single predictions, where kombu keeps no copy (celeryconfig.py).
+    """A task request without acknowledgement on the queue of single predictions.
 
-    Kombu would still ask Redis to delete one: a transaction, and a round trip, for each task.
+    Kombu keeps no copy of these messages (celeryconfig.py). It would still ask Redis to delete one, in a
+    transaction and a round trip per task.
     """
 
     def acknowledge(self) -> None:
+        """Mark the task acknowledged; on other queues, acknowledge it in the broker."""
         if self.delivery_info["routing_key"] == Queues.SINGLE:
             self.acknowledged = True
         else:

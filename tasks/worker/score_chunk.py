@@ -32,27 +32,28 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 }
 
 
-# Bounds what is alive at once, and what is done again row by row if it fails.
+# Bounds memory use, and the work that is repeated row by row after an error.
 SCORED_TOGETHER: Final = 256
 
 _GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: none of them came to its end."
 
 
 class Row(NamedTuple):
-    """A reading of the chunk and its number in the job."""
+    """A reading of the chunk, and its row number in the job."""
 
     number: int
     subject: Subject
 
 
 class Results:
-    """One JSON a row, by its number in the job, and what is wrong with those that failed."""
+    """One JSON line per row, and the problems of failed rows, by row number in the job."""
 
     def __init__(self) -> None:
         self.lines: dict[int, bytes] = {}
         self.problems: dict[int, list[dict[str, Any]]] = {}
 
     def refuse(self, number: int, charger_id: str | None, error: ServiceError) -> None:
+        """Set a row's result to `error`."""
         problem: dict[str, Any] = {"code": error.code, "detail": str(error)}
         found = [FieldError("", str(error), error.code)]
         if isinstance(error, InvalidReading):
@@ -62,27 +63,33 @@ class Results:
         self.problems[number] = [{"row": number, **asdict(each)} for each in found]
 
     def in_order(self) -> list[bytes]:
+        """The JSON lines in row order."""
         return [self.lines[number] for number in sorted(self.lines)]
 
     def first_problems(self) -> list[dict[str, Any]]:
+        """The problems of the first `ERRORS_SHOWN` failed rows, in row order."""
         rows = [self.problems[number] for number in sorted(self.problems)[:ERRORS_SHOWN]]
         return [problem for row in rows for problem in row]
 
 
 @app.task(name=TaskNames.SCORE_CHUNK, ignore_result=True, acks_late=True, reject_on_worker_lost=True)
 def score_chunk(raw: dict[str, Any]) -> None:
-    """Score one chunk of a job: `{v, job_id, chunk}`. Its rows are in Redis, its results go there."""
+    """Score one chunk of a job: `{v, job_id, chunk}`. Input and results are in Redis.
+
+    Raises `ModelsUnavailable` without models, and `redis.RedisError` or `BrokerUnavailable` in an outage. The
+    chunk is then sent again.
+    """
     check_version(raw)
     runtime = current()
     chunks = runtime.chunks
     job_id, chunk = str(raw["job_id"]), int(raw["chunk"])
     request = score_chunk.request
     redelivered = bool((request.delivery_info or {}).get("redelivered"))
-    runtime.scorer  # noqa: B018  # raises where there are no models: the chunk is another worker's, or waits
+    runtime.scorer  # noqa: B018  # raises without models: another worker takes the chunk, or it waits
     with chunks.started(job_id, chunk, task_id=request.id or "", redelivered=redelivered) as attempt:
         job = runtime.jobs.find(job_id) if attempt else None
         if job is None:
-            return  # done before, cancelled, expired or in other hands
+            return  # done before, cancelled, expired or leased to another worker
         started = time.perf_counter()
         results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
         counted = chunks.finish(
@@ -107,7 +114,7 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
     results = Results()
     first = chunk * job.chunk_rows
     if data is None or attempt > MAX_ATTEMPTS + 1:
-        # A job ends, whatever is wrong: here even to find out whose rows these are has killed a worker.
+        # Every job must end. Even decoding these rows has killed a worker, so they are not decoded again.
         lost = ScoringFailed(_GIVEN_UP if data else "The input of this row is gone.")
         for number in range(first, min(first + job.chunk_rows, job.total)):
             results.refuse(number, None, lost)
@@ -130,7 +137,8 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
 
 
 def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) -> None:
-    """Raises `RedisError` where Redis is away: others then do the chunk."""
+    """Score rows into `results`. Raises `redis.RedisError` in an outage: another attempt then scores the
+    chunk."""
     scored = score_kinds(runtime, job.kinds, [row.subject for row in some], source="batch")
     stored: list[Verdict] = []
     for (number, subject), *answers in zip(some, *scored, strict=True):
@@ -151,7 +159,7 @@ def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) ->
 
 
 def _store(runtime: Runtime, stored: Sequence[Verdict]) -> None:
-    """Rows whose verdicts cannot be stored keep their results."""
+    """Store verdicts. Rows whose verdicts cannot be stored keep their results."""
 
     def store(some: Sequence[Verdict]) -> Sequence[Verdict]:
         runtime.cache.put_all(some)

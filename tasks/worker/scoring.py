@@ -1,4 +1,4 @@
-"""Scoring as the tasks share it: the past of readings, their verdicts, and the JSON of these."""
+"""Scoring shared by the tasks: history look-up, verdicts, and their JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tasks.worker.runtime import Runtime
 
 @dataclass(slots=True, eq=False)
 class Subject:
-    """A reading to score, and its past. The fingerprint is worked out where it is not known."""
+    """A reading to score, and its history. A missing fingerprint is computed when it is needed."""
 
     reading: Reading
     tenant: str | None
@@ -34,17 +34,18 @@ class Subject:
 
 
 def name_of(subject: Subject) -> str:
-    """For the log."""
+    """The subject's name for the log."""
     return f"of charger {subject.reading.charger_id}"
 
 
 def unit_of(source: str) -> str:
-    """What an error is kept to, as `ml_unexpected_errors_total` calls it."""
+    """The unit to which an error is isolated, as labelled in `ml_unexpected_errors_total`."""
     return "row" if source == "batch" else "request"
 
 
 class Verdict(NamedTuple):
-    """A model's verdict, as the stores take it. `fields` are the model's, `body` is the JSON for callers."""
+    """A model's verdict, as the stores take it. `fields` is the model's output, `body` the JSON for
+    callers."""
 
     kind: Kind
     tenant: str | None
@@ -53,19 +54,19 @@ class Verdict(NamedTuple):
 
 
 def predictions(verdicts: Sequence[Verdict]) -> list[tuple[str | None, dict[str, Any], bytes]]:
-    """Those that the fleet store keeps, as it takes them."""
+    """The failure verdicts, in the form that the fleet store takes."""
     return [verdict[1:] for verdict in verdicts if verdict.kind == "failure"]
 
 
 class VerdictEncoder:
-    """Adds what the service says of every verdict of one moment. For one thread."""
+    """Encode verdicts with the fields that the service adds to all of them. Use in one thread."""
 
     def __init__(self) -> None:
         self._timestamp = rfc3339(datetime.now(UTC))
         self._common: dict[str | None, bytes] = {}
 
     def encode(self, kind: Kind, subject: Subject, fields: dict[str, Any]) -> Verdict:
-        """Raises `TypeError` for fields that have no JSON."""
+        """A verdict with its JSON. Raises `TypeError` for fields without a JSON form."""
         tenant = subject.tenant
         if subject.fingerprint is None:
             subject.fingerprint = subject.reading.fingerprint()
@@ -73,7 +74,7 @@ class VerdictEncoder:
             self._common[tenant] = orjson.dumps(
                 {"tenant_id": tenant, "timestamp": self._timestamp, "cached": False, "degraded": False}
             )[1:-1]
-        # As text: a copy of the fields costs twice as much as encoding them.
+        # Joined as text, as copying the fields costs twice as much as encoding them.
         added = b'%b,"fingerprint":"%b"' % (self._common[tenant], subject.fingerprint.encode())
         return Verdict(kind, tenant, fields, add_fields(orjson.dumps(fields), added))
 
@@ -81,9 +82,9 @@ class VerdictEncoder:
 def add_histories(
     runtime: Runtime, subjects: Sequence[Subject], *, source: str, among_themselves: bool = False
 ) -> None:
-    """Look up the past of each subject. It stays empty where it cannot be read.
+    """Set the history of each subject. It stays empty if it cannot be read.
 
-    Blocks for one round trip. Raises `RedisError` where Redis is away: then the task is another worker's.
+    Blocks for one round trip. Raises `redis.RedisError` in an outage of Redis.
     """
 
     def history_of(some: Sequence[Subject]) -> list[HistoryEntries]:
@@ -99,9 +100,10 @@ def add_histories(
 def score_kinds(
     runtime: Runtime, kinds: Sequence[Kind], subjects: Sequence[Subject], *, source: str
 ) -> list[list[Verdict | ServiceError]]:
-    """For each kind one verdict a subject, all of the same versions, from one frame where models share it.
+    """One list of verdicts per kind, one verdict per subject, in order.
 
-    Blocks while it scores. A verdict that cannot be made, or has no JSON, costs the others nothing.
+    All kinds use the same model versions, and share a frame where their features are equal. Blocks while it
+    scores. An error becomes the result of its own subject only.
     """
     try:
         scorer = runtime.scorer

@@ -1,4 +1,4 @@
-"""The task that tries a model version without using it."""
+"""The task that loads and checks a model version without activating it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from tasks.worker.runtime import current
 
 @app.task(name=TaskNames.VERIFY, ignore_result=True)
 def verify(raw: dict[str, Any]) -> None:
-    """Load `{v, reply_key, model, version}` as serving would, golden rows included, and say what is wrong."""
+    """Load the version of `{v, reply_key, model, version}` with its golden rows, and store the result.
+
+    The result is the reason for which the version may not serve, or null. It is stored under `reply_key` for
+    60 s.
+    """
     check_version(raw)
     problem = None
     try:
