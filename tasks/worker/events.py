@@ -46,8 +46,7 @@ class PatientDispatcher(EventDispatcher):
         self._connection = PinnedConnection(self._redis)
 
     def send(self, type: str, *args: Any, **kwargs: Any) -> None:
-        """Queue a task event, or publish another event at once. May flush: blocks 1 s at most, raises nothing
-        for task events."""
+        """Queue a task event, or publish another event at once. Publish queued events if they are due."""
         if not type.startswith("task-"):
             super().send(type, *args, **kwargs)
         elif self.enabled:

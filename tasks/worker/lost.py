@@ -32,7 +32,7 @@ def reply_lost(
 ) -> None:
     """Reply that a single prediction's task is lost. Runs in the parent, or in the child that raised.
 
-    Blocks about 1 s at most. Does not raise for Redis errors: the client then detects the loss by time.
+    Blocks 2 s at most. Raises no Redis errors: without a reply the client detects the loss by time.
     """
     if sender.name != TaskNames.SCORE or not args:
         return

@@ -1,7 +1,8 @@
 """Resume stalled batch jobs. The job record in Redis is authoritative, not the queue.
 
-Chunks are lost when a worker dies while scoring one, when Redis loses its newest writes in a crash, or when
-no process is left to send a job's next chunks. Sending a chunk twice is harmless, as it is counted once.
+Chunks are lost when a worker dies while scoring one, or when Redis loses its newest writes in a crash. Jobs
+also stall when no process is left to send their next chunks. Sending a chunk twice is harmless, as it is
+counted once.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ Scored = tuple[Subject, Verdict]
 def score(raw: dict[str, Any]) -> None:
     """Score the readings of one `ScoreMessage`, store the verdicts, push the reply to the reply list.
 
-    Raises `ValueError` for a newer message schema and `redis.RedisError` if Redis is unreachable. The client
-    then detects the loss and retries.
+    Raises `ValueError` for a newer message schema and `redis.RedisError` in an outage. The client receives
+    any exception as a lost task (`tasks/worker/lost.py`).
     """
     runtime = current()
     message = ScoreMessage.decode(raw)
