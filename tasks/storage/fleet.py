@@ -1,8 +1,8 @@
 """The store of newest verdicts: the fleet by risk, and each charger's verdicts over time.
 
-Apart from the cache: nothing here is evicted before `ML_FLEET_RETENTION_DAYS`, and a new model version
-changes nothing. For each tenant: a sorted set of chargers by 30-day probability, one hash with the newest
-verdict for each charger, one sorted set of its past verdicts by reading time, bounded in number.
+It is separate from the cache. Nothing is evicted within `ML_FLEET_RETENTION_DAYS`, and a new model version
+changes nothing. Each tenant has a sorted set of chargers by 30-day probability. Each charger has a hash with
+its newest verdict, and a sorted set of past verdicts by reading time, of bounded size.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ HISTORY_FIELDS: Final = (
     "model_version",
 )
 
-# A key lives longer by this share than it has to, so that few writes need to prolong its life.
+# Keys live longer than the retention by this share, so that few writes must extend their TTL.
 SLACK: Final = 0.01
 
-# The past keeps every reading's verdict (the same one twice is one entry); the present only the newest. Of
-# what is too old the past is rid when its life is prolonged.
+# The history keeps one entry per verdict; the other keys keep the newest verdict only. Entries older than the
+# retention are removed when the TTL is extended.
 _STORE = """
 local call = redis.call
 local retention, longer, oldest, surplus = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), -(ARGV[4] + 1)
@@ -63,7 +63,8 @@ end
 
 
 class FleetStore:
-    """Verdicts of one Redis server. Every method raises `redis.RedisError` when it is unreachable."""
+    """Verdicts in one Redis server. Every method that reads raises `redis.RedisError` if it is
+    unreachable."""
 
     def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
         self._redis: Redis = redis or connect(settings.redis_url)
@@ -71,7 +72,7 @@ class FleetStore:
         self._history_entries = settings.fleet_history_entries
 
     def to_store(self, verdicts: Sequence[tuple[str | None, dict[str, Any], bytes]]) -> list[Command]:
-        """The commands that store failure predictions, `(tenant, verdict, its JSON)`."""
+        """The commands that store failure predictions, each `(tenant, verdict, verdict as JSON)`."""
         return for_each(
             _STORE,
             [
@@ -100,9 +101,9 @@ class FleetStore:
         )
 
     def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:
-        """Newest verdicts as JSON, highest 30-day probability first, and how many chargers there are.
+        """A page of newest verdicts as JSON, highest 30-day probability first, and the number of chargers.
 
-        Chargers whose verdict has expired are left out and forgotten.
+        Chargers whose verdict has expired are skipped, and removed from the set.
         """
         risk = _risk_key(tenant)
         ids = [
@@ -121,7 +122,10 @@ class FleetStore:
     def history(
         self, tenant: str | None, charger_id: str, *, offset: int, limit: int
     ) -> tuple[list[bytes], int]:
-        """Past verdicts as JSON, newest reading first, and how many there are. Raises `UnknownCharger`."""
+        """A page of a charger's past verdicts as JSON, newest reading first, and their total number.
+
+        Raises `UnknownCharger`.
+        """
         key = _history_key(tenant, charger_id)
         total = self._redis.zcard(key)
         if total == 0:
@@ -131,7 +135,8 @@ class FleetStore:
     def newest_before(
         self, tenant: str | None, charger_id: str, moment: float, *, not_before: float
     ) -> dict[str, Any] | None:
-        """The past verdict of the newest reading older than `moment` (epoch seconds), if one is in range."""
+        """The verdict of the newest reading before `moment`, not older than `not_before` (epoch seconds), or
+        None."""
         found = self._redis.zrange(
             _history_key(tenant, charger_id),
             f"({moment}",

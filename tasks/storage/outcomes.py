@@ -1,8 +1,8 @@
-"""What really happened to chargers, and how well the verdicts of the days before had said so.
+"""Reported outcomes of chargers, and the live quality of the verdicts before them.
 
-An outcome is compared with the newest verdict whose reading is older than it, no more than a horizon: a
-charger that failed had been called if that verdict asked for action within 7 days or at once. So precision
-and recall speak of what operators report, and of alerts that they acted on.
+An outcome is compared with the newest verdict whose reading is older, by 30 days at most. A failure was
+called if that verdict recommended action at once or within 7 days. Precision and recall thus cover reported
+outcomes and the alerts that operators acted on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ALERTS: Final = frozenset({"IMMEDIATE", "WITHIN_7_DAYS"})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to a charger, and the verdict before it (None where there was none)."""
+    """A charger's outcome, at `occurred_at` (epoch seconds), and the verdict before it, or None."""
 
     charger_id: str
     outcome: OutcomeKind
@@ -39,25 +39,26 @@ class Outcome:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Outcome:
-        """The outcome in a stored record. Fields that a newer release added are ignored."""
+        """The outcome in a stored record. Fields added by newer releases are ignored."""
         return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
 
     @property
     def called(self) -> bool:
+        """Whether the verdict before the outcome was an alert (one of `ALERTS`)."""
         return self.verdict is not None and self.verdict["recommended_action"] in ALERTS
 
 
 class OutcomeStore:
-    """Outcomes of one Redis server, the newest 10,000 of each tenant. Raises `redis.RedisError`."""
+    """Outcomes in one Redis server, the newest 10,000 per tenant. Methods raise `redis.RedisError`."""
 
     def __init__(self, settings: Settings, fleet: FleetStore) -> None:
         self._redis: Redis = connect(settings.redis_url)
         self._fleet = fleet
 
     def add(self, tenant: str | None, charger_id: str, outcome: OutcomeKind, occurred_at: float) -> Outcome:
-        """Keep an outcome with the verdict that stood before it.
+        """Store an outcome with the newest verdict before it.
 
-        The same one again is kept once, with the verdict that stood at its first report.
+        A repeated outcome is stored once, with the verdict of its first report.
         """
         verdict = self._fleet.newest_before(
             tenant, charger_id, occurred_at, not_before=occurred_at - HORIZON_S
@@ -78,16 +79,16 @@ class OutcomeStore:
         return cast(Outcome, self._redis.transaction(cast(Any, add_once), key, value_from_callable=True))
 
     def kept(self, tenant: str | None) -> list[Outcome]:
-        """All that is kept, oldest first."""
+        """All stored outcomes of a tenant, oldest first."""
         raw = cast(list[bytes], self._redis.zrange(_key(tenant), 0, -1))
         return [Outcome.of_record(orjson.loads(member)) for member in raw]
 
 
 def live_quality(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Counts, precision, recall, lead time and calibration of what came true; None where nothing can be said.
+    """Counts, precision, recall, lead time (hours) and calibration of outcomes; None if undefined.
 
     Calibration: verdicts before a failure or a false alarm, in bins of their 30-day probability, with the
-    share that failed. It speaks of chargers that somebody reported on, not of the whole fleet.
+    share that failed. It describes chargers with a reported outcome, not the whole fleet.
     """
     failed = [each for each in outcomes if each.outcome == "failed"]
     false_alarms = [each for each in outcomes if each.outcome == "false_alarm"]

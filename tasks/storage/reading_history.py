@@ -1,8 +1,8 @@
-"""The recent past of each charger, as the models want it: the first reading of each 12-hour slot, 30 days.
+"""The recent readings of each charger, for history features: the first of each 12-hour slot, 30 days.
 
-One Redis hash for each charger and tenant, a field for each slot: bounded whatever a charger sends, and in
-event-time order whatever the order of arrival. Single predictions and the stream add to it, batch jobs only
-read. A reading's features use older entries alone, so that a repeat gets the same answer and adds nothing.
+One Redis hash per charger and tenant, with one field per slot. Its size is bounded, and it is in event-time
+order regardless of arrival. Single predictions and the stream write to it; batch jobs only read. Features use
+older entries only, so a repeated reading gets the same verdict and adds nothing.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from readings.reading import Reading
 from tasks.storage.redis_connection import Command, PinnedConnection, for_each, tenant_prefix
 
 SLOTS: Final = int(MAX_AGE_S / SLOT_S) + 2
-# A charger that has said nothing for so long has no past that counts.
+# After this long without a reading, no entry of a charger is young enough to be used.
 EXPIRY_S: Final = int(MAX_AGE_S) + 86_400
 
 FIELDS: Final = 8
 NO_ENTRIES: Final = HistoryEntries.of(())
 
 NO_SLOTS: Final[dict[int, list[Any]]] = {}
-# For more chargers than this one script asks, which says nothing of those that have no past: a call for each
-# costs a tenth of what scoring does.
+# Above this number of chargers, one script looks up all and returns only those with entries. A command for
+# each would cost a tenth of the scoring time.
 FEW: Final = 64
-# A script keeps everybody else waiting, for a third of a millisecond.
+# Redis serves nobody else while a script runs: a third of a millisecond for this many chargers.
 MOST_AT_ONCE: Final = 512
 
 Asker = tuple[str | None, str]  # tenant, charger
 
-# Keep the earliest reading of its slot; drop the slots that no newer reading can use.
+# Keep the earliest reading of its slot. Drop slots that no newer reading can use.
 _ADD = """
 local most, expiry = tonumber(ARGV[1]), ARGV[2]
 for i, key in ipairs(KEYS) do
@@ -64,7 +64,7 @@ return known
 
 
 class RecentHistory:
-    """Past readings of one Redis server. Methods that ask raise `redis.RedisError`."""
+    """Recent readings in one Redis server. Reading methods raise `redis.RedisError`."""
 
     def __init__(self, connection: PinnedConnection) -> None:
         self._connection = connection
@@ -72,12 +72,13 @@ class RecentHistory:
     def of(
         self, readings: Sequence[Reading], tenants: Sequence[str | None], *, among_themselves: bool = False
     ) -> list[HistoryEntries]:
-        """For each reading the known past of its charger, in one round trip.
+        """The stored history of each reading's charger, in order. Blocks for one round trip.
 
-        With `among_themselves` what stands in `readings` for the same charger counts too: a later one of a
-        batch sees the earlier one. Entries that are not older than their reading are for the models to
-        leave out; of a slot its earliest entry is enough, for whatever is older than the reading lies in an
-        older slot or is that entry.
+        With `among_themselves`, the given readings count as entries too, so a later reading of a batch sees
+        an earlier one. Entries that are not older than their reading are included; the models drop them.
+
+        The earliest entry of a slot is enough. Every entry older than the reading is in an older slot, or is
+        itself the earliest of its slot.
         """
         askers: list[Asker] = [
             (tenant, reading.charger_id) for tenant, reading in zip(tenants, readings, strict=True)
@@ -98,7 +99,7 @@ class RecentHistory:
         return [entries_of[asker] for asker in askers]
 
     def _stored(self, askers: Sequence[Asker]) -> Iterator[tuple[Asker, list[bytes]]]:
-        """What is kept of those of whom anything is."""
+        """The stored entries of each charger that has any."""
         keys = [_key(tenant, charger_id) for tenant, charger_id in askers]
         if len(keys) <= FEW:
             yield from zip(askers, self._connection.execute(*(("HVALS", key) for key in keys)), strict=True)
@@ -111,7 +112,7 @@ class RecentHistory:
                 yield askers[start + place], values
 
     def to_store(self, readings: Sequence[tuple[str | None, Reading]]) -> list[Command]:
-        """The commands that add readings, each with its tenant, to the past of their chargers."""
+        """The commands that add readings, each with its tenant, to the history of their chargers."""
         return for_each(
             _ADD,
             [SLOTS, EXPIRY_S],
@@ -134,7 +135,7 @@ def _key(tenant: str | None, charger_id: str) -> str:
 
 
 def _history_entry(reading: Reading) -> list[Any]:
-    """The fields that features need, in the order of `HistoryEntries`; the script reads the time first."""
+    """The fields that features need, in the order of `HistoryEntries`. The script expects the time first."""
     return [
         reading.timestamp.timestamp(),
         reading.connector_status,
@@ -148,7 +149,7 @@ def _history_entry(reading: Reading) -> list[Any]:
 
 
 def _columns(entries: list[list[Any]]) -> HistoryEntries:
-    """Entries as columns. A ninth field, which older releases wrote, is left out."""
+    """Entries as columns. A ninth field, written by older releases, is dropped."""
     if not entries:
         return NO_ENTRIES
     return HistoryEntries(*list(zip(*entries, strict=False))[:FIELDS])

@@ -1,7 +1,7 @@
-"""How everything here uses Redis: clients with deadlines, scripts for many keys, prefixes of keys.
+"""Redis access for all packages: clients with deadlines, scripts over many keys, key prefixes.
 
-redis-py 8 waits up to 5 s and retries ten times by default: 58 s for one GET on a server that is mute. A
-caller who gives up after 5 s is better served by an error after a fraction of one.
+By default redis-py 8 waits up to 5 s and retries ten times: 58 s for one GET on a server that does not reply.
+A caller with a deadline of 5 s needs an error after a fraction of it.
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ CONNECT_TIMEOUT_S: Final = 0.5
 COMMAND_TIMEOUT_S: Final = 1.0
 CACHE_TIMEOUT_S: Final = 0.3
 RETRY_EVERY_S: Final = 0.25
-# What Redis says, or does not say, whatever the command.
+# Errors that do not depend on the command: Redis is unreachable, out of memory or read-only.
 OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 
-# Its name and arguments, as Redis takes them.
+# A command's name and arguments.
 Command = tuple[bytes | str | int | float, ...]
 
 
 def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float = 0.0) -> Redis:
-    """A client (it connects lazily) whose every command ends within about `timeout_s`, without retries.
+    """A client that connects lazily. Each command ends within about `timeout_s`, without retries.
 
-    Raises nothing itself; commands raise `redis.RedisError`. A blocking command must block for less than
-    `timeout_s`. With `patience_s`, a command is repeated for so long, and one attempt more, while the server
-    is away or mute, which suits a worker of jobs: nobody waits for it, and its work would be done again.
+    Raises nothing; commands raise `redis.RedisError`. A blocking command must block for less than
+    `timeout_s`. With `patience_s`, commands are retried for this long, plus one attempt, while the server is
+    unreachable or silent. This suits a batch worker: no caller waits for it, and its work would be repeated
+    otherwise.
     """
     return Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
-        # RESP2, and no word of the library: a new connection then asks for nothing else first (but with its
-        # password and database), where redis-py would make four round trips, each with the whole time-out.
+        # With RESP2 and no driver info a new connection sends nothing first, except password and database.
+        # By default redis-py makes four round trips, each with the full time-out.
         protocol=2,
         driver_info=None,
         retry=_Patient(patience_s) if patience_s else Retry(ConstantBackoff(0), 0),
@@ -51,11 +52,11 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
 
 
 class PinnedConnection:
-    """A connection for each thread that asks, kept for the next time. Safe to share between threads.
+    """One persistent connection per calling thread. Thread-safe.
 
-    Taking one from a client's pool, and giving it back, costs more than the command itself (docs/adr/0008).
-    Deadlines and patience are the client's; it connects lazily, and anew where the server has hung up
-    meanwhile.
+    Taking a connection from the client's pool and returning it costs more than the command itself
+    (docs/adr/0008). Deadlines and retries are the client's. It connects lazily, and reconnects if the server
+    has closed the connection.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -64,17 +65,21 @@ class PinnedConnection:
         self._own = threading.local()
 
     def execute(self, *commands: Command) -> list[Any]:
-        """The answers to these, in one round trip, as Redis gives them. Raises `redis.RedisError`."""
+        """Replies to the commands, in order, in one round trip. Raises `redis.RedisError`.
+
+        If commands are refused, all replies are read, then the first `ResponseError` is raised. Blocks within
+        the client's deadline.
+        """
         if not commands:
             return []
         answers: list[Any] = self._retry.call_with_retry(lambda: self._exchange(commands), lambda error: None)
         return answers
 
     def _connection(self) -> Any:  # untyped there
-        """This thread's."""
+        """This thread's connection."""
         connection = getattr(self._own, "connection", None)
         if connection is None:
-            # Not by the pool, which would count it as one of its own for ever.
+            # Created outside the pool, which would count it as in use for ever.
             pool = self._client.connection_pool
             connection = self._own.connection = pool.connection_class(**pool.connection_kwargs)
         return connection
@@ -89,7 +94,7 @@ class PinnedConnection:
         for _ in commands:
             try:
                 answers.append(connection.read_response())
-            except ResponseError as error:  # the answers after it are still to be read
+            except ResponseError as error:  # later replies must still be read
                 refused = refused or error
         if refused is not None:
             raise refused
@@ -98,13 +103,13 @@ class PinnedConnection:
 
 def _is_stale(connection: Any) -> bool:
     try:
-        return bool(connection.can_read())  # nothing was asked: it is the end
+        return bool(connection.can_read())  # no reply is due, so this is the end of the stream
     except RedisError:
         return True
 
 
 class _Patient(Retry):
-    """Repeats for so many seconds by the clock: a mute server makes each attempt last its whole time-out."""
+    """Retry for a number of seconds, because each attempt on a silent server lasts its full time-out."""
 
     def __init__(self, patience_s: float) -> None:
         super().__init__(ConstantBackoff(RETRY_EVERY_S), retries=-1)
@@ -128,10 +133,10 @@ class _Patient(Retry):
 
 
 def refuse_eviction(settings: Settings) -> None:
-    """Exit 2 with a readable line if the broker's Redis may evict keys: it would drop tasks and jobs.
+    """Exit with 2 and a message if the broker's Redis may evict keys, because tasks and jobs would be lost.
 
-    A cache of its own may evict. Where Redis cannot be reached yet, or does not show its configuration,
-    nothing is refused.
+    A separate cache server may evict. If Redis is unreachable or hides its configuration, nothing is refused.
+    Blocks 2 s at most.
     """
     try:
         policy = connect(settings.redis_url).config_get("maxmemory-policy").get("maxmemory-policy")
@@ -146,20 +151,20 @@ def refuse_eviction(settings: Settings) -> None:
 
 
 def tenant_prefix(tenant: str | None) -> str:
-    """`ml:` for everybody's keys, `ml:tenant:{t}:` for a tenant's."""
+    """Key prefix: `ml:` without a tenant, `ml:tenant:{t}:` with one."""
     return f"ml:tenant:{tenant}:" if tenant else "ml:"
 
 
-# A script keeps everybody else waiting, so that it does so much at once and no more.
+# Redis serves nobody else while a script runs, so each call handles at most this many items.
 MOST_AT_ONCE: Final = 64
 
 Things = Sequence[tuple[Sequence[str], Sequence[bytes | str | int | float]]]
 
 
 def for_each(script: str, constants: Sequence[int | float], things: Things) -> list[Command]:
-    """Commands that run `script` for all `things`: the keys and arguments of each.
+    """Commands that run `script` over `things`, each a pair of keys and arguments.
 
-    The script finds all keys in `KEYS`, in `ARGV` the constants and then everybody's arguments.
+    The script gets all keys in `KEYS`. `ARGV` holds the constants, then the arguments of all things.
     """
     commands: list[Command] = []
     for start in range(0, len(things), MOST_AT_ONCE):

@@ -1,8 +1,8 @@
-"""Cached verdicts: keys, TTLs and what counts as a hit (DESIGN.md "Cache contract").
+"""Cached verdicts: keys, TTLs and the conditions of a hit (README, "One charger").
 
-The value of a failure key is the JSON body of the prediction itself, so that the operator's backend may
-read it directly. It carries the reading's fingerprint and the model version; a value without them, which
-the backend's own client may have written, is a miss. Trouble with the cache never fails a prediction.
+The value of a failure key is the JSON body of the prediction, so that the operator's backend can read it
+directly. It contains the reading's fingerprint and the model version. A value without them, e.g. written by
+the backend's own client, is a miss. Cache errors never fail a prediction.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from tasks.storage.redis_connection import (
 
 log = logging.getLogger(__name__)
 
-# Which versions the workers answer with now; they rewrite it with every heartbeat.
+# The model versions that workers use now. Workers rewrite the key with every heartbeat.
 VERSIONS_KEY: Final = "ml:models:versions"
 BREAK_S: Final = 1.0
 
-# Newest reading wins; what another client left there without a fingerprint, or of another type, is replaced.
-# Times are RFC 3339 in UTC with three decimals: as strings they compare like times. Our own verdicts tell
-# theirs near their end, and only that is looked at. Of others' only what has a later time somewhere is
-# decoded, which takes Redis longer than all the rest.
+# The newest reading wins. A value without a fingerprint, or of another type, was written by another client
+# and is replaced. Times are RFC 3339 in UTC with three decimals, so they compare correctly as strings. In our
+# own verdicts the time is near the end, so only the tail is read. Other values are decoded only if they
+# contain a later time, because decoding takes Redis longer than all other steps.
 _PUT = """
 local TIME = '%d%d%d%d%-%d%d%-%d%dT[^"]*Z'
 local OURS = '^(' .. TIME .. ')",[^{}]*"fingerprint":"%x+"}$'
@@ -72,23 +72,24 @@ end
 """
 
 
-# Kind, charger, tenant, and the fingerprint of the reading, where only one counts.
+# Kind, charger, tenant, and the reading's fingerprint; None accepts any reading.
 Wanted = tuple[Kind, str, str | None, str | None]
-# Kind, tenant, verdict, and the same as JSON.
+# Kind, tenant, verdict, and the verdict as JSON.
 Stored = tuple[Kind, str | None, dict[str, Any], bytes]
 
 
 def cache_key(kind: Kind, charger_id: str, tenant: str | None) -> str:
+    """The Redis key of a charger's verdict, as published in README, "One charger"."""
     return f"{tenant_prefix(tenant)}prediction:{kind}:{charger_id}"
 
 
 class VerdictCache:
-    """The cache as seen by one process. After an error it is left alone for a second."""
+    """The cache as used by one process. Thread-safe. After an error it is not used for 1 s."""
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = connect(settings.redis_cache_url, timeout_s=CACHE_TIMEOUT_S)
         self._connection = PinnedConnection(self._redis)
-        # Whether the verdicts live where jobs and fleet do: then they can travel there together.
+        # Whether the cache shares the Redis of jobs and fleet, so that commands can share a round trip.
         self.with_the_rest: Final = settings.redis_cache_url == settings.redis_url
         self._ttl_s: dict[str, int] = {
             "failure": settings.cache_ttl_failure_s,
@@ -99,14 +100,14 @@ class VerdictCache:
         self._lock = threading.Lock()
 
     def get(self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str) -> bytes | None:
-        """`get_all` of one."""
+        """`get_all` for one reading."""
         return self.get_all([(kind, charger_id, tenant, fingerprint)])[0]
 
     def get_all(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
-        """The cached verdicts for exactly these readings as JSON bodies with `cached: true`, or None.
+        """Cached verdicts of exactly these readings, as JSON bodies with `cached: true`; None for misses.
 
-        One round trip, which blocks 0.3 s at most, a new connection as long again; an unreachable cache has
-        nothing.
+        One round trip. Blocks 0.3 s at most, and 0.3 s more for a new connection. If the cache is
+        unreachable, all are misses.
         """
         if time.monotonic() < self._broken_until:
             return [None] * len(wanted)
@@ -119,9 +120,9 @@ class VerdictCache:
         return bodies
 
     def guards(self, wanted: Sequence[Wanted]) -> list[tuple[str, str]]:
-        """Where to look for what is wanted, and the fingerprint without which it is not there.
+        """The cache key of each wanted verdict, and a text that the value contains if it is a hit.
 
-        For others who speak to the same Redis; empty where the cache has one of its own.
+        For commands on the same Redis that depend on the cache. Empty if the cache has its own Redis.
         """
         if not self.with_the_rest:
             return []
@@ -131,15 +132,15 @@ class VerdictCache:
         ]
 
     def count_misses(self, wanted: Sequence[Wanted]) -> None:
-        """Somebody has looked (`guards`) and found none."""
+        """Count misses in the metrics, after a look-up by `guards` that found nothing."""
         _count(wanted, [None] * len(wanted))
 
     def newest(self, kind: Kind, charger_id: str, tenant: str | None) -> bytes | None:
-        """The cached verdict whatever its reading was. Raises `redis.RedisError`."""
+        """The cached verdict of a charger, for any reading. Raises `redis.RedisError`."""
         return self._read([(kind, charger_id, tenant, None)])[0]
 
     def _read(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
-        """Only a verdict of the model version in force counts."""
+        """Cached verdicts of the active model versions; None for misses."""
         keys = [cache_key(kind, charger_id, tenant) for kind, charger_id, tenant, _ in wanted]
         *bodies, versions = cast(
             list[bytes | None], self._connection.execute(("MGET", *keys, VERSIONS_KEY))[0]
@@ -151,7 +152,8 @@ class VerdictCache:
         ]
 
     def put_all(self, verdicts: Sequence[Stored]) -> None:
-        """Store verdicts in one round trip, where no newer reading is cached."""
+        """Store verdicts in one round trip, unless a newer reading is cached. Errors are logged, not
+        raised."""
         if not verdicts or time.monotonic() < self._broken_until:
             return
         try:
@@ -160,7 +162,7 @@ class VerdictCache:
             self._trip(error)
 
     def to_store(self, verdicts: Sequence[Stored]) -> list[Command]:
-        """The commands of `put_all`, for others who speak to the same Redis (`with_the_rest`)."""
+        """The commands of `put_all`, for a batch of commands on the same Redis (`with_the_rest`)."""
         things: Things = [
             (
                 [cache_key(kind, verdict["charger_id"], tenant)],
@@ -171,11 +173,11 @@ class VerdictCache:
         return for_each(_PUT, [], things)
 
     def announce_versions(self, versions: dict[str, str]) -> None:
-        """Workers say which versions they answer with; verdicts of other versions stop being hits."""
+        """Publish the versions that workers use now. Verdicts of other versions are no longer hits."""
         self._redis.set(VERSIONS_KEY, orjson.dumps(versions))
 
     def delete(self, charger_id: str, tenant: str | None) -> None:
-        """Forget every cached verdict of a charger. Raises `redis.RedisError`."""
+        """Delete all cached verdicts of a charger. Raises `redis.RedisError`."""
         self._redis.delete(*(cache_key(kind, charger_id, tenant) for kind in KINDS))
 
     def _trip(self, error: RedisError) -> None:
