@@ -1,11 +1,11 @@
-"""Who scores which chunk of a job: a few chunks of each job on the queue, and a lease on those in hand.
+"""Distribution of a job's chunks to workers: a few chunks per job on the queue, and leases.
 
-Only a job's next few chunks are tasks at any time; whoever finishes one sends the next. Jobs thus take turns
-on the queue instead of standing behind each other, and a million rows are no heap of messages.
+At any time only a job's next few chunks are tasks, and the worker that finishes one sends the next. So jobs
+take turns on the queue, and a million rows do not become a million rows of messages.
 
-A chunk in hand is leased: its worker renews the lease each second, so that a dead worker's chunk is free
-again in seconds (`tasks/worker/recovery.py` sends it anew). Nothing depends on a lease being right: results
-are stored and counted in one step, once, whoever brings them.
+A worker renews the lease on its current chunk each second. A dead worker's chunk is thus free again in
+seconds (`tasks/worker/recovery.py` resends it). Correctness does not depend on leases: results are stored and
+counted in one step, once, whichever worker delivers them.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
 from tasks.storage.redis_connection import OUTAGES
 
-# A chunk whose worker dies this often is the cause of it.
+# A chunk whose worker dies this often is taken as the cause.
 MAX_ATTEMPTS: Final = 4
-# A worker renews each second; one that is silent for so long has died, or is as good as dead.
+# Workers renew each second. A worker without renewal for this long counts as dead.
 LEASE_S: Final = 8.0
-# A task that no worker has begun after so long may be lost: it is sent again, which does no harm.
+# A task that no worker has started after this time may be lost and is sent again, which is harmless.
 SENT_S: Final = 60.0
-# Or after so long, where nothing waits on the queue: a crash of Redis has taken it.
+# The same if the queue is empty: the task was lost in a crash of Redis.
 MISSED_S: Final = 5.0
-# Tasks of one job at a time, for each worker process: one in hand and one that it finds when it is done.
+# Tasks of one job at a time, per worker process: the current one and the next one.
 CHUNKS_A_WORKER: Final = 2
-# A job of more rows leaves one process to others. Somebody waits for what takes a second; what takes a minute
-# must not have all processors.
+# A job of more rows leaves one process to other jobs. A caller may wait for a job of a second, so a job of a
+# minute must not occupy all processes.
 LARGE_ROWS: Final = 20_000
 ERRORS_SHOWN: Final = 10
 WORKERS_KNOWN_S: Final = 2.0
 
 
 class Counted(IntEnum):
-    """What became of a chunk's results: counted before or not wanted, counted, or the job's last."""
+    """Result of finishing a chunk: not counted (repeated or not wanted), counted, or counted as the last."""
 
     NOT = 0
     YES = 1
@@ -55,7 +55,7 @@ class Counted(IntEnum):
 
 
 class Chunks:
-    """The chunks of all jobs of one Redis server. Methods raise `redis.RedisError` when it is unreachable."""
+    """The chunks of all jobs in one Redis server. Methods raise `redis.RedisError` if it is unreachable."""
 
     def __init__(self, settings: Settings, redis: Redis, publisher: TaskPublisher) -> None:
         self._redis = redis
@@ -73,8 +73,10 @@ class Chunks:
         self._processes_known_until = 0.0
 
     def feed(self, job_id: str) -> int:
-        """Send so many of a job's chunks that the workers have enough of it; how many. Also raises
-        `BrokerUnavailable`: what has not been sent then is sent a minute later."""
+        """Send the next chunks of a job, up to the workers' capacity. Returns the number sent.
+
+        Also raises `BrokerUnavailable`. Chunks that were not sent then are sent a minute later.
+        """
         keys = JobKeys(job_id)
         processes = self.processes()
         enough = CHUNKS_A_WORKER * processes
@@ -84,7 +86,7 @@ class Chunks:
         return self._send(job_id, cast(list[int], taken))
 
     def send_lost(self, job_id: str) -> int:
-        """Send those again whose worker or message is gone; how many. Raises like `feed`."""
+        """Resend chunks whose worker or message is lost. Returns the number sent. Raises like `feed`."""
         keys = JobKeys(job_id)
         args = [SENT_S, self._retention_s, MISSED_S]
         lost = self._lost(keys=[keys.sent, keys.held, Queues.BATCH], args=args)
@@ -96,7 +98,7 @@ class Chunks:
         return len(chunks)
 
     def processes(self) -> int:
-        """How many score chunks now, at least 1."""
+        """Number of processes that score chunks now, at least 1."""
         if time.monotonic() > self._processes_known_until:
             serving = sum(Queues.BATCH in worker.queues for worker in heartbeats.living(self._redis))
             self._processes = max(1, serving)
@@ -104,7 +106,7 @@ class Chunks:
         return self._processes
 
     def open_jobs(self) -> list[str]:
-        """Ids of jobs that have not ended. Jobs that have expired are taken off the list on the way."""
+        """Ids of jobs that have not ended. Expired jobs are removed from the set."""
         found = []
         for raw in cast(set[bytes], self._redis.smembers(OPEN_KEY)):
             keys = JobKeys(raw.decode())
@@ -117,12 +119,12 @@ class Chunks:
 
     @contextmanager
     def started(self, job_id: str, chunk: int, *, task_id: str, redelivered: bool) -> Iterator[int]:
-        """Take a chunk in hand: which attempt at it this is; 0 when it is not to be scored.
+        """Lease a chunk for the context. Yields the number of this attempt, or 0 if it must not be scored.
 
-        It is not when it is done, cancelled, forgotten, or in the hands of another who is alive; when the
-        broker delivers a task again, whoever took that task is not. The lease is kept while the context
-        lasts, by whoever calls `renew`. An attempt that ends in an outage of Redis is given back: it says
-        nothing about the chunk.
+        It is 0 if the chunk is done, cancelled, expired, or leased to a living worker. With `redelivered`, a
+        lease taken for the same task counts as dead, because the broker delivers a task again only then.
+        Another thread must call `renew` meanwhile. An attempt that ends in a Redis outage is uncounted, as
+        the chunk is not its cause.
         """
         self._give_back()
         keys = JobKeys(job_id)
@@ -145,11 +147,11 @@ class Chunks:
             self._in_hand = None
 
     def _give_back(self) -> None:
-        """Uncount the attempts that an outage of Redis has ended, once it can be reached again."""
+        """Uncount the attempts that ended in a Redis outage, once Redis is reachable again."""
         while True:
             try:
                 job_id, chunk = returned = self._to_give_back.popleft()
-            except IndexError:  # for two threads
+            except IndexError:  # two threads call this
                 return
             try:
                 self._return(keys=[JobKeys(job_id).attempts], args=[chunk])
@@ -158,7 +160,7 @@ class Chunks:
                 raise
 
     def renew(self) -> None:
-        """Renew the lease on the chunk in hand, if there is one. For another thread than the scoring one."""
+        """Renew the lease on the current chunk, if any. Called by another thread than the scoring one."""
         in_hand = self._in_hand
         if in_hand is not None:
             job_id, chunk = in_hand
@@ -166,6 +168,7 @@ class Chunks:
         self._give_back()
 
     def input(self, job_id: str, chunk: int) -> bytes | None:
+        """The chunk's encoded rows, or None if they were deleted or have expired."""
         packed = cast(bytes | None, self._redis.hget(JobKeys(job_id).input, str(chunk)))
         return None if packed is None else unpack(packed)
 
@@ -178,7 +181,7 @@ class Chunks:
         failed: int,
         errors: Sequence[dict[str, Any]],
     ) -> Counted:
-        """Store a chunk's results (one JSON each row) and count them, unless that was done before."""
+        """Store a chunk's results (one JSON per row) and count them, unless this was done before."""
         keys = JobKeys(job_id)
         counted: int = self._finish(
             keys=[

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a repeated submission finds the job of the first one."""
+"""`Idempotency-Key`: map a repeated submission to the job of the first one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from settings import Settings
 from tasks.jobs.job_keys import JobKeys
 from tasks.storage.redis_connection import connect, tenant_prefix
 
-# Longer than a web process takes from one stored chunk to the next: the claim of a dead one lapses.
+# Longer than a web process needs between two stored chunks. The claim of a dead process expires.
 CLAIM_S: Final = 15
 
 _RENEW = """
@@ -27,7 +27,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 
 
 class IdempotencyKeys:
-    """Keys of one Redis server, kept as long as jobs. Methods raise `redis.RedisError`."""
+    """Keys in one Redis server, kept as long as jobs. Methods raise `redis.RedisError`."""
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = connect(settings.redis_url)
@@ -36,10 +36,10 @@ class IdempotencyKeys:
         self._give_back = self._redis.register_script(_GIVE_BACK)
 
     def claim(self, tenant: str | None, key: str, asked: str, job_id: str) -> Claim | str:
-        """Claim a key for what is asked, which will be `job_id`; the id of an earlier request's job, if any.
+        """Claim a key for a request (`asked` identifies its content), or return the job id of an earlier one.
 
-        Raises `Conflict` when the key came with something else, and `StillAccepted` while its first request
-        is being accepted.
+        Raises `Conflict` if the key was used with another request. Raises `StillAccepted` while the first
+        request with it is being accepted.
         """
         name = f"{tenant_prefix(tenant)}idempotency:{key}"
         claim = Claim(self, name, f"{job_id}:{asked}")
@@ -55,7 +55,7 @@ class IdempotencyKeys:
 
 
 class Claim:
-    """A key that is ours while its job is being stored. Methods raise `redis.RedisError`."""
+    """A claimed key, held while its job is being stored. Methods raise `redis.RedisError`."""
 
     def __init__(self, keys: IdempotencyKeys, name: str, value: str) -> None:
         self._keys = keys
@@ -63,7 +63,7 @@ class Claim:
         self.value = value
 
     def renew(self) -> None:
-        """Raises `StillAccepted` when the claim has lapsed and another request has the key."""
+        """Extend the claim. Raises `StillAccepted` if it has expired and another request holds the key."""
         if not self._keys._renew(keys=[self._name], args=[self.value, CLAIM_S]):
             raise StillAccepted("Another request with this Idempotency-Key is being accepted.")
 
@@ -72,5 +72,5 @@ class Claim:
         pipeline.set(self._name, self.value, ex=self._keys._retention_s)
 
     def give_back(self) -> None:
-        """Nothing was accepted: the key may be used again."""
+        """Release the key after a failed submission, so that it can be used again."""
         self._keys._give_back(keys=[self._name], args=[self.value])

@@ -1,4 +1,4 @@
-"""Where the parts of a batch job live in Redis, and how they are compressed. All expire together."""
+"""Redis keys of a batch job, and the compression of its data. All keys of a job expire together."""
 
 from __future__ import annotations
 
@@ -9,70 +9,80 @@ import zstandard
 
 from tasks.storage.redis_connection import tenant_prefix
 
-# Ids of jobs that have not ended, for those who look after them.
+# Ids of jobs that have not ended, for recovery.
 OPEN_KEY: Final = "ml:jobs:open"
 
 
 def index_key(tenant: str | None) -> str:
-    """A tenant's job ids by the time of their creation."""
+    """Key of a tenant's job ids, sorted by creation time."""
     return f"{tenant_prefix(tenant)}jobs"
 
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """`input` and `results` are hashes with a field for each chunk, packed (tasks/jobs/job_keys.py).
+    """The Redis keys of one job.
 
-    `sent` and `held` are sorted sets of chunks by the moment (server's epoch seconds) until which nobody
-    needs to worry about them: those on the queue, and those in a worker's hands. `attempts` counts by chunk;
-    `errors` are the first problems of rows.
+    `input` and `results` are hashes with one compressed field per chunk (`pack`). `sent` and `held` are
+    sorted sets of chunks, on the queue and leased. Their scores are the times (epoch seconds of the server)
+    after which a chunk counts as lost. `attempts` counts by chunk. `errors` is a list of the first row
+    problems.
     """
 
     job_id: str
 
     @property
     def record(self) -> str:
+        """Key of the job record, a hash."""
         return f"ml:job:{self.job_id}"
 
     @property
     def input(self) -> str:
+        """Key of the chunks' rows."""
         return f"ml:job:{self.job_id}:input"
 
     @property
     def results(self) -> str:
+        """Key of the chunks' results."""
         return f"ml:job:{self.job_id}:results"
 
     @property
     def sent(self) -> str:
+        """Key of the chunks on the queue."""
         return f"ml:job:{self.job_id}:sent"
 
     @property
     def held(self) -> str:
+        """Key of the leased chunks."""
         return f"ml:job:{self.job_id}:held"
 
     @property
     def attempts(self) -> str:
+        """Key of the attempts by chunk."""
         return f"ml:job:{self.job_id}:attempts"
 
     @property
     def errors(self) -> str:
+        """Key of the first row problems."""
         return f"ml:job:{self.job_id}:errors"
 
     @property
     def ended(self) -> str:
-        """A channel, no key: something is said there once, when the job has ended."""
+        """Name of a channel, not a key: one message is published when the job has ended."""
         return f"ml:job:{self.job_id}:ended"
 
     @property
     def all(self) -> tuple[str, ...]:
+        """All keys of the job."""
         return (self.record, self.input, self.results, self.sent, self.held, self.attempts, self.errors)
 
 
 LEVEL: Final = 1
-# More than any chunk that this service writes; a packed bomb cannot come from elsewhere.
+# More than any chunk that this service writes. Guards against decompression bombs.
 MAX_UNPACKED_BYTES: Final = 1 << 30
 
 
 def pack(data: bytes) -> bytes:
+    """Compress data with Zstandard."""
     return zstandard.ZstdCompressor(level=LEVEL).compress(data)
 
 

@@ -1,4 +1,4 @@
-"""The Lua scripts of jobs and their chunks: each step is one, so that it happens once or not at all."""
+"""Lua scripts for jobs and chunks. Each step is one script, so it is atomic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
 """
 
-# Cancel a job that is under way, and free what only its end would have freed. 1 if it was cancelled.
+# Cancel a running job and delete its working keys. 1 if it was cancelled.
 CANCEL: Final = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == 'PENDING' or status == 'RUNNING' then
@@ -22,7 +22,7 @@ end
 return 0
 """
 
-# The next chunks to send, so many that enough are under way for a job of this size.
+# Take the next chunks to send, until enough of them are sent or leased for a job of this size.
 TAKE: Final = (
     _NOW
     + """
@@ -45,7 +45,7 @@ return taken
 """
 )
 
-# Chunks that were sent or begun, and of which nothing has been heard for too long: to be sent again.
+# Take the chunks that were sent or leased too long ago, to be sent again.
 LOST: Final = (
     _NOW
     + """
@@ -62,9 +62,9 @@ return lost
 """
 )
 
-# Start a chunk: count the attempt, and say which it is; 0 if it is done, not wanted, or in another's hands.
-# Who asks again with the same token has not heard the answer, and gets it. A message that the broker delivers
-# again says that whoever took it is gone; another task for the same chunk may be in live hands all the same.
+# Start a chunk: count the attempt and return its number. 0 if the chunk is done, not wanted, or leased to
+# another worker. A repeated call with the same token has missed the first reply, and gets it again. If the
+# broker redelivers a task, its first worker is dead. A lease taken for another task of the chunk stays valid.
 BEGIN: Final = (
     _NOW
     + """
@@ -95,13 +95,13 @@ redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], ARGV[1])
 """
 )
 
-# Uncount an attempt, if the chunk is still counted: it may be done, or its job forgotten.
+# Uncount an attempt, unless the chunk is done or its job has expired.
 RETURN: Final = """
 local attempts = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
 if attempts > 0 then redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
 """
 
-# Store a chunk's results and count them, once; the last one ends the job.
+# Store a chunk's results and count them, once. The last chunk ends the job.
 FINISH: Final = (
     _NOW
     + """

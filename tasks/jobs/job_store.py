@@ -1,7 +1,7 @@
-"""Batch jobs: the record of each, its input and its results, all in Redis; the queue is not the record.
+"""Batch jobs: record, input and results of each, in Redis. The job record is authoritative, not the queue.
 
-A job is cut into chunks of equally many rows. Its input is stored before any task is sent. Who scores which
-chunk is the matter of `tasks/jobs/chunks.py`.
+A job is split into chunks with equal numbers of rows. Its input is stored before any task is sent.
+`tasks/jobs/chunks.py` distributes the chunks to workers.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ JobKind = Kind | Literal["all"]
 JOB_KINDS: Final[tuple[JobKind, ...]] = (*KINDS, "all")
 STATUSES: Final = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
-# How a chunk's rows are written: JSON, a line each; CSV with the header; an Arrow IPC stream.
+# Encoding of a chunk's rows: one JSON line per row, CSV with a header, or an Arrow IPC stream.
 Encoding = Literal["ndjson", "csv", "arrow"]
-# Results, one JSON a row, a chunk at a time.
+# Results, one JSON line per row, in one list per chunk.
 Lines = Iterator[list[bytes]]
-# A draft that nobody adds to or seals (its web process died) is gone after this long.
+# A draft without further input, e.g. because its web process died, expires after this time.
 DRAFT_TTL_S: Final = 600
 LOOKED_UP_AT_ONCE: Final = 100
 IS_JOB_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
@@ -40,10 +40,10 @@ IS_JOB_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job's record. Times are epoch seconds; `done` counts rows with a result, failed ones included.
+    """One job's record. Times are epoch seconds. `done` counts rows with a result, failed ones included.
 
-    `errors` are the first problems of rows: `{row, pointer, detail, code}`. `recent_rows_per_s` leaves out
-    the time for which the service was away; it is None until some rows are done.
+    `errors` are the first row problems: `{row, pointer, detail, code}`. `recent_rows_per_s` excludes downtime
+    of the service; it is None until some rows are done.
     """
 
     job_id: str
@@ -64,15 +64,17 @@ class Job:
 
     @property
     def ended(self) -> bool:
+        """Whether the job has succeeded, failed or been cancelled."""
         return self.status in ENDED
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
+        """The prediction kinds to score."""
         return KINDS if self.kind == "all" else (self.kind,)
 
     def rows_per_s(self, now: float) -> float | None:
-        """Rows done a second: of late while the job runs, of the whole run once it has ended; None before
-        the first."""
+        """Rows per second: the recent rate of a running job, the mean rate of an ended one. None before the
+        first row."""
         if self.started_at is None or not self.done:
             return None
         if not self.ended and self.recent_rows_per_s is not None:
@@ -80,14 +82,14 @@ class Job:
         return self.done / max((self.finished_at or now) - self.started_at, 1e-3)
 
     def eta_s(self, now: float) -> float | None:
-        """Seconds until the end at the rate of late; None where that cannot be said."""
+        """Seconds until the end at the recent rate; None before the first row."""
         if self.ended:
             return 0.0
         rate = self.rows_per_s(now)
         return None if rate is None else (self.total - self.done) / rate
 
     def document(self, now: float) -> dict[str, Any]:
-        """The job as the HTTP contract shows it."""
+        """The job as JSON values, as returned by the HTTP API."""
         eta_s, rate = self.eta_s(now), self.rows_per_s(now)
         return {
             "job_id": self.job_id,
@@ -108,7 +110,7 @@ class Job:
 
 
 class Draft:
-    """A job whose input still arrives. Nobody sees it until it is sealed."""
+    """A job whose input is still arriving. It is not visible until `commit`."""
 
     def __init__(self, redis: Redis, retention_s: int, fields: dict[str, Any]) -> None:
         self.job_id: Final = uuid.uuid4().hex
@@ -121,7 +123,7 @@ class Draft:
         self._chunks = 0
 
     def add(self, rows: int, data: bytes) -> None:
-        """The next chunk. Each has as many rows as the job's chunks have, but the last may have fewer."""
+        """Store the next chunk. All chunks but the last must have `chunk_rows` rows."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.hset(self._keys.input, str(self._chunks), cast(Any, pack(data)))
         pipeline.expire(self._keys.input, DRAFT_TTL_S)
@@ -130,10 +132,10 @@ class Draft:
         self.rows += rows
 
     def commit(self, extra_commands: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
-        """Make it a job: from now on it is never lost. `extra_commands` take effect with it or not at all.
+        """Make the draft a job, which is then durable. `extra_commands` are applied in the same transaction.
 
-        Raises `BrokerUnavailable` where a crash has taken chunks with it: Redis writes to its disk once a
-        second, and was back before we could notice.
+        Raises `BrokerUnavailable` if chunks are missing. Redis writes to disk once a second, so a crash and
+        restart during the upload may lose some unnoticed.
         """
         tenant = self._fields["tenant"] or None
         created_at = self._fields["created_at"]
@@ -148,7 +150,7 @@ class Draft:
             pipeline.expire(self._keys.record, self._retention_s)
             pipeline.expire(self._keys.input, self._retention_s)
             pipeline.zadd(index_key(tenant), {self.job_id: created_at})
-            # A job may run for a while and is kept from its end on; the list forgets a little later.
+            # Retention starts at a job's end, which may be long after its creation, hence the factor 2.
             pipeline.zremrangebyscore(index_key(tenant), "-inf", created_at - 2 * self._retention_s)
             pipeline.expire(index_key(tenant), 2 * self._retention_s)
             extra_commands(pipeline)
@@ -156,11 +158,12 @@ class Draft:
         return _job(self.job_id, {name: str(value) for name, value in fields.items()}, [])
 
     def discard(self) -> None:
+        """Delete the stored chunks."""
         self._redis.unlink(self._keys.input)
 
 
 class JobStore:
-    """Jobs of one Redis server. Every method raises `redis.RedisError` when it is unreachable."""
+    """Jobs in one Redis server. Every method raises `redis.RedisError` if it is unreachable."""
 
     def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
         self._redis: Redis = redis or connect(settings.redis_url)
@@ -177,7 +180,7 @@ class JobStore:
         chunk_rows: int,
         now: float,
     ) -> Draft:
-        """A job to be filled with chunks of `chunk_rows` rows."""
+        """A new draft, to be filled with chunks of `chunk_rows` rows."""
         fields = {
             "tenant": tenant or "",
             "kind": kind,
@@ -193,14 +196,15 @@ class JobStore:
         return Draft(self._redis, self._retention_s, fields)
 
     def get(self, job_id: str, tenant: str | None) -> Job:
-        """Raises `UnknownJob`, also for another tenant's."""
-        # Nothing else is looked up: `ID:errors` would name another of the job's keys.
+        """A tenant's job. Raises `UnknownJob`, also for a job of another tenant."""
+        # Only valid ids are looked up, because `ID:errors` would name another key of the job.
         job = self.find(job_id) if IS_JOB_ID(job_id) else None
         if job is None or job.tenant != tenant:
             raise UnknownJob(f"No job {job_id}.")
         return job
 
     def find(self, job_id: str) -> Job | None:
+        """The job of any tenant, or None. `job_id` must be valid."""
         return self._find([job_id])[0]
 
     def _find(self, job_ids: Sequence[str]) -> list[Job | None]:
@@ -217,28 +221,34 @@ class JobStore:
         ]
 
     def newest_first(self, tenant: str | None) -> Iterator[Job]:
-        """A tenant's jobs."""
+        """A tenant's jobs, newest first."""
         ids = [raw.decode() for raw in cast(list[bytes], self._redis.zrevrange(index_key(tenant), 0, -1))]
         for start in range(0, len(ids), LOOKED_UP_AT_ONCE):
             yield from filter(None, self._find(ids[start : start + LOOKED_UP_AT_ONCE]))
 
     def cancel(self, job: Job, now: float) -> bool:
-        """Whether the job was still under way. A chunk that a worker has begun is not counted any more."""
+        """Cancel a job. Returns False if it had ended. Chunks that are being scored are not counted any
+        more."""
         keys = JobKeys(job.job_id)
         names = [keys.record, keys.input, keys.sent, keys.held, keys.attempts, OPEN_KEY, keys.ended]
         return bool(self._cancel(keys=names, args=[now, job.job_id]))
 
     @contextmanager
     def end_of(self, job_id: str) -> Iterator[Callable[[float], object]]:
-        """What to call, with a number of seconds, to wait for the end of a job that is under way from here
-        on. It may return early, and the word of the end may be lost with a connection: look at the job."""
+        """Subscribe to the end of a running job. Yields a function that waits for it, for a number of seconds
+        at most.
+
+        It may return early, and the message may be lost with a connection, so read the job afterwards.
+        """
         with self._redis.pubsub(ignore_subscribe_messages=True) as listener:  # type: ignore[no-untyped-call]  # untyped there
             listener.subscribe(JobKeys(job_id).ended)
             yield lambda seconds: listener.get_message(timeout=seconds)
 
     def scored(self, job: Job, start: int) -> list[range]:
-        """The rows from `start` on that have results. Of a job under way those up to the first gap; one that
-        was cancelled may have gaps for ever."""
+        """The rows from `start` on that have results.
+
+        For a running job, rows up to the first gap. The results of a cancelled job may have gaps for good.
+        """
         if job.done == job.total:
             return [range(start, job.total)] if start < job.total else []
         found: list[range] = []
@@ -257,12 +267,13 @@ class JobStore:
         return found
 
     def lines(self, job: Job, start: int) -> Lines:
-        """The results of `scored`, as JSON in input order, a chunk at a time."""
+        """The results of the rows of `scored`, as JSON lines in input order, one list per chunk."""
         for rows, text in self.texts(job, start // job.chunk_rows):
             yield text.split(b"\n")[max(0, start - rows.start) :]
 
     def texts(self, job: Job, chunk: int = 0) -> Iterator[tuple[range, bytes]]:
-        """The same from a chunk on, as they are stored: whose rows, and their lines in one."""
+        """Results from a chunk on, as stored: the row numbers of each chunk, and its lines joined by line
+        feeds."""
         keys = JobKeys(job.job_id)
         for first in range(chunk * job.chunk_rows, job.total, job.chunk_rows):
             packed = cast(bytes | None, self._redis.hget(keys.results, str(first // job.chunk_rows)))
