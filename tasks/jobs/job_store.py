@@ -73,8 +73,8 @@ class Job:
         return KINDS if self.kind == "all" else (self.kind,)
 
     def rows_per_s(self, now: float) -> float | None:
-        """Rows per second: the recent rate of a running job, the mean rate of an ended one. None before the
-        first row."""
+        """Recent rate of a running job, mean rate of an ended one (rows per second); None before the first
+        row."""
         if self.started_at is None or not self.done:
             return None
         if not self.ended and self.recent_rows_per_s is not None:
@@ -132,10 +132,9 @@ class Draft:
         self.rows += rows
 
     def commit(self, extra_commands: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
-        """Make the draft a job, which is then durable. `extra_commands` are applied in the same transaction.
+        """Make the draft a durable job. `extra_commands` are applied in the same transaction.
 
-        Raises `BrokerUnavailable` if chunks are missing. Redis writes to disk once a second, so a crash and
-        restart during the upload may lose some unnoticed.
+        Raises `BrokerUnavailable` if Redis has lost chunks in a crash: it writes to disk once a second.
         """
         tenant = self._fields["tenant"] or None
         created_at = self._fields["created_at"]
@@ -235,20 +234,16 @@ class JobStore:
 
     @contextmanager
     def end_of(self, job_id: str) -> Iterator[Callable[[float], object]]:
-        """Subscribe to the end of a running job. Yields a function that waits for it, for a number of seconds
-        at most.
-
-        It may return early, and the message may be lost with a connection, so read the job afterwards.
-        """
+        """Subscribe to the end of a running job. Yields a function that waits for it, for some seconds at
+        most. It may return early, and the message may be lost with a connection, so read the job
+        afterwards."""
         with self._redis.pubsub(ignore_subscribe_messages=True) as listener:  # type: ignore[no-untyped-call]  # untyped there
             listener.subscribe(JobKeys(job_id).ended)
             yield lambda seconds: listener.get_message(timeout=seconds)
 
     def scored(self, job: Job, start: int) -> list[range]:
-        """The rows from `start` on that have results.
-
-        For a running job, rows up to the first gap. The results of a cancelled job may have gaps for good.
-        """
+        """The rows from `start` on that have results, up to the first gap while the job runs. The results of
+        a cancelled job may have gaps for good."""
         if job.done == job.total:
             return [range(start, job.total)] if start < job.total else []
         found: list[range] = []
