@@ -1,4 +1,4 @@
-"""Keeps `celery -A tasks.app` working for one release; the app is in `tasks/worker/app.py`."""
+"""Keep `celery -A tasks.app` working for one release; the app is in `tasks/worker/app.py`."""
 
 from __future__ import annotations
 

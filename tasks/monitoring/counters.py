@@ -1,6 +1,6 @@
-"""Vectors of counts in Redis that many processes add to: one string of 64-bit integers a vector.
+"""Count vectors in Redis that many processes add to. Each is one string of 64-bit integers.
 
-A hash would need a field for each count, some seventy bytes instead of eight. Adding is one atomic command.
+A hash would need a field per count, some seventy bytes instead of eight. Adding is one atomic command.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STORED: Final = ">i8"  # Redis numbers bits from the most significant one
 
 
 def add(pipeline: Pipeline, key: str, counts: Ints, *, ttl_s: int) -> None:
-    """Queue the addition of `counts` to those under `key`, which then live `ttl_s`. Nothing is sent yet."""
+    """Queue on `pipeline` the addition of `counts` to `key`, with a TTL of `ttl_s`. Sends nothing."""
     command: list[str | int] = ["BITFIELD", key]
     for index in np.flatnonzero(counts).tolist():
         command += ["INCRBY", _TYPE, f"#{index}", int(counts[index])]
@@ -29,7 +29,7 @@ def add(pipeline: Pipeline, key: str, counts: Ints, *, ttl_s: int) -> None:
 
 
 def total(redis: Redis, keys: Sequence[str], *, length: int) -> Ints:
-    """The sum of the vectors under `keys`; what is not there counts nothing. Raises `redis.RedisError`."""
+    """Sum of the vectors under `keys` [length]; missing keys count as zero. Raises `redis.RedisError`."""
     result = np.zeros(length, np.int64)
     for raw in cast(list[bytes | None], redis.mget(keys)):
         if raw is not None:

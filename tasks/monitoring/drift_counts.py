@@ -1,7 +1,7 @@
-"""Has the traffic moved away from training? Workers count it by the hour in Redis, whoever asks adds up.
+"""Data drift: workers store hourly counts in Redis; reports sum them.
 
-Counts are those of all tenants together: the models are the same for all, and a tenant of a few chargers is
-no population. They belong to one version, so that a new one begins anew.
+Counts include all tenants, because the models are shared and a small tenant is too small a sample. Counts
+belong to one model version, so a new version starts at zero.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasks.monitoring import counters
 from tasks.monitoring.versions import stored_name
 
 if TYPE_CHECKING:
-    # With these come the models' libraries, which the web does without.
+    # These import the models' libraries, which the web processes do not load.
     from models.monitoring.loaded_version import LoadedVersion, Seen
 
 __all__ = ["DEFAULT_WINDOW", "JUDGED", "STATUSES", "WINDOWS", "DriftCounter", "DriftReports"]
@@ -33,7 +33,7 @@ KEPT_S: Final = 8 * 86_400
 
 
 class DriftCounter:
-    """Counts of one version in one worker process, for one thread."""
+    """Counts of one model version in one worker process. Use in one thread."""
 
     def __init__(self, redis: Redis, version: LoadedVersion) -> None:
         self._redis = redis
@@ -43,17 +43,18 @@ class DriftCounter:
 
     @property
     def able(self) -> bool:
-        """Whether the version states what it was trained on."""
+        """Whether the version's manifest contains its training distributions."""
         return self._baseline is not None
 
     def look(self, seen: Sequence[Seen]) -> None:
+        """Add readings to the counts. Does nothing for a version without distributions."""
         if self._baseline is None:
             return
         frame = self._version.frame(*zip(*seen, strict=True))
         self._counts += self._baseline.count(frame, self._version.scores(frame))
 
     def flush(self) -> None:
-        """Add what was counted to Redis. Raises `redis.RedisError`: then it stays for the next time."""
+        """Add the counts to Redis and reset them. Raises `redis.RedisError`; the counts are then kept."""
         pipeline = self._redis.pipeline(transaction=True)
         hour = int(time.time() // HOUR_S)
         counters.add(
@@ -64,16 +65,16 @@ class DriftCounter:
 
 
 class DriftReports:
-    """Live distributions of the active versions beside those of their training."""
+    """Compare live distributions of the active versions with those of their training."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._model_dir = settings.model_dir
         self._redis = redis
 
     def report(self, name: str, window: str = DEFAULT_WINDOW) -> dict[str, Any]:
-        """Of the last hours of `WINDOWS`, whole hours and the one that runs.
+        """The drift report of a model over one of `WINDOWS`: full hours and the current one.
 
-        Raises `UnknownModel`, `ModelRefused` where no version is active, `NotFound` where it states no
+        Raises `UnknownModel`, `ModelRefused` if no version is active, `NotFound` if it has no training
         distributions, and `redis.RedisError`.
         """
         stored = stored_name(name)

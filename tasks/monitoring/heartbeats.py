@@ -1,7 +1,7 @@
-"""What the workers say of themselves, once a second, in Redis: who lives, on which queue, with which models.
+"""Worker heartbeats in Redis, once a second: living processes, their queues and their models.
 
-`/health`, `GET /api/v1/models` and the reload all read this; none of them asks a worker over the queue, so
-they answer at once whatever the workers do.
+`/health`, `GET /api/v1/models` and the reload read these records. None of them sends a task to a worker, so
+they respond at once even if all workers are busy.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ WORKERS_KEY: Final = "ml:workers"
 GENERATION_KEY: Final = "ml:models:generation"
 BEAT_S: Final = 1.0
 RELOAD_POLL_S: Final = 0.1
-# After this long without a word a worker counts as gone.
+# A worker without a heartbeat for this long counts as dead.
 SILENT_AFTER_S: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """One worker process. `generation` is the last request to reload that it has carried out."""
+    """One worker process. `generation` is the last reload request that it has carried out.
+
+    `problem` is the reason for which models were refused, or None. `seen_at` is in epoch seconds.
+    """
 
     name: str
     pid: int
@@ -39,19 +42,19 @@ class WorkerState:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> WorkerState:
-        """The state in a heartbeat record. Fields that a newer release added are ignored."""
+        """The state in a heartbeat record. Fields added by newer releases are ignored."""
         return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
 
     @property
     def able(self) -> bool:
-        """Whether it holds models to answer with; `problem` may still say why a newer one was refused."""
+        """Whether it holds models. `problem` may still contain the reason why newer ones were refused."""
         return bool(self.models)
 
 
 def beat(redis: Redis, state: WorkerState) -> int:
-    """Say that this process lives; the answer is the newest generation asked for.
+    """Write this process's heartbeat. Returns the newest requested reload generation.
 
-    `seen_at` is taken from the Redis server, so that hosts with other clocks agree. Raises
+    `seen_at` is the Redis server's time, so that hosts with different clocks agree. Raises
     `redis.RedisError`.
     """
     pipeline = redis.pipeline(transaction=False)
@@ -72,11 +75,15 @@ def beat(redis: Redis, state: WorkerState) -> int:
 
 
 def sign_off(redis: Redis, name: str, pid: int) -> None:
+    """Delete the heartbeat record of a process that stops. Raises `redis.RedisError`."""
     redis.hdel(WORKERS_KEY, _field(name, pid))
 
 
 def living(redis: Redis) -> list[WorkerState]:
-    """The worker processes that have spoken within `SILENT_AFTER_S`. Raises `redis.RedisError`."""
+    """Worker processes with a heartbeat within `SILENT_AFTER_S`. Raises `redis.RedisError`.
+
+    Older records are deleted.
+    """
     pipeline = redis.pipeline(transaction=False)
     pipeline.time()
     pipeline.hgetall(WORKERS_KEY)
@@ -97,9 +104,10 @@ def living(redis: Redis) -> list[WorkerState]:
 
 
 def reload(redis: Redis, *, timeout_s: float) -> tuple[list[WorkerState], bool]:
-    """Have every worker look at the model folder again; the workers, and whether all have done so in time.
+    """Request that every worker checks the model folder. Returns the workers, and whether all did so in time.
 
-    Blocks `timeout_s` at most. Requests go on being answered: a worker switches between two tasks.
+    Blocks `timeout_s` at most. Serving continues: a worker switches models between two tasks. Raises
+    `redis.RedisError`.
     """
     generation = redis.incr(GENERATION_KEY)
     deadline = time.monotonic() + timeout_s

@@ -1,13 +1,12 @@
-"""What is done with readings after they were answered: drift is counted, a shadow version scores them too.
+"""Process readings again after their replies: count drift, and score them with a shadow version.
 
-A thread of its own in each worker process, so that neither answers nor heartbeats wait for it. Tasks leave
-scored readings in bounded memory, at about a microsecond each; the thread looks at a few every half second,
-within a budget of its own processor time. What finds no room is not looked at; for a shadow it is counted.
+Each worker process has one thread for this, so that neither replies nor heartbeats wait for it. Tasks put
+scored readings into bounded memory, at about 1 µs each. Every half second the thread takes a few of them,
+within a CPU time budget. Readings that exceed the capacity are skipped; for a shadow they are counted.
 
-Drift is counted on a sample: 1 ms each half second are 16 readings a second with their past behind them, some
-60 without, for each model and process. 16 a second are 1.4 million a day, where 3,000 tell the PSI of a
-feature to 0.01. A shadow may spend 50 ms each half second: 200 readings a second with their past, and more
-without.
+Drift is counted on a sample. 1 ms per half second, model and process is enough for 16 readings per second
+with history, and for about 60 without. That is 1.4 million per day, and 3,000 give the PSI of a feature to
+0.01. A shadow may use 50 ms per half second: 200 readings per second with history, and more without.
 """
 
 from __future__ import annotations
@@ -37,15 +36,16 @@ ROUND_S: Final = 0.5
 FLUSH_S: Final = 2.0
 DRIFT_CPU_S: Final = 0.001
 SHADOW_CPU_S: Final = 0.05
-# Readings that may wait, each with a past of 60 entries at most (about 15 kB).
+# Capacity in readings, each with a history of at most 60 entries (about 15 kB).
 DRIFT_WAITING: Final = 128
 SHADOW_WAITING: Final = 512
-# Readings looked at in one go: about 2 ms during which this process answers nobody (one interpreter lock).
+# Readings per step. A step holds the interpreter lock for about 2 ms, in which the process cannot reply.
 CHUNK: Final = 8
 
 
 class Backlog:
-    """First in, first out; one thread puts in, one takes out. What finds no place is counted and let go."""
+    """A bounded queue for one producer thread and one consumer thread. Drops and counts what exceeds its
+    limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -53,33 +53,35 @@ class Backlog:
         self._dropped = 0
 
     def put(self, seen: Seen) -> None:
-        """Never blocks, never fails."""
+        """Append a reading, or drop it if the queue is full. Never blocks, never fails."""
         if len(self._waiting) < self._limit:
             self._waiting.append(seen)
         else:
             self._dropped += 1
 
     def clear(self) -> None:
+        """Remove all readings and reset the number of dropped ones."""
         self._waiting.clear()
         self._dropped = 0
 
     def take_dropped(self) -> int:
-        """How many found no place since the last call."""
+        """Number of readings dropped since the last call."""
         dropped, self._dropped = self._dropped, 0
         return dropped
 
     def spend(self, cpu_s: float, look: Callable[[Sequence[Seen]], None]) -> None:
-        """Have `look` called with a few at a time until none wait or `cpu_s` of this thread are spent."""
+        """Call `look` with a few readings at a time, until none are left or `cpu_s` of thread time are
+        used."""
         until = time.thread_time() + cpu_s
         while self._waiting and time.thread_time() < until:
             look([self._waiting.popleft() for _ in range(min(CHUNK, len(self._waiting)))])
-            time.sleep(0)  # whoever waits for the interpreter goes first
+            time.sleep(0)  # let other threads take the interpreter lock first
 
 
 class _ModelMonitor:
-    """One stored model: its active version, a shadow if there is one, and what waits for them.
+    """One stored model: its active version, its shadow if any, and their backlogs.
 
-    Changed by the runtime's thread, by replacing whole attributes; read by the others.
+    The runtime's thread changes it by replacing whole attributes; other threads only read them.
     """
 
     def __init__(self) -> None:
@@ -94,7 +96,7 @@ class _ModelMonitor:
 
 
 class Observer:
-    """Looks at what a worker process has scored. `see` is for its tasks, `look` for its runtime."""
+    """Monitor scored readings of one worker process. Tasks call `see`, the runtime calls `look`."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
@@ -107,12 +109,13 @@ class Observer:
         self._thread.start()
 
     def close(self) -> None:
+        """Stop the thread. Does not block."""
         self._stopped.set()
 
     def see(self, kind: Kind, readings: Sequence[Reading], history: Sequence[HistoryEntries]) -> None:
-        """Readings that were scored, with the past they were scored with. For one thread.
+        """Queue scored readings, with the history they were scored with. Call from one thread.
 
-        Never blocks, never fails, keeps some of the readings for some seconds.
+        Never blocks, never fails. Keeps some of the readings for some seconds.
         """
         name = STORED.get(kind, "")
         monitor = self._monitors.get(name)
@@ -121,7 +124,7 @@ class Observer:
         counts, compares = monitor.drift is not None, monitor.comparison is not None
         last, self._last = self._last, (name, readings)
         if last[0] == name and last[1] is readings:
-            return  # a job of all kinds asks for failure and maintenance: both are the failure model's
+            return  # a job of all kinds scores failure and maintenance, both with the failure model
         for seen in zip(readings, history, strict=True):
             if counts:
                 monitor.drift_backlog.put(seen)
@@ -129,10 +132,10 @@ class Observer:
                 monitor.shadow_backlog.put(seen)
 
     def look(self, scorer: Scorer) -> None:
-        """Follow the active versions and the model folder's SHADOW files.
+        """Update to the active versions and to the SHADOW files of the model folder.
 
-        A version that may not serve is refused with its reason, and nothing else changes. Blocks while a
-        version loads. Raises nothing.
+        A shadow that cannot be loaded is refused with a reason, and nothing else changes. Blocks while a
+        version loads. Raises nothing for a bad shadow.
         """
         for name, monitor in self._monitors.items():
             active = LoadedVersion.active(scorer, name)
@@ -156,13 +159,13 @@ class Observer:
             if monitor.comparison is None:
                 monitor.comparison = ShadowComparison(self._settings, self._redis, active, monitor.shadow)
             monitor.problem = None
-        except Exception as error:  # whatever a broken version makes of the libraries: the active one stays
+        except Exception as error:  # a broken shadow may raise anything; the active version must stay
             monitor.shadow, monitor.comparison = None, None
             monitor.problem = str(error) or type(error).__name__
             log.error("shadow version not loaded: %s", monitor.problem)
 
     def shadow_of(self, name: str) -> dict[str, Any] | None:
-        """For the worker's state: the shadow version of a model and what is wrong with it."""
+        """A model's shadow version and its problem, for the heartbeat; None without a shadow."""
         monitor = self._monitors.get(name)
         if monitor is None or (monitor.wanted is None and monitor.problem is None):
             return None

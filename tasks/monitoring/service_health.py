@@ -1,4 +1,4 @@
-"""What the service knows of its own parts, looked up once a second, so that `/health` never waits."""
+"""Health of the service's parts, checked once a second in the background, so that `/health` never blocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 DRIFT_EVERY_S: Final = 10.0
-# A snapshot older than this says nothing any more.
+# A snapshot older than this is not trusted.
 STALE_AFTER_S: Final = 5.0
 CONSUMERS_KEY: Final = "ml:consumers"
 
@@ -32,7 +32,8 @@ State = Literal["ok", "down", "absent"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part: `ok`, `down` (needed and not there) or `absent` (not there, and not needed for REST)."""
+    """The state of one part: `ok`, `down` (required and missing) or `absent` (missing, not required for
+    REST)."""
 
     state: State
     detail: str
@@ -40,7 +41,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one look found. `taken_at` is `time.monotonic()` seconds; `drift` has a report for each model."""
+    """The result of one check of all parts. `taken_at` is in `time.monotonic()` seconds.
+
+    `drift` contains one report per model.
+    """
 
     taken_at: float = 0.0
     checks: dict[str, Check] = field(default_factory=dict)
@@ -50,18 +54,19 @@ class Snapshot:
 
     @property
     def ready(self) -> bool:
-        """Whether a single prediction can be served now."""
+        """Whether single predictions can be served now."""
         fresh = time.monotonic() - self.taken_at < STALE_AFTER_S
         needed = ("redis", "workers", "models")
         return fresh and all(name in self.checks and self.checks[name].state == "ok" for name in needed)
 
     @property
     def healthy(self) -> bool:
+        """Whether the service is ready and no part is down."""
         return self.ready and all(check.state != "down" for check in self.checks.values())
 
 
 class Monitor:
-    """Keeps `snapshot` current from a thread of its own."""
+    """Keep `snapshot` current in a background thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._redis = connect(settings.redis_url)
@@ -77,11 +82,12 @@ class Monitor:
         self._thread.start()
 
     def close(self) -> None:
+        """Stop the thread. Blocks 2 s at most."""
         self._stopped.set()
         self._thread.join(timeout=2)
 
     def wait_first(self, timeout_s: float) -> None:
-        """Block until there has been one look, `timeout_s` at most."""
+        """Block until the first check is complete, `timeout_s` at most."""
         self._looked.wait(timeout_s)
 
     def _run(self) -> None:
@@ -111,12 +117,13 @@ class Monitor:
         checks |= _check_workers(living)
         ocpp = [record for record in consumers if record.get("role") == "ocpp"]
         checks["consumer"] = _check_consumers([record for record in consumers if record not in ocpp])
-        if ocpp:  # most fleets have none, and then nothing is missing
+        if ocpp:  # most fleets have no OCPP consumer, so its absence is not shown
             checks["ocpp"] = _check_consumers(ocpp)
         return Snapshot(time.monotonic(), checks, living, lengths, self._drift)
 
     def _look_for_drift(self) -> None:
-        """Now and then: it takes some milliseconds. Raises `redis.RedisError`."""
+        """Update the drift reports, every 10 s because this takes some milliseconds. Raises
+        `redis.RedisError`."""
         if time.monotonic() < self._drift_at:
             return
         self._drift_at = time.monotonic() + DRIFT_EVERY_S

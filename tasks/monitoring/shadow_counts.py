@@ -1,7 +1,7 @@
-"""A second version scores the same traffic without answering; sums of both sides in Redis, for each pair.
+"""Shadow comparison: a second version scores the same traffic without replying. Sums are kept in Redis.
 
-A comparison belongs to two versions and an alert threshold, and lives 30 days after its last reading: the
-same pair set again goes on with it. It speaks of all tenants together.
+A comparison belongs to a pair of versions and an alert threshold. It is kept for 30 days after its last
+reading, and continues if the same pair is set again. It includes all tenants.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tasks.monitoring import counters, heartbeats
 from tasks.monitoring.versions import stored_name
 
 if TYPE_CHECKING:
-    # With these come the models' libraries, which the web does without.
+    # These import the models' libraries, which the web processes do not load.
     from models.monitoring.loaded_version import LoadedVersion, Seen
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ KEPT_S: Final = 30 * 86_400
 
 
 class ShadowComparison:
-    """One pair of versions in one worker process, for one thread."""
+    """Comparison of one pair of versions in one worker process. Use in one thread."""
 
     def __init__(
         self, settings: Settings, redis: Redis, active: LoadedVersion, shadow: LoadedVersion
@@ -49,7 +49,8 @@ class ShadowComparison:
         self._largest = 0.0
 
     def look(self, seen: Sequence[Seen]) -> None:
-        """Compare both versions' scores; what the shadow cannot score counts as failed."""
+        """Compare the scores of both versions. Readings that the shadow cannot score are counted as
+        failed."""
         readings, history = zip(*seen, strict=True)
         active = self._active.scores(self._active.frame(readings, history))
         try:
@@ -65,12 +66,12 @@ class ShadowComparison:
         self._add(active, shadow)
 
     def dropped(self, number: int) -> None:
-        """Readings that there was no time to compare."""
+        """Count readings that were skipped for lack of time."""
         if number:
             self._count("dropped", number)
 
     def flush(self) -> None:
-        """Add the sums to Redis. Raises `redis.RedisError`: then they stay for the next time."""
+        """Add the sums to Redis and reset them. Raises `redis.RedisError`; the sums are then kept."""
         if not self._counts.any():
             return
         pipeline = self._redis.pipeline(transaction=True)
@@ -93,17 +94,17 @@ class ShadowComparison:
 
 
 class ShadowReports:
-    """What the comparison of a model's active version with its shadow has shown."""
+    """Reports on the comparison of a model's active version with its shadow."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
         self._redis = redis
 
     def report(self, name: str) -> dict[str, Any]:
-        """Both versions side by side, and what each worker says of the shadow.
+        """Figures of both versions, and the state of the shadow in each worker.
 
-        Raises `UnknownModel`, `NotFound` where no shadow is set, `ModelRefused` where no version is active
-        or SHADOW names none, and `redis.RedisError`.
+        Raises `UnknownModel`, `NotFound` if no shadow is set, `ModelRefused` if no version is active or the
+        SHADOW file is invalid, and `redis.RedisError`.
         """
         stored, model_dir = stored_name(name), self._settings.model_dir
         active, shadow = (
@@ -151,7 +152,7 @@ class ShadowReports:
 
 
 def threshold(settings: Settings, name: str) -> float:
-    """From which score on a reading is an alert, or an anomaly."""
+    """The score (0-1) from which a reading is an alert or an anomaly."""
     return ANOMALY_THRESHOLD / 100 if name == "anomaly" else settings.alert_threshold
 
 

@@ -1,8 +1,7 @@
-"""Model versions for those who operate the service: show, verify, activate, roll back, shadow.
+"""Operate model versions: show, verify, activate, roll back, shadow.
 
-A version is tried in a worker before it becomes the active one, or scores beside it: files against the
-manifest, golden rows against their expected scores. What is refused is refused with its reason and changes
-nothing.
+A worker verifies a version before it becomes active or a shadow: files against the manifest, golden rows
+against their expected scores. A refused version changes nothing, and the reason is reported.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ VERIFY_WAIT_S: Final = 10.0
 SWITCH_WAIT_S: Final = 5.0
 POLL_S: Final = 0.05
 VERDICT_TTL_S: Final = 60
-# The maintenance schedule is a cost policy over the failure model: it has that model's versions.
+# The maintenance schedule is a cost policy over the failure model and shares its versions.
 STORED: Final[dict[str, str]] = {kind: "failure" if kind == "maintenance" else kind for kind in KINDS}
 _FOR_MACHINES: Final = ("golden", "horizons", "distributions")
 
 
 def stored_name(name: str) -> str:
-    """The model that is a folder. Raises `UnknownModel`."""
+    """The model folder that `name` uses. Raises `UnknownModel`."""
     if name not in STORED:
         raise UnknownModel(
             f"{name[:80]}: no such model, there are {', '.join(KINDS)}; {registry.MAINTENANCE}"
@@ -41,7 +40,7 @@ def stored_name(name: str) -> str:
 
 
 class Versions:
-    """The model folder and the workers that load from it. Methods raise `redis.RedisError` too."""
+    """The model folder, and the workers that load from it. All methods also raise `redis.RedisError`."""
 
     def __init__(self, settings: Settings, redis: Redis, publisher: TaskPublisher) -> None:
         self._model_dir = settings.model_dir
@@ -49,9 +48,9 @@ class Versions:
         self._publisher = publisher
 
     def card(self, name: str) -> dict[str, Any]:
-        """A model's versions, which is active, its manifest, and what each worker holds.
+        """A model's versions, its active version and manifest, and the version that each worker holds.
 
-        Raises `UnknownModel`, and `ModelRefused` where no version is active.
+        Raises `UnknownModel`, and `ModelRefused` if no version is active.
         """
         stored = stored_name(name)
         held = [
@@ -72,10 +71,10 @@ class Versions:
         }
 
     def verify(self, name: str, version: str) -> None:
-        """Have a worker load the version and score its golden rows. Blocks 10 s at most.
+        """Let a worker load the version and score its golden rows. Blocks 12 s at most.
 
-        Raises `UnknownModel`, `ModelRefused` with the reason, `BrokerUnavailable`, and `PredictionTimeout`
-        when no worker has answered.
+        Raises `UnknownModel`, `ModelRefused` with the reason, `BrokerUnavailable`, and `PredictionTimeout` if
+        no worker has replied within 10 s.
         """
         if version not in registry.versions(self._model_dir, name):
             raise UnknownModel(f"No version {version[:80]} of {name}.")
@@ -94,30 +93,31 @@ class Versions:
         raise PredictionTimeout(f"No worker has verified {name} {version} within {VERIFY_WAIT_S:g} s.")
 
     def activate(self, name: str, version: str) -> bool:
-        """Verify a version, make it the active one; True when every worker has switched within 5 s."""
+        """Verify a version and make it active. Returns whether every worker has switched within 5 s."""
         self.verify(name, version)
         registry.activate(self._model_dir, name, version)
         return self._switched()
 
     def rollback(self, name: str) -> tuple[str, bool]:
-        """Activate the version that was active before; which, and whether every worker has switched.
+        """Activate the previously active version. Returns it, and whether every worker has switched within 5
+        s.
 
-        Raises `Conflict` too, if none was.
+        Also raises `Conflict` if there is none.
         """
         version = registry.previous_version(self._model_dir, name)
         return version, self.activate(name, version)
 
     def set_shadow(self, name: str, version: str) -> bool:
-        """Verify a version, have it score beside the active one; True when every worker has looked in 5 s.
+        """Verify a version and make it the shadow. Returns whether every worker has loaded it within 5 s.
 
-        Raises `Conflict` too, if it is the active one.
+        Also raises `Conflict` if it is the active version.
         """
         self.verify(name, version)
         registry.set_shadow(self._model_dir, name, version)
         return self._switched()
 
     def clear_shadow(self, name: str) -> bool:
-        """Have none beside the active version; True when every worker has looked within 5 s."""
+        """Remove the shadow version. Returns whether every worker has dropped it within 5 s."""
         registry.clear_shadow(self._model_dir, name)
         return self._switched()
 
@@ -125,7 +125,7 @@ class Versions:
         try:
             return registry.shadow_version(self._model_dir, name)
         except ModelRefused:
-            return None  # `GET …/shadow` says why
+            return None  # `GET …/shadow` returns the reason
 
     def _switched(self) -> bool:
         return heartbeats.reload(self._redis, timeout_s=SWITCH_WAIT_S)[1]
