@@ -29,11 +29,11 @@ from models.commands import (
     run_verify,
 )
 
-# OpenMP threads that spin while they wait triple the training time on a machine with other work; measured
-# with 50 trees on 100,000 rows and two busy cores: 18 s spinning, 6.5 s passive. Read when it is loaded.
+# Spinning OpenMP threads triple the training time on a busy machine. Measured with 50 trees on 100,000 rows
+# and two busy cores: 18 s spinning, 6.5 s passive. OpenMP reads the variable when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-TOO_LITTLE = 2  # exit status of `train` on a history that teaches nothing yet
+TOO_LITTLE = 2  # exit status of `train` if the history is too short to train on
 VERSIONS = Path(__file__).resolve().parent / "versions"
 
 
@@ -50,7 +50,7 @@ none, the exit status is 2."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status. Expected trouble is one line on stderr."""
+    """Run one command and return its exit status. Expected errors print one line to stderr."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:

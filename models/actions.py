@@ -1,4 +1,5 @@
-"""What to do, how soon, in which order: remote steps first, never a remote reset onto a dangerous fault."""
+"""Recommended actions: urgency and ordered steps. Remote steps come first; dangerous faults are never
+reset."""
 
 from __future__ import annotations
 
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
 
 Action = Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
 
-# A charger is sent for at once when it fails today with one chance in four, or this week more likely
-# than not; this week, when this week with one in six or this month more likely than not. Otherwise the
-# next ordinary round within 30 days will do.
+# IMMEDIATE: failure within 1 day has a probability of at least 1/4, or within 7 days of at least 1/2.
+# WITHIN_7_DAYS: failure within 7 days has at least 1/6, or within 30 days at least 1/2. Otherwise the next
+# ordinary service within 30 days is enough.
 IMMEDIATE_1D: Final = 0.25
 IMMEDIATE_7D: Final = 0.5
 WEEK_7D: Final = 1 / 6
 WEEK_30D: Final = 0.5
-# Internal temperature above which power must not be put back remotely (FLEET_FACTS "Thermal": connectors
-# derate or stop above about 90 °C; modules derate from 75 °C).
+# Internal temperature above which power must not be restored remotely. DC connectors derate or stop above
+# about 90 °C (IEC 61851, as cited by eeworldonline). A 20 kW DC module is at half power at 75 °C (yewsun).
 TOO_HOT_TO_RESET_C: Final = 75.0
 
-# Words of vendors' codes, also in German and French, that stand for leakage, over-current, heat or worse.
+# Words in vendors' codes (English, German, French) for leakage, over-current, heat or greater danger.
 _DANGER: Final = re.compile(
     r"""gfi|gfci|rcd|rcm|rdc|residual|leak|earth|erd(schluss|fehler)|fehlerstrom|isolation|insulation|fuite
     |(^|[^a-z])(pe|oc|ocp|oct|scp|otp|oht)([^a-z]|$)
@@ -51,7 +52,7 @@ _PARTS: Final = {
 
 
 def action(horizons: Mapping[str, float], *, in_failure: bool) -> Action:
-    """How soon somebody must act, from the horizons' probabilities."""
+    """The urgency, from the probabilities by horizon."""
     if in_failure or horizons["1d"] >= IMMEDIATE_1D or horizons["7d"] >= IMMEDIATE_7D:
         return "IMMEDIATE"
     if horizons["7d"] >= WEEK_7D or horizons["30d"] >= WEEK_30D:
@@ -72,10 +73,10 @@ def _sounds_dangerous(code: str) -> bool:
 
 
 def unsafe_to_reset(reading: Reading) -> bool:
-    """Ground fault, over-current or over-temperature, by code or by measured temperature.
+    """Whether a ground fault, over-current or over-temperature is indicated by code or temperature.
 
-    Wider than the families that models learn from: a vendor's word that only may mean such a fault is
-    enough to send a person instead of putting the power back.
+    Wider than the families that models learn from. A vendor's word that only may mean such a fault is enough
+    to send a person instead of restoring power.
     """
     return _is_hot(reading) or any(
         FAMILIES[family(code)] in UNSAFE_TO_RESET or _sounds_dangerous(code)
@@ -100,7 +101,7 @@ def steps(reading: Reading, urgency: Action) -> list[str]:
     )
 
 
-@lru_cache(maxsize=4096)  # of what a fleet says in a month hardly any combination is new
+@lru_cache(maxsize=4096)  # few combinations in a fleet's readings are new
 def _steps(
     families: tuple[str, ...], urgency: Action, *, status: str, hot: bool, unsafe: bool
 ) -> tuple[str, ...]:

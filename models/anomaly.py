@@ -1,11 +1,11 @@
-"""The anomaly verdict: an isolation forest for what is rare, and physical rules for what is wrong.
+"""The anomaly model: an isolation forest for rare readings, and physical rules for faulty ones.
 
-Score 0-100, calibrated on healthy readings that the forest has not seen: 25 is reached by one healthy
-reading in 10, 50 by one in 100 (there an anomaly begins: 1 % false alarms), 75 by one in 1,000, 100 by one
-in 10,000. A rule that is broken gives at least 90. Pure.
+The score (0-100) is calibrated on healthy readings that the forest has not seen. One healthy reading in 10
+reaches 25, one in 100 reaches 50, one in 1,000 reaches 75, one in 10,000 reaches 100. An anomaly begins at
+50, i.e. at 1 % false alarms. A violated rule gives at least 90. Pure functions.
 
-The forest takes no missing values: they are replaced by the training medians of the manifest, so that what
-is not known is ordinary.
+The forest takes no missing values. They are replaced by the training medians of the manifest, so that a
+missing value is never an anomaly.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ MIN_Z: Final = 2.0
 MAX_Z: Final = 99.0
 TOP_DEVIATIONS: Final = 5
 
-# Rules, in order of danger. Limits from FLEET_FACTS "Thermal" and from the sensors' own range.
+# Limits of the rules, which are checked in order of danger. DC connectors derate or stop above about 90 °C
+# (IEC 61851, as cited by eeworldonline). The other limits are from the sensors' own range.
 OVER_TEMPERATURE_C: Final = 90.0
 SENSOR_RANGE_C: Final = (-45.0, 150.0)
 IDLE_POWER_KW: Final = 1.0
@@ -58,10 +59,10 @@ TYPES: Final = (
     "ELECTRICAL_FAULT",  # a ground-fault, over-current or voltage code
     "SENSOR_IMPLAUSIBLE",  # a temperature outside what such a sensor can measure
     "OVER_TEMPERATURE",  # 90 °C or more, or an over-temperature code
-    "FAULT_STATE",  # the charger says FAULTY
-    "POWER_WITHOUT_SESSION",  # power flows though nothing charges
+    "FAULT_STATE",  # the charger reports FAULTY
+    "POWER_WITHOUT_SESSION",  # power flows without a charging session
     "NO_POWER_WHILE_CHARGING",
-    "TEMPERATURE",  # the rest: rare, named after what deviates most
+    "TEMPERATURE",  # the others: rare, named after the largest deviation
     "POWER",
     "ENERGY",
     "ERROR_CODES",
@@ -87,6 +88,8 @@ _TYPE_OF: Final = {
 
 
 class AnomalyVerdict(TypedDict):
+    """An anomaly verdict, as published in the HTTP API."""
+
     charger_id: str
     is_anomaly: bool
     anomaly_score: float
@@ -98,7 +101,10 @@ class AnomalyVerdict(TypedDict):
 
 @dataclass(frozen=True)
 class AnomalyModel:
-    """One version. `median` and `spread` [f] of healthy readings; `scale` (raw, score) breakpoints."""
+    """One version. Immutable and thread-safe.
+
+    `median` and `spread` [f] are those of healthy readings. `scale` holds breakpoints (raw, score).
+    """
 
     version: str
     spec: FeatureSpec
@@ -109,16 +115,17 @@ class AnomalyModel:
 
     @cached_property
     def columns(self) -> list[int]:
+        """Columns of `FEATURES` in the frame of `spec`."""
         return [self.spec.names.index(name) for name in FEATURES]
 
     def raw(self, frame: Frame) -> Floats:
-        """[n] from the forest: the higher, the rarer. `frame` has the features of `spec`."""
+        """The forest's scores [n]; higher means rarer. `frame` has the features of `spec`."""
         return -self.session.run(filled(frame[:, self.columns], self.median))[:, 0]
 
     def score(
         self, readings: Sequence[Reading], frame: Frame, raw: Floats | None = None
     ) -> list[AnomalyVerdict]:
-        """One verdict for each reading, in order. `raw` of the frame, where it is known."""
+        """One verdict per reading, in order. `raw` is the result of `raw(frame)`, if available."""
         scores = np.interp(self.raw(frame) if raw is None else raw, *self.scale).tolist()
         deviations = (frame[:, self.columns].astype(np.float64) - self.median) / self.spread
         size = np.abs(np.nan_to_num(deviations))
@@ -149,12 +156,12 @@ class AnomalyModel:
 
 
 def filled(frame: Frame, median: Floats) -> Frame:
-    """The frame with missing values at the training medians."""
+    """The frame with missing values replaced by the training medians."""
     return np.where(np.isnan(frame), median.astype(np.float32), frame)
 
 
 def rule(reading: Reading) -> str | None:
-    """The most dangerous physical rule that the reading breaks; None if it breaks none."""
+    """The most dangerous physical rule that the reading violates, or None."""
     families: Any = code_families(reading)
     temperature, power = reading.temperature, reading.power
     if any(name in families for name in ("ground", "current", "voltage")):

@@ -1,6 +1,7 @@
-"""The commands of `python -m models`, each from its parsed arguments to what it prints.
+"""The commands of `python -m models`, from parsed arguments to printed output.
 
-Each imports the libraries that it needs itself: `list` is answered without scikit-learn.
+Each imports its libraries itself, so that `list` does not load scikit-learn. Errors are raised as
+`ServiceError`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ STEPS = {"failure": 16, "anomaly": 2}
 
 @contextmanager
 def _shown(name: str, steps: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar for a person at a terminal, a line a step for a log."""
+    """A progress bar on a terminal, or one line per step in a log."""
     if not sys.stderr.isatty():
         yield partial(_print_line, name)
         return
@@ -44,6 +45,7 @@ def _print_line(name: str, step: str) -> None:
 
 
 def run_simulate(chosen: argparse.Namespace) -> None:
+    """Simulate a fleet and write its history to `--out`."""
     from models.simulation.simulate import simulate
 
     fleet = simulate(chosen.chargers, chosen.days, chosen.seed)
@@ -57,6 +59,7 @@ def run_simulate(chosen: argparse.Namespace) -> None:
 
 
 def run_train(chosen: argparse.Namespace) -> None:
+    """Train versions on a history, verify them and, with `--activate`, activate them."""
     from models import registry
     from models.scorer import anomaly_model, failure_model
     from models.training.history import load
@@ -94,6 +97,7 @@ def run_train(chosen: argparse.Namespace) -> None:
 
 
 def run_score(chosen: argparse.Namespace) -> None:
+    """Score a window of a history and write the probabilities to a Parquet file."""
     from models import registry
     from models.evaluation.history_scores import score_window
     from models.scorer import failure_model
@@ -106,6 +110,7 @@ def run_score(chosen: argparse.Namespace) -> None:
 
 
 def run_evaluate(chosen: argparse.Namespace) -> None:
+    """Evaluate a version on a history or a simulated fleet, and write the report."""
     from models import registry
     from models.evaluation.evaluate_version import evaluate
     from models.scorer import failure_model
@@ -128,6 +133,7 @@ def run_evaluate(chosen: argparse.Namespace) -> None:
 
 
 def run_robustness(chosen: argparse.Namespace) -> None:
+    """Evaluate a version on other simulated fleets and worlds, and print a Markdown table."""
     from models import registry
     from models.evaluation.robustness import robustness
     from models.scorer import failure_model
@@ -146,12 +152,14 @@ def run_robustness(chosen: argparse.Namespace) -> None:
 
 
 def run_sessions(chosen: argparse.Namespace) -> None:
+    """Convert a log of charging sessions to a history."""
     from models.simulation.sessions import convert
 
     print(f"{chosen.out}: {convert(chosen.sessions, chosen.outages, chosen.out)} readings")
 
 
 def run_list(chosen: argparse.Namespace) -> None:
+    """Print all versions, with the active and shadow ones marked."""
     from models import registry
 
     for name in registry.NAMES:
@@ -175,6 +183,7 @@ def _version_of(chosen: argparse.Namespace) -> str:
 
 
 def run_show(chosen: argparse.Namespace) -> None:
+    """Print a version's manifest without its golden rows; by default of the active version."""
     from models import registry
 
     manifest = dict(registry.load(chosen.model_dir, chosen.model, _version_of(chosen)).manifest)
@@ -183,6 +192,7 @@ def run_show(chosen: argparse.Namespace) -> None:
 
 
 def run_verify(chosen: argparse.Namespace) -> None:
+    """Check a version's files and golden rows; by default of the active version."""
     from models import registry, scorer
 
     version = _version_of(chosen)
@@ -192,6 +202,7 @@ def run_verify(chosen: argparse.Namespace) -> None:
 
 
 def run_activate(chosen: argparse.Namespace) -> None:
+    """Verify a version and make it active."""
     from models import registry
 
     run_verify(chosen)
@@ -200,6 +211,7 @@ def run_activate(chosen: argparse.Namespace) -> None:
 
 
 def run_shadow(chosen: argparse.Namespace) -> None:
+    """Verify a version and make it the shadow, or remove the shadow with `--clear`."""
     from models import registry
 
     if chosen.clear:
@@ -212,6 +224,7 @@ def run_shadow(chosen: argparse.Namespace) -> None:
 
 
 def run_rollback(chosen: argparse.Namespace) -> None:
+    """Make the previously active version active again."""
     from models import registry
 
     print(f"{chosen.model} {registry.rollback(chosen.model_dir, chosen.model)} is active")

@@ -1,9 +1,8 @@
-"""The failure model: when will this charger lose service, how sure, and what to do about it.
+"""The failure model: probability and time of failure, confidence, recommended actions.
 
-Pure: a frame and readings in, verdicts out. Each horizon has boosted trees of its own for readings with
-history and for those without, each with its own calibration, and a running maximum keeps the horizons
-monotone. One ONNX graph holds all trees and says what each feature contributes
-(`models/training/onnx_export.py`).
+Pure functions of a frame and readings. Each horizon has separate boosted trees for readings with history and
+for those without, each with its own calibration. A running maximum keeps the horizons monotone. One ONNX
+graph contains all trees and returns each feature's contribution (`models/training/onnx_export.py`).
 """
 
 from __future__ import annotations
@@ -31,20 +30,24 @@ HORIZON_DAYS: Final = (1.0, 7.0, 30.0)
 HORIZON_NAMES: Final = ("1d", "7d", "30d")
 TOP_FACTORS: Final = 5
 MORE_LIKELY_THAN_NOT: Final = 0.5
-# The window is the middle half of the curve's failures, around the day by which half have come.
+# The failure window is the interquartile range of the predicted failure time, around its median.
 WINDOW_QUANTILES: Final = (0.25, MORE_LIKELY_THAN_NOT, 0.75)
 _WINDOW_HAZARD: Final = -np.log1p(-np.array(WINDOW_QUANTILES))
 _DAYS: Final = np.array((0.0, *HORIZON_DAYS))
-# No calibration is known beyond this; it also keeps 1 and 0 out of the answers.
+# Calibration is not verified beyond these. They also exclude probabilities of exactly 0 and 1.
 MIN_P, MAX_P = 1e-5, 0.9995
 
 
 class FailureWindow(TypedDict):
+    """The start and end of the predicted failure window (RFC 3339), or None."""
+
     start: str | None
     end: str | None
 
 
 class FailureVerdict(TypedDict):
+    """A failure verdict, as published in the HTTP API."""
+
     charger_id: str
     failure_probability: float
     horizons: dict[str, float]
@@ -64,7 +67,8 @@ class Horizon:
     """Calibrations of one horizon: for readings with recent history, and for readings without.
 
     `faulty_shift` is added to the log-odds of a FAULTY reading, whose probability means "still or again
-    failed": how much likelier that was, among training's FAULTY readings, than a failure among the others.
+    failed". It is the log-odds of that among FAULTY readings of the training data, minus the log-odds of the
+    base rate.
     """
 
     days: float
@@ -75,12 +79,12 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What a version says of n rows, as columns; `FailureModel.verdicts` puts it into words.
+    """Model outputs for n rows, as columns. `FailureModel.verdicts` makes verdicts of them.
 
-    `curve` [n, horizons] are probabilities, `confidence` [n]. `top` and `weight` [n, factors] are the
-    frame's columns that weigh most and their contributions, heaviest first. `days` [n, 3] are the days
-    until each share of `WINDOW_QUANTILES` has failed; NaN where failure within the horizon is less likely
-    than not.
+    `curve` [n, horizons] and `confidence` [n] are probabilities. `top` and `weight` [n, factors] are the
+    frame's columns with the largest contributions, and these contributions, largest first. `days` [n, 3] are
+    the days until each quantile of `WINDOW_QUANTILES`. They are NaN if failure within the last horizon is
+    less likely than not.
     """
 
     curve: Floats
@@ -92,11 +96,11 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class FailureModel:
-    """One version, ready to score.
+    """One version, ready to score. Immutable and thread-safe.
 
-    `mean_log_odds` are those of the mean training row as the trees see it, with history and without: where
-    contributions start from. `confidence` are breakpoints (probability, share of held-out calls "within 30
-    days: more likely than not, or not" that proved right).
+    `mean_log_odds` are the raw log-odds of the mean training row, with history and without: the base of
+    contributions. `confidence` are breakpoints: probability, and share of correct out-of-fold predictions of
+    whether a failure within 30 days is more likely than not.
     """
 
     version: str
@@ -107,33 +111,37 @@ class FailureModel:
     confidence: tuple[Floats, Floats]
 
     def raw(self, frame: Frame) -> Floats:
-        """What the graph says [n, horizons + features]: log-odds, and each feature's credit for the last."""
+        """The graph's output [n, horizons + features]: log-odds, and contributions to those of the last
+        horizon."""
         return self.session.run(frame)
 
     def probabilities(self, frame: Frame, raw: Floats | None = None) -> Floats:
-        """[n, horizons], monotone along a row, strictly between 0 and 1. `raw`: the same as `raw(frame)`."""
+        """Failure probabilities [n, horizons], monotone along a row, strictly between 0 and 1.
+
+        `raw` is the result of `raw(frame)`, if available.
+        """
         known = has_history(frame, self.spec)
         log_odds = (self.raw(frame) if raw is None else raw)[:, : len(self.horizons)]
         return calibrated(log_odds, self.horizons, known, is_faulty(frame, self.spec))
 
     def credits(self, raw: Floats) -> Floats:
-        """[n, features] what the trees themselves owe to each feature: the other part of `raw`."""
+        """Contributions [n, features] of each feature within the trees: the second part of `raw`."""
         return raw[:, len(self.horizons) :]
 
     def contributions(self, frame: Frame, raw: Floats, probability: Floats) -> tuple[Floats, Floats]:
-        """Contributions [n, features] to the log-odds of the last horizon, and the bases [n] they start from.
+        """Contributions [n, features] to the log-odds of the last horizon, and their bases [n].
 
-        A base is the probability of the mean training row, with history or without as the row itself has
-        it; a row's contributions add up to logit(probability) - logit(base). The trees' own credits are
-        stretched by the calibration's slope between the mean row and this one.
+        A base is the probability of the mean training row, with or without history as the row itself. A row's
+        contributions add up to logit(probability) - logit(base). The trees' own contributions (Saabas,
+        `models/training/onnx_export.py`) are scaled by the calibration's slope between base and row.
         """
         credit = self.credits(raw)
         base = np.where(has_history(frame, self.spec), *self._bases)
         raw_gap = credit.sum(axis=1)
         gap = logit(probability) - logit(base)
         stretch = np.where(np.abs(raw_gap) > 1e-3, gap / np.where(raw_gap == 0, 1, raw_gap), 1.0)
-        # Where calibration, monotone horizons or missing history turn the gap's sign, stretching would turn
-        # every reason round: then the trees' own credits stay, and what is left is spread evenly over them.
+        # Calibration, monotone horizons or missing history may turn the gap's sign. Scaling would then invert
+        # every reason. In that case the contributions are kept, and the rest is added in proportion to size.
         honest = (stretch > 0.1) & (stretch < 10)
         credit = credit * np.where(honest, stretch, 1.0)[:, None]
         rest = gap - credit.sum(axis=1)
@@ -160,11 +168,11 @@ class FailureModel:
     def score(
         self, readings: Sequence[Reading], frame: Frame, raw: Floats | None = None
     ) -> list[FailureVerdict]:
-        """One verdict for each reading, in order."""
+        """One verdict per reading, in order. `frame` [n, features] and `raw` must be in the same order."""
         return self.verdicts(readings, frame, self.outcomes(frame, raw))
 
     def outcomes(self, frame: Frame, raw: Floats | None = None) -> Outcomes:
-        """What there is to say of each row, without words."""
+        """The model's outputs for each row of `frame`, without text."""
         raw = self.raw(frame) if raw is None else raw
         curve = self.probabilities(frame, raw)
         credit, _ = self.contributions(frame, raw, curve[:, -1])
@@ -178,7 +186,7 @@ class FailureModel:
         )
 
     def verdicts(self, readings: Sequence[Reading], frame: Frame, outcomes: Outcomes) -> list[FailureVerdict]:
-        """The outcomes of `frame` in words, one verdict for each reading, in order."""
+        """One verdict per reading, in order, from the outcomes of `frame`."""
         factors = self._reasons.factors(frame, outcomes.top, outcomes.weight)
         curve, confidence, days = (
             outcomes.curve.round(6).tolist(),
@@ -215,17 +223,20 @@ class FailureModel:
 
 
 def has_history(frame: Frame, spec: FeatureSpec) -> Any:
-    """[n] whether any recent entry stood behind the row (`history_days` is stated)."""
+    """Whether each row has any history entry [n], i.e. `history_days` is not missing."""
     return ~np.isnan(frame[:, spec.first_history])
 
 
 def is_faulty(frame: Frame, spec: FeatureSpec) -> Any:
-    """[n] whether the reading itself is in failure."""
+    """Whether each reading is in failure itself [n]."""
     return frame[:, spec.names.index("is_faulty")] == 1
 
 
 def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faulty: Any) -> Floats:
-    """Raw log-odds [n, horizons] to monotone probabilities; `with_history` and `faulty` are [n] bools."""
+    """Monotone probabilities [n, horizons] from raw log-odds [n, horizons].
+
+    `with_history` and `faulty` are boolean [n].
+    """
     log_odds = np.empty(raw.shape, np.float64)
     for column, horizon in enumerate(horizons):
         scores = raw[:, column]
@@ -240,9 +251,10 @@ def calibrated(raw: Floats, horizons: Sequence[Horizon], with_history: Any, faul
 
 
 def failure_windows(curve: Floats) -> Floats:
-    """[n, 3] days until the curves reach each of `WINDOW_QUANTILES`, between horizons at a constant hazard.
+    """Days [n, 3] until the curves reach each quantile of `WINDOW_QUANTILES`.
 
-    The last horizon where a share is not reached by then; NaN for curves that do not reach the middle one.
+    The hazard is constant between horizons. Values are capped at the last horizon, and NaN for curves that do
+    not reach the median.
     """
     days = np.full((len(curve), len(WINDOW_QUANTILES)), np.nan)
     for row in np.flatnonzero(curve[:, -1] >= MORE_LIKELY_THAN_NOT).tolist():

@@ -1,4 +1,4 @@
-"""Features in the field's words, for reasons a technician can read."""
+"""Labels and units of features, for reasons that a technician can read."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _LABELS: Final[dict[str, tuple[str, str]]] = {
 
 
 def label_and_unit(feature: str) -> tuple[str, str]:
-    """What a person calls the feature, and its unit (% where the frame holds a share)."""
+    """A feature's label and its unit (% for a share)."""
     if feature in _LABELS:
         return _LABELS[feature]
     if feature.startswith("is_"):

@@ -1,14 +1,15 @@
-"""The maintenance schedule: the day within the horizon at which planned work costs least.
+"""The maintenance schedule: the day within the horizon on which planned work costs least.
 
-A cost policy over the failure curve, not a model of its own; its version is `cost-2+<failure version>`.
+It is a cost policy over the failure curve, not a trained model. Its version is `cost-2+<failure version>`.
 Working on day d costs, in expectation over the next 30 days,
 
     F(d) * failure + (1 - F(d)) * (planned + A(30 - d) * failure)
 
-with F the charger's failure curve and A the curve after the work, which takes away half of what the charger
-is riskier than the average one; leaving it alone costs
-F(30) * failure. Costs come from the settings; `metadata.costs` of a reading may override each field of
-`settings.Costs` by name, and `maintenance_interval_days`. What is not a number of 0 or more is ignored.
+with F the charger's failure curve and A the curve after the work, which removes a share (`WORK_EFFECT`) of
+the charger's risk above the average. Doing nothing costs F(30) * failure. `WORK_EFFECT` is an assumption.
+
+Costs come from the settings. `metadata.costs` of a reading may override each field of `settings.Costs` by
+name, and `maintenance_interval_days`. Values that are not numbers of 0 or more are ignored.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 Urgency = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
 
 POLICY: Final = "cost-2"
-# [A] The share of a charger's excess risk that a visit takes away. Work finds not every trouble, some would
-# have passed by themselves, and a bad charger stays one. In the simulator (seed 5, 1,500 chargers) a year of
-# visits from a 30-day risk of .5, .6 and .7 cost 3,576, 3,403 and 3,449; this share asks for them from .59.
+# [A] The share of a charger's excess risk that a visit removes. Work does not find every fault, some faults
+# would have passed without it, and a bad charger stays bad. In the simulator (seed 5, 1,500 chargers) a year
+# of visits from a 30-day risk of .5, .6 and .7 cost 3,576, 3,403 and 3,449. With this share visits start
+# at .59.
 WORK_EFFECT: Final = 0.43
-INTERVAL_DAYS: Final = 180.0  # ordinary service, where neither the charger nor metadata says otherwise
+INTERVAL_DAYS: Final = 180.0  # ordinary service, unless metadata overrides it
 MAX_COST: Final = 1e9  # keeps an override from overflowing a sum
-USUAL_HOUR: Final = 9  # where the charger's own use is not known
+USUAL_HOUR: Final = 9  # UTC, if the charger's own use is unknown
 MEDIUM_30D: Final = 0.2
 _DAYS: Final = np.arange(int(HORIZON_DAYS[-1]) + 1, dtype=np.float64)
 _KNOTS: Final = np.array((0.0, *HORIZON_DAYS))
@@ -45,6 +47,8 @@ _SEGMENT: Final = np.searchsorted(_KNOTS, _DAYS, side="right") - 1
 
 
 class CostBenefit(TypedDict):
+    """Costs and savings of a schedule, in `currency`, as published in the HTTP API."""
+
     preventive_maintenance_cost: float
     expected_failure_cost: float
     net_savings: float
@@ -52,6 +56,8 @@ class CostBenefit(TypedDict):
 
 
 class MaintenanceVerdict(TypedDict):
+    """A maintenance schedule, as published in the HTTP API."""
+
     charger_id: str
     recommended_date: str
     urgency: Urgency
@@ -64,7 +70,7 @@ class MaintenanceVerdict(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What one planned and one unplanned repair cost in all, in `currency`; `visit` is the way alone."""
+    """Total cost of one planned and one unplanned repair, and of a visit without work, in `currency`."""
 
     planned: float
     failure: float
@@ -73,12 +79,12 @@ class Prices:
 
 
 def version(failure_version: str) -> str:
-    """The schedule's own model version: the policy and the curve it reads."""
+    """The schedule's model version: the policy, and the failure model's version."""
     return f"{POLICY}+{failure_version}"
 
 
 def costs_of(reading: Reading, costs: Costs) -> Costs:
-    """The settings' costs with what `metadata.costs` of this reading says instead."""
+    """The settings' costs with the overrides of the reading's `metadata.costs`."""
     given = reading.metadata.get("costs")
     if not isinstance(given, Mapping):
         return costs
@@ -102,7 +108,7 @@ def _amount(value: Any) -> float | None:
 
 
 def prices(costs: Costs) -> Prices:
-    """Both totals: visit, parts and lost margin while out of service."""
+    """Total costs: visit, parts, and lost margin while out of service."""
     planned = costs.visit + costs.parts_preventive + costs.planned_downtime_hours * costs.downtime_per_hour
     failure = (
         costs.visit * costs.emergency_factor
@@ -113,9 +119,9 @@ def prices(costs: Costs) -> Prices:
 
 
 def expected_costs(curve: Floats, base_30d: float, price: Prices) -> tuple[Floats, Floats]:
-    """Expected cost of planned work on each day 0..30, and of none at all, over the next 30 days.
+    """Expected cost over the next 30 days of planned work on each day 0..30, and of no work.
 
-    [..., days] and [...] for curves [..., horizons].
+    [..., days] and [...] for curves [..., horizons]. The formula is in the module's docstring.
     """
     hazard = _daily(-np.log1p(-curve))
     before = 1 - np.exp(-hazard)
@@ -126,7 +132,7 @@ def expected_costs(curve: Floats, base_30d: float, price: Prices) -> tuple[Float
 
 
 def _daily(hazard: Floats) -> Floats:
-    """The hazard [..., horizons] on each day, straight between horizons."""
+    """The cumulative hazard [..., days] on each day, linear between horizons."""
     at_knots = np.concatenate((np.zeros((*hazard.shape[:-1], 1)), hazard), axis=-1)
     slope = np.diff(at_knots, axis=-1) / np.diff(_KNOTS)
     slope = np.concatenate((slope, np.zeros((*hazard.shape[:-1], 1))), axis=-1)  # none after the last day
@@ -142,7 +148,10 @@ def schedules(
     costs: Costs,
     base_30d: float,
 ) -> list[MaintenanceVerdict]:
-    """The schedules of readings from their failure verdicts and `quiet_hours`, in order."""
+    """The schedules of readings from their failure verdicts and `quiet_hours`, in order.
+
+    `base_30d` is the base rate of failure within 30 days.
+    """
     curves = np.array([list(failure["horizons"].values()) for failure in failures])
     usual = prices(costs)
     usual_work, usual_nothing = expected_costs(curves, base_30d, usual)
@@ -229,7 +238,7 @@ def _schedule(
 
 
 def _days_to_ordinary_service(reading: Reading) -> float:
-    """Until the ordinary service is due, at least the horizon."""
+    """Days until the ordinary service is due, at least the horizon."""
     given = reading.metadata.get("costs")
     stated = _amount(given.get("maintenance_interval_days")) if isinstance(given, Mapping) else None
     interval = min(stated, 3650.0) if stated else INTERVAL_DAYS
@@ -239,7 +248,7 @@ def _days_to_ordinary_service(reading: Reading) -> float:
 
 
 def _at_hour(reading: Reading, days: float, hour: int | None, rationale: list[str]) -> Any:
-    """That many days ahead at the quiet hour, but never before the reading."""
+    """The time `days` ahead at the quiet hour, but always after the reading."""
     if hour is not None:
         rationale.append(f"This charger is least in use around {hour:02d}:00 UTC within working hours")
     when = (reading.timestamp + timedelta(days=days)).replace(

@@ -1,4 +1,4 @@
-"""One ONNX graph in this process, with one thread and a quiet log."""
+"""One ONNX graph in this process, with one thread and errors only in the log."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from errors import ModelRefused, ScoringFailed
 from models.features.columns import Floats
 from models.features.frame import Frame
 
-# Workers are processes: more threads inside one fight each other for the same cores.
+# Workers are processes. More threads per process would compete for the same cores.
 _THREADS = 1
 _FATAL_ONLY = 4
 
 
 class Session:
-    """A graph `features` [n, f] float32 -> scores [n, k]. Raises `ModelRefused` for bytes that are none."""
+    """A graph that maps `features` [n, f] float32 to scores [n, k]. Thread-safe.
+
+    Raises `ModelRefused` for bytes that are not such a graph.
+    """
 
     def __init__(self, graph: bytes, output: str) -> None:
         onnxruntime.disable_telemetry_events()
@@ -28,13 +31,13 @@ class Session:
             self._input = self._session.get_inputs()[0]
             outputs = {one.name: one for one in self._session.get_outputs()}
             self._output = outputs[output].name
-        except Exception as error:  # onnxruntime raises its own and plain errors alike
+        except Exception as error:  # onnxruntime raises own exceptions and built-in ones
             raise ModelRefused(f"model.onnx cannot be loaded: {str(error).splitlines()[0]}") from None
         self.width = int(self._input.shape[1])
         self.targets = int(outputs[output].shape[1])
 
     def run(self, frame: Frame) -> Floats:
-        """Scores [n, k] for a frame [n, f]. Raises `ScoringFailed`; never returns another number of rows."""
+        """Scores [n, k] of a frame [n, f]. Raises `ScoringFailed`. Blocks while the graph runs."""
         try:
             (scores,) = self._session.run([self._output], {self._input.name: np.ascontiguousarray(frame)})
         except Exception as error:

@@ -1,4 +1,4 @@
-"""When a charger is least in use, so that planned work costs it few sessions."""
+"""Find the hour in which a charger is least used, so that planned work costs few sessions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from readings.reading import STATUSES
 
 WORKING_HOURS: Final = range(7, 19)  # UTC hours in which a technician comes
 MIN_ENTRIES: Final = 20
-# By status; the last stands for none (`NO_STATUS` is -1).
+# By status index. The last entry is for a missing status (`NO_STATUS` is -1).
 _BUSY: Final = np.array(
     [*(status in ("CHARGING", "OCCUPIED", "FULLY_CHARGED") for status in STATUSES), False]
 )
 
 
 def quiet_hours(columns: Columns, rows: Ints) -> list[int | None]:
-    """The working hour (UTC) in which the charger of each of `rows` is least in use, by its history there.
+    """The working hour (UTC) with the least use, by history, for the charger of each of `rows`.
 
-    None where too little is known, or where it is never in use. `rows` are as `from_readings` gives them.
+    None if there are fewer than `MIN_ENTRIES` entries or the charger is never in use. `rows` are the second
+    result of `from_readings`.
     """
     past = np.ones(len(columns), np.bool_)
     past[rows] = False
@@ -34,13 +35,13 @@ def quiet_hours(columns: Columns, rows: Ints) -> list[int | None]:
     overall = n_busy.sum(axis=1) / np.maximum(known, 1)
 
     def around(hours: Any) -> Any:
-        """With an hour more on each side, round the clock; the working hours of it."""
+        """Counts over three hours around each working hour, cyclic: [rows, working hours]."""
         near = hours + np.roll(hours, 1, axis=1) + np.roll(hours, -1, axis=1)
         return near[:, WORKING_HOURS.start : WORKING_HOURS.stop]
 
-    # 4 readings' worth of prior
+    # the prior is worth 4 readings
     share = (around(n_busy) + 4 * overall[:, None]) / (around(n_entries) + 4)
-    # the first of those that differ by no more than rounding
+    # the first hour among those that are equal up to rounding
     best = (share <= share.min(axis=1, keepdims=True) + 1e-12).argmax(axis=1) + WORKING_HOURS.start
     told = (known >= MIN_ENTRIES) & (overall > 0)
     return [int(hour) if tells else None for hour, tells in zip(best, told, strict=True)]

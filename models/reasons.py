@@ -1,4 +1,4 @@
-"""A row's contributions as reasons that a technician can read."""
+"""Turn a row's contributions into reasons that a technician can read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from models.feature_labels import label_and_unit
 from models.features.columns import Floats, Ints
 from models.features.frame import FeatureSpec, Frame
 
-# A share of the log-odds below which a factor is noise to a reader.
+# A contribution to the log-odds below this is not shown.
 MIN_WEIGHT: Final = 0.01
 
 
 class Factor(TypedDict):
+    """A contributing factor, as published in the HTTP API."""
+
     factor: str
     feature: str
     value: float | None
@@ -25,21 +27,24 @@ class Factor(TypedDict):
 
 
 class Reasons:
-    """Wording of one version's features: name, label and unit of each column, looked up once."""
+    """Labels and units of one version's features, looked up once."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         worded = [(name, *label_and_unit(name)) for name in spec.names]
         self._wording = [(name, label, unit, f" {unit}" if unit else "") for name, label, unit in worded]
-        # The frame holds shares, people read percentages.
+        # The frame contains shares; reasons contain percentages.
         self._scale = np.array([100.0 if unit == "%" else 1.0 for _, _, unit in worded])
         self._usual = [spec.names.index(f"temperature_{name}_30d") for name in ("mean", "std")]
 
     def factors(self, frame: Frame, top: Ints, weight: Floats) -> list[list[Factor]]:
-        """For each row of `frame` the factors worth naming, of its `top` columns, heaviest first."""
+        """The factors of each row of `frame`, largest contribution first.
+
+        `top` and `weight` [n, factors] are columns and contributions. Those below `MIN_WEIGHT` are left out.
+        """
         numbers = four_digits(frame[np.arange(len(frame))[:, None], top] * self._scale[top])
         n_worth = np.count_nonzero(np.abs(weight) >= MIN_WEIGHT, axis=1)
-        # Plain lists, and one loop: taking single numbers out of arrays would cost as much as all the words,
-        # and a call for each factor a tenth.
+        # Plain lists and one loop: reading single array elements would double the time, and a call per factor
+        # would add a tenth.
         rows = zip(
             top.tolist(),
             numbers.tolist(),
@@ -77,17 +82,17 @@ class Reasons:
 
 
 def _usually(mean: float, spread: float) -> str:
-    """What is usual for this very charger, where its history tells."""
+    """The usual temperature range of this charger, or an empty text without history."""
     if mean != mean or spread != spread:  # NaN
         return ""
     return f", usually {mean - spread:.0f} to {mean + spread:.0f} °C for this charger"
 
 
 def four_digits(values: Floats) -> Floats:
-    """Rounded to four significant digits, as people read them; NaN stays NaN."""
+    """Values rounded to four significant digits. NaN stays NaN."""
     with np.errstate(divide="ignore"):
         place = np.where(values == 0, 0.0, 3 - np.floor(np.log10(np.abs(values))))
-    # Whole numbers divided by powers of ten are the very floats that the decimals mean: 2873 / 100 is 28.73.
+    # An integer divided by a power of ten is exactly the float of the decimal: 2873 / 100 is 28.73.
     up, down = 10.0 ** np.maximum(place, 0), 10.0 ** np.maximum(-place, 0)
     rounded: Floats = np.rint(values * up / down) * down / up
     return rounded

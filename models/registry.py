@@ -1,13 +1,13 @@
-"""Versions on disk: find, verify, load, switch. The only disk access in serving.
+"""Model versions on disk: find, verify, load, switch. The only disk access in serving.
 
     MODEL_DIR/<name>/ACTIVE                  the active version's name, one line
-    MODEL_DIR/<name>/PREVIOUS                the one before it, for `rollback`
-    MODEL_DIR/<name>/SHADOW                  a version that scores beside it without answering, if any
+    MODEL_DIR/<name>/PREVIOUS                the version active before, for `rollback`
+    MODEL_DIR/<name>/SHADOW                  the version that scores without replying, if any
     MODEL_DIR/<name>/<version>/manifest.json features, calibration, metrics, sha256 of every other file
     MODEL_DIR/<name>/<version>/model.onnx    the graph that scores
 
-A version is written elsewhere and moved into place; ACTIVE and SHADOW are replaced atomically, so that a
-reader sees the old version or the new one and never half of either.
+A version is written elsewhere and then moved into place. ACTIVE and SHADOW are replaced atomically. So a
+reader sees either the old version or the new one, never a mix.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ import orjson
 from errors import Conflict, ModelRefused, UnknownModel
 
 NAMES: Final = ("failure", "anomaly")
-# For whoever looks for the third.
+# Appended to the error for an unknown name, e.g. for "maintenance".
 MAINTENANCE: Final = "maintenance follows the failure model"
 MANIFEST: Final = "manifest.json"
-MANIFEST_SCHEMA: Final = 2  # 1 had the trees behind the reasons in files of their own
+MANIFEST_SCHEMA: Final = 2  # 1 had the trees for the reasons in separate files
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version whose files are what its manifest says, in memory."""
+    """A version in memory whose files match its manifest."""
 
     name: str
     version: str
@@ -44,9 +44,9 @@ class Version:
 
 
 def active_version(model_dir: Path, name: str) -> str:
-    """The active version of one model. Reads one small file.
+    """The active version of a model. Reads one small file.
 
-    Raises `UnknownModel` for a name that is none, `ModelRefused` where no version is active.
+    Raises `UnknownModel` for an unknown name, `ModelRefused` if no version is active.
     """
     _check_name(name)
     try:
@@ -57,7 +57,7 @@ def active_version(model_dir: Path, name: str) -> str:
 
 
 def versions(model_dir: Path, name: str) -> list[str]:
-    """All versions of one model, oldest name first."""
+    """All versions of a model, sorted by name. Raises `UnknownModel`."""
     _check_name(name)
     folder = model_dir / name
     if not folder.is_dir():
@@ -68,8 +68,8 @@ def versions(model_dir: Path, name: str) -> list[str]:
 def load(model_dir: Path, name: str, version: str) -> Version:
     """Read a version and check every file against the manifest.
 
-    Raises `UnknownModel` where there is no such version, `ModelRefused` with the reason where its files
-    are missing, changed, unlisted or of another schema.
+    Raises `UnknownModel` if the version does not exist. Raises `ModelRefused` with the reason if files are
+    missing, changed, unlisted or of another schema.
     """
     folder = model_dir / _check_name(name) / _check_version(name, version)
     label = f"{name} {version}"
@@ -93,7 +93,7 @@ def load(model_dir: Path, name: str, version: str) -> Version:
 
 
 def read_manifest(folder: Path, label: str) -> dict[str, Any]:
-    """The manifest, if it is one and belongs to this folder. Raises `ModelRefused`."""
+    """Read the manifest and check that it belongs to this folder. Raises `ModelRefused`."""
     try:
         manifest = orjson.loads((folder / MANIFEST).read_bytes())
     except OSError as error:
@@ -119,9 +119,9 @@ def read_manifest(folder: Path, label: str) -> dict[str, Any]:
 def write(
     model_dir: Path, name: str, version: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]
 ) -> Path:
-    """Write a new version, complete under a hidden name first, then moved.
+    """Write a new version under a temporary name, then move it into place. Returns its folder.
 
-    Raises `ModelRefused` if it exists.
+    Raises `ModelRefused` if the version exists, `UnknownModel` for an unknown name.
     """
     folder = model_dir / _check_name(name) / _check_version(name, version)
     if folder.exists():
@@ -146,15 +146,15 @@ def write(
 
 
 def identity(manifest: Mapping[str, Any]) -> str:
-    """A version's name, and a sum of its manifest: what is counted for it is no other's of that name."""
+    """A version's name with a hash of its manifest, so that counts of different contents stay separate."""
     content = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)
     return f"{manifest['version']}:{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def activate(model_dir: Path, name: str, version: str) -> None:
-    """Make a version the active one; if it was the shadow, there is none any more.
+    """Make a version active. If it was the shadow, the shadow is removed.
 
-    The caller has checked that it loads.
+    The caller must have verified it. Raises `UnknownModel` if there is no such version.
     """
     folder = model_dir / _check_name(name)
     if not (folder / _check_version(name, version) / MANIFEST).is_file():
@@ -178,16 +178,16 @@ def previous_version(model_dir: Path, name: str) -> str:
 
 
 def rollback(model_dir: Path, name: str) -> str:
-    """Make the previously active version active again; returns it. Raises `Conflict` if there is none."""
+    """Activate the previously active version and return it. Raises `Conflict` if there is none."""
     version = previous_version(model_dir, name)
     activate(model_dir, name, version)
     return version
 
 
 def shadow_version(model_dir: Path, name: str) -> str | None:
-    """The version that scores beside the active one without answering. Reads one small file, if there is one.
+    """The shadow version, or None. Reads one small file.
 
-    Raises `UnknownModel` for a name that is none, `ModelRefused` where the file names no version.
+    Raises `UnknownModel` for an unknown name, `ModelRefused` if the file contains no version name.
     """
     _check_name(name)
     try:
@@ -199,7 +199,7 @@ def shadow_version(model_dir: Path, name: str) -> str | None:
 
 
 def set_shadow(model_dir: Path, name: str, version: str) -> None:
-    """Have a version score beside the active one. The caller has checked that it loads.
+    """Make a version the shadow. The caller must have verified it.
 
     Raises `UnknownModel` if there is no such version, `Conflict` if it is the active one.
     """
@@ -212,7 +212,7 @@ def set_shadow(model_dir: Path, name: str, version: str) -> None:
 
 
 def clear_shadow(model_dir: Path, name: str) -> None:
-    """Have none beside the active version. Does nothing where there is none."""
+    """Remove the shadow version, if any."""
     (model_dir / _check_name(name) / "SHADOW").unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The versions in force in one process, and the one call that scores readings with them."""
+"""The active model versions of a process, and their checks at loading."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ GOLDEN_TOLERANCE: Final = 1e-5
 
 
 class Scorer:
-    """Failure and anomaly models of one moment, loaded and checked; immutable, safe to share by threads.
+    """Checked failure and anomaly models. Immutable and thread-safe.
 
-    A reload makes a new `Scorer`, so that no batch is scored by two versions.
+    A reload creates a new `Scorer`, so that no batch is scored by two versions.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Scorer:
 
     @classmethod
     def load(cls, model_dir: Path, costs: Costs) -> Scorer:
-        """Load the active versions. Raises `ModelRefused` with the reason for any that may not serve."""
+        """Load the active versions. Raises `ModelRefused` with the reason if one of them cannot serve."""
         try:
             chosen = {
                 name: registry.load(model_dir, name, registry.active_version(model_dir, name))
@@ -72,14 +72,14 @@ class Scorer:
         readings: Sequence[Reading],
         histories: Histories | None = None,
     ) -> list[dict[str, Any]]:
-        """`verdicts` on a batch of which nothing else is asked."""
+        """`verdicts` for readings that are scored for one kind only."""
         return self.verdicts(kind, Batch(readings, histories))
 
     def verdicts(self, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
-        """One verdict for each reading, in order.
+        """One verdict per reading, in order.
 
-        The result depends on nothing but versions, costs, readings and histories. Raises `ScoringFailed`,
-        and `UnknownModel` for a kind there is none of.
+        The result depends only on versions, costs, readings and histories. Raises `ScoringFailed`, and
+        `UnknownModel` for an unknown kind.
         """
         if kind not in KINDS:
             raise UnknownModel(f"{kind}: no such model, there are {', '.join(KINDS)}")
@@ -89,7 +89,7 @@ class Scorer:
             verdicts = self._verdicts(kind, batch)
         except ServiceError:
             raise
-        except Exception as error:  # one exit for whatever numpy makes of a value nobody foresaw
+        except Exception as error:  # numpy may raise anything for unforeseen values
             raise ScoringFailed(f"{kind}: {type(error).__name__}: {error}") from error
         if len(verdicts) != len(batch.readings):
             raise ScoringFailed(
@@ -117,18 +117,18 @@ class Scorer:
         return cast(list[dict[str, Any]], schedules)
 
     def part(self, name: str) -> tuple[FailureModel | AnomalyModel, dict[str, Any]]:
-        """A stored model (`registry.NAMES`) by itself, and its manifest."""
+        """A stored model (one of `registry.NAMES`) and its manifest."""
         return (self._anomaly if name == "anomaly" else self._failure), self._manifests[name]
 
     def card(self, kind: Kind) -> dict[str, Any]:
-        """A model's card: its manifest without what only machines read."""
+        """A model's card: its manifest without the entries that only machines read."""
         manifest = self._manifests["anomaly" if kind == "anomaly" else "failure"]
         hidden = ("golden", "distributions", "files", "schema")
         card = {key: value for key, value in manifest.items() if key not in hidden}
         return {**card, "name": kind, "version": self.versions[kind]}
 
     def info(self) -> list[dict[str, Any]]:
-        """One entry a model, for people and for `GET /api/v1/models`."""
+        """One entry per model, for `GET /api/v1/models`."""
         described: list[dict[str, Any]] = []
         for kind in KINDS:
             manifest = self._manifests["failure" if kind == "maintenance" else kind]
@@ -247,7 +247,7 @@ def _check_golden(
 
 
 def columns_to_manifest(columns: Columns) -> dict[str, Any]:
-    """Columns as JSON values; NaN becomes null."""
+    """Columns as JSON values. NaN becomes null."""
     return {
         name: [_plain(value) for value in getattr(columns, name).tolist()]
         for name in Columns.__dataclass_fields__

@@ -1,4 +1,4 @@
-"""Readings that are scored together, and what several models need of them, made once."""
+"""Readings that are scored together, with shared intermediate results of several models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """`histories[i]` are older readings of the same charger as `readings[i]`, in any order.
+    """Readings with histories. `histories[i]` are readings of the same charger as `readings[i]`, in any
+    order.
 
-    What is not older than its reading is left out. For one thread. Raises `ScoringFailed` where there is
-    another number of histories than of readings.
+    History entries that are not older than their reading are ignored. Use in one thread. Raises
+    `ScoringFailed` if the numbers of histories and readings differ.
     """
 
     def __init__(self, readings: Sequence[Reading], histories: Histories | None = None) -> None:
@@ -33,20 +34,20 @@ class Batch:
         self._raw: dict[Session, Floats] = {}
 
     def columns(self, spec: FeatureSpec) -> tuple[Columns, Ints]:
-        """The readings and their pasts as columns, and the row of each reading."""
+        """The readings and their histories as columns, and the row of each reading."""
         if spec not in self._columns:
             self._columns[spec] = from_readings(self.readings, self._histories, spec.code_columns)
         return self._columns[spec]
 
     def frame(self, spec: FeatureSpec) -> Frame:
-        """Features [n, features of `spec`]. Models that were trained on the same ones share it."""
+        """Features [n, features of `spec`]. Models with the same spec share it."""
         if spec not in self._frames:
             columns, rows = self.columns(spec)
             self._frames[spec] = compute(columns, spec, rows)
         return self._frames[spec]
 
     def raw(self, model: FailureModel | AnomalyModel) -> Floats:
-        """What the graph of `model` says of the frame. It runs once, whatever is made of that."""
+        """The output of `model`'s graph for the frame. Each graph runs once per batch."""
         if model.session not in self._raw:
             self._raw[model.session] = model.raw(self.frame(model.spec))
         return self._raw[model.session]

@@ -132,10 +132,8 @@ class Draft:
         self.rows += rows
 
     def commit(self, extra_commands: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
-        """Make the draft a durable job. `extra_commands` are applied in the same transaction.
-
-        Raises `BrokerUnavailable` if Redis has lost chunks in a crash: it writes to disk once a second.
-        """
+        """Make the draft a durable job, with `extra_commands` in the same transaction. Raises
+        `BrokerUnavailable` if Redis has lost chunks in a crash: it writes to disk once a second."""
         tenant = self._fields["tenant"] or None
         created_at = self._fields["created_at"]
         fields = self._fields | {"total": self.rows, "chunks": self._chunks}
