@@ -1,8 +1,7 @@
-"""Counts and sums over the entries of many pasts at once, in one fixed order.
+"""Counts and sums over the history entries of many readings at once, in a fixed order.
 
-Part of `models/features/history_features.py`. What is gathered is [entry, row], the newest entry first. A few
-large operations instead of many small ones: for one row numpy's overhead is nearly all there is
-(docs/adr/0007).
+Part of `models/features/history_features.py`. Arrays are [entry, row], newest entry first. A few large
+operations replace many small ones, because for one row numpy's overhead dominates (docs/adr/0007).
 """
 
 from __future__ import annotations
@@ -15,29 +14,31 @@ import numpy as np
 from models.features.columns import Bools, Columns, Floats, Ints
 from models.features.error_codes import FAMILIES
 
-# Families that name a part of the charger itself, not the vehicle, the network or nothing in particular.
+# Families of the charger's own parts: not the vehicle, the network or unknown codes.
 _HARDWARE: Final = [FAMILIES.index(name) for name in FAMILIES if name not in ("communication", "other")]
 
 
 class Counts:
-    """Gathers masks [entry, row] and counts them all at once."""
+    """Collect masks [entry, row], and count them in one operation."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
         self._masks: list[Bools] = []
 
     def add(self, name: str, mask: Bools) -> None:
+        """Add a mask [entry, row] under a name."""
         self._names.append(name)
         self._masks.append(mask)
 
     def total(self, week: Bools) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """How many entries [row] are in each mask, and as `<name>_7d` how many of them are in `week` too.
+        """Entries [row] in each mask, and as `<name>_7d` those that are also in `week`.
 
-        Secondly the same to divide by: what is shared among nothing is not known (NaN).
+        The second result holds the same counts as divisors: zero becomes NaN, as a share of nothing is
+        unknown.
         """
         names = (*self._names, *(f"{name}_7d" for name in self._names))
         masks = np.concatenate(self._masks, axis=1).reshape(len(week), len(self._names), -1)
-        # At most MAX_ENTRIES, so that a byte holds each: exact in any order, and quick.
+        # Counts are at most MAX_ENTRIES and fit in a byte. This is exact in any order, and fast.
         both = np.concatenate((masks, masks & week[:, None]), axis=1).view(np.uint8)
         number = both.sum(axis=0, dtype=np.uint8).astype(np.float64)
         divisor = np.where(number == 0, np.nan, number)
@@ -45,10 +46,10 @@ class Counts:
 
 
 class Sums:
-    """Gathers masked columns [entry, row] and adds them all up at once, oldest last.
+    """Collect masked columns [entry, row], and sum them in one operation, oldest entry last.
 
-    One stacked sum is quick for a single row, and its inner axis is never of length one: numpy would then
-    add pairwise, and a lone row would differ from the same row among others in its last bit.
+    One stacked sum is fast for a single row, and its inner axis is never of length one. With such an axis
+    numpy adds pairwise, and a single row would differ from the same row in a batch in its last bit.
     """
 
     def __init__(self) -> None:
@@ -56,23 +57,25 @@ class Sums:
         self._terms: list[Floats] = []
 
     def add(self, name: str, mask: Bools, values: Floats, week: Bools | None = None) -> None:
-        """`name` becomes the sum of `values` in `mask`, and `<name>_7d` of those in `week` too."""
+        """Sum `values` over `mask` as `name`, and over `mask & week` as `<name>_7d`."""
         self._names.append(name)
         self._terms.append(np.where(mask, values, 0.0))
         if week is not None:
             self.add(f"{name}_7d", mask & week, values)
 
     def total(self) -> dict[str, Floats]:
+        """The sums [row] by name."""
         total = np.concatenate(self._terms, axis=1).sum(axis=0)
         return dict(zip(self._names, total.reshape(len(self._names), -1), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Error codes of the past: `hardware` [entry, row] marks entries with a code that names a part.
+    """Error codes in the history.
 
-    `families` and `families_7d` [family, row] count the entries with such a code, `named` [code, row] adds
-    up the named codes themselves. Only entries that have codes are looked at: few have.
+    `hardware` [entry, row]: entries with a code of a hardware family. `families` and `families_7d` [family,
+    row]: number of entries with such a code. `named` [code, row]: sums of the named codes. Only entries with
+    codes are processed, because few have any.
     """
 
     hardware: Bools
@@ -82,6 +85,7 @@ class Codes:
 
     @classmethod
     def of(cls, columns: Columns, at: Ints, coded: Bools, week: Bools) -> Codes:
+        """Collect the codes of the entries `at` [entry, row] that `coded` marks."""
         entry, row = np.nonzero(coded)
         codes = columns.codes.take(at[entry, row], axis=0)
         present = codes[:, : len(FAMILIES)] > 0

@@ -1,7 +1,8 @@
-"""Readings as columns of numbers: what both a live batch and a training table become.
+"""Readings as numeric columns, both for live batches and for training tables.
 
-Only numpy: a worker imports this. Units are those of the reading: kWh, kW, °C, hours; times are seconds
-since 1970 rounded to a millisecond, so that a time read from a file and one from JSON are the same float.
+Imports only numpy, because workers import this module. Units are those of the reading: kWh, kW, °C, hours.
+Times are seconds since 1970, rounded to a millisecond, so that a time from a file and one from JSON give the
+same float.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ NO_STATUS: Final = -1
 class Columns:
     """n readings, sorted by charger and then by time. NaN is missing, `NO_STATUS` a missing status.
 
-    `charger` numbers the chargers; `codes[n, c]` counts the codes of each family and then of each named
-    code (`spec.vocabulary`), which its family counts too; a row of NaN there means that the charger reports
-    no codes at all.
+    `charger` is the charger's number. `codes` [n, families + named codes] counts the codes of each family,
+    then each code of the vocabulary, which its family counts too. A row of NaN there means that the charger
+    reports no codes.
     """
 
     charger: Ints
@@ -50,13 +51,13 @@ class Columns:
 
 
 def to_millisecond(time_s: Floats) -> Floats:
-    """The same instant from whatever source as the same float."""
+    """Times rounded to a millisecond, so that all sources give the same float."""
     rounded: Floats = np.round(time_s, 3)
     return rounded
 
 
 def count_codes(codes: Sequence[str] | None, vocabulary: dict[str, int]) -> list[float]:
-    """Counts by family, then by the codes of `vocabulary` (code -> column); all NaN where `codes` is None."""
+    """Counts by family, then by the codes of `vocabulary` (code -> column); all NaN if `codes` is None."""
     width = len(FAMILIES) + len(vocabulary)
     if codes is None:
         return [np.nan] * width
@@ -73,9 +74,9 @@ def count_codes(codes: Sequence[str] | None, vocabulary: dict[str, int]) -> list
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntries:
-    """Past readings of one charger, a column each: what a store of histories best hands over.
+    """Past readings of one charger as columns, in any order.
 
-    In any order. Eight sequences of the same length; times are seconds since 1970, None is missing.
+    Eight sequences of equal length. Times are seconds since 1970; None is missing.
     """
 
     time_s: Sequence[float]
@@ -89,6 +90,7 @@ class HistoryEntries:
 
     @classmethod
     def of(cls, readings: Iterable[Reading]) -> HistoryEntries:
+        """The columns of `readings`, in order."""
         rows = list(readings)
         return cls(
             [row.timestamp.timestamp() for row in rows],
@@ -105,18 +107,18 @@ class HistoryEntries:
         return len(self.time_s)
 
 
-# One history for each reading: entries of the same charger, in any order.
+# One history per reading: entries of the same charger, in any order.
 Histories = Sequence[Sequence[Reading] | HistoryEntries]
 
 
 def from_readings(
     readings: Sequence[Reading], histories: Histories | None, vocabulary: dict[str, int]
 ) -> tuple[Columns, Ints]:
-    """Columns of every reading with its own history before it, and the row of each reading.
+    """Columns of all readings with their histories, and the row of each reading.
 
-    Each reading counts as a charger of its own, so that one charger may stand twice in a batch. Entries
-    of a history that are not older than their reading are left out; the order within a history is free.
-    `serviced_s` is known of the readings alone: no feature asks when an entry of the past was serviced.
+    Each reading gets its own charger number, so a charger may occur twice in a batch. History entries that
+    are not older than their reading are dropped; their order is free. `serviced_s` is NaN for history
+    entries, because no feature uses it.
     """
     now = HistoryEntries.of(readings)
     past = [
@@ -128,7 +130,7 @@ def from_readings(
     def joined(name: str) -> Iterable[Any]:
         return chain.from_iterable([getattr(part, name) for part in parts])
 
-    # The entries of all histories stand first, then all readings.
+    # The entries of all histories come first, then all readings.
     time_s = np.fromiter(joined("time_s"), np.float64)
     own = np.arange(len(readings), dtype=np.int64)
     charger = np.concatenate((own[: len(past)].repeat([len(entries) for entries in past]), own))
@@ -137,7 +139,7 @@ def from_readings(
     taken = time_s < time_s[first_reading:][charger]
     taken[first_reading:] = True
     order = np.flatnonzero(taken)
-    # A reading is newer than its entries, hence the last of its charger; the sort is stable.
+    # A reading is newer than its entries, so it is the last of its charger. The sort is stable.
     order = order[np.lexsort((time_s[order], charger[order]))]
 
     def numbers(name: str) -> Floats:
@@ -163,7 +165,7 @@ def from_readings(
 
 
 def _counted(sent: Sequence[Sequence[str] | None], vocabulary: dict[str, int]) -> Floats:
-    """What `count_codes` counts, for many rows of which few have any code."""
+    """`count_codes` of many rows, of which few have any code: [rows, families + named codes]."""
     width = len(FAMILIES) + len(vocabulary)
     counts = np.zeros((len(sent), width))
     for row in [row for row, codes in enumerate(sent) if codes]:

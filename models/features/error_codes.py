@@ -1,8 +1,9 @@
 """Error codes in families, so that OCPP, MREC and vendor codes mean the same to every model.
 
-A code that no rule knows is `other`, never an error: chargers of a new make send codes nobody has seen.
-Sources: OCPP 1.6 `ChargePointErrorCode` (16 words); the ChargeX consortium's Minimum Required Error Codes
-(inl.gov/chargex/mrec), which vendors write as `CX004`, `MREC4OverCurrentFailure` or `OverCurrentFailure`.
+A code without a matching rule is `other`, never an error, because new makes of chargers send unknown codes.
+Sources: OCPP 1.6 `ChargePointErrorCode` (16 values), and the ChargeX consortium's Minimum Required Error
+Codes (inl.gov/chargex/mrec). Vendors write the latter as `CX004`, `MREC4OverCurrentFailure` or
+`OverCurrentFailure`.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ FAMILIES: Final = (
     "connector",  # lock, cable, plug, pilot and proximity lines
     "power_switch",  # contactors, relays, power modules
     "payment",  # card reader, meter, screen
-    "communication",  # network, and the talk with the vehicle: mostly not the charger's fault
+    "communication",  # network, and communication with the vehicle: mostly not the charger's fault
     "internal",  # controller, firmware, failed resets
     "other",
 )
 
-# A remote reset puts power back on a fault that may burn or shock: never for these.
+# A remote reset restores power to a fault that may cause fire or shock, so these must not be reset.
 UNSAFE_TO_RESET: Final = frozenset({"ground", "current", "thermal"})
 
-# Where the family cannot be guessed from the word. Keys are lower-case letters and digits only.
+# Codes that the rules below would misclassify. Keys contain lower-case letters and digits only.
 _EXACT: Final = {
     "evcommunicationerror": "communication",
     "locallistconflict": "other",
@@ -48,7 +49,7 @@ _MREC: Final = (
     *("connector", "other"),
 )
 
-# The first rule that matches wins: heat before cable ("CableOverTempStop"), ground before voltage.
+# The first matching rule applies: heat before cable ("CableOverTempStop"), ground before voltage.
 _RULES: Final = tuple(
     (family, re.compile(pattern))
     for family, pattern in (
@@ -67,7 +68,7 @@ _RULES: Final = tuple(
 
 @lru_cache(maxsize=4096)
 def family(code: str) -> int:
-    """Index into `FAMILIES`. Remembers 4,096 codes, so that a stream of made-up ones costs no memory."""
+    """Index of a code's family in `FAMILIES`. The cache is bounded, so that random codes use no memory."""
     word = re.sub(r"[^a-z0-9]", "", code.lower())
     if word in _EXACT:
         return FAMILIES.index(_EXACT[word])

@@ -1,13 +1,12 @@
-"""Readings and their recent past become one frame of numbers: the only implementation, for training and
-for serving alike.
+"""Compute features from readings and their recent history. Training and serving share this implementation.
 
-A row's features come from the reading itself and, where history is there, from entries of the same charger
-that are strictly older. The past is bounded so that a server can keep it: the first entry of each 12-hour
-slot (a charger that reports every minute then looks like one that reports twice a day, which is what the
-models were trained on), at most 30 days back, at most 60 entries. Without history those columns are NaN.
+A row's features come from the reading itself and, if there is history, from strictly older entries of the
+same charger. The history is bounded so that a server can store it: the first entry of each 12-hour slot, at
+most 30 days back, at most 60 entries. A charger that reports every minute then looks like one that reports
+twice a day, as in training. Without history these columns are NaN.
 
-Only numpy. Sums run over the past in one fixed order, so that a row has the same features, bit for bit,
-alone or among a million (tests/unit/models/features/test_frame.py replays a fleet to show it).
+Imports only numpy. Sums over the history have a fixed order, so a row has bit-identical features alone or in
+a batch of a million (tests/unit/models/features/test_frame.py replays a fleet to check it).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from models.features.history_features import DAY_S, MAX_ENTRIES, Frame
 __all__ = ["MAX_ENTRIES", "FeatureSpec", "Frame", "compute", "vocabulary_of"]
 
 SCHEMA: Final = 1  # raised whenever a feature changes its meaning; older versions are then refused
-CHUNK_ROWS: Final = 128  # x 60 entries x 15 sums x 8 bytes = 0.9 MB: stays in the cache
+CHUNK_ROWS: Final = 128  # x 60 entries x 15 sums x 8 bytes = 0.9 MB: fits in the CPU cache
 _FLAGGED: Final = ("CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
 _FLAGGED_INDEX: Final = np.array([STATUS_INDEX[name] for name in _FLAGGED])
 _NOW: Final = (
@@ -46,10 +45,10 @@ _NOW: Final = (
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Which columns a version was trained on: the named codes it knows beside the families.
+    """The feature columns of a version: fixed ones, and those of its named codes.
 
-    `vocabulary` are codes that were frequent in training (a fleet's own words); `names` are the columns of
-    the frame, in order.
+    `vocabulary` are codes of no known family that were frequent in training. `names` are the columns of the
+    frame, in order.
     """
 
     vocabulary: tuple[str, ...] = ()
@@ -61,6 +60,7 @@ class FeatureSpec:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
+        """Names of the frame's columns, in order."""
         now = (*_NOW, *(f"code:{code}" for code in self.vocabulary))
         return (*now, *history_features.NAMES, *(f"code_mean_30d:{code}" for code in self.vocabulary))
 
@@ -70,11 +70,12 @@ class FeatureSpec:
         return len(_NOW) + len(self.vocabulary)
 
     def to_manifest(self) -> dict[str, Any]:
+        """The spec as JSON values, with schema and column names."""
         return {"schema": SCHEMA, "vocabulary": list(self.vocabulary), "names": list(self.names)}
 
     @classmethod
     def from_manifest(cls, raw: dict[str, Any]) -> FeatureSpec:
-        """Raises `ModelRefused` where the version was trained on other features than this code computes."""
+        """The inverse of `to_manifest`. Raises `ModelRefused` if this release computes other features."""
         spec = cls(tuple(raw["vocabulary"]))
         if raw["schema"] != SCHEMA or list(spec.names) != raw["names"]:
             raise ModelRefused(
@@ -86,16 +87,16 @@ class FeatureSpec:
 def compute(
     columns: Columns, spec: FeatureSpec, rows: Ints | None = None, depth: Ints | None = None
 ) -> Frame:
-    """The frame [len(rows), len(spec.names)] for `rows` of `columns` (default: all).
+    """The frame [len(rows), len(spec.names)] float32 for `rows` of `columns` (default: all).
 
-    `depth` (by row of the result) cuts the past to so many entries, 0 for none: training uses it so that
-    the models learn to answer without history too.
+    `depth` [len(rows)] limits the number of history entries, 0 for none. Training uses it so that models
+    learn to score without history too.
     """
     rows = np.arange(len(columns), dtype=np.int64) if rows is None else rows
     frame = np.full((len(rows), len(spec.names)), np.nan, np.float32)
     frame[:, : spec.first_history] = _now(columns, rows)
     if (columns.charger[1:] != columns.charger[:-1]).all():
-        return frame  # one reading of each charger: nothing has a past
+        return frame  # one reading per charger: no history
     entries = history_features.HistoryIndex.of(columns)
     for start in range(0, len(rows), CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)
@@ -114,7 +115,7 @@ def _now(columns: Columns, rows: Ints) -> Floats:
         columns.temperature_c[rows],
         columns.uptime_h[rows],
         columns.sessions[rows],
-        # a visit after the reading is not known yet (or a clock is wrong)
+        # negative if the visit is later than the reading, or if a clock is wrong
         history_features.not_negative((columns.time_s[rows] - columns.serviced_s[rows]) / DAY_S),
         codes[:, : len(FAMILIES)].sum(axis=1),
     )
@@ -124,10 +125,10 @@ def _now(columns: Columns, rows: Ints) -> Floats:
 def vocabulary_of(
     codes: Iterable[Sequence[str]], chargers: Iterable[int], *, limit: int = 12
 ) -> tuple[str, ...]:
-    """A fleet's own words: codes of no known family that most chargers have sent.
+    """Named codes of a fleet: the codes without a known family that most chargers have sent.
 
-    At most `limit`, each from at least 5 chargers: one charger's private code would name the charger, not
-    its trouble.
+    At most `limit`, each from at least 5 chargers. A code of one charger would identify the charger, not its
+    fault.
     """
     seen: dict[str, set[int]] = {}
     for charger, sent in zip(chargers, codes, strict=True):

@@ -1,6 +1,6 @@
-"""The recent past of a reading as numbers: which entries count, and what they add up to.
+"""Features from the recent history of a reading: selection of entries, and their aggregates.
 
-Part of `models/features/frame.py`, which says what the past is. Only numpy.
+Part of `models/features/frame.py`, which defines the history. Imports only numpy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_ENTRIES: Final = 60  # at most 255: models/features/aggregates.py counts in 
 DAY_S: Final = 86_400.0
 WEEK_DAYS: Final = 7.0
 HALF_WEEK_DAYS: Final = 3.0
-NEAR_ZERO_KWH: Final = 0.5  # FLEET_FACTS "Usage": sessions below 0.5 kWh count as near-zero
+NEAR_ZERO_KWH: Final = 0.5  # 2.7-10 % of the sessions in the Perth & Kinross data are below 0.5 kWh
 NAMES: Final = (
     "history_days",
     "days_since_faulty",
@@ -68,10 +68,10 @@ NAMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HistoryIndex:
-    """Where each row's past lies: `kept` are the entries that a server would keep, oldest first.
+    """The history of each row. `kept` are the entries that a server would store, oldest first.
 
-    The past of row r is `kept[first[r]:end[r]]`, before the limits of age and number. `reports` and `coded`
-    [rows] say which rows report error codes at all, and which have some.
+    The history of row r is `kept[first[r]:end[r]]`, before the limits of age and number. `reports` [rows]:
+    the row reports error codes at all. `coded` [rows]: it has some.
     """
 
     kept: Ints
@@ -82,6 +82,7 @@ class HistoryIndex:
 
     @classmethod
     def of(cls, columns: Columns) -> HistoryIndex:
+        """Build the index of `columns`, which are sorted by charger and time."""
         n = len(columns)
         index = np.arange(n, dtype=np.int64)
         new_charger = np.ones(n, np.bool_)
@@ -92,7 +93,7 @@ class HistoryIndex:
         keep = new_charger.copy()
         keep[1:] |= slot[1:] != slot[:-1]
         before = np.concatenate(([0], np.cumsum(keep)))[:-1]
-        # Readings of one moment do not see each other.
+        # Readings with equal times are not history for each other.
         moment_start = np.maximum.accumulate(np.where(new_moment, index, 0))
         charger_start = np.maximum.accumulate(np.where(new_charger, index, 0))
         return cls(
@@ -105,21 +106,24 @@ class HistoryIndex:
 
 
 def fill(out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, limit: Ints | None) -> None:
-    """Write the columns of `NAMES` and of the named codes into `out` [len(rows), …]; NaN without history."""
+    """Write the columns of `NAMES` and of the named codes into `out` [len(rows), …]; NaN without history.
+
+    `limit` [len(rows)] bounds the number of entries.
+    """
     first, end = past.first[rows], past.end[rows]
     longest = np.minimum(end - first, MAX_ENTRIES if limit is None else np.minimum(limit, MAX_ENTRIES))
     width = int(longest.max(initial=0))
     if not width:
         return
-    with np.errstate(divide="ignore", invalid="ignore"):  # one reading has few entries: some are not known
+    with np.errstate(divide="ignore", invalid="ignore"):  # rows with few entries divide by zero; NaN is meant
         _fill(out, columns, rows, past, end, longest, np.arange(width, dtype=np.int64)[:, None])
 
 
 def _fill(
     out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, end: Ints, longest: Ints, back: Ints
 ) -> None:
-    # [entry, row], the newest entry first: sums along the first axis then add in the same order whatever
-    # the number of rows is.
+    # [entry, row], newest entry first. Sums along the first axis then have the same order for any number of
+    # rows.
     at = past.kept.take(np.maximum(end - 1 - back, 0))
     age_days = (columns.time_s.take(rows) - columns.time_s.take(at)) / DAY_S
     valid = (back < longest) & (age_days <= MAX_AGE_S / DAY_S)
@@ -208,7 +212,7 @@ def _fill(
         t_mean,
         np.sqrt(np.maximum(t_variance, 0.0)),
         now_temperature - t_mean,
-        # least squares over at least 4 entries; age runs backwards, hence the sign
+        # slope of least squares over at least 4 entries; age decreases with time, hence the sign
         np.where(
             number["t"] >= 4,
             -_ratio(
@@ -250,7 +254,7 @@ def _fill(
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
-    """part / whole, NaN where there is nothing to divide by."""
+    """part / whole, elementwise; NaN where `whole` is 0."""
     return np.where(whole != 0, part / whole, np.nan)
 
 
@@ -259,18 +263,18 @@ def _finite(values: Floats) -> Floats:
 
 
 def _newest(age_days: Floats, *hits: Bools) -> Floats:
-    """[hits, row]: age of the newest entry that is hit; NaN if none is."""
+    """Age of the newest entry in each mask [masks, row], in days; NaN if there is none."""
     return _finite(np.where(np.array(hits), age_days, np.inf).min(axis=1))
 
 
 def _span_days(age_days: Floats, *masks: Bools) -> Floats:
-    """[masks, row]: how far back the masked entries reach, in days; 0 if there are none."""
+    """Age of the oldest entry in each mask [masks, row], in days; 0 if there is none."""
     span: Floats = np.where(np.array(masks), age_days, 0.0).max(axis=1)
     return span
 
 
 def _per_day(now: Floats, then: Floats, age_days: Floats, *masks: Bools) -> Floats:
-    """[masks, row]: growth of a counter per day since the oldest masked entry that states it; NaN after a
+    """Growth of a counter per day since the oldest masked entry with a value [masks, row]; NaN after a
     reset."""
     known = np.array(masks) & ~np.isnan(then)
     oldest = np.where(known, age_days, -np.inf).argmax(axis=1)
@@ -280,5 +284,6 @@ def _per_day(now: Floats, then: Floats, age_days: Floats, *masks: Bools) -> Floa
 
 
 def not_negative(values: Floats) -> Floats:
+    """`values` with negative numbers as NaN, elementwise."""
     kept: Floats = np.where(values >= 0, values, np.nan)
     return kept
