@@ -1,7 +1,7 @@
 """The commands of `python -m models`, from parsed arguments to printed output.
 
-Each imports its libraries itself, so that `list` does not load scikit-learn. Errors are raised as
-`ServiceError`.
+Each imports its libraries itself, so that `list` does not load scikit-learn. They raise `ServiceError` and
+`ValueError` with a message for the user.
 """
 
 from __future__ import annotations

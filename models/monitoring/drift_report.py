@@ -1,15 +1,14 @@
-"""What a version was trained on, made ready for counting live readings against it. Pure; only numpy.
+"""Compare live readings with the training distributions of a version. Pure functions; imports only numpy.
 
-Compared is like with like. Training sees no reading that is itself in failure, so those are counted and then
-left out. What features make of a charger's past is compared among readings that have a past, as nearly all of
-training has; so is the score, whose distribution in training is that of readings with a past. While the pasts
-that the service has gathered are shorter than those of training, features made of them differ for that reason
-alone: their PSI is told, and judged `short_history`.
+Training excludes readings that are in failure themselves, so these are counted and then left out. History
+features and the score are compared only among readings with history, as nearly all training readings have
+one. If the service's histories are still shorter than those of training, history features differ for that
+reason alone. Their PSI is then reported, with the status `short_history`.
 
-A day or a month is one season, and a year of training has them all. Over a simulated year that alone gave
-temperatures a PSI of up to 1.41, whatever the window, and every other feature 0.2 at most; 25 K more gave
-2.8 to 6.1. So what follows the seasons is judged by limits above that, where training has seen a whole year;
-a sudden change shows in `temperature_above_usual` too, which does not follow them.
+A day or a month covers one season, a year of training covers all. Over a simulated year this alone gave
+temperatures a PSI of up to 1.41, for any period compared, and other features 0.2 at most. 25 K more gave 2.8
+to 6.1. So seasonal features have higher limits if the training data spans a year. A sudden change also shows
+in `temperature_above_usual`, which is not seasonal.
 """
 
 from __future__ import annotations
@@ -36,24 +35,24 @@ SEASONAL: Final = frozenset(
 SEASON_LOOK: Final = 1.5
 SEASON_DRIFTED: Final = 2.5
 YEAR: Final = timedelta(days=330)
-# From the least telling to the worst.
+# From the least informative to the worst.
 STATUSES: Final[tuple[Status, ...]] = ("too_few_readings", "short_history", "stable", "look", "drifted")
 JUDGED: Final = STATUSES[2:]
-# Counts before all others: readings compared, readings in failure, and how many of the compared have a past.
+# Number of leading counts: compared readings, readings in failure, compared readings with history.
 HEAD: Final = 3
-# Bins of each feature, the last for missing values; one with few values leaves some empty.
+# Bins per feature, the last for missing values. A feature with few distinct values leaves some empty.
 WIDTH: Final = BINS + 1
-# How long a reading's past is. It speaks of this service's memory, not of chargers, and is no finding itself.
+# The length of a reading's history. It depends on this service's storage, not on chargers: it is not judged.
 LENGTH_OF_PAST: Final = "history_days"
 SCORES: Final = ("probability_30d", "anomaly_score")
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The score's distribution and those of `names`, in training.
+    """Training distributions of the score and of the features `names`.
 
-    `counts` are one vector of whole numbers, `length` long, so that those of batches, processes and hours
-    add up. `edges` [1 + features, BINS - 1] are filled up with infinity; the score stands first.
+    Counts are one integer vector of length `length`, so that batches, processes and hours can be summed.
+    `edges` [1 + features, BINS - 1] are padded with infinity; the score is the first row.
     """
 
     spec: FeatureSpec
@@ -66,7 +65,7 @@ class Baseline:
 
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> Baseline | None:
-        """Of a version's manifest; None where it states no distributions, or none that can be read."""
+        """The baseline in a version's manifest; None if it has no valid distributions."""
         raw: Any = manifest.get("distributions")
         try:
             spec = FeatureSpec.from_manifest(manifest["features"])
@@ -87,13 +86,14 @@ class Baseline:
 
     @property
     def length(self) -> int:
+        """Length of the count vector."""
         return HEAD + len(self.training) * WIDTH
 
     def count(self, frame: Frame, scores: Floats) -> Ints:
-        """Counts of a batch: `frame` [n, features of `spec`] and its scores [n]."""
+        """Counts [length] of a batch: `frame` [n, features of `spec`] and its scores [n]."""
         usable, past = ~is_faulty(frame, self.spec), has_history(frame, self.spec)
         values = np.column_stack([scores, frame[:, self.columns].astype(np.float64)])
-        bins = (values[:, :, None] > self.edges).sum(axis=2)  # an edge belongs to the bin below it
+        bins = (values[:, :, None] > self.edges).sum(axis=2)  # a value on an edge is in the lower bin
         bins[np.isnan(values)] = WIDTH - 1
         bins += HEAD + WIDTH * np.arange(len(self.training))
         counted = usable[:, None] & (past[:, None] | ~self.of_history)
@@ -102,16 +102,16 @@ class Baseline:
         return counts.astype(np.int64)
 
     def report(self, counts: Ints) -> dict[str, Any]:
-        """What the counts say, features with the largest PSI first.
+        """The drift report of counts [length], features with the largest PSI first.
 
-        `status` is the worst of the score's and the features', as far as these can be judged.
+        `status` is the worst status of the score and the features that can be judged.
         """
         readings, in_failure, with_past = (int(number) for number in counts[:HEAD])
         now = dict(zip(("", *self.names), counts[HEAD:].reshape(-1, WIDTH), strict=True))
         then = dict(zip(("", *self.names), self.training, strict=True))
         length = then.get(LENGTH_OF_PAST)
         bare = 0.0 if length is None else float(length.shares[-1])
-        # shorter than in nine of ten cases of training
+        # shorter than nine tenths of the training histories
         short = length is not None and bool(now[LENGTH_OF_PAST][0] * 2 > with_past)
         score = _compared(then[""], now[""], _status)
         features = []
@@ -144,7 +144,7 @@ class Baseline:
 
 
 def _compared(training: Distribution, counts: Ints, judge: Callable[[float], Status]) -> dict[str, Any]:
-    """One distribution beside the one of training. Shares are those of the bins, missing values last."""
+    """Compare one distribution with that of training. Shares are by bin, missing values last."""
     counts = np.append(counts[: len(training.edges) + 1], counts[-1])
     rows = int(counts.sum())
     shares = [round(float(count) / rows, 4) for count in counts] if rows else None

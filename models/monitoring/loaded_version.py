@@ -1,4 +1,4 @@
-"""One stored version by itself, as drift and shadow see it: readings in, frame and one score each out."""
+"""One stored model version for drift and shadow: frame and one score per reading."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from models.features.frame import Frame, compute
 from models.scorer import Scorer, anomaly_model, failure_model
 from readings.reading import Reading
 
-# A scored reading and the past that it was scored with.
+# A scored reading, and the history it was scored with.
 Seen = tuple[Reading, HistoryEntries]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """A version that is loaded and checked. `identity` names it, and other contents by another name."""
+    """A loaded and checked version. `identity` also distinguishes contents under the same name."""
 
     name: str
     version: str
@@ -33,26 +33,27 @@ class LoadedVersion:
 
     @classmethod
     def active(cls, scorer: Scorer, name: str) -> LoadedVersion:
-        """The version of a stored model that answers."""
+        """The active version of a stored model."""
         model, manifest = scorer.part(name)
         return cls(name, model.version, registry.identity(manifest), model, manifest)
 
     @classmethod
     def load(cls, model_dir: Path, name: str, version: str) -> LoadedVersion:
-        """Any other version. Raises `UnknownModel`, and `ModelRefused` with the reason."""
+        """Load another version. Raises `UnknownModel`, and `ModelRefused` with the reason."""
         loaded = registry.load(model_dir, name, version)
         model = failure_model(loaded) if name == "failure" else anomaly_model(loaded)
         return cls(name, version, registry.identity(loaded.manifest), model, loaded.manifest)
 
     def frame(self, readings: Sequence[Reading], history: Histories) -> Frame:
-        """Features [n, features of this version], as for a verdict."""
+        """Features [n, features of this version], as used for verdicts."""
         columns, rows = from_readings(readings, history, self.model.spec.code_columns)
         return compute(columns, self.model.spec, rows)
 
     def scores(self, frame: Frame) -> Floats:
-        """[n] between 0 and 1: probability of failure within 30 days, or anomaly score / 100 of the forest.
+        """Scores [n] between 0 and 1: failure probability within 30 days, or the forest's anomaly score /
+        100.
 
-        Physical rules, which are the same for every version, have no part in it.
+        Physical rules are not included, because they are the same for every version.
         """
         if isinstance(self.model, FailureModel):
             probability: Floats = self.model.probabilities(frame)[:, -1]

@@ -1,7 +1,8 @@
-"""Do two versions say the same of the same readings? Sums that add up over batches and processes. Pure.
+"""Compare the scores of two versions on the same readings, as sums over batches and processes. Pure
+functions.
 
-Scores lie between 0 and 1. They are added as whole millionths (a verdict is written with six decimals), so
-that sums are exact in whatever order they are made.
+Scores are between 0 and 1. They are summed in integer millionths (verdicts have six decimals), so that sums
+are exact in any order.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import numpy as np
 
 from models.features.columns import Floats, Ints
 
-# Bands of the score, narrow where most readings are.
+# Edges of score bands, narrow where most readings are.
 EDGES: Final = (
     *(0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12),
     *(0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
 )
 BANDS: Final = len(EDGES) + 1
-# `failed`: the shadow could not score them. `dropped`: traffic that there was no time to compare.
+# `failed`: the shadow could not score them. `dropped`: skipped for lack of time.
 FIELDS: Final = (
     "readings",
     "failed",
@@ -35,7 +36,10 @@ MILLIONTHS: Final = 1_000_000
 
 
 def count(active: Floats, shadow: Floats, *, threshold: float) -> Ints:
-    """Sums of the scores [n] of two versions for the same readings; alerts are scores from `threshold` on."""
+    """Sums [LENGTH] over the scores [n] of two versions for the same readings.
+
+    Scores from `threshold` on are alerts. Raises `ValueError` for different lengths.
+    """
     if len(active) != len(shadow):
         raise ValueError(f"{len(active)} and {len(shadow)} scores are not of the same readings")
     alert, shadow_alert = active >= threshold, shadow >= threshold
@@ -56,10 +60,10 @@ def count(active: Floats, shadow: Floats, *, threshold: float) -> Ints:
 
 
 def report(counts: Ints) -> dict[str, Any]:
-    """What the sums say; None where nothing can be said.
+    """Figures of sums [LENGTH]; None where undefined.
 
-    `table[a][s]` counts readings by band: row a is the active version's, column s the shadow's. The rank
-    correlation (Spearman) is that of the bands.
+    `table[a][s]` counts readings by band, row a of the active version, column s of the shadow. The rank
+    correlation (Spearman) is computed on the bands.
     """
     sums = dict(zip(FIELDS, (int(number) for number in counts), strict=False))
     table = counts[len(FIELDS) :].reshape(BANDS, BANDS)
@@ -91,7 +95,8 @@ def _mean(total: int, readings: int) -> float | None:
 
 
 def _rank_correlation(table: Ints) -> float | None:
-    """Spearman's, ties at their mean rank; None where one side is all in one band."""
+    """Spearman's rank correlation with mean ranks for ties; None if all scores of a version are in one
+    band."""
     total = table.sum()
     if not total:
         return None
