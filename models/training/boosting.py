@@ -1,4 +1,4 @@
-"""Gradient-boosted trees of one horizon: how fine, how many, fitted on what. Offline only."""
+"""Gradient-boosted trees of one horizon: size, number and fit. Offline only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.training.sampling import Rows
 
 TREES: Final = 160
 BOOSTING: Final[dict[str, Any]] = {"learning_rate": 0.06, "max_features": 0.3, "early_stopping": False}
-# More of these never means less risk, in any fleet; the rest is left to the data.
+# Risk must not decrease with these features, in any fleet. All others are unconstrained.
 RISING: Final = (
     "temperature_c",
     "codes",
@@ -24,11 +24,11 @@ RISING: Final = (
 
 
 def complexity(failures: int) -> dict[str, Any]:
-    """How fine the trees may be, by the number of failures there is to learn from.
+    """Limits on tree size (scikit-learn parameters), by the number of distinct failures.
 
-    Readings before one failure are no independent examples: 43 failures of 36 real chargers (Perth &
-    Kinross) gave a PR-AUC of .033 with 16 leaves and .062 with 4 larger ones, while 1,600 failures of a
-    simulated fleet gave .330 with 8 leaves and .333 with 16.
+    Readings before the same failure are not independent examples. 43 failures of 36 real chargers (Perth &
+    Kinross) gave a PR-AUC of .033 with 16 leaves, and .062 with 4 larger ones. 1,600 failures of a simulated
+    fleet gave .330 with 8 leaves and .333 with 16.
     """
     return {
         "max_leaf_nodes": int(np.clip(failures // 50, 4, 16)),
@@ -38,7 +38,7 @@ def complexity(failures: int) -> dict[str, Any]:
 
 
 def fit(rows: Rows, column: int, spec: FeatureSpec, trees: int, seed: int) -> HistGradientBoostingClassifier:
-    """Trees for one horizon. Raises `ValueError` where the rows have failures only, or none."""
+    """Fit trees for one horizon. Raises `ValueError` if the rows contain only failures, or none."""
     known = rows.labels[column] != UNKNOWN
     happened = rows.labels[column][known]
     if len(np.unique(happened)) < 2:
@@ -51,19 +51,19 @@ def fit(rows: Rows, column: int, spec: FeatureSpec, trees: int, seed: int) -> Hi
         **BOOSTING,
     )
     weight = rows.weight[known]
-    # scikit-learn bins weighted rows by weighted percentiles: 10 s a fit where 2,000 rows without took 0.1 s.
+    # With weights scikit-learn bins by weighted percentiles: 10 s a fit of 2,000 rows, against 0.1 s without.
     sample_weight = None if (weight == 1).all() else weight
     model.fit(_without_empty(rows.train_frame[known]), happened, sample_weight=sample_weight)
     return model
 
 
 def staged(model: HistGradientBoostingClassifier, frame: Frame) -> Frame:
-    """[trees, n] raw log-odds after the first tree, the second, …"""
+    """Raw log-odds [trees, n] after the first tree, the second, …"""
     return np.stack([raw.ravel().astype(np.float32) for raw in model.staged_decision_function(frame)])
 
 
 def losses(stages: Frame, rows: Rows, column: int) -> Floats:
-    """[trees] log loss of each stage on the rows of known future, summed by weight."""
+    """Log loss [trees] of each stage on rows of known future, summed by weight."""
     known = rows.labels[column] != UNKNOWN
     sign = np.where(rows.labels[column][known] == 1, -1.0, 1.0)
     weight = rows.weight[known]
@@ -71,7 +71,7 @@ def losses(stages: Frame, rows: Rows, column: int) -> Floats:
 
 
 def _without_empty(frame: Frame) -> Frame:
-    """Columns that no row knows become 0: scikit-learn cannot bin them, and no tree asks a constant."""
+    """Set columns without any value to 0: scikit-learn cannot bin them, and no tree splits on a constant."""
     empty = np.isnan(frame).all(axis=0)
     if not empty.any():
         return frame

@@ -1,4 +1,4 @@
-"""Fitting a calibration on rows that the model was not trained on. Offline only (scipy)."""
+"""Fit a calibration on rows that the model was not trained on. Offline only (scipy)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from scipy.optimize import isotonic_regression, minimize
 from models.calibration import Calibration, logit, sigmoid
 from models.features.columns import Floats
 
-MIN_FAILURES_PER_KNOT: Final = 20  # a knot's rate is then known to about ±22 %
+MIN_FAILURES_PER_KNOT: Final = 20  # a knot's rate then has a standard error of about 22 %
 MAX_KNOTS: Final = 16
 PRIOR_FAILURES: Final = 5.0  # weight of the straight line against a knot's own rate
 HELD_TO_1: Final = 10.0  # weight, in failures, of a slope of 1 against the data's
-MIN_SLOPE: Final = 0.05  # keeps the line rising, so that a worse reading never gets an equal probability
-REACH: Final = 25.0  # log-odds by which the line goes on beyond the outermost knots
+MIN_SLOPE: Final = (
+    0.05  # keeps the line strictly rising, so that different scores get different probabilities
+)
+REACH: Final = 25.0  # log-odds by which the line extends beyond the outermost knots
 
 
 def fit(
     raw: Floats, happened: Floats, weight: Floats | None = None, *, failures: float | None = None
 ) -> Calibration:
-    """Fit on rows that the model was not trained on.
+    """Fit a calibration on out-of-fold rows.
 
-    `raw` log-odds [n], `happened` 0 or 1 [n], `weight` [n] how many rows each stands for. `failures`: how
-    many different failures the rows of `happened` speak of; sixty readings before one failure are evidence of
-    one, not of sixty (default: each row of its own). A straight line (Platt) first; where there are enough
-    failures, knots then bend it to the observed rates.
+    `raw` [n] are log-odds, `happened` [n] is 0 or 1, `weight` [n] the number of rows that each represents.
+    `failures` is the number of distinct failures in `happened` (default: one per row). Sixty readings before
+    one failure are evidence of one failure.
+
+    First a straight line is fitted (Platt scaling). With enough failures, knots then bend it to the observed
+    rates.
     """
     weight = np.ones(len(raw)) if weight is None else weight
     positive = float((weight * happened).sum())
@@ -42,7 +46,7 @@ def fit(
         centre = float(np.average(raw, weights=weight)) if len(raw) else 0.0
         at = np.array([centre - REACH, centre + REACH])
         return Calibration(at, slope * at + offset)
-    # Equal shares of the failures, so that the risky end, where an operator looks, gets most knots.
+    # Bins with equal shares of the failures, so that most knots are at high risk, which matters to operators.
     bin_of = np.minimum((positives - happened * weight) / total * knots, knots - 1).astype(np.int64)
     rows = np.bincount(bin_of, weight, knots)
     failed = np.bincount(bin_of, weight * happened, knots)
@@ -50,7 +54,7 @@ def fit(
     prior_rows = PRIOR_FAILURES / expected
     observed = (failed + PRIOR_FAILURES) / (rows + prior_rows)
     at = np.bincount(bin_of, weight * raw, knots) / np.maximum(rows, 1e-12)
-    # A bin's rate belongs to its expected probability, which is not that of its mean log-odds.
+    # A bin's rate corresponds to its mean probability, which differs from that of its mean log-odds.
     level = slope * at + offset + logit(observed) - logit(expected)
     level = isotonic_regression(level - MIN_SLOPE * at, weights=rows).x + MIN_SLOPE * at
     at = np.concatenate(([at[0] - REACH], at, [at[-1] + REACH]))
@@ -59,7 +63,7 @@ def fit(
 
 
 def _fit_line(raw: Floats, happened: Floats, weight: Floats) -> tuple[float, float]:
-    """Slope and offset of the likeliest line, held to slope 1; the slope is at least `MIN_SLOPE`."""
+    """Slope and offset by maximum likelihood, regularised to slope 1. The slope is at least `MIN_SLOPE`."""
     total = float(weight.sum())
     if not total:
         return 1.0, 0.0

@@ -1,10 +1,10 @@
-"""Scores of readings by models that have not seen them: to choose sizes, calibrate and measure. Offline only.
+"""Out-of-fold scores, to choose model sizes, calibrate and measure. Offline only.
 
-By time where there are failures enough: models of the older part score the newer one, a gap of one horizon
-between them. Where there are few, the newer part alone holds too few to calibrate on, and models of the older
-failures are much weaker than the final ones: then the history is cut into blocks, each scored by models of
-the others, so that every failure is evidence (docs/adr/0005-calibration.md). Columns are the horizons that
-`rows` have labels of.
+With enough failures the split is by time: models of the older part score the newer one, with a gap of one
+horizon between them. With few failures the newer part is too small to calibrate on, and models of the older
+part are much weaker than the final ones. Then the history is cut into blocks, each scored by models of the
+others, so that every failure is used (docs/adr/0005-calibration.md). Columns are the horizons that `rows`
+have labels for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.training.sampling import Rows, bare_of, split, teaches
 
 BLOCKS: Final = 5
 FEW_FAILURES: Final = 500
-LONG_S: Final = 90 * DAY_S  # readings of known future over at least so long are cut into blocks of time
+LONG_S: Final = 90 * DAY_S  # from this length on, the readings of known future are cut into blocks of time
 MIN_TREES: Final = 50  # 30-day PR-AUC on few failures: .163 with the 10 of least loss, .172 with 50
 WEEK: Final = HORIZON_NAMES.index("7d")
 KINDS: Final = ("with history", "without history")
@@ -33,9 +33,9 @@ KINDS: Final = ("with history", "without history")
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """`rows` with raw log-odds [n, horizons] of models that had not seen them, and sizes [kind][horizon].
+    """Out-of-fold raw log-odds [n, horizons] of `rows`, and the number of trees by kind and horizon.
 
-    `raw` is of models with history on rows with it, `raw_bare` of models without on rows without.
+    `raw` is by models with history on rows with it, `raw_bare` by models without history on rows without.
     """
 
     rows: Rows
@@ -47,7 +47,7 @@ class OutOfFold:
 def by_time(
     rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> OutOfFold | None:
-    """The newer part of `rows`, scored by models of the older part; None if that part is too short."""
+    """The newer part of `rows`, scored by models of the older part. None if a part is too small."""
     older, newer = split(rows)
     if not len(newer.index) or not all(teaches(part, column) for column, part in enumerate(older)):
         return None
@@ -58,7 +58,7 @@ def by_time(
 def by_blocks(
     rows: Rows, spec: FeatureSpec, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> OutOfFold | None:
-    """All `rows`, each block scored by models of the others; None if there are no `blocks`."""
+    """All `rows`, each block scored by models of the others. None if there are no `blocks`."""
     block = blocks(rows)
     if block is None:
         return None
@@ -71,17 +71,17 @@ def by_blocks(
 
 
 def blocks(rows: Rows) -> Ints | None:
-    """The block of each row: of time, or of chargers if the history is too short for that.
+    """The block of each row [n], by time or, if the history is too short for that, by charger.
 
-    A reading before a failure belongs to the block of that failure, so that no failure is on both sides.
-    Blocks of a few days then hold failures or healthy readings but hardly both, and a model that has not seen
-    them is wrong about them above all. None if neither kind leaves failures to learn from outside each block.
+    A reading before a failure is in the block of that failure, so that no failure is on both sides. A block
+    of a few days would contain failures or healthy readings, hardly both, and out-of-fold scores for it would
+    be wrong. None if neither way leaves enough failures outside each block.
     """
     ahead = np.any([label == 1 for label in rows.labels], axis=0)
     speaks_of_s = np.where(ahead, rows.next_failure_s, rows.time_s)
     edges = np.quantile(speaks_of_s, np.arange(1, BLOCKS) / BLOCKS)
     of_time = np.searchsorted(edges, speaks_of_s)
-    # Chargers that failed most are dealt out first, one to each block in turn.
+    # Chargers are assigned to blocks in turn, those with most failures first.
     failing = np.bincount(rows.charger, ahead)
     rank = np.empty(len(failing), np.int64)
     rank[np.argsort(-failing, kind="stable")] = np.arange(len(failing))
@@ -100,11 +100,11 @@ def blocks(rows: Rows) -> Ints | None:
 
 
 def seen_vs_unseen(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[str, Any]]:
-    """Does a model know its chargers by heart? Figures within 7 days on newer readings, for two groups.
+    """Compare ranking figures within 7 days for chargers that a model was trained on, and for others.
 
-    Models of one half of the chargers' older readings are judged on the newer ones of that half ("known")
-    and of the other ("strange"), and the other way round. What `known` is better by does not carry over to a
-    charger that joins the fleet. Empty where there is too little to judge by.
+    Two models are trained on the older readings of one half of the chargers each. Both are judged on the
+    newer readings of their own half ("known") and of the other ("strange"). The difference is what a model
+    has learned about single chargers, which does not help for new ones. Empty if there are too few failures.
     """
     if len(rows.labels) <= WEEK:
         return {}
@@ -114,7 +114,7 @@ def seen_vs_unseen(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[s
     halves = (learned.take(half[learned.charger] == side) for side in (0, 1))
     if not len(newer.index) or not all(teaches(train_rows, WEEK) for train_rows in halves):
         return {}
-    raw = np.empty((2, len(newer.index)))  # by the model of one's own half, and of the other
+    raw = np.empty((2, len(newer.index)))  # by the model of the row's own half, and of the other
     for side in (0, 1):
         train_rows = learned.take(half[learned.charger] == side)
         model = boosting.fit(train_rows, WEEK, spec, boosting.TREES // 2, seed)
@@ -140,7 +140,7 @@ def _scored(
     parts: Callable[[int], Iterator[tuple[Rows, Ints]]],
     progress: Callable[[str], None],
 ) -> OutOfFold:
-    """Score `judged`; `parts(column)` gives rows to learn from and the places in `judged` they may score."""
+    """Score `judged`. `parts(column)` yields training rows and the places in `judged` that they may score."""
     raws: list[Floats] = []
     sizes: list[tuple[int, ...]] = []
     for kind in KINDS:

@@ -1,8 +1,8 @@
-"""Reading a fleet's history from files: readings, failures and, where there is one, maintenance.
+"""Read a fleet's history from files: readings, failures and optionally maintenance.
 
-A folder holds `readings`, `failures` and perhaps `maintenance`, each as `.parquet` or `.csv`. Columns have
-the names of the reading's contract; `mapping` gives other names, and a column that is nowhere is missing
-throughout. Offline only (pandas); every fault names file, row and column.
+A folder contains `readings`, `failures` and perhaps `maintenance`, each as `.parquet` or `.csv`. Columns have
+the field names of a reading; `mapping` gives other names. A column that does not exist is missing for all
+rows. Offline only (pandas). Every error names file, row and column.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CHARGER_SHIFT: Final = 43  # milliseconds since 1970 stay below 2**43 until the
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Failures or maintenance, sorted; `key` orders them by charger and time."""
+    """Failures or maintenance, sorted by charger and time. `corrective` is 1 for repairs."""
 
     charger: Ints
     time_s: Floats
@@ -40,12 +40,16 @@ class Events:
 
     @property
     def key(self) -> Ints:
+        """Sort keys [n] by charger and time."""
         return sort_key(self.charger, self.time_s)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A fleet's past. `charger_ids[columns.charger[i]]` sent reading i; `rows[i]` is its line in the file."""
+    """A fleet's history. `charger_ids[columns.charger[i]]` sent reading i; `rows[i]` is its row in the file.
+
+    `absent` are the fields without a column.
+    """
 
     columns: Columns
     rows: Ints
@@ -57,12 +61,12 @@ class History:
 
     @property
     def end_s(self) -> float:
-        """When observation ends: the newest reading."""
+        """The end of observation: the time of the newest reading."""
         return float(self.columns.time_s.max()) if len(self.columns) else 0.0
 
 
 def sort_key(charger: Ints, time_s: Floats) -> Ints:
-    """One integer that sorts by charger and then by millisecond."""
+    """One integer per row that sorts by charger and then by millisecond."""
     key: Ints = (charger << _CHARGER_SHIFT) + np.round(time_s * 1000).astype(np.int64)
     return key
 
@@ -76,8 +80,8 @@ def load(
 ) -> History:
     """Read a folder's history up to and including `until`. Raises `BadHistory`.
 
-    `mapping` gives for a contract's field the columns that hold it (several only for `error_codes`: each
-    then counts the code of that name). Without `spec` the fleet's own frequent codes are learned.
+    `mapping` gives the columns of a field. Several are allowed for `error_codes` only; each then counts the
+    code of its name. Without `spec`, frequent codes of the fleet become named codes.
     """
     names = {field: list(columns) for field, columns in (mapping or {}).items()}
     readings = needed(folder, "readings", names)
@@ -119,7 +123,7 @@ def load(
 
 
 def _events(table: Table | None, known: dict[Any, int], limit_s: float) -> Events:
-    """Events of chargers that have readings, up to the limit."""
+    """Events up to the limit of chargers that have readings."""
     if table is None:
         return Events(np.empty(0, np.int64), np.empty(0), np.empty(0))
     time_s = table.times("timestamp", needed=True)
@@ -136,7 +140,7 @@ def _events(table: Table | None, known: dict[Any, int], limit_s: float) -> Event
 
 
 def _with_visits(serviced: Floats, charger: Ints, time_s: Floats, done: Events) -> Floats:
-    """The newest visit known at each reading: what it says itself, or else the maintenance table."""
+    """The newest visit known at each reading: its own field, or else the maintenance table."""
     if not len(done.charger):
         return serviced
     at = np.searchsorted(done.key, sort_key(charger, time_s), side="right") - 1
@@ -180,7 +184,7 @@ def _joined(value: Any) -> str:
 def _counters(
     table: Table, columns: list[str], kept: Ints, spec: FeatureSpec | None
 ) -> tuple[FeatureSpec, Floats]:
-    """Columns of numbers: each counts the code of its own name; where all are missing nothing is reported."""
+    """Numeric columns, each a count of the code of its name. If all are missing, no codes were reported."""
     spec = spec or FeatureSpec(tuple(columns))
     values = table.frame[columns].iloc[kept].to_numpy(dtype=np.float64, na_value=np.nan)
     silent = np.isnan(values).all(axis=1)

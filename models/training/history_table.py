@@ -1,4 +1,4 @@
-"""One file of a fleet's history: its columns by the fields of a reading. Every fault names file, row, column.
+"""One file of a fleet's history, with its columns by field of a reading. Errors name file, row and column.
 
 Offline only (pandas).
 """
@@ -18,20 +18,20 @@ from readings.reading import _STATUS_BY_SPELLING, BOUNDS, _plain
 
 
 class BadHistory(ServiceError):
-    """Raised for a file that cannot be read as history: says which file, row and column."""
+    """Raised for a file that is not a valid history. The message names file, row and column."""
 
     code = "bad_history"
 
 
 class NoReadings(BadHistory):
-    """Raised where no reading is left, be the file empty or all of it later than `until`."""
+    """Raised if no reading is left, because the file is empty or all readings are later than `until`."""
 
     code = "no_readings"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One file, and where its columns are."""
+    """One file, and the columns of its fields."""
 
     path: Path
     frame: pd.DataFrame
@@ -39,25 +39,27 @@ class Table:
 
     @classmethod
     def read(cls, folder: Path, name: str, mapping: dict[str, list[str]]) -> Table | None:
-        """The table of that name in the folder, None if there is none. Raises `BadHistory`."""
+        """Read the table of that name in the folder; None if there is none. Raises `BadHistory`."""
         for path in (folder / f"{name}.parquet", folder / f"{name}.csv"):
             if not path.is_file():
                 continue
             try:
                 frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-            except Exception as error:  # whatever the parser says, it concerns this file
+            except Exception as error:  # parsers raise many types; all mean that the file is invalid
                 raise BadHistory(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
             return cls(path, frame, mapping)
         return None
 
     def columns(self, field: str) -> list[str]:
+        """The existing columns of a field."""
         return [name for name in self.mapping.get(field, [field]) if name in self.frame.columns]
 
     def has(self, field: str) -> bool:
+        """Whether a field has a column."""
         return bool(self.columns(field))
 
     def _refuse(self, field: str, bad: Any, why: str) -> None:
-        """Raise for the first true entry of `bad`, by the line a person would look for in the file."""
+        """Raise `BadHistory` for the first true entry of `bad`, with its line number in the file."""
         where = np.flatnonzero(bad)
         if len(where):
             row = int(where[0])
@@ -72,6 +74,7 @@ class Table:
         return BadHistory(f"{self.path}: has no column {named} (for {field})")
 
     def text(self, field: str) -> Any:
+        """A text column without missing values. Raises `BadHistory`."""
         if not self.has(field):
             raise self._lacks(field)
         values = self.frame[self.columns(field)[0]]
@@ -79,7 +82,10 @@ class Table:
         return values.astype(str).to_numpy(dtype=object)
 
     def times(self, field: str, *, needed: bool = False) -> Floats:
-        """Seconds since 1970 from ISO 8601 text, dates or epoch seconds; NaN where missing."""
+        """Seconds since 1970 [n] from ISO 8601 text, dates or epoch seconds; NaN where missing.
+
+        Raises `BadHistory` for invalid times and, with `needed`, for missing ones.
+        """
         if not self.has(field):
             if needed:
                 raise BadHistory(
@@ -102,7 +108,8 @@ class Table:
         return to_millisecond(seconds)
 
     def number(self, field: str) -> Floats:
-        """A float column; NaN where missing. Refuses text that is no number and what physics forbids."""
+        """A float column [n]; NaN where missing. Raises `BadHistory` for text and for physically impossible
+        values."""
         if not self.has(field):
             return np.full(len(self.frame), np.nan)
         values = self.frame[self.columns(field)[0]]
@@ -118,6 +125,8 @@ class Table:
         return result
 
     def status(self) -> Ints:
+        """Connector status [n] as indexes of `STATUSES`, or `NO_STATUS`. Raises `BadHistory` for an unknown
+        one."""
         if not self.has("connector_status"):
             return np.full(len(self.frame), NO_STATUS, np.int64)
         values = self.frame[self.columns("connector_status")[0]]
@@ -132,6 +141,7 @@ class Table:
 
 
 def needed(folder: Path, name: str, mapping: dict[str, list[str]]) -> Table:
+    """The table of that name. Raises `BadHistory` if there is none."""
     table = Table.read(folder, name, mapping)
     if table is None:
         raise BadHistory(f"{folder}: has neither {name}.parquet nor {name}.csv")

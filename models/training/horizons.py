@@ -1,7 +1,7 @@
-"""Which horizons a history can teach, and how the longest of them stands in for the others. Offline only.
+"""Which horizons a history can be trained for, and the extrapolation to the others. Offline only.
 
-A fleet's first version is trained on days or weeks. A horizon that no reading has been followed for cannot be
-learnt: the hazard of the longest horizon that was learnt is then carried on, as if it stayed the same.
+A fleet's first version is trained on days or weeks. A horizon longer than the observation of all readings
+cannot be learned. It is extrapolated from the longest learned horizon at a constant hazard.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ from models.features.columns import Floats
 from models.training.history import History
 from models.training.labels import DAY_S, Labels, days_to_failure
 
-MIN_FAILURES: Final = 10  # what ranks chargers by fewer is chance
+MIN_FAILURES: Final = 10  # a ranking learned from fewer is random
 MIN_HEALTHY: Final = 200  # readings known not to be followed by a failure
-# Readings are then known to the horizon's end for as long as the horizon itself.
+# Required length of a history, in horizons. Readings of one horizon's length then have an observed future.
 SPANS: Final = 2.0
-KNOTS: Final = 129  # of a carried calibration: its log-odds are then off by .005 at most
+KNOTS: Final = 129  # of an extrapolated calibration; its log-odds are then off by .005 at most
 
 
 class TooLittleHistory(ServiceError):
-    """Raised for a history from which not even the shortest horizon can be learnt: says what is missing."""
+    """Raised if a history is too short even for the shortest horizon. The message states what is missing."""
 
     code = "too_little_history"
 
 
 @dataclass(frozen=True, slots=True)
 class Learnable:
-    """The first `count` horizons can be learnt; `reasons` say why each of the others cannot."""
+    """The first `count` horizons can be learned; `reasons` explain why each of the others cannot."""
 
     count: int
     reasons: tuple[str, ...]
 
     @property
     def longest(self) -> str:
-        """The name of the horizon that the others are carried from."""
+        """The name of the longest learnable horizon, from which the others are extrapolated."""
         return HORIZON_NAMES[self.count - 1]
 
 
 def learnable(history: History, truth: tuple[Labels, ...]) -> Learnable:
-    """Which horizons `truth` (labels by horizon) can teach. Raises `TooLittleHistory` if there is none."""
+    """The horizons that `truth` (labels by horizon) suffices for. Raises `TooLittleHistory` if there are
+    none."""
     span = span_days(history)
     count = len(truth)
     reasons: list[str] = []
@@ -71,7 +72,7 @@ def _needed(column: int) -> str:
 
 
 def too_little(history: History | None, reason: str | None = None) -> TooLittleHistory:
-    """The error for a history that teaches nothing, in one line. `history` is None if it has no reading."""
+    """The error for a history that is too short, in one line. `history` is None without any reading."""
     readings, span, failures = 0, 0.0, 0
     if history is not None:
         readings, span, failures = len(history.columns), span_days(history), len(history.failures.charger)
@@ -87,7 +88,8 @@ def span_days(history: History) -> float:
 
 
 def _evidence(history: History, label: Labels) -> tuple[int, int]:
-    """How many different failures readings of known future came before, and readings that none followed."""
+    """Number of distinct failures that readings of known future precede, and of readings without a
+    failure."""
     ahead = np.flatnonzero(label == 1)
     onset_s = np.round(history.columns.time_s[ahead] + days_to_failure(history)[ahead] * DAY_S)
     failures = np.unique(np.column_stack([history.columns.charger[ahead], onset_s]), axis=0)
@@ -95,7 +97,7 @@ def _evidence(history: History, label: Labels) -> tuple[int, int]:
 
 
 def carried(manifest: dict[str, Any]) -> dict[str, str]:
-    """The horizons of a version that were not learnt, each with the reason. Empty for most versions."""
+    """The extrapolated horizons of a version, each with the reason. Empty for most versions."""
     return {
         name: str(manifest["metrics"][name]["reason"])
         for name, about in manifest.get("horizons", {}).items()
@@ -106,7 +108,8 @@ def carried(manifest: dict[str, Any]) -> dict[str, str]:
 def carried_on(
     learnt: Sequence[Horizon], base_rates: Sequence[float]
 ) -> tuple[tuple[Horizon, ...], tuple[float, ...]]:
-    """The calibrations and base rates of all horizons, those that were not learnt from the last that was."""
+    """Calibrations and base rates of all horizons; those not learned are extrapolated from the last learned
+    one."""
     last, rate = learnt[-1], base_rates[-1]
     horizons, rates = list(learnt), list(base_rates)
     for days in HORIZON_DAYS[len(learnt) :]:
@@ -126,15 +129,18 @@ def carried_on(
 
 
 def carried_probability(probability: Floats, days: float, to_days: float) -> Floats:
-    """The probability within `to_days` at the constant hazard of `probability` within `days`."""
+    """The probability within `to_days` at the constant hazard of `probability` within `days`.
+
+    1 - (1 - p) ** (to_days / days), elementwise.
+    """
     result: Floats = -np.expm1(np.log1p(-probability) * (to_days / days))
     return result
 
 
 def carried_calibration(source: Calibration, days: float, to_days: float) -> Calibration:
-    """From the raw log-odds of a horizon of `days` to calibrated log-odds within `to_days`.
+    """A calibration from raw log-odds of a horizon of `days` to calibrated log-odds within `to_days`.
 
-    The hazard stays constant wherever neither probability is clipped. Piecewise linear, as `source` is.
+    The hazard is constant wherever neither probability is clipped. Piecewise linear, as `source`.
     """
     # Beyond these, the one probability or the other is clipped.
     highest = carried_probability(np.array(MAX_P), to_days, days)

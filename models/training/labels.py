@@ -1,7 +1,8 @@
-"""What came after each reading: the labels that training and evaluation share.
+"""Labels for training and evaluation: what happened after each reading.
 
 A failure is the onset of a loss of service that lasts at least a day or needs a visit. A reading inside a
-failure trains nothing. A reading whose future is not observed to the horizon's end is unknown, not healthy.
+failure is not used for training. A reading whose future is not observed to the horizon's end is unknown, not
+healthy.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ Labels = npt.NDArray[np.int8]
 UNKNOWN: Final = -1
 DAY_S: Final = 86_400.0
 MIN_FAILURE_S: Final = DAY_S  # by definition a failure lasts a day
-MAX_FAILURE_S: Final = 90 * DAY_S  # a repair noted later than that belongs to something else
+MAX_FAILURE_S: Final = 90 * DAY_S  # a later repair belongs to another event
 _WORKING: Final = [STATUS_INDEX[word] for word in ("AVAILABLE", "CHARGING", "OCCUPIED", "FULLY_CHARGED")]
 
 
 def days_to_failure(history: History) -> Floats:
-    """Days from each reading to the charger's next onset, infinite where none is recorded."""
+    """Days from each reading to the charger's next onset [n]; infinite if none is recorded."""
     columns, failures = history.columns, history.failures
     after = np.searchsorted(failures.key, sort_key(columns.charger, columns.time_s), side="right")
     return _gap_days(history, failures, after)
@@ -41,16 +42,16 @@ def _gap_days(history: History, events: Events, index: npt.NDArray[np.int64]) ->
 
 
 def in_failure(history: History) -> Bools:
-    """Readings that say FAULTY, or that lie inside a recorded failure: they train nothing."""
+    """Readings [n] with status FAULTY or inside a recorded failure; they are not used for training."""
     faulty: Bools = history.columns.status == STATUS_INDEX["FAULTY"]
     return faulty | inside_recorded(history)
 
 
 def inside_recorded(history: History) -> Bools:
-    """Readings between an onset and the end of that failure, whatever they say.
+    """Readings [n] between an onset and the end of that failure, with any status.
 
-    A failure ends with the repair that the maintenance table notes within 90 days; without one, with the
-    first reading a day or more after the onset that shows the charger in service.
+    A failure ends with the repair that the maintenance table records within 90 days. Without one, it ends
+    with the first reading at least a day after the onset that shows the charger in service.
     """
     columns, failures = history.columns, history.failures
     inside = np.zeros(len(columns), np.bool_)
@@ -75,7 +76,7 @@ def inside_recorded(history: History) -> Bools:
 
 
 def _repairs(history: History) -> Floats:
-    """When each failure's repair was noted; NaN where none was within 90 days and before the next onset."""
+    """Time of each failure's repair; NaN if none is recorded within 90 days and before the next onset."""
     failures, done = history.failures, history.maintenance
     result = np.full(len(failures.charger), np.nan)
     repairs = np.flatnonzero(done.corrective > 0)
@@ -91,18 +92,18 @@ def _repairs(history: History) -> Floats:
 
 
 def labels(history: History, horizon_days: float, *, end_s: float | None = None) -> Labels:
-    """1 where a failure begins within the horizon, 0 where none does, -1 where that is not known.
+    """1 if a failure begins within the horizon, 0 if none does, -1 if unknown [n].
 
-    Unknown are readings inside a failure, those closer than the horizon to `end_s` (default: the newest
-    reading of the fleet) whatever happened in between - keeping only their failures would make the last
-    weeks look worse than they were - and, likewise, those before a charger fell silent for good.
+    Unknown are readings inside a failure, and readings closer than the horizon to `end_s` (default: the
+    fleet's newest reading). That holds even if a failure followed, as keeping only failures would bias the
+    last weeks. The same applies to readings closer than the horizon to a charger's last reading.
     """
     columns, failures = history.columns, history.failures
     end_s = history.end_s if end_s is None else end_s
     n_chargers = len(history.charger_ids)
     last_s = np.full(n_chargers, -np.inf)
     np.maximum.at(last_s, columns.charger, columns.time_s)
-    # A charger whose last word was followed by a failure is fully observed: nothing more could come.
+    # A charger whose last reading was followed by a failure counts as fully observed: nothing can be missed.
     failed_s = np.full(n_chargers, -np.inf)
     np.maximum.at(failed_s, failures.charger, failures.time_s)
     observed_to = np.where(failed_s >= last_s - MIN_FAILURE_S, np.inf, last_s)

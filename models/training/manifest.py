@@ -1,4 +1,4 @@
-"""What every manifest says, whatever the model: data, libraries, golden readings. Offline only."""
+"""Manifest entries shared by all models: data, libraries, golden readings. Offline only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from readings.reading import rfc3339
 
 
 def described(history: History) -> dict[str, Any]:
-    """What the manifest says of the training data and of the libraries."""
+    """Manifest entries on the training data and the library versions."""
     columns = history.columns
     first, last = (
         datetime.fromtimestamp(float(t), UTC) for t in (columns.time_s.min(), columns.time_s.max())
@@ -51,7 +51,7 @@ def described(history: History) -> dict[str, Any]:
 
 
 def golden_of(history: History, rows: Rows) -> dict[str, Any]:
-    """A few readings with what came before them, spread over the sample."""
+    """Six readings with up to 40 readings before each, spread evenly over the sample."""
     picked = rows.index[np.linspace(0, len(rows.index) - 1, 6).astype(np.int64)]
     parts: list[Ints] = []
     at: list[int] = []
@@ -68,5 +68,5 @@ def golden_of(history: History, rows: Rows) -> dict[str, Any]:
 
 
 def golden_frame(golden: dict[str, Any], spec: FeatureSpec) -> Frame:
-    """The frame of a manifest's golden rows."""
+    """The frame of a manifest's golden rows [rows, features]."""
     return compute(columns_from_manifest(golden["columns"]), spec, np.array(golden["rows"], np.int64))

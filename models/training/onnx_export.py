@@ -1,9 +1,11 @@
-"""From scikit-learn to ONNX. Offline only.
+"""Export scikit-learn models to ONNX. Offline only.
 
-All of a failure version is one graph with one tree operator, which gives raw log-odds and what each feature
-adds to them: one run serves all horizons and the reasons, and no probability is turned back into log-odds.
-Thresholds are rounded down to float32 first, in scikit-learn's own trees too, so that both sides take the
-same branch on every float32 row.
+A failure version is one graph with one tree operator. It returns raw log-odds and each feature's
+contribution. So one run serves all horizons and the reasons, and no probability is converted back to
+log-odds.
+
+Thresholds are first rounded down to float32, in scikit-learn's trees too. Both sides then take the same
+branch on every float32 row.
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ ML_OPSET = 3
 
 
 def round_thresholds(model: HistGradientBoostingClassifier) -> None:
-    """Move each threshold to the largest float32 not above it: no float32 row changes its branch."""
+    """Round each threshold down to float32, in place. No float32 row changes its branch."""
     for (predictor,) in model._predictors:
         predictor.nodes["num_threshold"] = rounded_down(predictor.nodes["num_threshold"])
 
 
 def rounded_down(exact: Floats) -> Floats:
-    """The largest float32 values that are not above `exact`."""
+    """The largest float32 values not above `exact`, as float64."""
     rounded = exact.astype(np.float32)
     above = rounded.astype(np.float64) > exact
     rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
@@ -48,16 +50,16 @@ def boosted_to_onnx(
 ) -> bytes:
     """One graph `features` [n, f] float32 -> `raw` [n, horizons + f] float32. Round the thresholds first.
 
-    The models are one for each horizon. Rows whose feature `told_by` is missing are scored by those without
-    history, all others by those with it: each tree of the graph asks for that first, and has one of either
-    below. The first columns are the log-odds of each horizon, the others what each feature contributes to
-    those of the last one.
+    There is one model per horizon. Rows without the feature `told_by` are scored by the models without
+    history, other rows by those with it. Each tree of the graph tests for that first, and then contains one
+    tree of either kind. The first output columns are the log-odds of each horizon, the others the features'
+    contributions to the last horizon.
 
-    Contributions (Saabas): along a row's path through a tree each step changes the expected value; the change
-    is credited to the feature that was asked. The credits of a row add up to its log-odds minus those of the
-    mean training row (`mean_log_odds`). Unlike exact SHAP values, credit between features that act together
-    depends on their order in the tree. A leaf knows its whole path, so that all this costs a fifth of the
-    scores themselves, where exact values cost hundreds of times more (docs/adr/0007).
+    Contributions are those of Saabas. Each step of a row's path changes the expected value, and the change is
+    credited to the feature of that split. A row's contributions add up to its log-odds minus those of the
+    mean training row (`mean_log_odds`). Unlike exact SHAP values, credit between interacting features depends
+    on their order in the tree. A leaf determines its whole path, so contributions cost a fifth of the scores.
+    Exact values cost hundreds of times more (docs/adr/0007).
     """
     horizons, width = len(with_history), int(with_history[0].n_features_in_)
     baselines = [
@@ -78,15 +80,15 @@ def boosted_to_onnx(
 
 
 def mean_log_odds(model: HistGradientBoostingClassifier) -> float:
-    """Raw log-odds of the mean training row: where contributions start from."""
+    """Raw log-odds of the mean training row, the base of contributions."""
     return _baseline(model) + float(sum(_expected(one.nodes)[0] for (one,) in model._predictors))
 
 
 def forest_to_onnx(forest: IsolationForest) -> bytes:
-    """One graph `features` [n, f] float32 -> `score_samples` [n, 1] float32: the higher the more ordinary.
+    """One graph `features` [n, f] float32 -> `score_samples` [n, 1] float32; higher is more ordinary.
 
-    One tree operator adds up the depths of scikit-learn's formula. skl2onnx makes 2,170 operators of it, for
-    which one row takes fifty times as long.
+    One tree operator sums the path lengths of scikit-learn's formula. skl2onnx creates 2,170 operators for
+    it, and one row then takes fifty times as long.
     """
     trees: list[_Tree] = []
     for number, estimator in enumerate(forest.estimators_):
@@ -121,13 +123,13 @@ def forest_to_onnx(forest: IsolationForest) -> bytes:
 
 
 class _Leaf(NamedTuple):
-    """What a row that ends here adds to each target."""
+    """Weights that a row ending here adds to each target."""
 
     weights: Mapping[int, float]
 
 
 class _Branch(NamedTuple):
-    """On to the node `left` where the feature is not above the threshold."""
+    """Continue at node `left` if the feature is not above the threshold, else at `right`."""
 
     feature: int
     threshold: float
@@ -137,16 +139,16 @@ class _Branch(NamedTuple):
 
 
 _Tree = list[_Leaf | _Branch]
-_NO_BRANCH = _Branch(0, 0.0, 0, 0, missing_left=False)  # what the format wants of a leaf
+_NO_BRANCH = _Branch(0, 0.0, 0, 0, missing_left=False)  # the attributes that the format needs for a leaf
 
 
 def _stump(weights: Mapping[int, float]) -> _Tree:
-    """The same for every row."""
+    """A tree with the same weights for every row."""
     return [_Leaf(weights)]
 
 
 def _fork(feature: int, known: _Tree, missing: _Tree) -> _Tree:
-    """A tree that goes on in one of two others, by whether the feature is known."""
+    """A tree that continues in one of two others, depending on whether the feature is known."""
     start = 1 + len(known)
     return [
         _Branch(feature, float("inf"), 1, start, missing_left=False),
@@ -163,9 +165,9 @@ def _moved(tree: _Tree, by: int) -> _Tree:
 
 
 def _grown(nodes: Any, horizon: int, credit_from: int | None) -> _Tree:
-    """scikit-learn's `nodes` of one tree, whose leaves add to the target `horizon`.
+    """The nodes of one scikit-learn tree. Its leaves add to the target `horizon`.
 
-    With `credit_from` also what each feature f owes to their path, to the targets `credit_from` + f.
+    With `credit_from`, leaves also add each feature's contribution to the target `credit_from` + feature.
     """
     owed = _owed(nodes) if credit_from is not None else [{}] * len(nodes)
     return [
@@ -186,10 +188,10 @@ def _grown(nodes: Any, horizon: int, credit_from: int | None) -> _Tree:
 
 
 def _owed(nodes: Any) -> list[dict[int, float]]:
-    """For each node by how much each feature on its path has changed the expected value."""
+    """For each node, the change of the expected value by each feature on its path."""
     value = _expected(nodes)
     owed: list[dict[int, float]] = [{} for _ in nodes]
-    for index, node in enumerate(nodes):  # children stand behind their parent
+    for index, node in enumerate(nodes):  # children come after their parent
         if not node["is_leaf"]:
             feature = int(node["feature_idx"])
             for child in (int(node["left"]), int(node["right"])):
@@ -199,7 +201,7 @@ def _owed(nodes: Any) -> list[dict[int, float]]:
 
 
 def _expected(nodes: Any) -> Floats:
-    """[nodes] the mean of the leaves below each, by training rows."""
+    """Mean of the leaves below each node [nodes], weighted by training rows."""
     value: Floats = nodes["value"].astype(np.float64)
     for index in reversed(range(len(nodes))):
         if not nodes["is_leaf"][index]:
@@ -213,7 +215,7 @@ def _baseline(model: HistGradientBoostingClassifier) -> float:
 
 
 def _operator(trees: Sequence[_Tree], output: str, *, n_targets: int) -> Any:
-    """One TreeEnsembleRegressor: adds up the weights of the leaves that a row ends in, for each target."""
+    """One TreeEnsembleRegressor: sums the weights of each row's leaves, for each target."""
     attributes: dict[str, list[Any]] = defaultdict(list)
 
     def add(prefix: str, **values: Any) -> None:

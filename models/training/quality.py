@@ -1,4 +1,4 @@
-"""How good a list of probabilities is: ranking and calibration figures. Offline only."""
+"""Figures of ranking and calibration for predicted probabilities. Offline only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.features.columns import Floats
 
 
 def calibration_error(happened: Any, probability: Floats, weight: Floats, *, bins: int = 10) -> float:
-    """Expected calibration error over bins of equal weight."""
+    """Expected calibration error (ECE) over bins of equal weight. Arguments are [n]."""
     order = np.argsort(probability, kind="stable")
     mass = np.cumsum(weight[order]) / weight.sum()
     bin_of = np.minimum((mass * bins - 1e-9).astype(np.int64), bins - 1)
@@ -25,7 +25,7 @@ def calibration_error(happened: Any, probability: Floats, weight: Floats, *, bin
 
 
 def top_decile_ratio(happened: Any, probability: Floats, weight: Floats) -> float | None:
-    """Failures that happened, over those that were expected, in the riskiest tenth of the rows."""
+    """Observed over expected failures in the riskiest tenth of the rows; None if none are expected."""
     order = np.argsort(-probability, kind="stable")
     top = order[np.cumsum(weight[order]) <= 0.1 * weight.sum()]
     expected = float((weight[top] * probability[top]).sum())
@@ -33,7 +33,7 @@ def top_decile_ratio(happened: Any, probability: Floats, weight: Floats) -> floa
 
 
 def ranking_metrics(happened: Any, probability: Floats, weight: Floats) -> dict[str, float | None]:
-    """The manifest's figures of one horizon; those that need both outcomes are None without them."""
+    """The manifest's figures of one horizon. Figures that need both outcomes are None without them."""
     happened = (happened == 1).astype(np.float64)
     if not len(happened):
         return {"rows": 0}

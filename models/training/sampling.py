@@ -1,4 +1,4 @@
-"""Which readings a model learns from, and which it is judged on. Offline only."""
+"""Select the readings that a model is trained on, and those that it is judged on. Offline only."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from models.features.frame import MAX_ENTRIES, FeatureSpec, Frame, compute
 from models.training.history import History
 from models.training.labels import DAY_S, UNKNOWN, Labels, days_to_failure
 
-# Rows kept for fitting: all rarer ones first. Beyond this, more rows of the same fleet moved PR-AUC by less
-# than its bootstrap interval, and a million rows must train within five minutes.
+# Rows per stratum kept for fitting. More rows of the same fleet changed the PR-AUC by less than its bootstrap
+# interval, and a history of a million rows must train within five minutes.
 MAX_ROWS: Final = {"week": 30_000, "month": 30_000, "healthy": 50_000}
 NEWER_SHARE: Final = 0.3
 MIN_POSITIVES: Final = 10
-# Share of training rows whose past is cut short: a server's history of a charger begins with one entry.
+# Share of training rows with a shortened history, because a server's history of a charger starts empty.
 SHORT_PAST: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Sampled readings: where they stand, how many each stands for, what came after, and their features.
+    """Sampled readings: index in the history, weight in represented rows, labels by horizon, and features.
 
-    `frame` holds what was known; `train_frame` is what the model learns from, with some of the past left out.
+    `frame` has all known features. `train_frame` is the training input, in which some rows have a shortened
+    history.
     """
 
     index: Ints
@@ -39,11 +40,12 @@ class Rows:
     next_failure_s: Floats
 
     def failures(self, column: int = -1) -> int:
-        """How many different failures these readings came before, within a horizon (the longest)."""
+        """Number of distinct failures within a horizon (default: the longest) after these readings."""
         ahead = self.labels[column] == 1
         return len(np.unique(np.column_stack([self.charger[ahead], self.next_failure_s[ahead]]), axis=0))
 
     def take(self, which: Any) -> Rows:
+        """The rows selected by an index or a mask."""
         return Rows(
             self.index[which],
             self.weight[which],
@@ -92,14 +94,14 @@ def sample(history: History, truth: tuple[Labels, ...], rng: np.random.Generator
 
 
 def bare_of(rows: Rows, spec: FeatureSpec) -> Rows:
-    """The same rows with nothing known of their past."""
+    """The same rows without history."""
     frame = rows.frame.copy()
     frame[:, spec.first_history :] = np.nan
     return replace(rows, frame=frame, train_frame=frame)
 
 
 def _with_gaps(history: History, index: Ints, full: Frame, rng: np.random.Generator) -> Frame:
-    """The frame to learn from: some rows have a short past."""
+    """The training frame: some rows have a shortened history."""
     frame = full.copy()
     short = np.flatnonzero(rng.random(len(index)) < SHORT_PAST)
     depth = rng.integers(1, MAX_ENTRIES, len(short))
@@ -108,15 +110,18 @@ def _with_gaps(history: History, index: Ints, full: Frame, rng: np.random.Genera
 
 
 def without_labels(history: History, index: Ints, frame: Frame) -> Rows:
+    """Rows of weight 1 without labels, for models that need none."""
     columns = history.columns
     ones = np.ones(len(index))
     return Rows(index, ones, (), frame, frame, columns.time_s[index], columns.charger[index], ones)
 
 
 def split(rows: Rows) -> tuple[list[Rows], Rows]:
-    """Older rows for each horizon of `rows`, ending one horizon before the newer ones begin.
+    """Older rows for each horizon of `rows`, ending one horizon before the newer ones begin, and the newer
+    rows.
 
-    Where the history is too short for that, by charger instead: a quarter of the chargers is the newer part.
+    If the history is too short for that, the split is by charger, with a quarter of the chargers as the newer
+    part.
     """
     usable = rows.labels[-1] != UNKNOWN
     order = np.argsort(rows.time_s[usable], kind="stable")
@@ -135,7 +140,7 @@ def split(rows: Rows) -> tuple[list[Rows], Rows]:
 
 
 def teaches(rows: Rows, column: int) -> bool:
-    """Whether rows of both outcomes are known for a horizon."""
+    """Whether the rows contain both outcomes of a horizon."""
     label = rows.labels[column]
     return bool((label == 1).any() and (label == 0).any())
 

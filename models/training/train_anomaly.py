@@ -1,4 +1,4 @@
-"""Training the anomaly model. Offline only."""
+"""Train the anomaly model. Offline only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ FALSE_ALARMS: Final = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001
 
 
 def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambda _: None) -> tuple[Any, Any]:
-    """The manifest and files of an anomaly version: fitted on half of the chargers, scaled on the rest."""
+    """The manifest and files of an anomaly version. Raises `TooLittleHistory`.
+
+    The forest is fitted on half of the chargers, and its scale on the rest.
+    """
     rng = np.random.default_rng(seed)
     progress("healthy readings")
     healthy, healthy_days = _healthy(history)
@@ -40,7 +43,7 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
         median, spread = _usual(frame)
     ready = anomaly.filled(frame, median)
     fit_on = history.columns.charger[index] % 2 == 0
-    if fit_on.all() or not fit_on.any():  # as with a single charger: every second reading
+    if fit_on.all() or not fit_on.any():  # e.g. a single charger: use every second reading
         fit_on = np.arange(len(index)) % 2 == 0
     progress("isolation forest")
     forest = IsolationForest(
@@ -85,7 +88,8 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
 
 
 def _healthy(history: History) -> tuple[Ints, float]:
-    """Readings that no failure followed within the longest horizon known of enough of them, and its days.
+    """Readings without a failure within a horizon, and that horizon in days: the longest with enough
+    readings.
 
     Raises `TooLittleHistory`.
     """
@@ -99,7 +103,8 @@ def _healthy(history: History) -> tuple[Ints, float]:
 
 
 def _usual(frame: Frame) -> tuple[Floats, Floats]:
-    """Median and robust spread of each column; 0 and 1 where a column is never known."""
+    """Median and robust standard deviation (1.4826 MAD) of each column; 0 and 1 for a column without
+    values."""
     width = frame.shape[1]
     median, spread = np.zeros(width), np.ones(width)
     for column in range(width):

@@ -1,12 +1,12 @@
-"""Training: a fleet's history in, a version folder out. Offline only.
+"""Train the failure model: a fleet's history in, a manifest and files out. Offline only.
 
-The failure model is fitted twice. First on the older part of the history, with a gap of one horizon before
-the newer part, on which the number of trees is chosen, probabilities are calibrated and the manifest's
-metrics are measured; then on everything, with that number of trees and that calibration.
+The model is fitted twice. First without a part of the data (`models/training/cross_validation.py`): that part
+serves to choose the number of trees, to calibrate, and to measure the manifest's metrics. Then on all data,
+with that number of trees and that calibration.
 
-A horizon that the history is too short for is carried from the longest one learnt
-(`models/training/horizons.py`). It gets the same trees with another calibration, so that serving knows no
-difference.
+A horizon that the history is too short for is extrapolated from the longest learned one
+(`models/training/horizons.py`). It gets the same trees with another calibration, so that serving needs no
+special case.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
             onnx_export.round_thresholds(model)
             models.append(model)
     horizons, base_rates = carried_on(horizons, base_rates)
-    # A carried horizon has the trees of the one that it is carried from.
+    # An extrapolated horizon has the trees of the horizon it is extrapolated from.
     taught_by = [min(column, learnt.count - 1) for column in range(len(HORIZON_NAMES))]
     with_history, without_history = ([models[column] for column in taught_by] for models in final)
     raw = out_of_fold.raw[:, taught_by]
@@ -127,14 +127,14 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
 
 
 def _not_learnt(learnt: Learnable) -> dict[str, str]:
-    """The horizons that are carried, each with the reason."""
+    """The extrapolated horizons, each with the reason."""
     how = f"not observed, carried from {learnt.longest} at a constant hazard"
     names = HORIZON_NAMES[learnt.count :]
     return {name: f"{how}: {why}" for name, why in zip(names, learnt.reasons, strict=True)}
 
 
 def _horizons(out_of_fold: OutOfFold, which: Any) -> tuple[Horizon, ...]:
-    """Calibrations of the horizons that were learnt, fitted on the rows of `which`."""
+    """Calibrations of the learned horizons, fitted on the rows of `which`."""
     rows = out_of_fold.rows
     result = []
     for column, days in enumerate(HORIZON_DAYS[: len(rows.labels)]):
@@ -168,14 +168,15 @@ def _measured(out_of_fold: OutOfFold) -> dict[str, Any]:
 
 
 def _healthy_and_known(raw: Floats) -> tuple[Any, Any]:
-    """For rows of the sample: history stands behind the score, and none is in failure."""
+    """The masks `with_history` and `faulty` of `calibrated` for sampled rows, which have history and no
+    failure."""
     return np.ones(len(raw), np.bool_), np.zeros(len(raw), np.bool_)
 
 
 def _faulty_shift(history: History, column: int, base_rate: float) -> float:
-    """How many log-odds a FAULTY reading is likelier to be still or again failed than another to fail.
+    """Log-odds of "still or again failed" among FAULTY readings, minus those of the base rate.
 
-    Where a fleet has few FAULTY readings, ten at a share of 0.7 are added.
+    Ten FAULTY readings at a share of 0.7 are added as a prior.
     """
     columns = history.columns
     faulty = np.flatnonzero(columns.status == STATUS_INDEX["FAULTY"])
@@ -187,9 +188,9 @@ def _faulty_shift(history: History, column: int, base_rate: float) -> float:
 
 
 def _confidence(probability: Floats, rows: Rows, *, observed: bool) -> dict[str, list[float]]:
-    """By probability, the share of held-out rows on which "more likely than not, or not" was right.
+    """Share of out-of-fold rows with a correct prediction of "more likely than not", by probability.
 
-    Where no call within the longest horizon has been observed, the share that a calibrated model would get.
+    If the longest horizon was not observed, the share that a calibrated model would have.
     """
     known = (rows.labels[-1] != UNKNOWN) & observed
     p, weight = probability[known], rows.weight[known]
@@ -199,7 +200,7 @@ def _confidence(probability: Floats, rows: Rows, *, observed: bool) -> dict[str,
     bin_of = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, len(middle) - 1)
     mass = np.bincount(bin_of, weight, len(middle))
     hits = np.bincount(bin_of, weight * right, len(middle))
-    prior = np.maximum(middle, 1 - middle)  # what a calibrated model would get; worth 20 rows
+    prior = np.maximum(middle, 1 - middle)  # the share of a calibrated model; worth 20 rows
     return {"probability": middle.tolist(), "right": ((hits + 20 * prior) / (mass + 20)).tolist()}
 
 
