@@ -1,7 +1,6 @@
-"""Simple answers that the model must beat: base rate, error-count rule, logistic regression. Offline only.
+"""Baselines that the model must beat: base rate, error-count rule, logistic regression. Offline only.
 
-They are fitted on the same fleet's older readings, so that they know it better than a version that was
-trained elsewhere.
+They are fitted on older readings of the same fleet, which is an advantage over a version trained elsewhere.
 """
 
 from __future__ import annotations
@@ -24,14 +23,15 @@ Predict = Callable[[Frame], Floats]
 
 
 def error_count(frame: Frame, spec: FeatureSpec) -> Floats:
-    """The rule of thumb: error codes now, and the share of the last week's readings that had any."""
+    """Rule of thumb [n]: error codes now, plus an estimate of readings with codes in the last week."""
     now = np.nan_to_num(frame[:, spec.names.index("codes")].astype(np.float64))
     week = np.nan_to_num(frame[:, spec.names.index("codes_share_7d")].astype(np.float64))
-    return np.minimum(now, 10) + 14 * week  # two readings a day: the share becomes a count
+    return np.minimum(now, 10) + 14 * week  # 14 readings a week: the share becomes a count
 
 
 def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]:
-    """Fit each baseline on rows of one horizon; rows of unknown future are left out."""
+    """Fit each baseline on rows of one horizon, without rows of unknown future. Returns predictors by
+    name."""
     known = happened != UNKNOWN
     rows, truth = frame[known], happened[known].astype(np.float64)
     rate = (truth.sum() + 0.5) / (len(truth) + 1)
@@ -47,7 +47,8 @@ def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]
 
 
 def _logistic(rows: Frame, truth: Floats, width: int) -> Predict:
-    """Logistic regression on the first `width` columns; missing values at their medians, flagged."""
+    """Logistic regression on the first `width` columns. Missing values become medians, with an indicator
+    column."""
     columns = np.flatnonzero(~np.isnan(rows[:, :width]).all(axis=0))
     pipeline = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True),

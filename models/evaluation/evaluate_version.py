@@ -1,4 +1,4 @@
-"""`python -m models evaluate`: from a version and a history to the report. Offline only."""
+"""`python -m models evaluate`: evaluate a version on a history and write the report. Offline only."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from settings import Costs
 SIMULATED_DAYS: Final = 365
 WINDOW_SHARE: Final = 1 / 3
 POLICY_CHARGERS: Final = 1000
-POLICY_SEEDS: Final = 5  # fleets that the policies are compared on, from the evaluation's own seed on
-# The settings' defaults, so that a report does not depend on one desk's environment.
+POLICY_SEEDS: Final = 5  # number of fleets for comparing policies; seeds start at the evaluation's seed
+# The settings' defaults, so that a report does not depend on the environment.
 COSTS: Final = Costs(
     currency="USD",
     visit=450.0,
@@ -48,9 +48,10 @@ def evaluate(
     seed: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, ...]:
-    """Judge a version on `history`, or on a fresh simulated fleet where there is none, and write the report.
+    """Evaluate a version on `history`, or on a new simulated fleet by default, and write the report.
 
-    Raises `BadHistory`, and `ValueError` where the window holds nothing to judge.
+    Returns the written files. Raises `BadHistory`, and `ValueError` if no reading of the window can be
+    judged.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = history

@@ -1,4 +1,4 @@
-"""The evaluation as a report: Markdown and HTML with the same tables and plots, JSON with the figures."""
+"""Write an evaluation report: Markdown and HTML with the same tables and plots, JSON with the figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _JSON: Final = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIAL
 
 
 class Table(NamedTuple):
-    """Cells as text."""
+    """A table with text cells."""
 
     header: list[str]
     rows: list[list[str]]
@@ -56,9 +56,9 @@ def write(
     costs: Mapping[int, Sequence[Outcome]],
     about: dict[str, str],
 ) -> tuple[Path, ...]:
-    """Write `report.md` with its `*.svg`, `report.html` in one file, and the figures as `report.json`.
+    """Write `report.md` with its `*.svg`, `report.html` as a single file, and the figures as `report.json`.
 
-    `costs` are the policies' by seed; empty where none were judged.
+    `costs` are the policies' outcomes by seed; empty if none were simulated. Returns the three report files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lead = lead_times(history, judged)
@@ -85,7 +85,7 @@ def write(
 
 
 def _templates() -> jinja2.Environment:
-    """The report's templates; those of HTML escape the values that are put into them."""
+    """The report's Jinja environment. HTML templates escape their values."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -149,7 +149,7 @@ def _lead_text(lead: Any) -> str:
 
 
 def _confidence(model: FailureModel, judged: JudgedWindow) -> Table:
-    """How often "within 30 days: more likely than not, or not" proved right, by what was stated of it."""
+    """How often the prediction "more likely than not within 30 days" was right, by stated confidence."""
     known = judged.truth[-1] != UNKNOWN
     score = judged.scores[MODEL][known, -1]
     stated = np.interp(score, *model.confidence)

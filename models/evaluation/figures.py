@@ -1,7 +1,7 @@
-"""Figures of a failure version on a window of a history, beside simple baselines. Offline only.
+"""Figures of a failure version on a window of a history, compared with baselines. Offline only.
 
-One reading a charger and day is judged, the day's last, unless it is inside a failure or its future is not
-known. Intervals are 95 % bootstrap intervals over chargers, which keep a charger's days together.
+One reading per charger and day is judged: the day's last, unless it is inside a failure or its future is
+unknown. Intervals are 95 % bootstrap intervals over chargers, which keep a charger's days together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEAD_DAYS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class JudgedWindow:
-    """Judged rows: `truth[h]` 1, 0 or -1 by horizon, `scores[name]` [n, horizons]."""
+    """Judged rows of a window. `truth[h]` [n] is 1, 0 or -1 by horizon; `scores[name]` is [n, horizons]."""
 
     rows: Ints
     charger: Ints
@@ -41,15 +41,15 @@ class JudgedWindow:
 def judge_window(
     model: FailureModel, history: History, since_s: float, to_s: float, *, seed: int = 0
 ) -> JudgedWindow:
-    """Score the window with the model and with baselines fitted on what came a month before it.
+    """Score the window with the model, and with baselines fitted one horizon before it.
 
-    `history` must have the model's spec. Raises `ValueError` where no reading in the window can be judged.
+    `history` must have the model's spec. Raises `ValueError` if no reading in the window can be judged.
     """
     columns = history.columns
     truth = [labels(history, days, end_s=to_s) for days in HORIZON_DAYS]
     inside = np.flatnonzero((columns.time_s >= since_s) & (columns.time_s <= to_s))
-    # The day's last reading first, its future second: the last reading whose future is known would be, on the
-    # day of a failure, the one just before it, and failures would look more frequent than they are.
+    # Select the day's last reading first, and then those with a known future. In the other order, the reading
+    # just before the onset would be selected on the day of a failure, and failures would look more frequent.
     rows = _last_of_day(columns.charger[inside], columns.time_s[inside], inside)
     rows = rows[truth[0][rows] != UNKNOWN]
     if not len(rows):
@@ -81,7 +81,8 @@ def _last_of_day(charger: Ints, time_s: Floats, rows: Ints) -> Ints:
 
 
 class Ranking:
-    """One scorer's figures under many charger weights: sorted once, riskiest first, ties kept together."""
+    """Figures of one scorer for many charger weights. Rows are sorted once, riskiest first, with ties
+    together."""
 
     def __init__(self, happened: Any, score: Floats, alerts: dict[float, Any]) -> None:
         self._order = np.argsort(-score, kind="stable")
@@ -92,7 +93,10 @@ class Ranking:
         self._alerts = {share: alerted[self._order] * self._hit for share, alerted in alerts.items()}
 
     def figures(self, weight: Floats) -> dict[str, float]:
-        """PR-AUC, ROC-AUC, Brier, ECE, observed / predicted of the top decile, recall by share alerted."""
+        """PR-AUC, ROC-AUC, Brier, ECE, observed / predicted of the top decile, and recall by alerted share.
+
+        `weight` [n] is the weight of each row. Empty without a failure.
+        """
         weight = weight[self._order]
         hits, mass = weight * self._hit, np.cumsum(weight)
         positives, total = np.cumsum(hits)[self._ends], mass[self._ends]
@@ -105,7 +109,7 @@ class Ranking:
         stated = np.bincount(tenth, weight * self._score, 10)
         return {
             "pr_auc": float((found * precision).sum() / positives[-1]),
-            # the chance that a reading before a failure scores above another one; a tie is half a chance
+            # probability that a reading before a failure scores above another one; ties count half
             "roc_auc": float(
                 (others * (positives - found / 2)).sum() / (positives[-1] * max(others.sum(), 1e-12))
             ),
@@ -122,8 +126,8 @@ class Ranking:
 def figures(judged: JudgedWindow, *, replicates: int = 200, seed: int = 0) -> dict[str, Any]:
     """By horizon and scorer: ranking, calibration and alert figures, each as [value, low, high].
 
-    Intervals of every scorer come from the same draws of chargers; `beyond` is the share of draws in which
-    the model's PR-AUC is above that scorer's.
+    All scorers use the same bootstrap draws of chargers. `beyond` is the share of draws in which the model's
+    PR-AUC is above that scorer's.
     """
     rng = np.random.default_rng(seed)
     present, number = np.unique(judged.charger, return_inverse=True)
@@ -167,7 +171,7 @@ def _beaten(model: list[dict[str, float]], other: list[dict[str, float]]) -> flo
 
 
 def alerted(charger: Ints, time_s: Floats, score: Floats, share: float) -> Any:
-    """[n] whether the row is among the day's riskiest `share` of chargers (at least one a day)."""
+    """Whether each row is among the day's riskiest `share` of chargers, at least one per day [n]."""
     day = np.floor(time_s / DAY_S).astype(np.int64)
     order = np.lexsort((charger, -score, day))
     first = np.searchsorted(day[order], day[order], side="left")
@@ -179,7 +183,8 @@ def alerted(charger: Ints, time_s: Floats, score: Floats, share: float) -> Any:
 
 
 def lead_times(history: History, judged: JudgedWindow) -> Any:
-    """Days from the first alert in the 30 days before each failure of the window; infinite without one."""
+    """Days from the first alert in the 30 days before each failure of the window [failures]; infinite without
+    one."""
     alert = alerted(judged.charger, judged.time_s, judged.scores[MODEL][:, WEEK], LEAD_SHARE)
     alert_charger, alert_s = judged.charger[alert], judged.time_s[alert]
     failures = history.failures

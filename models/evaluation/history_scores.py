@@ -1,4 +1,4 @@
-"""Scoring a window of a history with only what was known at each reading. Offline only."""
+"""Score a window of a history, each reading with only older data. Offline only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def score_window(
 ) -> pd.DataFrame:
     """`charger_id, timestamp, p_1d, p_7d, p_30d` of each reading in [since, to].
 
-    Raises `BadHistory`. Nothing after `to` is read, and a row sees only readings older than itself.
+    Raises `BadHistory`. Nothing after `to` is used, and a row uses only older readings than itself.
     """
     history = load(folder, mapping=mapping, until=to, spec=model.spec)
     columns = history.columns

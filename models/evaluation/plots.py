@@ -1,4 +1,4 @@
-"""The plots of an evaluation. Offline only (matplotlib)."""
+"""Plots of an evaluation. Offline only (matplotlib)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOURS: Final = ("#0b6e4f", "#c8553d", "#3d5a80", "#8d6a9f", "#7a7a7a")
 WIDTH_IN: Final = 8.0
 HEIGHT_IN: Final = 4.2
 BAR_HEIGHT_IN: Final = 0.28
-MOST_POINTS: Final = 200  # of a line: more cannot be told apart, and each is text in the file
+MOST_POINTS: Final = 200  # per line; more would not be visible, and each adds text to the file
 RELIABILITY_PARTS: Final = 20
 BARS: Final = 15
 SAMPLE_ROWS: Final = 5000
@@ -30,21 +30,21 @@ Points = Sequence[tuple[float, float]]
 
 
 def svg(figure: Figure) -> str:
-    """The figure as SVG text. The same figure gives the same text."""
+    """The figure as SVG text. Equal figures give equal text."""
     text = io.StringIO()
-    # Ids are hashes with this salt, which is random by default.
+    # The salt of the ids is random by default.
     with mpl.rc_context({"svg.hashsalt": "evaluation"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
 def precision_recall(judged: JudgedWindow) -> Figure:
-    """Precision against recall within 7 days, a line for each scorer."""
+    """Precision against recall within 7 days, one line per scorer."""
     _, happened, scores = _week_scores(judged)
     series: dict[str, Points] = {}
     for name, score in scores.items():
         precision, recall, _ = precision_recall_curve(happened, score)
-        # scikit-learn ends with precision 1 at recall 0, which no reading stands for
+        # scikit-learn appends precision 1 at recall 0, which corresponds to no reading
         points = list(zip(recall[:-1].tolist(), precision[:-1].tolist(), strict=True))
         series[name] = [*points[:: max(len(points) // MOST_POINTS, 1)], (0.0, points[-1][1])]
     return _lines(
@@ -56,7 +56,7 @@ def precision_recall(judged: JudgedWindow) -> Figure:
 
 
 def reliability(judged: JudgedWindow) -> Figure:
-    """Observed against predicted frequency by twentieths of the readings, a line for each horizon."""
+    """Observed against predicted frequency in twentieths of the readings, one line per horizon."""
     series: dict[str, Points] = {}
     for column, name in enumerate(HORIZON_NAMES):
         known = judged.truth[column] != UNKNOWN
@@ -75,7 +75,7 @@ def reliability(judged: JudgedWindow) -> Figure:
 
 
 def recall_by_alerts(judged: JudgedWindow) -> Figure:
-    """Recall within 7 days against the share of chargers alerted a day, a line for each scorer."""
+    """Recall within 7 days against the share of chargers alerted per day, one line per scorer."""
     known, happened, scores = _week_scores(judged)
     charger, time_s = judged.charger[known], judged.time_s[known]
     series: dict[str, Points] = {
@@ -94,7 +94,8 @@ def recall_by_alerts(judged: JudgedWindow) -> Figure:
 
 
 def lead_time(lead: Any) -> Figure:
-    """Share of failures that had an alert at least so many days before; `lead` as of `lead_times`."""
+    """Share of failures with an alert at least a number of days before. `lead` is the result of
+    `lead_times`."""
     points = [
         (day, float((lead[np.isfinite(lead)] >= day).sum() / max(len(lead), 1)))
         for day in np.arange(0.0, LEAD_DAYS + 1).tolist()
@@ -104,14 +105,14 @@ def lead_time(lead: Any) -> Figure:
 
 
 def importance(model: FailureModel, judged: JudgedWindow) -> Figure:
-    """Mean size of what each feature adds to the 30-day log-odds, largest first."""
+    """Mean absolute contribution of each feature to the 30-day log-odds, largest first."""
     sample = judged.frame[:: max(len(judged.frame) // SAMPLE_ROWS, 1)]
     size = np.abs(model.credits(model.raw(sample))).mean(axis=0)
     top = np.argsort(-size)[:BARS]
     names = [label_and_unit(model.spec.names[int(column)])[0] for column in top]
     figure = Figure(figsize=(WIDTH_IN, 1 + BAR_HEIGHT_IN * len(top)), layout="constrained")
     axes = figure.subplots()
-    # By number, because two features may have one name.
+    # Plotted by number, because two features may have the same label.
     bars = axes.barh(range(len(top)), size[top], color=COLOURS[0])
     axes.set_yticks(range(len(top)), names)
     axes.bar_label(bars, fmt="%.3g", padding=3)
@@ -123,7 +124,7 @@ def importance(model: FailureModel, judged: JudgedWindow) -> Figure:
 
 
 def _week_scores(judged: JudgedWindow) -> tuple[Any, Any, dict[str, Any]]:
-    """Which rows are known for 7 days, what happened, and each scorer's probabilities."""
+    """Rows with a known 7-day future, whether a failure followed, and each scorer's probabilities."""
     known = judged.truth[WEEK] != UNKNOWN
     happened = judged.truth[WEEK][known] == 1
     scores = {name: score[known, WEEK] for name, score in judged.scores.items()}
@@ -134,7 +135,7 @@ def _week_scores(judged: JudgedWindow) -> tuple[Any, Any, dict[str, Any]]:
 def _lines(
     title: str, x_label: str, y_label: str, series: Mapping[str, Points], *, diagonal: str = ""
 ) -> Figure:
-    """A line for each series. Axes begin at 0; `diagonal` is the name of a line y = x for comparison."""
+    """One line per series. Axes begin at 0; `diagonal` labels a line y = x for comparison."""
     figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
     axes = figure.subplots()
     if diagonal:

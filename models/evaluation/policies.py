@@ -1,8 +1,8 @@
-"""What a maintenance policy costs: the same simulated fleet lived three times. Offline only.
+"""Cost of maintenance policies, by simulating the same fleet under three of them. Offline only.
 
-Run to failure, service at fixed intervals, and service at fixed intervals with visits that the schedule
-asks for in between. A log cannot tell what a visit would have prevented; a simulator can, within its
-assumptions. The policy sees readings only, scored each day with what was known.
+The policies are run to failure, service at fixed intervals, and the latter with additional visits by the
+schedule. A log does not show the failures that a visit would have prevented. A simulator does, within its
+assumptions. A policy uses readings only, scored every second day without later data.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from models.simulation.assumptions import CHARGERS_PER_SITE, Assumptions
 from models.simulation.world import STEP_DAYS, World
 
 NEVER_DAYS: Final = 1e9
-# No second visit by the schedule so soon after any other: the past still holds the old signs.
+# Minimum time between any visit and one by the schedule, as the history still contains the old symptoms.
 MIN_GAP_DAYS: Final = 30.0
-LOOK_EVERY_STEPS: Final = 4  # the schedule is asked every second day
-RECORDED_STEPS: Final = 64  # what a server keeps: 60 entries of 12 hours
+LOOK_EVERY_STEPS: Final = 4  # the schedule is evaluated every second day
+RECORDED_STEPS: Final = 64  # enough for the history that a server stores: 60 entries of 12 hours
 DRAWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One policy's year, a charger: events, and cost in the settings' currency as (value, low, high).
+    """One policy's result per charger and year: events, and costs as (value, low, high) in the settings'
+    currency.
 
-    `saved` is the cost of the policy before it in the list minus this one's, charger by charger.
+    `saved` is the previous policy's cost minus this one's, charger by charger.
     """
 
     policy: str
@@ -53,9 +54,9 @@ def compare(
     seed: int,
     assumed: Assumptions | None = None,
 ) -> list[Outcome]:
-    """Cost a charger and year of the three policies, with 95 % bootstrap intervals over chargers.
+    """Cost per charger and year of the three policies, with 95 % bootstrap intervals over chargers.
 
-    The chargers are the same in all three; what chance deals them after the first day is not.
+    All three have the same chargers. Random events after the first day differ.
     """
     assumed = assumed or Assumptions()
     regular = replace(assumed, service_interval_days=INTERVAL_DAYS)
@@ -85,7 +86,8 @@ def compare(
 
 
 def overall(by_seed: Mapping[int, Sequence[Outcome]]) -> list[Outcome]:
-    """Each policy over all seeds, in the order of `compare`; cost and `saved` as (mean, least, most)."""
+    """Each policy over all seeds, in the order of `compare`. `cost` and `saved` are (mean, minimum,
+    maximum)."""
     return [
         Outcome(
             same[0].policy,
@@ -104,7 +106,7 @@ def _range(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def round_cost(price: Prices) -> float:
-    """Ordinary service of one charger: the round's way is shared by the chargers of a site."""
+    """Cost of ordinary service of one charger. The chargers of a site share the travel cost."""
     return price.planned - price.visit * (1 - 1 / CHARGERS_PER_SITE)
 
 
@@ -120,7 +122,7 @@ def _live(
     assumed: Assumptions,
     choose: Callable[[World, float], Ints] | None,
 ) -> tuple[Floats, Floats, Floats]:
-    """Failures, ordinary rounds and visits of each charger."""
+    """Failures, ordinary services and visits of each charger [chargers]."""
     world = World(chargers, np.random.default_rng(seed), assumed)
     world.burn_in()
     visits = np.zeros(chargers)
@@ -135,7 +137,7 @@ def _live(
 
 
 def _chooser(model: FailureModel, price: Prices, base_30d: float) -> Callable[[World, float], Ints]:
-    """The chargers in service for which the schedule finds planned work now cheaper than none."""
+    """Select chargers in service for which planned work now is cheaper than none."""
 
     def choose(world: World, day: float) -> Ints:
         columns, rows = world.columns(model.spec, RECORDED_STEPS)

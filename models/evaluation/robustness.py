@@ -1,7 +1,7 @@
-"""`python -m models robustness`: do the figures hold on other fleets, and in other worlds? Offline only.
+"""`python -m models robustness`: figures on other fleets and in other simulated worlds. Offline only.
 
-Fresh fleets of the usual assumptions are scored by the version as it is. A world whose assumptions are moved
-by half is another operator's fleet: there a version is trained on the older two thirds of its history, as
+New fleets with the default assumptions are scored by the given version. A world with assumptions moved by
+half is like another operator's fleet. There a version is trained on the older two thirds of the history, as
 that operator would do, and judged on the rest.
 """
 
@@ -45,7 +45,8 @@ def robustness(
     chargers: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[str]:
-    """Lines of a Markdown table, a fleet each: `seeds` of the usual world, `worlds` (seeds of `moved`)."""
+    """Lines of a Markdown table, one per fleet: `seeds` of the default world, then `worlds` (seeds of
+    `moved`)."""
     yield _row_of_cells(HEADER)
     yield _row_of_cells(["---"] * len(HEADER))
     fleets: list[tuple[str, int, Assumptions | None]] = [(f"seed {seed}", seed, None) for seed in seeds]
@@ -64,7 +65,7 @@ def _row_of_cells(cells: Sequence[str]) -> str:
 
 
 def _trained(folder: Path) -> FailureModel:
-    """A version that knows the older two thirds of the history."""
+    """A version trained on the older two thirds of the history."""
     until = datetime.fromtimestamp(_window_start_s(load(folder)), UTC)
     manifest, files = train_failure(load(folder, until=until))
     with tempfile.TemporaryDirectory() as scratch:
