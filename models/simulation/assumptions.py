@@ -1,8 +1,8 @@
-"""Constants of the simulated fleet, each with its fact or marked as an assumption.
+"""Constants of the simulated fleet, each with its source or marked as an assumption.
 
-[S] sourced from the public work named, [D] derived from real data (Stanford AC level 2, 427 charger-years;
-Perth & Kinross, 92 charge-point-years), [A] an assumption. The [A]s are fields of `Assumptions`, so that the
-evaluation can move them by ±50 % and see whether the models still hold.
+[S] is sourced from the named public work. [D] is derived from real data (Stanford AC level 2, 427
+charger-years; Perth & Kinross, 92 charge-point-years). [A] is an assumption. Most assumptions are fields of
+`Assumptions`, so that the robustness evaluation can change them by ±50 %.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 COMPONENTS: Final = ("power_module", "connector", "contactor", "cooling", "payment", "controller", "ground")
-# [A] shares of hardware failures, no trustworthy public figure by component was found
+# [A] Shares of hardware failures. No reliable public figure by component was found.
 DC_MIX: Final = (0.22, 0.20, 0.10, 0.15, 0.18, 0.10, 0.05)
 AC_MIX: Final = (0.00, 0.30, 0.20, 0.00, 0.10, 0.30, 0.10)
 
-# What a component in trouble sends (OCPP 1.6 ChargePointErrorCode, and a vendor's own words).
+# Codes sent by a degraded component (OCPP 1.6 ChargePointErrorCode, and a vendor's own codes).
 SYMPTOM_CODES: Final = (
     ("InternalError", "OverVoltage", "OverCurrentFailure", "UnderVoltage", "E-1101"),
     ("ConnectorLockFailure", "HighTemperature", "ConnectorLockFailure", "E-2203"),
@@ -35,7 +35,7 @@ CAUSES: Final = (
     "controller or modem",
     "residual current device",
 )
-# Sent without any fault of the charger: the vehicle, the radio, the list of cards.
+# Codes without a fault of the charger: vehicle, radio link, local authorization list.
 NOISE_CODES: Final = (
     "EVCommunicationError",
     "WeakSignal",
@@ -55,12 +55,12 @@ DERATING_C: Final = (35.0, 40.0, 45.0, 50.0, 55.0)
 DERATING_SHARE: Final = (1.00, 0.90, 0.85, 0.75, 0.65)
 CONNECTOR_STOP_C: Final = 90.0  # [S] a DC connector above about 90 °C derates or stops (EVgo F009: 96 °C)
 
-CHARGERS_PER_SITE: Final = 3.6  # [S] Bay Area: 657 EVSE at 181 sites; they share a service round's way
+CHARGERS_PER_SITE: Final = 3.6  # [S] Bay Area: 657 EVSE at 181 sites; they share the travel cost of a service
 OFFLINE_SHARE_MEDIAN: Final = 0.023  # [D] Stanford: unreachable, median charger 2.3 %, mean 5.5 %
-OFFLINE_SHARE_SIGMA: Final = 1.3  # [D] makes that mean out of that median
+OFFLINE_SHARE_SIGMA: Final = 1.3  # [D] gives that mean with that median
 REBOOTS_PER_YEAR: Final = 26.0  # [D] Stanford: watchdog reboots
 NUISANCE_GROUND_PER_YEAR: Final = 0.21  # [D] Stanford: GFCI trips
-DOWN_DAYS_MEDIAN: Final = 10.0  # [D] Perth & Kinross: repair takes 10 days in the median (5-18)
+DOWN_DAYS_MEDIAN: Final = 10.0  # [D] Perth & Kinross: median repair time 10 days (quartiles 5-18)
 DOWN_DAYS_SIGMA: Final = 0.95  # [D] from those quartiles
 LOOKS_OPERATIONAL_SHARE: Final = 0.34  # [S] ChargerHelp 2025: > 1/3 of failures look operational
 AC_SESSION_KWH: Final = (8.1, 0.75)  # [D] Perth 22 kW posts: median 8.1, mean 10.4; sigma of the lognormal
@@ -71,38 +71,38 @@ DC_NEAR_ZERO_SHARE: Final = 0.05  # [D] Perth: 2.7-7.6 %
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What no source settles. Rates are per charger and year, temperatures in kelvin of rise."""
+    """[A] Values without a reliable source. Rates are per charger and year, temperature rises in kelvin."""
 
     dc_share: float = 0.4
-    ac_failures_per_year: float = 0.8  # without any service; with it about 0.55 (facts suggest 0.3-0.8)
-    dc_failures_per_year: float = 2.4  # without any service; with it about 1.7 (facts suggest 1-3)
+    ac_failures_per_year: float = 0.8  # without any service; with it about 0.55 (plausible: 0.3-0.8)
+    dc_failures_per_year: float = 2.4  # without any service; with it about 1.7 (plausible: 1-3)
     frailty_sigma: float = 0.8
-    ageing_by_year_3: float = 0.75  # hazard grows by this share of itself until year 3 (1.5-2 times)
-    announced_share: float = 0.7  # failures that build up; the rest come out of the blue
-    build_up_days: float = 14.0  # median from first sign to failure
+    ageing_by_year_3: float = 0.75  # the hazard grows by this share until year 3 (plausible: 1.5-2 times)
+    announced_share: float = 0.7  # failures that build up; the others are sudden
+    build_up_days: float = 14.0  # median time from first symptom to failure
     build_up_sigma: float = 0.6
-    passing_trouble: float = 0.6  # troubles that build up and pass, for each failure
-    code_probability: float = 0.5  # per reading, by a component at its worst
+    passing_trouble: float = 0.6  # troubles that build up and pass, per failure that builds up
+    code_probability: float = 0.5  # per reading, for a component about to fail
     misleading_share: float = 0.15  # codes that name another component
     code_missing_share: float = 0.4  # FAULTY readings without any code
-    code_noise: float = 0.03  # codes per reading that mean nothing
+    code_noise: float = 0.03  # meaningless codes per reading
     transient_fault_share: float = 0.008  # median share of readings FAULTY, cleared remotely within hours
     heat_idle_k: float = 8.0  # electronics at rest
-    heat_load_k: float = 22.0  # rise at full load (facts: 10-25 K)
-    heat_cooling_k: float = 25.0  # further rise with a clogged filter (facts: 0-25 K)
+    heat_load_k: float = 22.0  # rise at full load (plausible: 10-25 K)
+    heat_cooling_k: float = 25.0  # further rise with a clogged filter (plausible: 0-25 K)
     heat_contact_k: float = 70.0  # further rise by contact wear before lock and overheat faults
-    dc_sessions_per_day: float = 7.0  # facts: 6-12 modern, [D] Perth 3.5
+    dc_sessions_per_day: float = 7.0  # plausible for modern chargers: 6-12; [D] Perth 3.5
     ac_sessions_per_day: float = 0.9  # [D] Perth 0.49-0.74; workplaces more
     sensor_dropout: float = 0.03
     without_temperature: float = 0.10  # chargers without that sensor
     without_codes: float = 0.10  # chargers that never report a code
     service_interval_days: float = 240.0
     service_finds: float = 0.8  # chance that planned work ends a trouble that builds up
-    service_benefit: float = 0.6  # share of the hazard that is gone just after planned work
-    benefit_lasts_days: float = 365.0  # and comes back over this time
+    service_benefit: float = 0.6  # share of the hazard that planned work removes at first
+    benefit_lasts_days: float = 365.0  # time over which that share returns
 
 
-# Shares of a whole: moved, they stay shares.
+# Shares of a whole, which must stay below 1 when moved.
 _SHARES: Final = (
     *("dc_share", "announced_share", "code_probability", "misleading_share", "code_missing_share"),
     *("code_noise", "transient_fault_share", "sensor_dropout", "without_temperature", "without_codes"),
@@ -112,7 +112,7 @@ MOVED_BY: Final = 0.5
 
 
 def moved(seed: int) -> Assumptions:
-    """Another world: each assumption half as large or half as large again, by chance; shares at most 0.95."""
+    """Another world: each assumption times 0.5 or 1.5, at random by `seed`. Shares are at most 0.95."""
     rng = random.Random(seed)
     changes = {}
     for field in fields(Assumptions):

@@ -1,4 +1,4 @@
-"""The error codes that a simulated fleet reports in one step, as bit masks over `CODES`. Offline only."""
+"""Error codes that a simulated fleet reports in one step, as bit masks over `CODES`. Offline only."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def draw(
 ) -> Ints:
     """Draw the codes of each charger.
 
-    Args: `trouble` [n, components] from 0 to 1; `down` [n], failed and looking so, by `down_component` [n];
-    `transient` [n], in a passing fault; `hot` [n], above the connector's limit; `nuisance_share` is the share
-    of chargers that trip a ground fault for no reason.
-    Returns: [n] masks; bit i stands for `CODES[i]`.
+    Args: `trouble` [n, components] is from 0 to 1. `down` [n]: failed with a visible fault, by
+    `down_component` [n]. `transient` [n]: in a transient fault. `hot` [n]: above the connector's limit.
+    `nuisance_share` is the share of chargers with a nuisance ground-fault trip. Returns: masks [n]; bit i
+    stands for `CODES[i]`.
     """
     n = len(trouble)
     mask = np.zeros(n, np.int64)

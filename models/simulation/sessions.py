@@ -1,8 +1,8 @@
-"""A log of charging sessions becomes a history that `train` and `score` read. Offline only.
+"""Convert a log of charging sessions to a history that `train` and `score` can read. Offline only.
 
-Each session gives a reading at its end (CHARGING, its energy and mean power); each charger gives one more
-at every midnight between its first and last session (AVAILABLE), so that silence is seen too. Outages
-become failures at their start and repairs at their end.
+Each session gives one reading at its end (CHARGING, with its energy and mean power). Each charger gives one
+more reading at every midnight between its first and last session (AVAILABLE), so that idle time is covered.
+Outages become failures at their start and repairs at their end.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pandas as pd
 
 
 def convert(sessions: Path, outages: Path, out: Path) -> int:
-    """Write `readings`, `failures` and `maintenance` into `out`; returns the number of readings.
+    """Write `readings`, `failures` and `maintenance` into `out`. Returns the number of readings.
 
-    `sessions` needs cp_id, start, end, kwh, dur_h (hours) and bad (rows to leave out); `outages` needs
-    cp_id, start, end. Times are naive UTC.
+    `sessions` needs cp_id, start, end, kwh, dur_h (hours) and bad (rows to drop); `outages` needs cp_id,
+    start, end. Times are naive UTC.
     """
     log = pd.read_parquet(sessions)
     log = log[~log["bad"].astype(bool) & log["end"].notna()].sort_values(["cp_id", "end"])
@@ -49,7 +49,7 @@ def convert(sessions: Path, outages: Path, out: Path) -> int:
 
 
 def _nights(name: str, own: pd.DataFrame) -> pd.DataFrame:
-    """One charger's readings at midnight, with its counter and last session's energy."""
+    """One charger's midnight readings, with its session counter and the last session's energy."""
     nights = pd.date_range(own["end"].iloc[0].ceil("D"), own["end"].iloc[-1].floor("D"), freq="D")
     last = np.searchsorted(own["end"].to_numpy(), nights.to_numpy(), side="right") - 1
     return pd.DataFrame(

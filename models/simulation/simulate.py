@@ -1,7 +1,7 @@
-"""A simulated fleet's history: readings over time, failures with component and cause, maintenance.
+"""Simulate a fleet's history: readings, failures with component and cause, maintenance.
 
-How a fleet lives is in `models/simulation/world.py`; here its notes become the tables that `train` reads.
-Offline only.
+`models/simulation/world.py` simulates the fleet. This module converts its records to the tables that `train`
+reads. Offline only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Objects = npt.NDArray[np.object_]
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a simulation produced; the columns are those that `train` reads."""
+    """A simulated history; the columns are those that `train` reads."""
 
     readings: pd.DataFrame
     failures: pd.DataFrame
@@ -43,7 +43,7 @@ class Fleet:
 
 
 def simulate(chargers: int, days: int, seed: int, assumed: Assumptions | None = None) -> Fleet:
-    """Simulate `chargers` for `days`, from 2025-01-01. The same arguments give the same fleet."""
+    """Simulate `chargers` for `days`, from 2025-01-01. Equal arguments give equal fleets."""
     world = World(chargers, np.random.default_rng(seed), assumed or Assumptions())
     world.burn_in()
     for step in range(days * 2):

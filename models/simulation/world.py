@@ -1,9 +1,9 @@
-"""The state of a simulated fleet, and how twelve hours change it. Offline only.
+"""The state of a simulated fleet, and its change in steps of twelve hours. Offline only.
 
-Time runs in steps of 12 hours, with one reading at a random moment of each step, for the whole fleet at
-once. A component is healthy, or in trouble that grows from 0 to 1 and then fails (or passes); trouble shows
-as heat, weak power, empty sessions, reboots and codes, and is hidden among flapping radios, codes that
-mean nothing and sensors that drop out. Every number is in `models/simulation/assumptions.py` with its source.
+The whole fleet is updated at once, with one reading per charger at a random moment of each step. A component
+is healthy, or has trouble that grows from 0 to 1 and then fails or passes. Trouble causes heat, weak power,
+empty sessions, reboots and codes. These are mixed with unstable radio links, meaningless codes and missing
+sensor values. Most constants are in `models/simulation/assumptions.py` with their sources.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from models.simulation.error_codes_sent import codes_of
 STEP_S: Final = 12 * 3600
 STEP_DAYS: Final = 0.5
 YEAR_DAYS: Final = 365.25
-BURN_IN_STEPS: Final = 120  # 60 days unseen: a fleet does not begin without any trouble
+BURN_IN_STEPS: Final = 120  # 60 days unrecorded, so that the fleet starts with some troubles
 START_S: Final = 1_735_689_600  # 2025-01-01T00:00:00Z
-NO_CODES: Final = -1  # instead of a mask, where a charger never reports any code
+NO_CODES: Final = -1  # instead of a mask, for a charger that never reports codes
 _N: Final = len(facts.COMPONENTS)
 _CONNECTOR, _COOLING, _PAYMENT, _CONTROLLER = 1, 3, 4, 5
 # share of a day's sessions by hour: quiet nights, a peak in the late afternoon
@@ -33,7 +33,7 @@ _HOURLY: Final = 1.0 + 0.8 * np.sin((np.arange(24) - 10) / 24 * 2 * np.pi)
 
 
 class World:
-    """The state of every charger; `step` moves it by 12 hours and notes what was seen."""
+    """The state of every charger. `step` advances it by 12 hours and records readings and events."""
 
     def __init__(self, n: int, rng: np.random.Generator, assumed: Assumptions) -> None:
         self.n, self.rng, self.a = n, rng, assumed
@@ -72,7 +72,7 @@ class World:
         self.down_status = np.zeros(n, np.int64)
         self.down_component = np.zeros(n, np.int64)
         begin = -BURN_IN_STEPS * STEP_DAYS
-        # further back than five years makes no difference, and dates stay in range without any service
+        # at most five years, which changes nothing and keeps dates in range without any service
         since = np.minimum(rng.uniform(0, a.service_interval_days, n), 5 * YEAR_DAYS)
         self.serviced_day = begin - since
         self.next_service_day = self.serviced_day + a.service_interval_days * rng.uniform(0.8, 1.3, n)
@@ -84,6 +84,8 @@ class World:
         self.serviced: list[pd.DataFrame] = []
 
     def step(self, step: int) -> None:
+        """Advance the fleet by 12 hours: repairs, planned visits, wear, failures, and one reading per
+        charger."""
         day = step * STEP_DAYS
         moment = self.rng.random(self.n) * STEP_DAYS
         self._repair(day)
@@ -92,7 +94,7 @@ class World:
         self.age_days += STEP_DAYS
 
     def burn_in(self) -> None:
-        """Live 60 days that nobody notes."""
+        """Simulate 60 days without keeping their records."""
         for step in range(-BURN_IN_STEPS, 0):
             self.step(step)
         self.seen.clear()
@@ -104,7 +106,7 @@ class World:
             notes.append(pd.DataFrame({"charger": who, "day": day, **columns}))
 
     def _repair(self, day: float) -> None:
-        """End failures whose time is over, and do the planned visits that are due."""
+        """End failures whose repair is due, and do the planned visits that are due."""
         repaired = np.flatnonzero(np.isfinite(self.down_until) & (self.down_until <= day))
         self._note(
             self.serviced,
@@ -122,7 +124,7 @@ class World:
         self._serve(due, day)
 
     def _serve(self, who: Ints, day: float) -> None:
-        """Planned work: ends most troubles that build up, and renews the benefit of service."""
+        """Do planned work: it ends most troubles that build up, and renews the benefit of service."""
         found = self.rng.random((len(who), _N)) < self.a.service_finds
         self.trouble[who] = np.where(found, 0.0, self.trouble[who])
         self.serviced_day[who] = day
@@ -130,7 +132,7 @@ class World:
         self._note(self.serviced, who, np.full(len(who), day), component=-1, kind="preventive")
 
     def _wear(self, day: float) -> None:
-        """Start troubles, let them grow, and fail what has grown to 1 or breaks out of the blue."""
+        """Start and grow troubles. Components with trouble of 1 fail, and some fail suddenly."""
         a, rng = self.a, self.rng
         up = np.isinf(self.down_until)
         ageing = 1 + a.ageing_by_year_3 * np.minimum(self.age_days / (3 * YEAR_DAYS), 1.5)
@@ -170,14 +172,14 @@ class World:
         self._failed_now[who] = onset
 
     def _observe(self, day: float, moment: Floats) -> None:
-        """One reading of each charger at its own moment of the step."""
+        """Record one reading per charger at its own moment of the step."""
         a, rng, n = self.a, self.rng, self.n
         at = day + moment
-        # A failure of this very step is seen only by readings after its onset.
+        # A failure of this step is visible only in readings after its onset.
         began = np.where(np.isfinite(self._failed_now), self._failed_now, -np.inf)
         down = np.isfinite(self.down_until) & (at >= began) & (at < self.down_until)
         wear = np.minimum(self.trouble, 1.0)
-        trouble = wear**1.5  # heat grows with wear, the other signs come later
+        trouble = wear**1.5  # heat grows with wear, the other symptoms come later
         worst = trouble.max(axis=1)
 
         hour = (at % 1 * 24).astype(np.int64) % 24
@@ -198,7 +200,7 @@ class World:
         load = np.where(charging, taper * derated * (1 - 0.5 * trouble[:, 0]), 0.0)
         heat = self.heat_k * load**2 + a.heat_cooling_k * wear[:, _COOLING] * (0.3 + load)
         heat += a.heat_contact_k * wear[:, _CONNECTOR] * load + 8 * wear[:, 0] * load
-        # Heat of a session that ended within the last half hour is still there in part.
+        # Some heat remains from a session that ended within the last half hour.
         lately = ~charging & (rng.random(n) < np.minimum(busy / 48, 0.5))
         last_load = taper * derated
         left = np.where(lately, rng.uniform(0.2, 0.9, n), 0.0)
@@ -264,15 +266,16 @@ class World:
         )
 
     def visit(self, who: Ints, day: float) -> None:
-        """Planned work on some chargers, beside what is due by itself."""
+        """Do planned work on some chargers, in addition to the visits that are due."""
         self._serve(who, day)
 
     def in_service(self) -> Bools:
+        """Whether each charger is in service [n]."""
         up: Bools = np.isinf(self.down_until)
         return up
 
     def counts(self) -> tuple[Floats, Floats]:
-        """Failures and planned visits of each charger so far."""
+        """Failures and planned visits of each charger so far, both [n]."""
         failed = [note["charger"].to_numpy() for note in self.failed]
         planned = [note.loc[note["kind"] == "preventive", "charger"].to_numpy() for note in self.serviced]
 
@@ -283,7 +286,8 @@ class World:
         return total(failed), total(planned)
 
     def columns(self, spec: FeatureSpec, steps: int) -> tuple[Columns, Ints]:
-        """The newest `steps` readings of each charger as columns, and the row of each one's last."""
+        """The newest `steps` readings of each charger as columns, and the row of each charger's last reading
+        [n]."""
         seen = self.seen[-steps:]
 
         def column(name: str) -> Floats:
@@ -308,4 +312,5 @@ class World:
 
 
 def _lognormal_mean_1(rng: np.random.Generator, sigma: float, n: int) -> Floats:
+    """Lognormal samples [n] with mean 1."""
     return rng.lognormal(-sigma * sigma / 2, sigma, n)
