@@ -1,5 +1,7 @@
-"""Recommended actions: urgency and ordered steps. Remote steps come first; dangerous faults are never
-reset."""
+"""Recommended actions: urgency and ordered steps.
+
+Remote steps come first. Dangerous faults are never reset remotely.
+"""
 
 from __future__ import annotations
 

@@ -111,8 +111,7 @@ class FailureModel:
     confidence: tuple[Floats, Floats]
 
     def raw(self, frame: Frame) -> Floats:
-        """The graph's output [n, horizons + features]: log-odds, and contributions to those of the last
-        horizon."""
+        """Output of the graph [n, horizons + features]: log-odds, then contributions to the last horizon."""
         return self.session.run(frame)
 
     def probabilities(self, frame: Frame, raw: Floats | None = None) -> Floats:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """Readings with histories. `histories[i]` are readings of the same charger as `readings[i]`, in any
-    order.
+    """Readings with histories.
 
-    History entries that are not older than their reading are ignored. Use in one thread. Raises
-    `ScoringFailed` if the numbers of histories and readings differ.
+    `histories[i]` are readings of the same charger as `readings[i]`, in any order. Entries that are not older
+    than their reading are ignored. Use in one thread. Raises `ScoringFailed` if the numbers of histories and
+    readings differ.
     """
 
     def __init__(self, readings: Sequence[Reading], histories: Histories | None = None) -> None:

@@ -30,8 +30,7 @@ def error_count(frame: Frame, spec: FeatureSpec) -> Floats:
 
 
 def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]:
-    """Fit each baseline on rows of one horizon, without rows of unknown future. Returns predictors by
-    name."""
+    """Fit each baseline on the rows of known future of one horizon. Returns predictors by name."""
     known = happened != UNKNOWN
     rows, truth = frame[known], happened[known].astype(np.float64)
     rate = (truth.sum() + 0.5) / (len(truth) + 1)
@@ -47,8 +46,7 @@ def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]
 
 
 def _logistic(rows: Frame, truth: Floats, width: int) -> Predict:
-    """Logistic regression on the first `width` columns. Missing values become medians, with an indicator
-    column."""
+    """Logistic regression on the first `width` columns; missing values become medians, with a flag."""
     columns = np.flatnonzero(~np.isnan(rows[:, :width]).all(axis=0))
     pipeline = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True),

@@ -81,8 +81,10 @@ def _last_of_day(charger: Ints, time_s: Floats, rows: Ints) -> Ints:
 
 
 class Ranking:
-    """Figures of one scorer for many charger weights. Rows are sorted once, riskiest first, with ties
-    together."""
+    """Figures of one scorer for many charger weights.
+
+    Rows are sorted once, riskiest first, with ties together.
+    """
 
     def __init__(self, happened: Any, score: Floats, alerts: dict[float, Any]) -> None:
         self._order = np.argsort(-score, kind="stable")
@@ -183,8 +185,7 @@ def alerted(charger: Ints, time_s: Floats, score: Floats, share: float) -> Any:
 
 
 def lead_times(history: History, judged: JudgedWindow) -> Any:
-    """Days from the first alert in the 30 days before each failure of the window [failures]; infinite without
-    one."""
+    """Days from the first alert to each failure of the window, 30 at most; infinite without an alert."""
     alert = alerted(judged.charger, judged.time_s, judged.scores[MODEL][:, WEEK], LEAD_SHARE)
     alert_charger, alert_s = judged.charger[alert], judged.time_s[alert]
     failures = history.failures

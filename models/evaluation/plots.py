@@ -94,8 +94,7 @@ def recall_by_alerts(judged: JudgedWindow) -> Figure:
 
 
 def lead_time(lead: Any) -> Figure:
-    """Share of failures with an alert at least a number of days before. `lead` is the result of
-    `lead_times`."""
+    """Share of failures with an alert at least so many days before; `lead` is from `lead_times`."""
     points = [
         (day, float((lead[np.isfinite(lead)] >= day).sum() / max(len(lead), 1)))
         for day in np.arange(0.0, LEAD_DAYS + 1).tolist()

@@ -30,10 +30,10 @@ DRAWS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One policy's result per charger and year: events, and costs as (value, low, high) in the settings'
-    currency.
+    """One policy's result per charger and year: events, and cost as (value, low, high).
 
-    `saved` is the previous policy's cost minus this one's, charger by charger.
+    `saved` is the previous policy's cost minus this one's, charger by charger. Costs are in the settings'
+    currency.
     """
 
     policy: str
@@ -86,8 +86,7 @@ def compare(
 
 
 def overall(by_seed: Mapping[int, Sequence[Outcome]]) -> list[Outcome]:
-    """Each policy over all seeds, in the order of `compare`. `cost` and `saved` are (mean, minimum,
-    maximum)."""
+    """Each policy over all seeds, in the order of `compare`; costs as (mean, minimum, maximum)."""
     return [
         Outcome(
             same[0].policy,

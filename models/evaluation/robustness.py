@@ -45,8 +45,7 @@ def robustness(
     chargers: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[str]:
-    """Lines of a Markdown table, one per fleet: `seeds` of the default world, then `worlds` (seeds of
-    `moved`)."""
+    """Lines of a Markdown table, one per fleet: `seeds` of the default world, then moved `worlds`."""
     yield _row_of_cells(HEADER)
     yield _row_of_cells(["---"] * len(HEADER))
     fleets: list[tuple[str, int, Assumptions | None]] = [(f"seed {seed}", seed, None) for seed in seeds]

@@ -50,8 +50,7 @@ class LoadedVersion:
         return compute(columns, self.model.spec, rows)
 
     def scores(self, frame: Frame) -> Floats:
-        """Scores [n] between 0 and 1: failure probability within 30 days, or the forest's anomaly score /
-        100.
+        """Scores [n] between 0 and 1: 30-day failure probability, or the forest's anomaly score / 100.
 
         Physical rules are not included, because they are the same for every version.
         """

@@ -1,5 +1,4 @@
-"""Compare the scores of two versions on the same readings, as sums over batches and processes. Pure
-functions.
+"""Compare the scores of two versions on the same readings. Pure functions on sums that can be added.
 
 Scores are between 0 and 1. They are summed in integer millionths (verdicts have six decimals), so that sums
 are exact in any order.
@@ -95,8 +94,7 @@ def _mean(total: int, readings: int) -> float | None:
 
 
 def _rank_correlation(table: Ints) -> float | None:
-    """Spearman's rank correlation with mean ranks for ties; None if all scores of a version are in one
-    band."""
+    """Spearman's rank correlation, mean ranks for ties; None if a version's scores are all in one band."""
     total = table.sum()
     if not total:
         return None

@@ -84,8 +84,7 @@ class World:
         self.serviced: list[pd.DataFrame] = []
 
     def step(self, step: int) -> None:
-        """Advance the fleet by 12 hours: repairs, planned visits, wear, failures, and one reading per
-        charger."""
+        """Advance 12 hours: repairs, planned visits, wear, failures, and one reading per charger."""
         day = step * STEP_DAYS
         moment = self.rng.random(self.n) * STEP_DAYS
         self._repair(day)
@@ -286,8 +285,7 @@ class World:
         return total(failed), total(planned)
 
     def columns(self, spec: FeatureSpec, steps: int) -> tuple[Columns, Ints]:
-        """The newest `steps` readings of each charger as columns, and the row of each charger's last reading
-        [n]."""
+        """The newest `steps` readings of each charger, and the row [n] of each charger's last reading."""
         seen = self.seen[-steps:]
 
         def column(name: str) -> Floats:

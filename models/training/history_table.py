@@ -108,8 +108,7 @@ class Table:
         return to_millisecond(seconds)
 
     def number(self, field: str) -> Floats:
-        """A float column [n]; NaN where missing. Raises `BadHistory` for text and for physically impossible
-        values."""
+        """A float column [n]; NaN where missing. Raises `BadHistory` for text and impossible values."""
         if not self.has(field):
             return np.full(len(self.frame), np.nan)
         values = self.frame[self.columns(field)[0]]
@@ -125,8 +124,7 @@ class Table:
         return result
 
     def status(self) -> Ints:
-        """Connector status [n] as indexes of `STATUSES`, or `NO_STATUS`. Raises `BadHistory` for an unknown
-        one."""
+        """Connector status [n] as `STATUSES` index or `NO_STATUS`. Raises `BadHistory` for others."""
         if not self.has("connector_status"):
             return np.full(len(self.frame), NO_STATUS, np.int64)
         values = self.frame[self.columns("connector_status")[0]]

@@ -46,8 +46,7 @@ class Learnable:
 
 
 def learnable(history: History, truth: tuple[Labels, ...]) -> Learnable:
-    """The horizons that `truth` (labels by horizon) suffices for. Raises `TooLittleHistory` if there are
-    none."""
+    """The horizons that `truth` (labels by horizon) suffices for. Raises `TooLittleHistory` for none."""
     span = span_days(history)
     count = len(truth)
     reasons: list[str] = []
@@ -88,8 +87,7 @@ def span_days(history: History) -> float:
 
 
 def _evidence(history: History, label: Labels) -> tuple[int, int]:
-    """Number of distinct failures that readings of known future precede, and of readings without a
-    failure."""
+    """Number of distinct failures after readings, and number of readings without a failure."""
     ahead = np.flatnonzero(label == 1)
     onset_s = np.round(history.columns.time_s[ahead] + days_to_failure(history)[ahead] * DAY_S)
     failures = np.unique(np.column_stack([history.columns.charger[ahead], onset_s]), axis=0)
@@ -108,8 +106,7 @@ def carried(manifest: dict[str, Any]) -> dict[str, str]:
 def carried_on(
     learnt: Sequence[Horizon], base_rates: Sequence[float]
 ) -> tuple[tuple[Horizon, ...], tuple[float, ...]]:
-    """Calibrations and base rates of all horizons; those not learned are extrapolated from the last learned
-    one."""
+    """Calibrations and base rates of all horizons, extrapolated from the last learned one if needed."""
     last, rate = learnt[-1], base_rates[-1]
     horizons, rates = list(learnt), list(base_rates)
     for days in HORIZON_DAYS[len(learnt) :]:

@@ -117,8 +117,7 @@ def without_labels(history: History, index: Ints, frame: Frame) -> Rows:
 
 
 def split(rows: Rows) -> tuple[list[Rows], Rows]:
-    """Older rows for each horizon of `rows`, ending one horizon before the newer ones begin, and the newer
-    rows.
+    """Older rows for each horizon, ending one horizon before the newer rows begin, and the newer rows.
 
     If the history is too short for that, the split is by charger, with a quarter of the chargers as the newer
     part.

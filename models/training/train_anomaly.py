@@ -88,8 +88,7 @@ def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambd
 
 
 def _healthy(history: History) -> tuple[Ints, float]:
-    """Readings without a failure within a horizon, and that horizon in days: the longest with enough
-    readings.
+    """Readings without a failure within the longest horizon that has enough, and that horizon in days.
 
     Raises `TooLittleHistory`.
     """
@@ -103,8 +102,7 @@ def _healthy(history: History) -> tuple[Ints, float]:
 
 
 def _usual(frame: Frame) -> tuple[Floats, Floats]:
-    """Median and robust standard deviation (1.4826 MAD) of each column; 0 and 1 for a column without
-    values."""
+    """Median and robust standard deviation (1.4826 MAD) by column; 0 and 1 for an empty one."""
     width = frame.shape[1]
     median, spread = np.zeros(width), np.ones(width)
     for column in range(width):

@@ -168,8 +168,7 @@ def _measured(out_of_fold: OutOfFold) -> dict[str, Any]:
 
 
 def _healthy_and_known(raw: Floats) -> tuple[Any, Any]:
-    """The masks `with_history` and `faulty` of `calibrated` for sampled rows, which have history and no
-    failure."""
+    """The masks `with_history` and `faulty` for `calibrated`: sampled rows have history and no failure."""
     return np.ones(len(raw), np.bool_), np.zeros(len(raw), np.bool_)
 
 

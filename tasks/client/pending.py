@@ -70,8 +70,10 @@ class PendingRequests:
         return held, False
 
     def settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> list[Waiter]:
-        """Set outcomes; return the waiters to wake. The first outcome counts, as a task and its retry may
-        both be answered."""
+        """Set outcomes; return the waiters to wake.
+
+        The first outcome of a request counts, as a task and its retry may both be answered.
+        """
         waiters: list[Waiter] = []
         for request, outcome in outcomes:
             if request.outcome is None:

@@ -131,8 +131,7 @@ class PredictionClient:
                 loop.call_soon_threadsafe(_wake, all_woken)
 
     def _enqueue(self, requests: list[PendingRequest]) -> None:
-        """Queue requests and send the task that is due. Blocks 2 s at most, as every method that may send a
-        task."""
+        """Queue requests and send the task that is due. Like all that may send, blocks 2 s at most."""
         with self._lock:
             to_send = self._batcher.enqueue(requests, time.monotonic())
         self._carry_out(Step(to_send, []))

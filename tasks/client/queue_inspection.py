@@ -28,8 +28,10 @@ SWEEP_MOST: Final = 1000
 
 
 class QueueInspector:
-    """One queue, as seen by a sender of tasks. Use in one thread. Methods block 1 s at most and raise
-    nothing."""
+    """One queue, as seen by a sender of tasks.
+
+    Use in one thread. Methods block 1 s at most, or 1.5 s with a new connection, and raise nothing.
+    """
 
     def __init__(self, settings: Settings, queue: str) -> None:
         self._redis = connect(settings.redis_url)

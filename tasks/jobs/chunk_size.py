@@ -34,8 +34,7 @@ class ChunkSizer:
         return max(most, min(MIN_ROWS, self._most_rows))
 
     def note(self, kind: str, rows: int, seconds: float) -> None:
-        """Update the pace with a chunk's duration. Small chunks are ignored, as they do not represent large
-        ones."""
+        """Update the pace with a chunk's duration. Small chunks are ignored as unrepresentative."""
         if rows < MIN_ROWS:
             return
         known = cast(bytes | None, self._redis.hget(PACE_KEY, kind))

@@ -73,8 +73,7 @@ class Job:
         return KINDS if self.kind == "all" else (self.kind,)
 
     def rows_per_s(self, now: float) -> float | None:
-        """Recent rate of a running job, mean rate of an ended one (rows per second); None before the first
-        row."""
+        """Rows per second, recently or, of an ended job, on average. None before the first row."""
         if self.started_at is None or not self.done:
             return None
         if not self.ended and self.recent_rows_per_s is not None:
@@ -132,8 +131,10 @@ class Draft:
         self.rows += rows
 
     def commit(self, extra_commands: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
-        """Make the draft a durable job, with `extra_commands` in the same transaction. Raises
-        `BrokerUnavailable` if Redis has lost chunks in a crash: it writes to disk once a second."""
+        """Make the draft a durable job, with `extra_commands` in the same transaction.
+
+        Raises `BrokerUnavailable` if Redis has lost chunks in a crash: it writes to disk once a second.
+        """
         tenant = self._fields["tenant"] or None
         created_at = self._fields["created_at"]
         fields = self._fields | {"total": self.rows, "chunks": self._chunks}
@@ -224,24 +225,24 @@ class JobStore:
             yield from filter(None, self._find(ids[start : start + LOOKED_UP_AT_ONCE]))
 
     def cancel(self, job: Job, now: float) -> bool:
-        """Cancel a job. Returns False if it had ended. Chunks that are being scored are not counted any
-        more."""
+        """Cancel a job; False if it had ended. Chunks being scored are not counted any more."""
         keys = JobKeys(job.job_id)
         names = [keys.record, keys.input, keys.sent, keys.held, keys.attempts, OPEN_KEY, keys.ended]
         return bool(self._cancel(keys=names, args=[now, job.job_id]))
 
     @contextmanager
     def end_of(self, job_id: str) -> Iterator[Callable[[float], object]]:
-        """Subscribe to the end of a running job. Yields a function that waits for it, for some seconds at
-        most. It may return early, and the message may be lost with a connection, so read the job
-        afterwards."""
+        """Subscribe to a running job's end. Yields a function that waits for it, for some seconds at most.
+
+        It may return early, and the message may be lost with a connection, so read the job afterwards.
+        """
         with self._redis.pubsub(ignore_subscribe_messages=True) as listener:  # type: ignore[no-untyped-call]  # untyped there
             listener.subscribe(JobKeys(job_id).ended)
             yield lambda seconds: listener.get_message(timeout=seconds)
 
     def scored(self, job: Job, start: int) -> list[range]:
-        """The rows from `start` on that have results, up to the first gap while the job runs. The results of
-        a cancelled job may have gaps for good."""
+        """Rows from `start` on with results. Up to the first gap while running; a cancelled job may have
+        gaps."""
         if job.done == job.total:
             return [range(start, job.total)] if start < job.total else []
         found: list[range] = []
@@ -265,8 +266,7 @@ class JobStore:
             yield text.split(b"\n")[max(0, start - rows.start) :]
 
     def texts(self, job: Job, chunk: int = 0) -> Iterator[tuple[range, bytes]]:
-        """Results from a chunk on, as stored: the row numbers of each chunk, and its lines joined by line
-        feeds."""
+        """Results from a chunk on, as stored: row numbers of each chunk, and its lines as one text."""
         keys = JobKeys(job.job_id)
         for first in range(chunk * job.chunk_rows, job.total, job.chunk_rows):
             packed = cast(bytes | None, self._redis.hget(keys.results, str(first // job.chunk_rows)))

@@ -126,8 +126,7 @@ class ScoreMessage:
 
     @classmethod
     def decode(cls, raw: dict[str, Any]) -> ScoreMessage:
-        """Decode either schema. Raises `ValueError` for a newer schema, so that a newer worker can take the
-        message."""
+        """Decode either schema. Raises `ValueError` for a newer one, which a newer worker can read."""
         check_version(raw)
         return cls(
             batch_id=raw["batch_id"],

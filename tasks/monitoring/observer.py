@@ -44,8 +44,7 @@ CHUNK: Final = 8
 
 
 class Backlog:
-    """A bounded queue for one producer thread and one consumer thread. Drops and counts what exceeds its
-    limit."""
+    """A bounded queue for one producer thread and one consumer thread. Drops and counts the excess."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -70,8 +69,10 @@ class Backlog:
         return dropped
 
     def spend(self, cpu_s: float, look: Callable[[Sequence[Seen]], None]) -> None:
-        """Call `look` with a few readings at a time, until none are left or `cpu_s` of thread time are
-        used."""
+        """Call `look` with a few readings at a time, until none are left or `cpu_s` are used.
+
+        `cpu_s` is CPU time of this thread, in seconds.
+        """
         until = time.thread_time() + cpu_s
         while self._waiting and time.thread_time() < until:
             look([self._waiting.popleft() for _ in range(min(CHUNK, len(self._waiting)))])

@@ -32,8 +32,7 @@ State = Literal["ok", "down", "absent"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The state of one part: `ok`, `down` (required and missing) or `absent` (missing, not required for
-    REST)."""
+    """State of one part: `ok`, `down` (required and missing) or `absent` (missing, but optional)."""
 
     state: State
     detail: str
@@ -122,8 +121,7 @@ class Monitor:
         return Snapshot(time.monotonic(), checks, living, lengths, self._drift)
 
     def _look_for_drift(self) -> None:
-        """Update the drift reports, every 10 s because this takes some milliseconds. Raises
-        `redis.RedisError`."""
+        """Update the drift reports, every 10 s as it takes milliseconds. Raises `redis.RedisError`."""
         if time.monotonic() < self._drift_at:
             return
         self._drift_at = time.monotonic() + DRIFT_EVERY_S

@@ -49,8 +49,7 @@ class ShadowComparison:
         self._largest = 0.0
 
     def look(self, seen: Sequence[Seen]) -> None:
-        """Compare the scores of both versions. Readings that the shadow cannot score are counted as
-        failed."""
+        """Compare the scores of both versions. Readings that the shadow cannot score count as failed."""
         readings, history = zip(*seen, strict=True)
         active = self._active.scores(self._active.frame(readings, history))
         try:

@@ -99,8 +99,7 @@ class Versions:
         return self._switched()
 
     def rollback(self, name: str) -> tuple[str, bool]:
-        """Activate the previously active version. Returns it, and whether every worker has switched within 5
-        s.
+        """Activate the previously active version. Returns it, and whether all workers switched within 5 s.
 
         Also raises `Conflict` if there is none.
         """

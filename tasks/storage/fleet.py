@@ -63,8 +63,7 @@ end
 
 
 class FleetStore:
-    """Verdicts in one Redis server. Every method that reads raises `redis.RedisError` if it is
-    unreachable."""
+    """Verdicts in one Redis server. Reading methods raise `redis.RedisError` if it is unreachable."""
 
     def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
         self._redis: Redis = redis or connect(settings.redis_url)
@@ -135,8 +134,10 @@ class FleetStore:
     def newest_before(
         self, tenant: str | None, charger_id: str, moment: float, *, not_before: float
     ) -> dict[str, Any] | None:
-        """The verdict of the newest reading before `moment`, not older than `not_before` (epoch seconds), or
-        None."""
+        """The verdict of the newest reading between `not_before` and `moment` (epoch seconds), or None.
+
+        `moment` itself is excluded.
+        """
         found = self._redis.zrange(
             _history_key(tenant, charger_id),
             f"({moment}",

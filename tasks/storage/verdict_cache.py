@@ -152,8 +152,7 @@ class VerdictCache:
         ]
 
     def put_all(self, verdicts: Sequence[Stored]) -> None:
-        """Store verdicts in one round trip, unless a newer reading is cached. Errors are logged, not
-        raised."""
+        """Store verdicts in one round trip, unless a newer reading is cached. Logs errors; raises nothing."""
         if not verdicts or time.monotonic() < self._broken_until:
             return
         try:

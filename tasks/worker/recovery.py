@@ -22,8 +22,7 @@ LOCK_KEY: Final = "ml:jobs:recovery"
 
 
 class Recovery:
-    """Check all open jobs periodically, in one worker process of all that share a Redis. Use in one
-    thread."""
+    """Check all open jobs periodically, in one of the worker processes of a Redis. Use in one thread."""
 
     def __init__(self, redis: Redis, chunks: Chunks) -> None:
         self._redis = redis

@@ -137,8 +137,7 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
 
 
 def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) -> None:
-    """Score rows into `results`. Raises `redis.RedisError` in an outage: another attempt then scores the
-    chunk."""
+    """Score rows into `results`. Raises `redis.RedisError` in an outage, for a later attempt."""
     scored = score_kinds(runtime, job.kinds, [row.subject for row in some], source="batch")
     stored: list[Verdict] = []
     for (number, subject), *answers in zip(some, *scored, strict=True):

@@ -44,8 +44,7 @@ def unit_of(source: str) -> str:
 
 
 class Verdict(NamedTuple):
-    """A model's verdict, as the stores take it. `fields` is the model's output, `body` the JSON for
-    callers."""
+    """A model's verdict for the stores. `fields` is the model's output, `body` the JSON for callers."""
 
     kind: Kind
     tenant: str | None
