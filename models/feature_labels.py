@@ -19,7 +19,7 @@ _FAMILY_LABELS: Final = {
     "other": "other codes",
 }
 
-# feature -> (words, unit)
+# feature -> (label, unit)
 _LABELS: Final[dict[str, tuple[str, str]]] = {
     "energy_kwh": ("energy of the session", "kWh"),
     "power_kw": ("charging power", "kW"),

@@ -1,4 +1,4 @@
-"""One ONNX graph in this process, with one thread and errors only in the log."""
+"""One ONNX graph in this process, with one thread and only fatal errors logged."""
 
 from __future__ import annotations
 

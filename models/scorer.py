@@ -1,4 +1,4 @@
-"""The active model versions of a process, and their checks at loading."""
+"""The active model versions of a process: load, check, score."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class JudgedWindow:
 def judge_window(
     model: FailureModel, history: History, since_s: float, to_s: float, *, seed: int = 0
 ) -> JudgedWindow:
-    """Score the window with the model, and with baselines fitted one horizon before it.
+    """Score the window with the model, and with baselines fitted on data that ends one horizon before it.
 
     `history` must have the model's spec. Raises `ValueError` if no reading in the window can be judged.
     """

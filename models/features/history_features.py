@@ -274,10 +274,7 @@ def _span_days(age_days: Floats, *masks: Bools) -> Floats:
 
 
 def _per_day(now: Floats, then: Floats, age_days: Floats, *masks: Bools) -> Floats:
-    """Growth of a counter per day since the oldest masked entry with a value; NaN after a reset.
-
-    [masks, row]
-    """
+    """Daily growth [masks, row] of a counter since the oldest masked entry with it; NaN after a reset."""
     known = np.array(masks) & ~np.isnan(then)
     oldest = np.where(known, age_days, -np.inf).argmax(axis=1)
     column = np.arange(then.shape[1])

@@ -111,7 +111,7 @@ def carried_on(
     horizons, rates = list(learnt), list(base_rates)
     for days in HORIZON_DAYS[len(learnt) :]:
         carried_rate = float(carried_probability(np.array(rate), last.days, days))
-        # The share of FAULTY readings that are still or again in failure stays what it was.
+        # The share of FAULTY readings that are still or again in failure is kept.
         shift = last.faulty_shift + float(logit(np.array(rate)) - logit(np.array(carried_rate)))
         horizons.append(
             Horizon(
@@ -139,7 +139,7 @@ def carried_calibration(source: Calibration, days: float, to_days: float) -> Cal
 
     The hazard is constant wherever neither probability is clipped. Piecewise linear, as `source`.
     """
-    # Beyond these, the one probability or the other is clipped.
+    # Beyond these bounds one of the two probabilities is clipped.
     highest = carried_probability(np.array(MAX_P), to_days, days)
     low, high = float(logit(np.array(MIN_P))), float(logit(highest))
     low, high = np.clip([low, high], source.calibrated[0], source.calibrated[-1])

@@ -26,7 +26,7 @@ def described(history: History) -> dict[str, Any]:
     first, last = (
         datetime.fromtimestamp(float(t), UTC) for t in (columns.time_s.min(), columns.time_s.max())
     )
-    # reproducible builds state their time (reproducible-builds.org)
+    # Reproducible builds set their time (reproducible-builds.org/docs/source-date-epoch).
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return {

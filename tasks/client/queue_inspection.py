@@ -28,9 +28,9 @@ SWEEP_MOST: Final = 1000
 
 
 class QueueInspector:
-    """One queue, as seen by a sender of tasks.
+    """One queue, as seen by a sender of tasks. Use in one thread.
 
-    Use in one thread. Methods block 1 s at most, or 1.5 s with a new connection, and raise nothing.
+    A command blocks 1 s at most, and 0.5 s more for a new connection. Methods raise nothing.
     """
 
     def __init__(self, settings: Settings, queue: str) -> None:

@@ -1,7 +1,7 @@
 """Distribution of a job's chunks to workers: a few chunks per job on the queue, and leases.
 
 At any time only a job's next few chunks are tasks, and the worker that finishes one sends the next. So jobs
-take turns on the queue, and a million rows do not become a million rows of messages.
+take turns on the queue, and a large job does not flood it with messages.
 
 A worker renews the lease on its current chunk each second. A dead worker's chunk is thus free again in
 seconds (`tasks/worker/recovery.py` resends it). Correctness does not depend on leases: results are stored and
