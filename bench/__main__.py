@@ -64,7 +64,7 @@ def main() -> int:
     for number in range(given.rounds):
         last = number == given.rounds - 1
         for contestant in chosen:
-            numbers = connections if contestant.answer == "full" else [64]
+            numbers = connections if contestant.response_kind == "full" else [64]
             profile = last and (given.profile or (contestant.name == OURS and complete))
             measured += _measure(contestant, numbers, given.seconds, profile=profile)
             (FOLDER / "results.json").write_text(json.dumps(_medians(measured), indent=1))
@@ -92,7 +92,7 @@ def _medians(measured: Sequence[Result]) -> list[Result]:
 
 def _measure_parts(parts: Iterable[str], no_report: bool) -> int:
     for part in parts:
-        found = PARTS[part](_say)
+        found = PARTS[part](_print_line)
         (FOLDER / f"{part}.json").write_text(json.dumps(found, indent=1))
     if not no_report:
         report.renew_parts()
@@ -129,10 +129,10 @@ def _measure(
             time.sleep(0.5)  # remaining work for the answered requests
             cpu_ms = (processes.cpu_s() - before) / max(1, outcome.requests) * 1000
             found = {"name": contestant.name, "connections": number, **asdict(outcome)}
-            found |= {"answer": contestant.answer, "commands": commands}
+            found |= {"answer": contestant.response_kind, "commands": commands}
             found |= {"per_second": outcome.per_second, "cpu_ms": cpu_ms, "memory_mb": processes.memory_mb()}
             results.append(found)
-            _say(
+            _print_line(
                 f"{contestant.name:32} {number:3}: {outcome.per_second:7.0f}/s  p50 {outcome.p50_ms:7.2f} ms "
                 f" p99 {outcome.p99_ms:7.2f} ms  errors {outcome.errors}  cpu {cpu_ms:.3f} ms  "
                 f"{found['memory_mb']:.0f} MB"
@@ -175,7 +175,7 @@ def _profile(contestant: Contestant, processes: Running) -> None:
         recorder.wait()
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

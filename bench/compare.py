@@ -86,17 +86,17 @@ def main() -> int:
     try:
         old, new = checkout(given.ref), here()
         names = {OLD: described(old), NEW: described(new)}
-        _say(f"old: {names[OLD]}  new: {names[NEW]}")
+        _print_line(f"old: {names[OLD]}  new: {names[NEW]}")
         while comparison.wanted():
             _pairs(comparison, old, new)
     except (CheckoutFailed, RuntimeError) as error:
-        _say(str(error))
+        _print_line(str(error))
         return EXIT_NO_COMPARISON
     except Exception:  # uncaught, it would exit with code 1, which means slower
         traceback.print_exc()
         return EXIT_NO_COMPARISON
     code = exit_code(comparison.judgements(), comparison.errors[OLD], comparison.errors[NEW])
-    _say(
+    _print_line(
         compare_report.write(comparison.judgements(), comparison.runs, comparison.errors, names, given.limit)
     )
     return code
@@ -117,14 +117,14 @@ def _pairs(comparison: Comparison, old: Checkout, new: Checkout) -> None:
                 return
             for measure in measures:
                 comparison.add(measure, *targets)
-            _say(compare_report.progress(comparison.judgements()))
+            _print_line(compare_report.progress(comparison.judgements()))
 
 
 def _order(old: Target, new: Target, number: int) -> tuple[Target, ...]:
     return (new, old, old, new) if number % 2 else (old, new, new, old)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

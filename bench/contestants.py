@@ -24,7 +24,7 @@ KEY: Final = "key-for-the-benchmark"
 PORT: Final = 18_000
 REDIS_PORT: Final = 18_379
 URL: Final = f"http://127.0.0.1:{PORT}"
-ScoreResult = Literal["full", "probability"]
+ResponseKind = Literal["full", "probability"]
 _API: Final = "/api/v1/predictions/"
 
 
@@ -32,7 +32,7 @@ _API: Final = "/api/v1/predictions/"
 class Contestant:
     """`start` prepares folders and environments, and returns the programs to run.
 
-    `answer`: a full verdict as the service returns, or only the probability.
+    `response_kind`: a full verdict as the service returns, or only the probability.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Contestant:
     protocol: Protocol = "v1"
     packages: tuple[str, ...] = ()
     environment: str = ""
-    answer: ScoreResult = "full"
+    response_kind: ResponseKind = "full"
 
     def programs(self) -> list[Program]:
         """Prepare the contestant and return its programs. May install packages."""
-        asked = {"BENCH_ANSWER": self.answer}
+        asked = {"BENCH_ANSWER": self.response_kind}
         return [replace(one, environment={**one.environment, **asked}) for one in self.start()]
 
     def answers(self, body: str) -> bool:
@@ -55,7 +55,7 @@ class Contestant:
         words = ("failure_probability", "top_contributing_factors", "recommended_actions", "model_version")
         if self.path.startswith(_API):
             return "model_version" in body
-        return all((word in body) == (self.answer == "full" or word == words[0]) for word in words)
+        return all((word in body) == (self.response_kind == "full" or word == words[0]) for word in words)
 
 
 def ours() -> list[Program]:
@@ -202,5 +202,5 @@ CONTESTANTS: Final = (
     Contestant("ours, anomaly", ours, _API + "anomaly", "/health/ready"),
     Contestant(REPEATED, ours, _API + "failure", "/health/ready", mode="repeated"),
     *_RIVALS,
-    *(replace(one, name=f"{one.name}, probability alone", answer="probability") for one in _RIVALS),
+    *(replace(one, name=f"{one.name}, probability alone", response_kind="probability") for one in _RIVALS),
 )

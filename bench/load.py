@@ -81,7 +81,7 @@ def _httpx(load: Load, connections: int, seconds: float) -> Outcome:
     errors = [0]
     end = time.monotonic() + seconds
 
-    def work(thread: int) -> None:
+    def send_requests(thread: int) -> None:
         count = 0
         with httpx.Client(headers={"X-API-Key": load.key}, timeout=10) as client:
             while (started := time.monotonic()) < end:
@@ -93,7 +93,7 @@ def _httpx(load: Load, connections: int, seconds: float) -> Outcome:
                     errors[0] += 1
                 latencies.append((time.monotonic() - started) * 1000)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
+    threads = [threading.Thread(target=send_requests, args=(number,)) for number in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:

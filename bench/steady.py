@@ -45,12 +45,12 @@ class Source:
         status = 0
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                status = await self._ask(json.dumps(body_of(self._load, 0, self._count)).encode())
+                status = await self._post(json.dumps(body_of(self._load, 0, self._count)).encode())
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
             status = 0
         self.samples.append((due, (time.time() - due) * 1000, status))
 
-    async def _ask(self, body: bytes) -> int:
+    async def _post(self, body: bytes) -> int:
         reader, writer = await self._connection()
         writer.write(
             f"POST {self._path} HTTP/1.1\r\nHost: {self._host}\r\nX-API-Key: {self._load.key}\r\n"

@@ -1,7 +1,7 @@
 """Run a command with Node.js on PATH: `python clients/node.py npm test`.
 
-The machine's own, if it is new enough; otherwise one that comes as a Python wheel, pinned in `node.txt` and
-put into `build/node`, so that a machine with Python alone can test the clients.
+The machine's own Node.js is used if it is new enough. Otherwise a Python wheel, pinned in `node.txt`, is put
+into `build/node`. So a machine with Python alone can test the clients.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI, Response
 from pydantic import BaseModel, Field
 
-from bench.rivals.answer import Answerer
+from bench.rivals.responses import Answerer
 from readings.reading import Reading
 
 SCORED_AT_ONCE = 4096

@@ -3,7 +3,7 @@
 
 from flask import Flask, Response, request
 
-from bench.rivals.answer import Answerer
+from bench.rivals.responses import Answerer
 
 app = Flask(__name__)
 answerer = Answerer()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import litserve
 from starlette.responses import Response
 
-from bench.rivals.answer import Answerer
+from bench.rivals.responses import Answerer
 from readings.parsing import parse_reading
 
 

@@ -5,7 +5,7 @@ from mlserver import MLModel
 from mlserver.codecs import StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from bench.rivals.answer import Answerer
+from bench.rivals.responses import Answerer
 
 
 class Model(MLModel):

@@ -18,7 +18,7 @@ answerer = None
 def load(**_):
     """Load the models in the worker."""
     global answerer
-    from bench.rivals.answer import Answerer
+    from bench.rivals.responses import Answerer
 
     answerer = Answerer()
 

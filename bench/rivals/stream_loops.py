@@ -47,7 +47,7 @@ def limit(settings: Settings) -> None:
 
 def plain(settings: Settings) -> None:
     """Run the plain loop, until killed."""
-    from bench.rivals.answer import Answerer
+    from bench.rivals.responses import Answerer
     from readings.parsing import decode_json, parse_reading
 
     answerer = Answerer()

@@ -61,7 +61,7 @@ class AlertKey(NamedTuple):
         return f"{partition.partition}|{self.kind}|{self.tenant or ''}|{self.charger_id}".encode()
 
 
-Book = dict[AlertKey, OpenAlert]
+OpenAlerts = dict[AlertKey, OpenAlert]
 # Reads the state of partitions: for each partition number the newest value of every key.
 Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
@@ -106,7 +106,7 @@ class Alerts:
         self._topics = topics
         self._state_topic = state_topic
         self._load = load
-        self._open_alerts: dict[Partition, Book] = {}
+        self._open_alerts: dict[Partition, OpenAlerts] = {}
 
     def judge(self, done: CommitBatch) -> Judgement:
         """Determine the alert and state records of a batch, in its order. Changes no alert yet.

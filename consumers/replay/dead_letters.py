@@ -123,9 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", help="only those from this topic, like ocpp.events")
     parser.add_argument("--key", help="only those with this key, usually the charger's id")
     parser.add_argument("--place", help="only this one, PARTITION:OFFSET as listed")
-    parser.add_argument(
-        "--since", type=moment, help="only those dead-lettered then or later (ISO 8601)"
-    )
+    parser.add_argument("--since", type=moment, help="only those dead-lettered then or later (ISO 8601)")
     parser.add_argument("--until", type=moment, help="only those dead-lettered before then (ISO 8601)")
     parser.add_argument("--limit", type=count, default=1000, help="at most this many (default 1000)")
 

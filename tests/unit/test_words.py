@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-NOT_PRODUCT: Final = re.compile(r"(tests|typings|clients/python/tests|clients/python/examples)/")
+NOT_PRODUCT: Final = re.compile(r"(tests|typings|bench/rivals|clients/python/tests|clients/python/examples)/")
+# datamodel-codegen writes it from /openapi.json.
+GENERATED: Final = "clients/python/src/evzone_ml_client/schemas.py"
 # Names that this project once used for things that have a usual name.
 OURS: Final = frozenset(
     re.findall(
@@ -25,7 +27,8 @@ OURS: Final = frozenset(
 )
 # Names that are not ours to choose: file -> names.
 GIVEN: Final = {
-    "clients/python/src/evzone_ml_client/schemas.py": {"Window", "window"},  # components of /openapi.json
+    GENERATED: {"Window", "window"},
+    "web/openapi/model_schemas.py": {"window"},  # a query parameter
     "web/downloads/result_files.py": {"tell"},  # of io.RawIOBase
     "batch/memory.py": {"work"},  # a field of the file beside a batch's results
 }
@@ -70,8 +73,10 @@ def public(tree: ast.AST) -> Iterator[Definition]:
 
 
 def sentences(docstring: str) -> Iterator[str]:
+    """Of prose; the lines of a table, which have columns, stand alone."""
     for paragraph in re.split(r"\n\s*\n|\n(?=\s*[-*|] )|:\n", docstring):
-        yield from re.split(r"(?<=[.!?])\s+", paragraph.strip())
+        table = re.search(r"\S {2,}\S", paragraph)
+        yield from re.split(r"\n" if table else r"(?<=[.!?])\s+", paragraph.strip())
 
 
 def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -104,7 +109,7 @@ def test_each_public_function_has_a_docstring() -> None:
         f"{name}:{each.lineno} {each.name}"
         for name in product_files()
         for each in public(parsed(name))
-        if not ast.get_docstring(each)
+        if name != GENERATED and not ast.get_docstring(each)
     ]
     assert found == []
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STALLED_S: Final = 60.0
 KEY: Final = "evzone.connection"
 # Linux reports a closed connection even while unread bytes are left; other systems report only a reset.
-_GONE: Final = getattr(select, "POLLRDHUP", select.POLLHUP)
+_PEER_CLOSED: Final = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 _shutdown: Final = threading.Event()
 
@@ -103,7 +103,7 @@ class SocketConnection(Connection):
         """Whether the client has disconnected or was cut off. Polls the socket for at most `wait_s`."""
         if not self._over.is_set():
             poller = select.poll()
-            poller.register(self._socket, _GONE)
+            poller.register(self._socket, _PEER_CLOSED)
             if poller.poll(wait_s * 1000):
                 self._over.set()
         return self._over.is_set()
