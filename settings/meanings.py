@@ -51,7 +51,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "ML_SERVICE_URL": (
             "URL",
-            "Where `python -m batch` and `make demo` find the service.",
+            "Where `python -m batch` finds the service.",
         ),
         "HOST": (
             "address",
