@@ -29,6 +29,6 @@ def test_the_nestjs_client_has_the_version_of_the_service() -> None:
     assert {package["version"], lock["version"], lock["packages"][""]["version"]} == {PROJECT["version"]}
 
 
-def test_the_readme_shows_the_version_of_the_service() -> None:
-    shown = re.findall(r'"version": "(\d+\.\d+\.\d+)"', (ROOT / "README.md").read_text())
+def test_the_page_of_the_api_shows_the_version_of_the_service() -> None:
+    shown = re.findall(r'"version": "(\d+\.\d+\.\d+)"', (ROOT / "docs" / "http.md").read_text())
     assert shown == [PROJECT["version"]]
