@@ -23,19 +23,13 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "`production` refuses missing keys, example keys and keys shorter than 16 characters, and the "
             "example password of Flower.",
         ),
-        "LOG_LEVEL": (
-            "",
-            "The least severe level that is logged.",
-        ),
+        "LOG_LEVEL": ("", "The least severe level that is logged."),
         "LOG_FORMAT": (
             "",
             "`json` writes one object a line. `auto` means text where standard error is a terminal, JSON "
             "elsewhere. `make run` writes text into `var/log` unless this is `json`.",
         ),
-        "ACCESS_LOG": (
-            "",
-            "Whether each HTTP answer is logged in one line.",
-        ),
+        "ACCESS_LOG": ("", "Whether each HTTP answer is logged in one line."),
         "STATE_DIR": (
             "folder",
             "Data of the embedded Redis, logs, metric files, and the journal by which a consumer "
@@ -49,22 +43,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Accepted keys. Roles are `predict`, `read` and `admin`; a key without a role has all three. A "
             "key may be named several times with different roles. Required.",
         ),
-        "ML_SERVICE_URL": (
-            "URL",
-            "Where `python -m batch` finds the service.",
-        ),
-        "HOST": (
-            "address",
-            "Where the HTTP server listens. `0.0.0.0` answers other hosts too.",
-        ),
-        "PORT": (
-            "port",
-            "Port of the HTTP server.",
-        ),
-        "WEB_PROCESSES": (
-            "processes",
-            "Web processes.",
-        ),
+        "ML_SERVICE_URL": ("URL", "Where `python -m batch` finds the service."),
+        "HOST": ("address", "Where the HTTP server listens. `0.0.0.0` answers other hosts too."),
+        "PORT": ("port", "Port of the HTTP server."),
+        "WEB_PROCESSES": ("processes", "Web processes."),
         "WEB_THREADS": (
             "threads",
             "Threads of each web process. They serve everything but single predictions, which hold none. "
@@ -81,22 +63,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "seconds",
             "Time until a single prediction is given up with 504. It must be below the caller's own limit.",
         ),
-        "ML_MAX_BODY_BYTES": (
-            "bytes",
-            "Largest body of a request that is not a batch.",
-        ),
-        "ML_MAX_BATCH_BYTES": (
-            "bytes",
-            "Largest body of a batch, compressed and decompressed.",
-        ),
-        "ML_MAX_BATCH_ROWS": (
-            "rows",
-            "Most readings of a batch.",
-        ),
-        "METRICS_REQUIRE_KEY": (
-            "",
-            "Whether `/metrics` and `/health` ask for a key.",
-        ),
+        "ML_MAX_BODY_BYTES": ("bytes", "Largest body of a request that is not a batch."),
+        "ML_MAX_BATCH_BYTES": ("bytes", "Largest body of a batch, compressed and decompressed."),
+        "ML_MAX_BATCH_ROWS": ("rows", "Most readings of a batch."),
+        "METRICS_REQUIRE_KEY": ("", "Whether `/metrics` and `/health` ask for a key."),
     },
     "Redis": {
         "REDIS_URL": (
@@ -104,38 +74,17 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Queues, jobs, histories and fleet. The server must not evict keys (`maxmemory-policy "
             "noeviction`). If empty, `make run` starts an embedded one.",
         ),
-        "REDIS_CACHE_URL": (
-            "as `REDIS_URL`",
-            "Where cached verdicts go. This server may evict keys.",
-        ),
-        "REDIS_PORT": (
-            "port",
-            "Port of the embedded Redis.",
-        ),
-        "ML_CACHE_TTL_FAILURE": (
-            "seconds",
-            "How long a cached failure prediction is valid.",
-        ),
-        "ML_CACHE_TTL_MAINTENANCE": (
-            "seconds",
-            "How long a cached maintenance schedule is valid.",
-        ),
-        "ML_CACHE_TTL_ANOMALY": (
-            "seconds",
-            "How long a cached anomaly verdict is valid.",
-        ),
+        "REDIS_CACHE_URL": ("as `REDIS_URL`", "Where cached verdicts go. This server may evict keys."),
+        "REDIS_PORT": ("port", "Port of the embedded Redis."),
+        "ML_CACHE_TTL_FAILURE": ("seconds", "How long a cached failure prediction is valid."),
+        "ML_CACHE_TTL_MAINTENANCE": ("seconds", "How long a cached maintenance schedule is valid."),
+        "ML_CACHE_TTL_ANOMALY": ("seconds", "How long a cached anomaly verdict is valid."),
         "ML_FLEET_RETENTION_DAYS": (
             "days",
             "How long the fleet view keeps a charger's newest verdicts; up to a hundredth longer.",
         ),
-        "ML_FLEET_HISTORY_ENTRIES": (
-            "verdicts",
-            "Most verdicts that the fleet view keeps for a charger.",
-        ),
-        "ML_JOB_RETENTION": (
-            "seconds",
-            "How long a batch job can be read after its end.",
-        ),
+        "ML_FLEET_HISTORY_ENTRIES": ("verdicts", "Most verdicts that the fleet view keeps for a charger."),
+        "ML_JOB_RETENTION": ("seconds", "How long a batch job can be read after its end."),
         "ML_BATCH_CHUNK_ROWS": (
             "rows",
             "Most rows of a job that one task scores. A task gets fewer rows where it would take longer "
@@ -147,63 +96,24 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "`host:port,…`",
             "Your brokers. If empty, `make run` starts an embedded one, which keeps nothing on disk.",
         ),
-        "KAFKA_PORT": (
-            "port",
-            "Port of the embedded broker.",
-        ),
-        "KAFKA_SECURITY_PROTOCOL": (
-            "",
-            "How the service talks to your brokers.",
-        ),
+        "KAFKA_PORT": ("port", "Port of the embedded broker."),
+        "KAFKA_SECURITY_PROTOCOL": ("", "How the service talks to your brokers."),
         "KAFKA_SSL_CAFILE": (
             "PEM file",
             "The authority that signed the brokers' certificates. If empty, the system's authorities are "
             "used.",
         ),
-        "KAFKA_SSL_CERTFILE": (
-            "PEM file",
-            "This client's certificate, if the brokers ask for one.",
-        ),
-        "KAFKA_SSL_KEYFILE": (
-            "PEM file",
-            "The key of that certificate.",
-        ),
-        "KAFKA_SASL_MECHANISM": (
-            "",
-            "How the service logs in with `SASL_PLAINTEXT` and `SASL_SSL`.",
-        ),
-        "KAFKA_SASL_USERNAME": (
-            "",
-            "Required with `SASL_PLAINTEXT` and `SASL_SSL`.",
-        ),
-        "KAFKA_SASL_PASSWORD": (
-            "",
-            "Required with `SASL_PLAINTEXT` and `SASL_SSL`.",
-        ),
-        "KAFKA_GROUP_ID": (
-            "",
-            "Consumer group of the scoring consumer.",
-        ),
-        "KAFKA_TOPIC_METRICS": (
-            "topic",
-            "Readings that are scored. No other setting may name this topic.",
-        ),
-        "KAFKA_TOPIC_PREDICTIONS": (
-            "topic",
-            "Predictions.",
-        ),
-        "KAFKA_TOPIC_DEAD_LETTERS": (
-            "topic",
-            "Records that could not be scored or translated.",
-        ),
-        "KAFKA_TOPIC_FAILURE_ALERTS": (
-            "topic",
-            "Failure alerts that open and close.",
-        ),
-        "KAFKA_TOPIC_ANOMALIES": (
-            "topic",
-            "Anomaly alerts that open and close.",
-        ),
+        "KAFKA_SSL_CERTFILE": ("PEM file", "This client's certificate, if the brokers ask for one."),
+        "KAFKA_SSL_KEYFILE": ("PEM file", "The key of that certificate."),
+        "KAFKA_SASL_MECHANISM": ("", "How the service logs in with `SASL_PLAINTEXT` and `SASL_SSL`."),
+        "KAFKA_SASL_USERNAME": ("", "Required with `SASL_PLAINTEXT` and `SASL_SSL`."),
+        "KAFKA_SASL_PASSWORD": ("", "Required with `SASL_PLAINTEXT` and `SASL_SSL`."),
+        "KAFKA_GROUP_ID": ("", "Consumer group of the scoring consumer."),
+        "KAFKA_TOPIC_METRICS": ("topic", "Readings that are scored. No other setting may name this topic."),
+        "KAFKA_TOPIC_PREDICTIONS": ("topic", "Predictions."),
+        "KAFKA_TOPIC_DEAD_LETTERS": ("topic", "Records that could not be scored or translated."),
+        "KAFKA_TOPIC_FAILURE_ALERTS": ("topic", "Failure alerts that open and close."),
+        "KAFKA_TOPIC_ANOMALIES": ("topic", "Anomaly alerts that open and close."),
         "KAFKA_TOPIC_ALERT_STATE": (
             "topic",
             "Compacted memory of open alerts. No other setting may name this topic.",
@@ -233,18 +143,9 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Time until the group gives the partitions of a dead consumer to others. Brokers refuse less "
             "than 6.",
         ),
-        "KAFKA_MAX_POLL_RECORDS": (
-            "records",
-            "Most records that the consumer takes at once.",
-        ),
-        "KAFKA_SCORE_TIMEOUT": (
-            "seconds",
-            "How long the consumer waits for verdicts before it tries again.",
-        ),
-        "ML_ALERT_THRESHOLD": (
-            "probability",
-            "A failure alert opens at this 30-day failure probability.",
-        ),
+        "KAFKA_MAX_POLL_RECORDS": ("records", "Most records that the consumer takes at once."),
+        "KAFKA_SCORE_TIMEOUT": ("seconds", "How long the consumer waits for verdicts before it tries again."),
+        "ML_ALERT_THRESHOLD": ("probability", "A failure alert opens at this 30-day failure probability."),
         "ML_ALERT_CLEAR_THRESHOLD": (
             "probability",
             "A reading below this probability counts towards closing a failure alert. It must not exceed "
@@ -260,10 +161,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "`user:password`",
             "Login of the task monitor, which answers this host only. Production refuses the example.",
         ),
-        "FLOWER_PORT": (
-            "port",
-            "Port of the task monitor.",
-        ),
+        "FLOWER_PORT": ("port", "Port of the task monitor."),
     },
     "Models": {
         "MODEL_DIR": (
@@ -271,37 +169,16 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Folder of model versions; it may be a shared volume. A relative path starts at the project's "
             "folder.",
         ),
-        "COST_CURRENCY": (
-            "",
-            "Currency of all costs.",
-        ),
-        "COST_VISIT": (
-            "money",
-            "One technician's visit.",
-        ),
-        "COST_PARTS_PREVENTIVE": (
-            "money",
-            "Parts for planned work.",
-        ),
-        "COST_PARTS_FAILURE": (
-            "money",
-            "Parts after a failure.",
-        ),
-        "COST_DOWNTIME_PER_HOUR": (
-            "money per hour",
-            "Lost margin for each hour out of service.",
-        ),
+        "COST_CURRENCY": ("", "Currency of all costs."),
+        "COST_VISIT": ("money", "One technician's visit."),
+        "COST_PARTS_PREVENTIVE": ("money", "Parts for planned work."),
+        "COST_PARTS_FAILURE": ("money", "Parts after a failure."),
+        "COST_DOWNTIME_PER_HOUR": ("money per hour", "Lost margin for each hour out of service."),
         "COST_EMERGENCY_FACTOR": (
             "factor",
             "How many times dearer an unplanned visit is than a planned one.",
         ),
-        "PLANNED_DOWNTIME_HOURS": (
-            "hours",
-            "Time out of service for planned work.",
-        ),
-        "FAILURE_DOWNTIME_HOURS": (
-            "hours",
-            "Time out of service after a failure.",
-        ),
+        "PLANNED_DOWNTIME_HOURS": ("hours", "Time out of service for planned work."),
+        "FAILURE_DOWNTIME_HOURS": ("hours", "Time out of service after a failure."),
     },
 }
