@@ -17,6 +17,10 @@ LONG_FORMS := tests/integration/test_jobs_under_fire.py \
 # every start of every process would compile them anew, and take seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
 
+# Pure tests run on all cores. Tests with servers share these, one after another.
+RUN_TESTS = $(if $(TESTS),$(PY) -m pytest $(TESTS),$(PY) -m pytest -n logical --dist loadfile tests/unit && \
+	$(PY) -m pytest tests/golden tests/integration tests/kafka tests/compat)
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-clients test-client-nestjs test-client-python soak fuzz compat bench \
 	bench-compare evaluate check format lock clean installed installed-dev
@@ -33,7 +37,7 @@ demo: installed ## show the running service at work on real charging sessions
 	@$(PY) -m stack demo
 
 test: installed-dev ## run all tests (TESTS=tests/unit for some)
-	@$(PY) -m pytest $(TESTS)
+	@$(RUN_TESTS)
 
 test-client-python: installed-dev ## test the Python client against the service, and build and install its package
 	@$(PY) -m pytest clients/python/tests
@@ -50,7 +54,7 @@ check: installed-dev ## format, lint, types, tests: what must pass before a comm
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy .
-	@$(PY) -m pytest $(TESTS)
+	@$(RUN_TESTS)
 
 test-clients: test-client-nestjs test-client-python ## test the clients for backends against a service that they start
 

@@ -17,7 +17,7 @@ def fleet() -> Fleet:
 
 
 def test_failures_a_charger_and_year(fleet: Fleet) -> None:
-    # FLEET_FACTS: AC 0.3-0.8, DC 1-3, here 60 % AC; Perth & Kinross 0.92 over both
+    # docs/field-facts.md: AC 0.3-0.8, DC 1-3, here 60 % AC; Perth & Kinross 0.92 over both
     assert 0.6 <= len(fleet.failures) / 500 <= 1.7
 
 
