@@ -114,7 +114,8 @@ def stream(
     """Print the delays of the streamed predictions, and the riskiest of them."""
     took = [arrival.seconds for arrival in arrivals]
     console.print(
-        f"{len(arrivals):,} readings sent to {settings.kafka_topic_metrics}, as many predictions read from "
+        f"{len(arrivals):,} readings sent to {settings.kafka_topic_metrics} at "
+        f"{settings.kafka_bootstrap_servers}, as many predictions read from "
         f"{settings.kafka_topic_predictions}, each known by its event_id: all within {max(took):.1f} s, half "
         f"within {median(took):.1f} s. The riskiest:"
     )
