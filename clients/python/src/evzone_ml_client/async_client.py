@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from os import PathLike
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
 
@@ -21,7 +20,7 @@ from evzone_ml_client.calls import Call, JobStatus, Kind, OutcomeKind
 from evzone_ml_client.downloads import Download, Saved
 from evzone_ml_client.events import NOT_NOW, SILENT_S, JobEvent, Progress
 from evzone_ml_client.exchange import ApiResponse, Exchange
-from evzone_ml_client.formats import ResultsFormat
+from evzone_ml_client.formats import ResultsFormat, StrPath
 from evzone_ml_client.policy import Policy
 from evzone_ml_client.retries import OnRetry
 from evzone_ml_client.schemas import (
@@ -124,7 +123,7 @@ class AsyncMLClient:
 
     async def submit_batch(
         self,
-        batch: Iterable[Reading] | PathLike[str],
+        batch: Iterable[Reading] | StrPath,
         *,
         kind: Kind = "failure",
         store: bool | None = None,
@@ -167,7 +166,7 @@ class AsyncMLClient:
         *,
         status: JobStatus | None = None,
         kind: Kind | None = None,
-        created_after: datetime | None = None,
+        created_after: datetime | str | None = None,
     ) -> AsyncGenerator[Job, None]:
         """Iterate over jobs, newest first. Raises `ValueError` for a `created_after` without a time zone."""
         cursor: str | None = "0"
@@ -214,9 +213,10 @@ class AsyncMLClient:
     async def save_results(
         self,
         job_id: str,
-        out: PathLike[str] | IO[bytes],
+        out: StrPath | IO[bytes],
         *,
         file_format: ResultsFormat | None = None,
+        columns: Sequence[str] | None = None,
         start: Saved | None = None,
         on_saved: Callable[[Saved], None] | None = None,
     ) -> Job:
@@ -233,6 +233,7 @@ class AsyncMLClient:
             await self.get_job(job_id),
             out,
             file_format=file_format,
+            columns=columns,
             start=start,
             timeout_s=self.settings.upload_timeout_s,
         )
@@ -261,7 +262,7 @@ class AsyncMLClient:
         return await self._run(calls.list_models())
 
     async def post_outcome(
-        self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime
+        self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime | str
     ) -> OutcomeAccepted:
         """Report an outcome; repeats are stored once. `ValueError` if `occurred_at` has no time zone."""
         return await self._run(calls.post_outcome(charger_id, outcome, occurred_at))

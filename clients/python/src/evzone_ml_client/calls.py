@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
@@ -16,7 +16,7 @@ import httpx
 
 from evzone_ml_client.errors import JobNotFinished
 from evzone_ml_client.exchange import ApiResponse, Request
-from evzone_ml_client.formats import upload_headers
+from evzone_ml_client.formats import StrPath, upload_headers
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
     BatchResult,
@@ -118,7 +118,7 @@ def batch_predictions(
 
 
 def submit_batch(
-    batch: Iterable[Reading] | PathLike[str],
+    batch: Iterable[Reading] | StrPath,
     *,
     kind: Kind,
     store: bool | None,
@@ -131,7 +131,9 @@ def submit_batch(
     """Submit a job. Raises `ValueError` for an unknown file format, `OSError` for an unreadable file."""
     headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
     content: bytes | Path
-    if isinstance(batch, PathLike):
+    if isinstance(batch, str) and not Path(batch).exists():
+        raise TypeError(f"batch: there is no file {batch!r}; give the path of a file, or readings")
+    if isinstance(batch, str | PathLike):
         content = Path(batch)
         headers |= upload_headers(content, file_format) | {"Content-Length": str(content.stat().st_size)}
         timeout_s = timeout_s or settings.upload_timeout_s
@@ -159,7 +161,7 @@ def job_results(job_id: str, cursor: str) -> Call[Page]:
 
 
 def list_jobs(
-    cursor: str, *, status: JobStatus | None, kind: Kind | None, created_after: datetime | None
+    cursor: str, *, status: JobStatus | None, kind: Kind | None, created_after: datetime | str | None
 ) -> Call[JobPage]:
     """Read a page of the jobs. Raises `ValueError` for a `created_after` without a time zone."""
     params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
@@ -199,7 +201,7 @@ def list_models() -> Call[Models]:
     return Call(name="list_models", request=_get(_path("models")), read=_document("models"))
 
 
-def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> Call[OutcomeAccepted]:
+def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime | str) -> Call[OutcomeAccepted]:
     """Report an outcome. Safe to retry: the service stores the same outcome once.
 
     Raises `ValueError` for an `occurred_at` without a time zone.
@@ -209,10 +211,18 @@ def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -
     return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_document("called"))
 
 
-def _moment(name: str, moment: datetime) -> str:
-    if moment.tzinfo is None:
+def _moment(name: str, moment: datetime | str) -> str:
+    """A time as RFC 3339 text. Raises `ValueError` for text that is no time, and without a time zone."""
+    if isinstance(moment, str):
+        try:
+            parsed = datetime.fromisoformat(moment.strip().upper())
+        except ValueError:
+            raise ValueError(f"{name} must be like 2026-11-20T08:30:00Z, not {moment!r}") from None
+    else:
+        parsed = moment
+    if parsed.tzinfo is None:
         raise ValueError(f"{name} must say its time zone")
-    return moment.isoformat()
+    return parsed.isoformat()
 
 
 def _get(path: str, params: dict[str, str] | None = None) -> Request:
@@ -244,11 +254,23 @@ def _batch(
 
 
 def _readings(readings: Iterable[Reading]) -> bytes:
+    if isinstance(readings, str | bytes | bytearray | Mapping):
+        raise TypeError(f"readings: must be a list of readings, not {type(readings).__name__}")
     return _encoded({"chargers": list(readings)})
 
 
 def _encoded(body: object) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = json.dumps(
+        body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_datetime_text
+    )
+    return text.encode()
+
+
+def _datetime_text(value: object) -> str:
+    """RFC 3339 text of a `datetime` in a reading. Raises `TypeError` for other types."""
+    if isinstance(value, datetime):
+        return _moment("a time in a reading", value)
+    raise TypeError(f"a reading cannot hold a value of type {type(value).__name__}")
 
 
 def _document(*fields: str) -> Callable[[ApiResponse], Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
@@ -12,12 +14,14 @@ from typing import IO, Any, Final, Protocol
 from evzone_ml_client.calls import Call, results_path
 from evzone_ml_client.errors import JobNotFinished
 from evzone_ml_client.exchange import ApiResponse, Request
-from evzone_ml_client.formats import MEDIA_TYPES, ResultsFormat, results_format
+from evzone_ml_client.formats import MEDIA_TYPES, ResultsFormat, StrPath, results_format
+from evzone_ml_client.projection import project_csv, project_ndjson
 from evzone_ml_client.schemas import Job
 
 # Rows of a slice. A failed attempt reduces them, so that unreliable connections still make progress.
 MOST_ROWS: Final = 10_000
 LEAST_ROWS: Final = 50
+_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
 _NEXT: Final = re.compile(r'[?&]cursor=(\d+)[^>]*>; rel="next"')
 
 
@@ -43,8 +47,9 @@ class Slice:
 class Download:
     """Download the results of one job to `out`, a path or an open binary file.
 
-    A path is written to `<out>.part`; `close` renames it. `start` is the amount left there by an earlier
-    download of the same job. Not thread-safe.
+    A path is written to `<out>.part`; `close` renames it. Symbolic links are followed. A path to a device,
+    pipe or socket is written into. `start` is the amount left in the part by an earlier download of the same
+    job. `columns` are the fields of results to keep; None: all. Not thread-safe.
 
     Raises `JobNotFinished`, `ValueError` for an unknown format, and `ImportError` for Parquet without
     pyarrow.
@@ -53,29 +58,36 @@ class Download:
     def __init__(
         self,
         job: Job,
-        out: os.PathLike[str] | IO[bytes],
+        out: StrPath | IO[bytes],
         *,
         file_format: ResultsFormat | None,
+        columns: Sequence[str] | None,
         start: Saved | None,
         timeout_s: float,
     ) -> None:
         if job["finished_at"] is None:
             raise JobNotFinished(job)
         self.job = job
-        self._path = Path(out) if isinstance(out, os.PathLike) else None
-        self._format = file_format or _format_of(self._path)
+        named = Path(out) if isinstance(out, str | os.PathLike) else None
+        self._path = None if named is None else regular_file(named)
+        self._owns_file = named is not None
+        self._format = file_format or _format_of(named)
+        self._columns = columns
         self._timeout_s = timeout_s
         self._limit = MOST_ROWS
         self._asked = False
         if self._format == "parquet":
             _parquet()
-        if isinstance(out, os.PathLike):
-            self._file, held = _open_part(_part(Path(out)), start or Saved())
+        held = Saved()
+        if self._path is not None:
+            self._file, held = _open_part(_part(self._path), start or held)
+        elif isinstance(out, str | os.PathLike):
+            self._file = _open_stream(Path(out))
         else:
-            self._file, held = out, Saved()
+            self._file = out
         self._rows = held.rows
         self._writer: _Writer = (
-            _Parquet(self._file)
+            _Parquet(self._file, self._columns)
             if self._format == "parquet"
             else _Lines(self._file, header=self._format == "csv", size_bytes=held.size_bytes)
         )
@@ -92,7 +104,10 @@ class Download:
     def append(self, received: Slice) -> Saved:
         """Write a fetched slice. Blocks for the disk. Returns the amount saved so far."""
         self._asked = False
-        self._writer.append(received.content)
+        content = received.content
+        if self._columns is not None and self._format != "parquet":
+            content = (project_csv if self._format == "csv" else project_ndjson)(content, self._columns)
+        self._writer.append(content)
         self._rows = received.following
         self._limit = min(self._limit + self._limit // 4, MOST_ROWS)
         return Saved(self._rows, self._writer.size_bytes)
@@ -105,11 +120,13 @@ class Download:
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(_part(self._path), self._path)
+        elif self._owns_file:
+            self._file.close()
 
     def abandon(self) -> None:
         """Leave the unfinished part for a later download. Does nothing after `close`."""
         self._writer.close()
-        if self._path is not None:
+        if self._owns_file:
             self._file.close()
 
     def _request(self) -> Request:
@@ -119,7 +136,11 @@ class Download:
         return Request(
             method="GET",
             path=results_path(self.job["job_id"]),
-            params={"cursor": str(self._rows), "limit": str(self._limit)},
+            params={
+                "cursor": str(self._rows),
+                "limit": str(self._limit),
+                **({} if self._columns is None else {"columns": ",".join(self._columns)}),
+            },
             headers={"Accept": MEDIA_TYPES[f".{self._format}"]},
         )
 
@@ -170,16 +191,18 @@ class _Parquet:
 
     size_bytes = 0
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str] | None) -> None:
         self._file = file
+        self._columns = columns
         self._writer: Any = None
 
     def append(self, received: bytes) -> None:
         held = _parquet().ParquetFile(io.BytesIO(received))
         if self._writer is None:
-            self._writer = _parquet().ParquetWriter(self._file, held.schema_arrow, compression="zstd")
+            schema = held.read_row_groups([], columns=self._columns).schema
+            self._writer = _parquet().ParquetWriter(self._file, schema, compression="zstd")
         for number in range(held.num_row_groups):
-            self._writer.write_table(held.read_row_group(number))
+            self._writer.write_table(held.read_row_group(number, columns=self._columns))
 
     def close(self) -> None:
         if self._writer is not None:
@@ -198,6 +221,32 @@ def _format_of(path: Path | None) -> ResultsFormat:
     if path is None:
         raise ValueError("file_format: must be named for a file that is already open")
     return results_format(path)
+
+
+def regular_file(path: Path) -> Path | None:
+    """The regular file that `path` names, or would name; symbolic links are followed.
+
+    None for a device, pipe, socket, folder, and an open file of this process (`/dev/stdout`, `/dev/fd/3`).
+    """
+    try:
+        if _descriptor(path) is not None or not stat.S_ISREG(path.stat().st_mode):
+            return None
+    except FileNotFoundError:
+        pass  # a new file, or the target of a link is
+    return Path(os.path.realpath(path))
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that `path` stands for. Opened by name, a file would be overwritten."""
+    known = {"/dev/stdout": 1, "/dev/stderr": 2}
+    found = _DESCRIPTOR.fullmatch(str(path))
+    return int(found[1]) if found else known.get(str(path))
+
+
+def _open_stream(path: Path) -> IO[bytes]:
+    """Open what is no regular file. Blocks until somebody reads from a pipe."""
+    number = _descriptor(path)
+    return path.open("wb") if number is None else os.fdopen(os.dup(number), "wb")
 
 
 def _part(path: Path) -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import PurePath
 from typing import Final, Literal, TypeAlias, cast
 
+StrPath: TypeAlias = str | PathLike[str]
 ResultsFormat: TypeAlias = Literal["ndjson", "csv", "parquet"]
 
 # Media types of readings, by extension.

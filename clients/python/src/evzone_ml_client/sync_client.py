@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from datetime import datetime
-from os import PathLike
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
 
@@ -18,7 +17,7 @@ from evzone_ml_client.breaker import CircuitState
 from evzone_ml_client.calls import Call, JobStatus, Kind, OutcomeKind
 from evzone_ml_client.downloads import Download, Saved
 from evzone_ml_client.events import NOT_NOW, JobEvent, Progress
-from evzone_ml_client.formats import ResultsFormat
+from evzone_ml_client.formats import ResultsFormat, StrPath
 from evzone_ml_client.policy import Policy
 from evzone_ml_client.retries import OnRetry
 from evzone_ml_client.schemas import (
@@ -125,7 +124,7 @@ class MLClient:
 
     def submit_batch(
         self,
-        batch: Iterable[Reading] | PathLike[str],
+        batch: Iterable[Reading] | StrPath,
         *,
         kind: Kind = "failure",
         store: bool | None = None,
@@ -136,7 +135,8 @@ class MLClient:
     ) -> Job:
         """Submit readings, or a file of readings, as a job. Does not wait for its end.
 
-        A `Path` (`.csv`, `.ndjson`, `.jsonl`, `.json`, `.parquet`, also with `.gz`) is sent in pieces.
+        A path (`.csv`, `.ndjson`, `.jsonl`, `.json`, `.parquet`, also with `.gz`) is sent in pieces. Text is
+        the path of an existing file, or else a `TypeError`.
         `file_format` (`csv`, `csv.gz`) overrides the extension. `on_sent` receives the bytes sent so far; a
         retry starts from 0. `timeout_s` defaults to `upload_timeout_s` for a file. The same `idempotency_key`
         returns the same job; the default is a new key. `store` writes the verdicts to cache and fleet
@@ -168,7 +168,7 @@ class MLClient:
         *,
         status: JobStatus | None = None,
         kind: Kind | None = None,
-        created_after: datetime | None = None,
+        created_after: datetime | str | None = None,
     ) -> Generator[Job, None, None]:
         """Iterate over jobs, newest first. Raises `ValueError` for a `created_after` without a time zone."""
         cursor: str | None = "0"
@@ -211,9 +211,10 @@ class MLClient:
     def save_results(
         self,
         job_id: str,
-        out: PathLike[str] | IO[bytes],
+        out: StrPath | IO[bytes],
         *,
         file_format: ResultsFormat | None = None,
+        columns: Sequence[str] | None = None,
         start: Saved | None = None,
         on_saved: Callable[[Saved], None] | None = None,
     ) -> Job:
@@ -223,13 +224,16 @@ class MLClient:
         complete; until then the rows are in `<out>.part`. Slices of at most 10,000 rows are fetched, each
         within `upload_timeout_s`; fewer after a failed attempt. `on_saved` is called after each slice. Its
         last value as `start` resumes NDJSON and CSV with the same `out` and job, in another process too.
-        Parquet restarts. Raises `JobNotFinished` while the job runs, `NotFound` for an unknown or expired
-        job, `ValueError` for an unknown format, `ImportError` for Parquet without pyarrow.
+        Parquet restarts. Symbolic links are followed; a device or pipe is written into. `columns` are the
+        fields to keep, such as `charger_id` and `horizons.7d`. Raises `JobNotFinished` while the job runs,
+        `NotFound` for an unknown or expired job, `ValueError` for an unknown format, `ImportError` for
+        Parquet without pyarrow.
         """
         download = Download(
             self.get_job(job_id),
             out,
             file_format=file_format,
+            columns=columns,
             start=start,
             timeout_s=self.settings.upload_timeout_s,
         )
@@ -255,7 +259,9 @@ class MLClient:
         """Return the models loaded by the service's workers."""
         return self._run(calls.list_models())
 
-    def post_outcome(self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime) -> OutcomeAccepted:
+    def post_outcome(
+        self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime | str
+    ) -> OutcomeAccepted:
         """Report an outcome; repeats are stored once. `ValueError` if `occurred_at` has no time zone."""
         return self._run(calls.post_outcome(charger_id, outcome, occurred_at))
 
