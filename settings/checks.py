@@ -24,17 +24,6 @@ TOPICS_ALONE: Final = (
 )
 
 
-def is_http_url(url: str) -> bool:
-    """Whether the URL has scheme http or https, a host, and a valid port or none."""
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
-        )
-    except ValueError:
-        return False
-
-
 def contradictions(settings: Settings) -> list[str]:
     """Return one line for each unusable or contradictory setting. Reads the file system."""
     problems = []

@@ -16,8 +16,8 @@ from environs import Env
 from marshmallow import validate
 
 from errors import SettingsInvalid
-from settings.checks import contradictions, is_http_url
-from settings.fields import ROLES, ROOT, ApiKey, ClientSettings, Costs, Settings
+from settings.checks import contradictions
+from settings.fields import ROLES, ROOT, ApiKey, Costs, Settings
 from settings.unknown_names import unknown_names
 
 UNSTATED: Final = None  # the default follows from other settings
@@ -29,22 +29,6 @@ def read_settings(*, dotenv: Path | None = ROOT / ".env") -> Settings:
     Raises `SettingsInvalid` with one line for each problem.
     """
     return _read(_environment(dotenv))
-
-
-def read_client_settings(*, dotenv: Path | None = ROOT / ".env") -> ClientSettings:
-    """Read and check the settings of a client program, from the same sources and with the same errors."""
-    env = _environment(dotenv)
-    port = env.int("PORT", 8000, validate=_PORT)
-    url = env.str("ML_SERVICE_URL", "") or f"http://localhost:{port}"
-    keys = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
-    problems = [*_lines(env), *env.problems]
-    if not is_http_url(url):
-        problems.append(f"ML_SERVICE_URL: must look like http://host:port, not {url}")
-    if problems:
-        raise SettingsInvalid(problems)
-    return ClientSettings(
-        url.rstrip("/"), next((entry.key for entry in keys if "predict" in entry.roles), None)
-    )
 
 
 def load_or_exit() -> Settings:

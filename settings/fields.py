@@ -129,14 +129,3 @@ class Settings:
             else:
                 shown[spec.name] = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:****@", str(value))
         return shown
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """Settings of a program that only calls the service.
-
-    `api_key` is the first key with role `predict`, or None.
-    """
-
-    url: str
-    api_key: str | None

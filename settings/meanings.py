@@ -43,7 +43,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Accepted keys. Roles are `predict`, `read` and `admin`; a key without a role has all three. A "
             "key may be named several times with different roles. Required.",
         ),
-        "ML_SERVICE_URL": ("URL", "Where `python -m batch` finds the service."),
+        "ML_SERVICE_URL": ("URL", "Where `evzone-ml batch` finds the service."),
         "HOST": ("address", "Where the HTTP server listens. `0.0.0.0` answers other hosts too."),
         "PORT": ("port", "Port of the HTTP server."),
         "WEB_PROCESSES": ("processes", "Web processes."),

@@ -67,7 +67,7 @@ def settings() -> dict[str, Setting]:
     # The defaults alone are no valid settings: a key is missing.
     with suppress(SettingsInvalid):
         environment._read(recorder)
-    # Only `read_client_settings` reads it.
+    # Only the command `evzone-ml` reads it.
     client_url = Setting("ML_SERVICE_URL", "", "`http://` or `https://`")
     threads = Setting("WEB_THREADS", recorder.settings["WEB_THREADS"].default, f"at least {MIN_WEB_THREADS}")
     return recorder.settings | {each.name: each for each in (client_url, threads)}

@@ -2,7 +2,7 @@
 
 The project's own Python client, clients/python, is not installed: pip requires hashes, and a folder has none.
 A .pth file in .venv contains the path of its source instead. The client's dependencies are in
-requirements.in.
+requirements.in. Its command is .venv/bin/evzone-ml.
 
 Runs before anything is installed, on any Python. It uses only the standard library, and syntax that an old
 Python can parse before it reports its version.
@@ -22,6 +22,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 LOG = os.path.join(VENV, "install.log")
+COMMAND = '#!/bin/sh\nexec "$(dirname "$0")/python" -m evzone_ml_client.command "$@"\n'
 CLIENT = os.path.join(ROOT, "clients", "python", "src")
 LOG_LINES_SHOWN = 15
 LOOK_EVERY_S = 0.5
@@ -96,10 +97,14 @@ def make_venv() -> bool:
 
 
 def link_client(venv: str) -> None:
-    """Add the Python client to the import path of `venv`, relative to its site-packages."""
+    """Add the Python client to the import path of `venv`, relative to its site-packages, and its command."""
     for packages in glob.glob(os.path.join(venv, "lib", "python*", "site-packages")):
         with open(os.path.join(packages, "evzone_ml_client.pth"), "w") as file:
             file.write(os.path.relpath(CLIENT, packages) + "\n")
+    command = os.path.join(venv, "bin", "evzone-ml")
+    with open(command, "w") as file:
+        file.write(COMMAND)
+    os.chmod(command, 0o755)  # noqa: S103 - as pip does
 
 
 def install(lock: str) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m batch` against the real service, over good connections and bad ones."""
+"""`evzone-ml batch` against the real service, over good connections and bad ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Command:
         self._shown = folder / "shown"
         with self._said.open("wb") as said, self._shown.open("wb") as shown:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "batch", *arguments],
+                [sys.executable, "-m", "evzone_ml_client.command", "batch", *arguments],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], **settings},
                 stdin=subprocess.DEVNULL,
@@ -109,7 +109,7 @@ def test_a_file_is_scored_over_connections_that_are_cut_again_and_again(
         command = run(str(fleet), "--out", str(tmp_path / out), "--tenant", tenant, url=proxy.url)
         assert command.ended() == 0, command.said()
     assert proxy.cuts > 0
-    assert "trying again" in command.said()
+    assert "retrying for up to" in command.said()
     assert same_as_served(web.client, tenant, tmp_path / out)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["fleet.json", out, "said", "shown"])
 
@@ -164,7 +164,8 @@ def test_every_format_can_be_sent_and_what_is_wrong_in_it_is_named(
     out = tmp_path / "o.ndjson"
     command = run(str(tmp_path / file), "--out", str(out), url=web.url)
     assert command.ended() == 1, command.said()
-    assert "row 1, /temperature: Must be" in command.said()
+    place = "line 3" if ".csv" in file else "row 1"
+    assert f"  {place}, temperature: Must be" in command.said()
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["charger_id"], "error" in row) for row in rows] == [
         ("EVZ-A", False),
@@ -219,7 +220,7 @@ def test_an_address_that_is_none_is_wrong_usage_at_once(run: Run, fleet: Path, w
         command = run(str(fleet), "--out", "-", *arguments, url=url)
         assert command.process.wait(20) == 2
         assert command.said().endswith(f"{source}: must look like http://host:port, not {wrong}\n")
-        assert "trying again" not in command.said()
+        assert "retrying" not in command.said()
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -322,7 +323,11 @@ def test_ctrl_c_says_which_job_it_was(
     job_id = job_under_way(web, command)
     command.process.send_signal(signal.SIGINT)
     assert command.ended() == 130
-    assert job_id in command.said().splitlines()[-1]
+    assert command.said().splitlines()[-1] == (
+        f"Job {job_id} is cancelled."
+        if cancel
+        else f"  evzone-ml batch cancel {job_id} --url {web.url} --tenant t"
+    )
     (job,) = jobs_of(web.client, "t")
     assert job["status"] == ("CANCELLED" if cancel else "PENDING")
     assert (tmp_path / "o.csv.job").exists() is not cancel
@@ -342,7 +347,7 @@ def test_a_run_that_was_killed_is_taken_up_and_outlives_the_web_process(
     second = run(*arguments, url=web.url)
     wait_until(lambda: f"Going on with job {job_id}" in second.said(), what="it to go on", log=second.said)
     web.signal_all(signal.SIGKILL)
-    wait_until(lambda: "trying again" in second.said(), what="the outage to be noticed", log=second.said)
+    wait_until(lambda: "retrying" in second.said(), what="the outage to be noticed", log=second.said)
     port = int(web.url.rpartition(":")[2])
     env = environment(redis.url)
     with Web(env, port) as again, start_worker(Queues.BATCH, env):

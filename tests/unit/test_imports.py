@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "consumers.replay": {"consumers.kafka", "readings", "tasks.storage"},
     "consumers": {"consumers.kafka", "consumers.predictions", "consumers.ocpp", "consumers.replay"}
     | {"tasks.client", "tasks.storage"},
-    # A client knows the service by its HTTP contract alone.
+    # The old name of a command of clients/python.
     "batch": set(),
 }
 ROOMS = {*MAY_IMPORT, *LEAVES, "tasks", "stack", "tests", "bench", "celeryconfig", "asgi", "wsgi"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from errors import SettingsInvalid
-from settings import ROOT, ClientSettings, load_or_exit, read_client_settings, read_settings
+from settings import ROOT, load_or_exit, read_settings
 from settings.unknown_names import OF_CLIENTS, unknown_names
 
 
@@ -116,21 +116,6 @@ def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
     shown = str(read_settings(dotenv=None).masked())
     assert "hidden" not in shown
     assert "redis:6379" in shown
-
-
-def test_a_client_needs_an_address_and_a_key_that_may_predict(environment: pytest.MonkeyPatch) -> None:
-    environment.delenv("ML_SERVICE_URL", raising=False)
-    assert read_client_settings(dotenv=None) == ClientSettings("http://localhost:8000", "two")
-    environment.setenv("PORT", "8001")
-    assert read_client_settings(dotenv=None).url == "http://localhost:8001"
-    environment.setenv("ML_SERVICE_URL", "https://ml.example.com/")
-    environment.setenv("ML_SERVICE_API_KEY", "one:read")
-    assert read_client_settings(dotenv=None) == ClientSettings("https://ml.example.com", None)
-    environment.setenv("ML_SERVICE_URL", "ml.example.com")
-    environment.setenv("PORT", "eighty")
-    with pytest.raises(SettingsInvalid) as caught:
-        read_client_settings(dotenv=None)
-    assert [line.split(":")[0] for line in caught.value.problems] == ["PORT", "ML_SERVICE_URL"]
 
 
 def test_a_misspelt_setting_is_warned_of_with_the_nearest_name(

@@ -30,7 +30,8 @@ GIVEN: Final = {
     GENERATED: {"Window", "window"},
     "web/openapi/model_schemas.py": {"window"},  # a query parameter
     "web/downloads/result_files.py": {"tell"},  # of io.RawIOBase
-    "batch/memory.py": {"work"},  # a field of the file beside a batch's results
+    # A field of the file beside the results of a batch.
+    "clients/python/src/evzone_ml_client/command/memory.py": {"work"},
 }
 MOST_WORDS: Final = 30
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -5,6 +5,7 @@ import { AppModule } from './app.module';
 async function main(): Promise<void> {
   const port = process.env.PORT ?? '3000';
   try {
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest's options are a class
     const app = await NestFactory.create(AppModule, { abortOnError: false });
     app.enableShutdownHooks();
     await app.listen(port, '127.0.0.1');

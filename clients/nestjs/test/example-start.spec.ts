@@ -49,8 +49,7 @@ describe('npm run example', () => {
     install();
     expect(await run(folder, { ML_SERVICE_URL: 'http://localhost:8000' })).toEqual({
       code: 2,
-      output:
-        'Not set: ML_SERVICE_API_KEY. Set them, or start a service in this checkout: make run\n',
+      output: 'Not set: ML_SERVICE_API_KEY. Set them, or start a service in this checkout: make run\n',
     });
   });
 

@@ -61,6 +61,16 @@ def test_the_wheel_is_installed_alone_and_calls_the_service(web: Web, tmp_path: 
     assert len(set(said["versions"])) == 1
     assert said["installed"].startswith(str(tmp_path))
 
+    command = tmp_path / "venv/bin/evzone-ml"
+    alone = subprocess.run([command, "batch", "-h"], capture_output=True, text=True, check=False)
+    assert alone.returncode == 2
+    assert alone.stderr.endswith("is missing. Install: pip install 'evzone-ml-client[command]'\n")
+    run(python, *pip, "install", f"evzone-ml-client[command] @ {wheel.as_uri()}")
+    (tmp_path / "fleet.csv").write_text("charger_id,connector_status\nEVZ-1,CHARGING\n")
+    assert run(command, "--version").strip() == said["versions"][0]
+    run(command, "batch", "fleet.csv", "--out", "scored.csv", "--columns", "charger_id", **caller)
+    assert (tmp_path / "scored.csv").read_text().replace('"', "").split() == ["charger_id", "EVZ-1"]
+
     example = tmp_path / "example.py"
     example.write_text(readme_example())
     assert run(python, example, **caller).strip() in ("IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS")

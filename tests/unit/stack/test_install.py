@@ -49,8 +49,33 @@ def test_the_client_is_imported_from_where_it_lies(tmp_path: Path) -> None:
     assert ran.stdout.strip() == str(ROOT / "clients/python/src/evzone_ml_client/__init__.py")
 
 
+def test_the_command_of_the_client_is_in_the_environment(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    link_client(str(tmp_path))
+    code = "import sys; print(sys.argv)"
+    module = tmp_path / "evzone_ml_client" / "command" / "__main__.py"
+    module.parent.mkdir(parents=True)
+    for package in (module.parent, module.parent.parent):
+        (package / "__init__.py").touch()
+    module.write_text(code)
+    ran = subprocess.run(
+        [tmp_path / "bin" / "evzone-ml", "batch", "a file"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == str([str(module), "batch", "a file"])
+
+
 def test_what_the_client_runs_on_is_locked() -> None:
     manifest = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
-    needed = {re.split("[<>=]", requirement)[0] for requirement in manifest["dependencies"]}
-    asked_for = {line.split()[0] for line in (ROOT / "requirements.in").read_text().splitlines() if line}
+    requirements = [*manifest["dependencies"], *manifest["optional-dependencies"]["command"]]
+    needed = {re.split("[<>=]", requirement)[0] for requirement in requirements}
+    asked_for = {
+        line.split()[0]
+        for name in ("requirements.in", "requirements-serve.in")
+        for line in (ROOT / name).read_text().splitlines()
+        if line
+    }
     assert needed <= asked_for

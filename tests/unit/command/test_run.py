@@ -10,12 +10,6 @@ from typing import IO, Any, cast
 
 import pytest
 
-from batch.display import Display
-from batch.failures import Outages, outage, refusal
-from batch.formats import input_format, output_format
-from batch.memory import MemoryFile, fingerprint
-from batch.outcome import Exit, NotSucceeded, Refused
-from batch.run import Run, Wanted
 from evzone_ml_client import (
     JobEvent,
     MLClient,
@@ -26,6 +20,12 @@ from evzone_ml_client import (
     ServiceUnavailable,
     Settings,
 )
+from evzone_ml_client.command.display import Display
+from evzone_ml_client.command.failures import Outages, outage, refusal
+from evzone_ml_client.command.formats import input_format, output_format
+from evzone_ml_client.command.memory import MemoryFile, fingerprint
+from evzone_ml_client.command.outcome import Exit, NotSucceeded, Refused
+from evzone_ml_client.command.run import NOT_STORED, STORED, Run, Wanted
 from evzone_ml_client.schemas import Job, Problem
 
 TOTAL = 100
@@ -109,7 +109,11 @@ def test_a_refusal_is_said_in_words(error: RequestRejected, said: str) -> None:
         (ServiceUnavailable("unreachable", "refused"), f"{URL} cannot be reached (refused)"),
         (
             ServiceUnavailable("overloaded", "503 queue_full: Full.", status=503),
-            "the service answers 503 queue_full: Full.",
+            "the service answers 503 queue_full: Full",
+        ),
+        (
+            ServiceUnavailable("server_error", "Redis cannot be reached.", status=503),
+            "Redis cannot be reached",
         ),
         (ServiceUnavailable("server_error", "what answers is a page", status=502), "what answers is a page"),
         (
@@ -124,7 +128,7 @@ def test_an_outage_is_said_once_for_each_call(error: ServiceUnavailable | Reques
     outages = Outages(URL, 300.0, told.append)
     for attempt in (1, 2, 3, 1):
         outages(Retry("get_job", attempt, error, elapsed_s=1.0, pause_s=0.1))
-    assert told == [f"{said}; trying again for 300 s"] * 2
+    assert told == [f"{said}; retrying for up to 300 s"] * 2
 
 
 def test_another_program_that_answers_is_not_waited_for() -> None:
@@ -134,13 +138,16 @@ def test_another_program_that_answers_is_not_waited_for() -> None:
 
 
 class PlayedService(MLClient):
-    """A job that has ended. `cut`: the download breaks off after half of its rows."""
+    """A job that has ended, with `fields`. `cut`: the download breaks off after half of its rows."""
 
-    def __init__(self, *, failed: int = 0, status: str = "SUCCEEDED", cut: bool = False) -> None:
+    def __init__(
+        self, *, failed: int = 0, status: str = "SUCCEEDED", cut: bool = False, **fields: Any
+    ) -> None:
         super().__init__(Settings(api_key="key"))
         self.cut = cut
         self.known = True
         self.keys: list[str] = []
+        self.stores: list[bool | None] = []
         self.held_key: str | None = None
         self.starts: list[Saved | None] = []
         self.document = cast(
@@ -158,12 +165,14 @@ class PlayedService(MLClient):
                     {"row": 7, "pointer": "/power", "detail": "Not a number.", "code": "type"},
                     {"row": 9, "pointer": "", "detail": "Must be an object.", "code": "type"},
                 ],
+                **fields,
             },
         )
 
     def submit_batch(self, *_arguments: Any, idempotency_key: str | None = None, **_named: Any) -> Job:
         assert idempotency_key is not None
         self.keys.append(idempotency_key)
+        self.stores.append(_named["store"])
         if idempotency_key == self.held_key:
             raise RequestRejected(409, problem("still_accepted"), "r-1")
         return self.document
@@ -179,7 +188,7 @@ class PlayedService(MLClient):
     def save_results(
         self,
         job_id: str,
-        out: os.PathLike[str] | IO[bytes],
+        out: str | os.PathLike[str] | IO[bytes],
         *,
         start: Saved | None = None,
         on_saved: Callable[[Saved], None] | None = None,
@@ -196,10 +205,16 @@ class PlayedService(MLClient):
         return self.document
 
 
-def run(service: PlayedService, folder: Path) -> Exit:
+# The row 7 is on line 11: there are an empty line and a cell of two lines before it.
+FLEET = "charger_id,connector_status,temprature,Power\n" + 'E,"A\nB",1,2\n' + "\n" + "E,A,1,2\n" * 20
+
+
+def run(
+    service: PlayedService, folder: Path, *, input_format: str = "csv", store: bool | None = None
+) -> Exit:
     file = folder / "fleet.csv"
-    file.touch()
-    wanted = Wanted(file, "csv", "failure", folder / "o.csv", "csv")
+    file.write_text(FLEET)
+    wanted = Wanted(file, input_format, "failure", folder / "o.csv", "csv", store=store)
     memory = MemoryFile(folder / "o.csv.job", "work")
     return Run(wanted, service, memory, Display(), io.BytesIO())()
 
@@ -237,8 +252,55 @@ def test_failed_rows_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(PlayedService(failed=2), tmp_path) is Exit.SOME_ROWS_FAILED
     said = capsys.readouterr().err
     assert f"{TOTAL - 2:,} rows scored, 2 failed" in said
-    assert "row 7, /power: Not a number." in said
-    assert "row 9, the row: Must be an object." in said
+    assert "  line 11, power: Not a number." in said
+    assert "  line 13, the row: Must be an object." in said
+
+
+def test_failed_rows_of_other_formats_are_named_by_their_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(PlayedService(failed=2), tmp_path, input_format="ndjson") is Exit.SOME_ROWS_FAILED
+    assert "  row 7, power: Not a number." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fields", "warned"),
+    [
+        ({}, "Warning: 2 columns are ignored: temprature (temperature?), Power (power?)."),
+        ({"ignored_columns": ["xyz"]}, "Warning: 1 column is ignored: xyz."),
+        ({"ignored_columns": []}, ""),
+    ],
+    ids=["service of an earlier release", "service that reports them", "none"],
+)
+def test_ignored_columns_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: dict[str, Any], warned: str
+) -> None:
+    run(PlayedService(**fields), tmp_path)
+    said = capsys.readouterr().err
+    assert [line for line in said.splitlines() if line.startswith("Warning")] == ([warned] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("input_format", "store", "stored"),
+    [
+        ("csv", None, False),
+        ("csv", True, True),
+        ("jsonl", None, False),
+        ("json.gz", None, True),
+        ("json", False, False),
+    ],
+)
+def test_the_end_says_whether_the_verdicts_reached_the_fleet(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    input_format: str,
+    store: bool | None,
+    stored: bool,
+) -> None:
+    service = PlayedService()
+    assert run(service, tmp_path, input_format=input_format, store=store) is Exit.SCORED
+    assert service.stores == [store]
+    assert capsys.readouterr().err.splitlines()[-1] == (STORED if stored else NOT_STORED)
 
 
 def test_a_job_without_a_scored_row_has_failed_but_its_results_are_there(tmp_path: Path) -> None:

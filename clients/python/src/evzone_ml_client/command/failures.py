@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from batch.outcome import Refused
 from evzone_ml_client import RequestRejected, Retry, ServiceUnavailable
+from evzone_ml_client.command.outcome import Refused
 
 # A broken upload can still become a job for this long. After that its web process has died.
 ACCEPTING_S: Final = 30.0
@@ -34,7 +34,7 @@ class Outages:
         if error.status == CONFLICT and retry.elapsed_s > ACCEPTING_S:
             raise error
         if retry.attempt == 1:
-            self._print_line(f"{outage(error, self._url)}; trying again for {self._patience_s:g} s")
+            self._print_line(f"{outage(error, self._url)}; retrying for up to {self._patience_s:g} s")
 
 
 def outage(error: RequestRejected | ServiceUnavailable, url: str) -> str:
@@ -43,7 +43,7 @@ def outage(error: RequestRejected | ServiceUnavailable, url: str) -> str:
         return "an earlier upload is still being accepted"
     if error.status is None:
         return f"{url} cannot be reached ({error.detail})"
-    said = error.detail
+    said = error.detail.rstrip(".")
     return f"the service answers {said}" if said.startswith(str(error.status)) else said
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Final
 
-from batch.outcome import Refused
+from evzone_ml_client.command.outcome import Refused
 from evzone_ml_client.formats import MEDIA_TYPES, RESULTS, ResultsFormat, results_format, upload_headers
 
 INPUTS: Final = tuple(extension[1:] for extension in MEDIA_TYPES if extension != ".jsonl")

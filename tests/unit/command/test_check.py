@@ -1,0 +1,137 @@
+"""`--check`: a file judged without a service. Whatever it reports, the service refuses."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from evzone_ml_client.command.check import NOT_CHECKED, NUMBERS, check
+from evzone_ml_client.command.csv_file import header_of, lines_of_rows
+from evzone_ml_client.command.outcome import Exit, Refused
+from readings.reading import OCPP_STATUSES, STATUSES
+from readings.refused import Refused as RefusedRow
+from readings.rows import from_csv, from_ndjson
+
+NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
+HEADER = "charger_id,connector_status,power,timestamp,last_maintenance"
+
+
+def checked(folder: Path, text: str, input_format: str = "csv") -> tuple[Exit, list[str]]:
+    file = folder / f"fleet.{input_format}"
+    file.write_text(text)
+    lines: list[str] = []
+    return check(file, input_format, lines.append), lines
+
+
+ROWS = {
+    "E,Charging,1.5,2026-11-20T08:30:00Z,2026-05-02": None,
+    "E,suspended ev, +5. ,1700000000,": None,
+    "E,,,,": "line 2, connector_status: is missing",
+    ",Charging,,,": "line 2, charger_id: is missing",
+    "E,BURNING,,,": "line 2, connector_status: 'BURNING' is not a connector status",
+    'E,Charging,"18,4",,': "line 2, power: '18,4' is not a number; use a decimal point",
+    "E,Charging,18 kW,,": "line 2, power: '18 kW' is not a number",
+    "E,Charging,,20.11.2026 08:30,": "line 2, timestamp: '20.11.2026 08:30' is not an ISO 8601 time",
+    "E,Charging,,,yesterday": "line 2, last_maintenance: 'yesterday' is not an ISO 8601 time",
+    "E,Charging": "line 2, the row has 2 fields, the header has 5",
+}
+
+
+@pytest.mark.parametrize(("row", "problem"), ROWS.items())
+def test_a_row_of_csv_is_judged_as_the_service_judges_it(
+    tmp_path: Path, row: str, problem: str | None
+) -> None:
+    text = f"{HEADER}\n{row}\n"
+    code, lines = checked(tmp_path, text)
+    (judged,) = from_csv(text.encode(), now=NOW)
+    assert isinstance(judged, RefusedRow) is (problem is not None)
+    assert code is (Exit.SCORED if problem is None else Exit.SOME_ROWS_FAILED)
+    assert any(problem in line for line in lines) if problem else lines[0].startswith("1 row checked, 0")
+    assert lines[-1] == NOT_CHECKED
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"power": "5"},
+        {"power": True},
+        {"temperature": []},
+        {"timestamp": "now"},
+        {"timestamp": {}},
+        {"connector_status": 5},
+        {"connector_status": "BURNING"},
+        {"charger_id": None},
+        {"power": 5, "timestamp": 1_700_000_000, "last_maintenance": "2026-05-02", "unknown": "x"},
+    ],
+)
+def test_a_row_of_ndjson_is_judged_as_the_service_judges_it(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    text = json.dumps({"charger_id": "E", "connector_status": "Charging", **fields})
+    code, _ = checked(tmp_path, text, "ndjson")
+    (judged,) = from_ndjson(text.encode(), now=NOW)
+    assert isinstance(judged, RefusedRow) is (code is Exit.SOME_ROWS_FAILED)
+
+
+def test_lines_that_are_no_objects_are_named_by_their_number(tmp_path: Path) -> None:
+    code, lines = checked(tmp_path, '\n{"charger_id"\n[]\n', "ndjson")
+    assert code is Exit.SOME_ROWS_FAILED
+    assert lines[:2] == ["  line 2, the row: is not JSON", "  line 3, the row: must be an object"]
+
+
+def test_each_status_of_the_service_is_known_in_any_spelling(tmp_path: Path) -> None:
+    spellings = [each for status in (*STATUSES, *OCPP_STATUSES) for each in (status, status.lower())]
+    rows = "".join(f"E,{each}\n" for each in (*spellings, "suspended-ev", "Fully Charged"))
+    assert checked(tmp_path, "charger_id,connector_status\n" + rows)[0] is Exit.SCORED
+
+
+def test_the_numbers_are_those_of_the_service() -> None:
+    from readings.reading import BOUNDS
+
+    assert set(NUMBERS) == set(BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "The file is empty"),
+        ("charger_id,connector_status\n", "The file has no rows"),
+        (
+            "charger_id;connector_status\nE;A\n",
+            "Column charger_id is missing.*semicolon-separated; use commas",
+        ),
+        ("charger_id,power\nE,1\n", "Column connector_status is missing. The columns are: charger_id, power"),
+        ("charger_id,connector_status,power,power\n", "more than one column power"),
+    ],
+)
+def test_a_file_that_the_service_would_not_take_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        checked(tmp_path, text)
+
+
+def test_columns_that_are_ignored_are_warned_of_and_cost_nothing(tmp_path: Path) -> None:
+    code, lines = checked(tmp_path, "charger_id,connector_status,temprature\nE,Charging,hot\n")
+    assert code is Exit.SCORED
+    assert lines[0] == "Warning: 1 column is ignored: temprature (temperature?)."
+
+
+def test_of_many_wrong_rows_some_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+    _, lines = checked(tmp_path, "charger_id,connector_status\n" + "E,BURNING\n" * 1000)
+    assert len(lines) < 30
+    assert "1,000 rows checked, 1,000 with problems." in lines
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fleet.csv.gz").write_bytes(b"no gzip")
+    with pytest.raises(Refused, match="cannot be read at line 1"):
+        check(tmp_path / "fleet.csv.gz", "csv.gz", print)
+
+
+def test_rows_are_found_in_the_lines_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.csv"
+    file.write_text('\ufeffa,b\n1,"x\ny"\n\n2,z\n', encoding="utf-8")
+    assert header_of(file, "csv") == ["a", "b"]
+    assert lines_of_rows(file, "csv", {0, 1, 7}) == {0: 2, 1: 5}
