@@ -112,6 +112,14 @@ def test_a_device_that_takes_nothing_is_named_and_stays_as_root_too(web: Web, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.csv", "full"]
 
 
+def test_the_readings_are_not_overwritten_by_results(tmp_path: Path) -> None:
+    file = fleet(tmp_path, "E,A,1")
+    (tmp_path / "link.csv").symlink_to("fleet.csv")
+    for out in (file, tmp_path / "link.csv"):
+        ran = run(file, "--out", out, url="http://127.0.0.1:1")
+        assert (ran.returncode, ran.stderr) == (2, f"--out {out}: is the file of readings.\n")
+
+
 def test_a_folder_is_no_output(tmp_path: Path) -> None:
     ran = run(fleet(tmp_path, "E,A,1"), "--out", tmp_path, "--output-format", "csv", url="http://127.0.0.1:1")
     assert (ran.returncode, ran.stderr) == (2, f"--out {tmp_path}: is a folder.\n")

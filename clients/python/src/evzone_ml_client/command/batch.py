@@ -91,7 +91,7 @@ def _check_or_score(options: argparse.Namespace, held: ExitStack, prog: str) -> 
         return check(file, reads, _print_out)
     settings = read_settings(options.url, options.tenant, options.patience, MAY_PREDICT)
     to_stdout = options.out == STDIO
-    regular = None if to_stdout else _regular_file(options.out)
+    regular = None if to_stdout else _regular_file(options.out, options.file)
     columns = result_columns(options.columns, options.kind) if options.columns is not None else None
     reads = input_format(options.file, options.input_format)
     file = original = _input_file(options, held)
@@ -139,8 +139,8 @@ def _failures_explained(url: str, patience_s: float) -> Iterator[None]:
         raise refusal(error) from None
 
 
-def _regular_file(out: str) -> Path | None:
-    """The regular file that results are written to, or None for a device or pipe. Raises `Refused`."""
+def _regular_file(out: str, file: str) -> Path | None:
+    """The regular file that results of `file` go to, or None for a device or pipe. Raises `Refused`."""
     path = Path(out)
     regular = regular_file(path)
     folder = (regular or path).parent
@@ -149,6 +149,8 @@ def _regular_file(out: str) -> Path | None:
         raise Refused(f"--out {out}: there is no folder {named}.")
     if path.is_dir():
         raise Refused(f"--out {out}: is a folder.")
+    if regular is not None and regular == Path(file).resolve():
+        raise Refused(f"--out {out}: is the file of readings.")
     return regular
 
 

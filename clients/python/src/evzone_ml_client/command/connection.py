@@ -26,7 +26,8 @@ def read_settings(url: str | None, tenant: str | None, patience_s: float, roles:
     environ = {**dotenv_values(DOTENV), **os.environ}
     key = _key(environ.get("ML_SERVICE_API_KEY") or "", roles)
     if key is None:
-        raise Refused("ML_SERVICE_API_KEY (environment or .env) has no key that may ask for predictions.")
+        may = " that may ask for predictions" if "read" not in roles else ""
+        raise Refused(f"ML_SERVICE_API_KEY (environment or .env) has no key{may}.")
     if url is not None and not is_http_url(url):
         raise Refused(f"--url: must look like http://host:port, not {url}")
     if url is None:
