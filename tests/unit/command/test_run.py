@@ -22,7 +22,6 @@ from evzone_ml_client import (
 )
 from evzone_ml_client.command.display import Display
 from evzone_ml_client.command.failures import Outages, outage, refusal
-from evzone_ml_client.command.formats import input_format, output_format
 from evzone_ml_client.command.memory import MemoryFile, fingerprint
 from evzone_ml_client.command.outcome import Exit, NotSucceeded, Refused
 from evzone_ml_client.command.run import NOT_STORED, STORED, Run, Wanted
@@ -30,30 +29,6 @@ from evzone_ml_client.schemas import Job, Problem
 
 TOTAL = 100
 URL = "http://ml:8000"
-
-
-@pytest.mark.parametrize(
-    ("file", "named", "expected"),
-    [
-        ("fleet.csv", None, "csv"),
-        ("a/fleet.2026.CSV.GZ", None, "csv.gz"),
-        ("fleet.jsonl", None, "jsonl"),
-        ("-", "parquet", "parquet"),
-        ("fleet.txt", "csv.gz", "csv.gz"),
-    ],
-)
-def test_the_format_of_a_file_is_known_by_extension_or_name(
-    file: str, named: str | None, expected: str
-) -> None:
-    assert input_format(file, named) == expected
-
-
-@pytest.mark.parametrize("file", ["fleet", "fleet.xlsx", "fleet.gz", "-", ".csv.d/fleet"])
-def test_other_files_are_refused(file: str) -> None:
-    with pytest.raises(Refused, match="--input-format"):
-        input_format(file, None)
-    with pytest.raises(Refused, match="--output-format"):
-        output_format(file, None)
 
 
 def test_the_same_work_keeps_its_key_and_other_work_gets_another(tmp_path: Path) -> None:
