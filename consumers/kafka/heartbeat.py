@@ -97,22 +97,30 @@ class Heartbeat:
         """
         self._loop_at = now
 
+    def beat(self) -> None:
+        """Write the record and look at the workers, once. Blocks for Redis; raises nothing."""
+        try:
+            self._write()
+            self.pause_reason = _pause_reason(heartbeats.living(self._redis))
+        except RedisError as error:
+            log.debug("no heartbeat: %s", error)
+            self.pause_reason = "Redis cannot be reached"
+        except Exception:
+            log.exception("heartbeat failed")
+
+    def is_hung(self) -> bool:
+        """Whether the loop has made no turn for so long that the process has to end."""
+        return time.monotonic() - self._loop_at > HUNG_AFTER_S
+
     def _run(self) -> None:
         while not self._stopped.is_set():
-            try:
-                self._beat()
-                self.pause_reason = _pause_reason(heartbeats.living(self._redis))
-            except RedisError as error:
-                log.debug("no heartbeat: %s", error)
-                self.pause_reason = "Redis cannot be reached"
-            except Exception:
-                log.exception("heartbeat failed")
-            if time.monotonic() - self._loop_at > HUNG_AFTER_S:
+            self.beat()
+            if self.is_hung():
                 log.critical("the loop has hung for %.0f s; ending the process", HUNG_AFTER_S)
                 os._exit(1)
             self._stopped.wait(heartbeats.BEAT_S)
 
-    def _beat(self) -> None:
+    def _write(self) -> None:
         seconds, micros = self._redis.time()
         now = seconds + micros / 1e6
         status = self._status
