@@ -1,7 +1,7 @@
 """Reported outcomes of chargers, and the live quality of the verdicts before them.
 
 An outcome is compared with the newest verdict whose reading is older, by 30 days at most. A failure was
-called if that verdict recommended action at once or within 7 days. Precision and recall thus cover reported
+alerted if that verdict recommended action at once or within 7 days. Precision and recall thus cover reported
 outcomes and the alerts that operators acted on.
 """
 
@@ -43,7 +43,7 @@ class Outcome:
         return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
 
     @property
-    def called(self) -> bool:
+    def alerted(self) -> bool:
         """Whether the verdict before the outcome was an alert (one of `ALERTS`)."""
         return self.verdict is not None and self.verdict["recommended_action"] in ALERTS
 
@@ -92,8 +92,8 @@ def live_quality(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """
     failed = [each for each in outcomes if each.outcome == "failed"]
     false_alarms = [each for each in outcomes if each.outcome == "false_alarm"]
-    caught = [each for each in failed if each.called]
-    raised = len(caught) + sum(each.called for each in false_alarms)
+    caught = [each for each in failed if each.alerted]
+    raised = len(caught) + sum(each.alerted for each in false_alarms)
     leads = sorted(
         (each.occurred_at - datetime.fromisoformat(each.verdict["reading_timestamp"]).timestamp()) / 3600
         for each in caught

@@ -34,14 +34,18 @@ def predict(client: httpx.Client, tenant: str, hours_ago: float, **fields: Any) 
 
 def test_outcomes_turn_into_precision_recall_and_lead_time(client: httpx.Client) -> None:
     tenant = "outcomes"
-    called, alarmed = (predict(client, tenant, 12, connector_status="FAULTY") for _ in range(2))
+    alerted, alarmed = (predict(client, tenant, 12, connector_status="FAULTY") for _ in range(2))
     missed = predict(client, tenant, 12)
-    assert report(client, called, "failed", tenant)["called"] is True
-    assert report(client, missed, "failed", tenant)["called"] is False
-    assert report(client, alarmed, "false_alarm", tenant)["called"] is True
+    for charger, outcome, expected in (
+        (alerted, "failed", True),
+        (missed, "failed", False),
+        (alarmed, "false_alarm", True),
+    ):
+        accepted = report(client, charger, outcome, tenant)
+        assert (accepted["alerted"], accepted["called"]) == (expected, expected)  # its name of release 1
     unknown = report(client, new_charger_id(), "repaired", tenant)
-    assert (unknown["verdict_known"], unknown["called"]) == (False, False)
-    report(client, called, "failed", tenant)  # the same again counts once
+    assert (unknown["verdict_known"], unknown["alerted"], unknown["called"]) == (False, False, False)
+    report(client, alerted, "failed", tenant)  # the same again counts once
 
     quality = client.get(f"{OUTCOMES}/quality", headers={"X-Tenant-ID": tenant}).json()
     assert quality["outcomes"] == {"failed": 2, "repaired": 1, "false_alarm": 1}
@@ -66,7 +70,7 @@ def test_the_same_outcome_counts_once_though_a_newer_verdict_has_come(client: ht
 def test_only_a_verdict_from_before_counts(client: httpx.Client) -> None:
     charger = predict(client, "hindsight", 1, connector_status="FAULTY")
     accepted = report(client, charger, "failed", "hindsight", NOW - timedelta(hours=2))
-    assert (accepted["verdict_known"], accepted["called"]) == (False, False)
+    assert (accepted["verdict_known"], accepted["alerted"]) == (False, False)
 
 
 def test_nothing_reported_is_nothing_claimed(client: httpx.Client) -> None:

@@ -40,12 +40,13 @@ def post_outcome() -> Response:
         outcome["outcome"],
         outcome["occurred_at"].timestamp(),
     )
-    metrics.OUTCOMES.labels(outcome=kept.outcome, called=str(kept.called).lower()).inc()
+    metrics.OUTCOMES.labels(outcome=kept.outcome, called=str(kept.alerted).lower()).inc()
     answer = {
         "charger_id": kept.charger_id,
         "outcome": kept.outcome,
         "verdict_known": kept.verdict is not None,
-        "called": kept.called,
+        "alerted": kept.alerted,
+        "called": kept.alerted,  # its name until release 1; goes with the release after the next
     }
     return Response(orjson.dumps(answer), status=202, content_type="application/json")
 

@@ -218,8 +218,12 @@ class OutcomeAcceptedSchema(Schema):
     verdict_known = fields.Boolean(
         required=True, metadata={"description": "Whether a verdict of the 30 days before is stored."}
     )
-    called = fields.Boolean(
+    alerted = fields.Boolean(
         required=True, metadata={"description": "Whether that verdict asked for action within 7 days."}
+    )
+    called = fields.Boolean(
+        required=True,
+        metadata={"description": "The same as `alerted`, which replaces it.", "deprecated": True},
     )
 
 
@@ -229,8 +233,8 @@ class LiveQualitySchema(Schema):
     outcomes = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     without_verdict = fields.Integer(required=True)
     precision = _number("Alerts that came true, of those reported on.", allow_none=True)
-    recall = _number("Failures that had been called.", allow_none=True)
-    median_lead_hours = _number("From the calling reading to the failure.", allow_none=True)
+    recall = _number("Failures that had been alerted.", allow_none=True)
+    median_lead_hours = _number("From the alerting reading to the failure.", allow_none=True)
     calibration = fields.List(fields.Raw(), required=True)
 
 

@@ -108,6 +108,7 @@ describe('MLClientService, against the running service', () => {
     expect(orThrow(await ml.postOutcome(outcome, { tenantId }))).toMatchObject({
       charger_id: hot,
       verdict_known: true,
+      alerted: true,
       called: true,
     });
   });

@@ -62,7 +62,7 @@ class Maintenance {
       results: results.items.length,
       afterCancelling: cancelled.status,
       models: models.total,
-      outcomeCalled: outcome.called,
+      outcomeAlerted: outcome.alerted,
       invalidated: invalidated.clientCache,
       published: published.status,
     };

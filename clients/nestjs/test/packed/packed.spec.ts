@@ -106,7 +106,7 @@ const EVERYTHING = {
   results: 1,
   afterCancelling: 'SUCCEEDED',
   models: 3,
-  outcomeCalled: true,
+  outcomeAlerted: true,
   invalidated: 'forgotten',
   published: 'ok',
 };

@@ -208,7 +208,7 @@ def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime | 
     """
     moment = _moment("occurred_at", occurred_at)
     body = {"charger_id": charger_id, "outcome": outcome, "occurred_at": moment}
-    return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_document("called"))
+    return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_document("verdict_known"))
 
 
 def _moment(name: str, moment: datetime | str) -> str:
