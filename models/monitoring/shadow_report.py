@@ -62,16 +62,19 @@ def report(counts: Ints) -> dict[str, Any]:
     """Figures of sums [LENGTH]; None where undefined.
 
     `table[a][s]` counts readings by band, row a of the active version, column s of the shadow. The rank
-    correlation (Spearman) is computed on the bands.
+    correlation (Spearman) is computed on the bands. `scored_share` is the share of all readings of the
+    comparison that both versions scored.
     """
     sums = dict(zip(FIELDS, (int(number) for number in counts), strict=False))
     table = counts[len(FIELDS) :].reshape(BANDS, BANDS)
     readings = sums["readings"]
+    seen = readings + sums["failed"] + sums["dropped"]
     either = sums["alerts_active"] + sums["alerts_shadow"] - sums["alerts_both"]
     return {
         "readings": readings,
         "failed": sums["failed"],
         "dropped": sums["dropped"],
+        "scored_share": round(readings / seen, 4) if seen else None,
         "mean_active": _mean(sums["active_sum"], readings),
         "mean_shadow": _mean(sums["shadow_sum"], readings),
         "mean_absolute_difference": _mean(sums["difference_sum"], readings),

@@ -117,6 +117,7 @@ def test_a_shadow_is_compared_and_never_answers(client: httpx.Client) -> None:
 
     report = compared(client, 60)  # both workers' sums
     assert (report["readings"], report["failed"], report["dropped"]) == (60, 0, 0)
+    assert report["scored_share"] == 1
     assert (report["active"], report["shadow"], report["problem"]) == (active, "milder", None)
     assert [worker["version"] for worker in report["workers"]] == ["milder", "milder"]
     assert report["mean_shadow"] < report["mean_active"]

@@ -26,7 +26,7 @@ class Shadow(MethodView):
     @blueprint.response(200, model_schemas.ShadowSchema)
     @refuses(blueprint, 404, 409)
     def get(self, name: str) -> Response:
-        """What the active version and its shadow say of the same readings, of all tenants"""
+        """Compare the active version with its shadow on a sample of the traffic of all tenants"""
         return Response(orjson.dumps(services().shadows.report(name)), content_type="application/json")
 
     @takes(blueprint, model_schemas.ActivateSchema)

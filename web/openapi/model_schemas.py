@@ -187,9 +187,15 @@ class ShadowSchema(Schema):
     since = _time("When the first sums of this pair were written.", allow_none=True)
     until = _time("When the newest were.", allow_none=True)
     threshold = _number("An alert is a score from here on: ML_ALERT_THRESHOLD, or an anomaly's 0.5.")
-    readings = fields.Integer(required=True, metadata={"description": "Scored by both, of all tenants."})
+    readings = fields.Integer(
+        required=True,
+        metadata={"description": "Scored by both, of all tenants: a sample where traffic is high."},
+    )
     failed = fields.Integer(required=True, metadata={"description": "The shadow could not score them."})
     dropped = fields.Integer(required=True, metadata={"description": "There was no time to compare them."})
+    scored_share = _number(
+        "`readings` of `readings`, `failed` and `dropped` together; null before the first.", allow_none=True
+    )
     mean_active = _number("Mean score, 0 to 1.", allow_none=True)
     mean_shadow = _number("Mean score, 0 to 1.", allow_none=True)
     mean_absolute_difference = _number("Of the two scores of a reading.", allow_none=True)

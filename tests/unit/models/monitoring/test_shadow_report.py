@@ -21,6 +21,15 @@ def test_what_the_sums_say() -> None:
     assert np.sum(found["table"]) == 4
 
 
+def test_the_share_that_was_scored_is_of_all_readings_seen() -> None:
+    counts = shadow_report.count(np.full(116, 0.1), np.full(116, 0.2), threshold=0.7)
+    counts[shadow_report.FIELDS.index("dropped")] = 2_280
+    counts[shadow_report.FIELDS.index("failed")] = 4
+    assert shadow_report.report(counts)["scored_share"] == 0.0483
+    nothing = np.zeros(shadow_report.LENGTH, np.int64)
+    assert shadow_report.report(nothing)["scored_share"] is None
+
+
 def test_counts_of_parts_add_up() -> None:
     active, shadow = np.random.default_rng(0).random((2, 1_000))
     whole = shadow_report.count(active, shadow, threshold=0.5)
