@@ -1,7 +1,8 @@
 """Model versions on disk: find, verify, load, switch. The only disk access in serving.
 
     MODEL_DIR/<name>/ACTIVE                  the active version's name, one line
-    MODEL_DIR/<name>/PREVIOUS                the version active before, for `rollback`
+    MODEL_DIR/<name>/PREVIOUS                the version active before, for `rollback`, one line
+    MODEL_DIR/<name>/EARLIER                 the versions active before that one, newest last, one a line
     MODEL_DIR/<name>/SHADOW                  the version that scores without replying, if any
     MODEL_DIR/<name>/<version>/manifest.json features, calibration, metrics, sha256 of every other file
     MODEL_DIR/<name>/<version>/model.onnx    the graph that scores
@@ -13,7 +14,6 @@ reader sees either the old version or the new one, never a mix.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ from typing import Any, Final
 import orjson
 
 from errors import Conflict, ModelRefused, UnknownModel
+from models import pointer_files
 
 NAMES: Final = ("failure", "anomaly")
 # Appended to the error for an unknown name, e.g. for "maintenance".
@@ -116,6 +117,17 @@ def read_manifest(folder: Path, label: str) -> dict[str, Any]:
     return manifest
 
 
+def check_new(model_dir: Path, name: str, version: str) -> Path:
+    """The folder of a version that does not exist yet.
+
+    Raises `UnknownModel`, and `ModelRefused` for a name that no version can have or one that exists.
+    """
+    folder = model_dir / _check_name(name) / _check_version(name, version)
+    if folder.exists():
+        raise ModelRefused(f"{name} {version}: exists already")
+    return folder
+
+
 def write(
     model_dir: Path, name: str, version: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]
 ) -> Path:
@@ -123,9 +135,7 @@ def write(
 
     Raises `ModelRefused` if the version exists, `UnknownModel` for an unknown name.
     """
-    folder = model_dir / _check_name(name) / _check_version(name, version)
-    if folder.exists():
-        raise ModelRefused(f"{name} {version}: exists already")
+    folder = check_new(model_dir, name, version)
     folder.parent.mkdir(parents=True, exist_ok=True)
     complete = {
         "schema": MANIFEST_SCHEMA,
@@ -159,29 +169,41 @@ def activate(model_dir: Path, name: str, version: str) -> None:
     folder = model_dir / _check_name(name)
     if not (folder / _check_version(name, version) / MANIFEST).is_file():
         raise UnknownModel(f"{name} {version}: no such version")
-    current = folder / "ACTIVE"
-    before = current.read_text().strip() if current.is_file() else ""
-    if before and before != version:
-        _replace(folder / "PREVIOUS", before)
-    _replace(current, version)
-    shadow = folder / "SHADOW"
-    if shadow.is_file() and shadow.read_text().strip() == version:
-        shadow.unlink()
+    before = pointer_files.read(folder / "ACTIVE")
+    if before and before != [version]:
+        pointer_files.push(folder, before[0])
+    _switch(folder, version)
 
 
 def previous_version(model_dir: Path, name: str) -> str:
-    """The version that was active before. Raises `Conflict` if there is none."""
-    previous = model_dir / _check_name(name) / "PREVIOUS"
-    if not previous.is_file():
-        raise Conflict(f"{name}: no version was active before this one")
-    return _check_version(name, previous.read_text().strip())
+    """The version that `rollback` goes to: the newest on the stack that still exists and is not active.
+
+    Raises `Conflict` if there is none.
+    """
+    folder = model_dir / _check_name(name)
+    active = pointer_files.read(folder / "ACTIVE")
+    for version in reversed(pointer_files.stack(folder)):
+        if [version] != active and _VERSION.fullmatch(version) and (folder / version / MANIFEST).is_file():
+            return version
+    raise Conflict(f"{name}: no version was active before this one")
 
 
-def rollback(model_dir: Path, name: str) -> str:
-    """Activate the previously active version and return it. Raises `Conflict` if there is none."""
-    version = previous_version(model_dir, name)
-    activate(model_dir, name, version)
-    return version
+def rollback(model_dir: Path, name: str, version: str | None = None) -> str:
+    """Make the previously active version active again and take it off the stack; returns it.
+
+    So each rollback goes one version further back. `version` is `previous_version` as the caller has seen
+    and checked it; if that is active by now, another rollback was faster and nothing changes. Raises
+    `Conflict` if there is no such version.
+    """
+    folder = model_dir / _check_name(name)
+    if version is not None and pointer_files.read(folder / "ACTIVE") == [version]:
+        return version
+    found = previous_version(model_dir, name)
+    if version not in (None, found):
+        raise Conflict(f"{name}: the version before this one is {found} by now, not {version}")
+    _switch(folder, found)
+    pointer_files.pop(folder, found)
+    return found
 
 
 def shadow_version(model_dir: Path, name: str) -> str | None:
@@ -208,7 +230,7 @@ def set_shadow(model_dir: Path, name: str, version: str) -> None:
         raise UnknownModel(f"{name} {version}: no such version")
     if version == active_version(model_dir, name):
         raise Conflict(f"{name} {version}: it is the active version, and would be compared with itself")
-    _replace(folder / "SHADOW", version)
+    pointer_files.replace(folder / "SHADOW", [version])
 
 
 def clear_shadow(model_dir: Path, name: str) -> None:
@@ -216,14 +238,10 @@ def clear_shadow(model_dir: Path, name: str) -> None:
     (model_dir / _check_name(name) / "SHADOW").unlink(missing_ok=True)
 
 
-def _replace(path: Path, text: str) -> None:
-    handle, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(scratch, 0o644)  # a shared volume is read by other users
-    os.replace(scratch, path)
+def _switch(folder: Path, version: str) -> None:
+    pointer_files.replace(folder / "ACTIVE", [version])
+    if pointer_files.read(folder / "SHADOW") == [version]:
+        pointer_files.replace(folder / "SHADOW", [])
 
 
 def _check_name(name: str) -> str:

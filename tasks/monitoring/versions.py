@@ -101,10 +101,12 @@ class Versions:
     def rollback(self, name: str) -> tuple[str, bool]:
         """Activate the previously active version. Returns it, and whether all workers switched within 5 s.
 
-        Also raises `Conflict` if there is none.
+        Each call goes one version further back. Also raises `Conflict` if there is none.
         """
         version = registry.previous_version(self._model_dir, name)
-        return version, self.activate(name, version)
+        self.verify(name, version)
+        registry.rollback(self._model_dir, name, version)
+        return version, self._switched()
 
     def set_shadow(self, name: str, version: str) -> bool:
         """Verify a version and make it the shadow. Returns whether every worker has loaded it within 5 s.

@@ -135,6 +135,19 @@ def test_a_rollback_with_nothing_to_go_back_to_is_a_conflict(client: httpx.Clien
     assert client.post("/api/v1/models/luck/rollback").status_code == 404
 
 
+def test_two_rollbacks_go_two_versions_back(client: httpx.Client, model_dir: Path) -> None:
+    first = first_version(client)
+    copy_version(model_dir / "failure", "third")
+    for version in ("second", "third"):
+        answer = client.post("/api/v1/models/failure/activate", json={"version": version})
+        assert answer.status_code == 200, answer.text
+    for expected in ("second", first):
+        back = client.post("/api/v1/models/failure/rollback")
+        assert (back.status_code, back.json()["version"]) == (200, expected)
+    assert client.post(FAILURE, json=request()).json()["model_version"] == first
+    shutil.rmtree(model_dir / "failure" / "third")
+
+
 def test_switching_needs_the_admin_role(client: httpx.Client) -> None:
     for path in ("activate", "rollback", "versions/second/verify"):
         answer = client.post(

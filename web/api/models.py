@@ -79,7 +79,7 @@ def activate_model(name: str) -> Response:
 )
 @refuses(blueprint, 404, 409, 504)
 def rollback_model(name: str) -> Response:
-    """Make the version active that was active before"""
+    """Make the version active that was active before; again goes one version further back"""
     with services().waiting_threads:
         version, settled = services().versions.rollback(name)
     return _switched(name, version, settled)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from errors import Conflict, ModelRefused, UnknownModel
-from models import registry
+from models import pointer_files, registry
 from models.scorer import Scorer
 from settings import Costs
 from tests.unit.models.samples import VERSIONS
@@ -133,6 +134,104 @@ def test_activate_and_rollback(model_dir: Path) -> None:
         registry.activate(model_dir, "failure", "third")
     with pytest.raises(ModelRefused, match="exists already"):
         registry.write(model_dir, "failure", "second", manifest, loaded.files)
+
+
+@pytest.fixture
+def many(model_dir: Path) -> Path:
+    """The model folder, with versions `b`, `c` and `d` that were activated in turn after `a`."""
+    failure = model_dir / "failure"
+    (failure / registry.active_version(model_dir, "failure")).rename(failure / "a")
+    (failure / "ACTIVE").write_text("a\n")
+    for version in "bcd":
+        shutil.copytree(failure / "a", failure / version)
+        registry.activate(model_dir, "failure", version)
+    return model_dir
+
+
+def back(model_dir: Path) -> list[str]:
+    """The versions that rollbacks go to, until there is none."""
+    found: list[str] = []
+    while True:
+        try:
+            found.append(registry.rollback(model_dir, "failure"))
+        except Conflict:
+            return found
+        assert registry.active_version(model_dir, "failure") == found[-1]
+
+
+def test_each_rollback_goes_one_version_further_back(many: Path) -> None:
+    assert back(many) == ["c", "b", "a"]
+    assert not (many / "failure" / "PREVIOUS").exists()
+    assert not (many / "failure" / "EARLIER").exists()
+
+
+def test_a_version_activated_after_a_rollback_is_left_to_the_one_before_it(many: Path) -> None:
+    assert registry.rollback(many, "failure") == "c"
+    registry.activate(many, "failure", "d")
+    registry.activate(many, "failure", "d")  # the same again is no step
+    assert back(many) == ["c", "b", "a"]
+
+
+def test_the_file_that_release_1_reads_names_the_version_before(many: Path) -> None:
+    previous = many / "failure" / "PREVIOUS"
+    assert previous.read_text() == "c\n"
+    registry.rollback(many, "failure")
+    assert previous.read_text() == "b\n"
+
+
+def test_a_version_that_was_active_before_there_was_a_stack_is_gone_back_to(many: Path) -> None:
+    (many / "failure" / "EARLIER").unlink()
+    assert back(many) == ["c"]
+
+
+def test_an_activation_and_a_rollback_by_release_1_are_gone_back_from(many: Path) -> None:
+    failure = many / "failure"
+    # It knows ACTIVE and PREVIOUS: here it activates `a`, and elsewhere rolls back to what PREVIOUS says.
+    (failure / "PREVIOUS").write_text("d\n")
+    (failure / "ACTIVE").write_text("a\n")
+    assert registry.rollback(many, "failure") == "d"
+    assert registry.rollback(many, "failure") == "b"
+    (failure / "PREVIOUS").write_text("b\n")
+    (failure / "ACTIVE").write_text("a\n")
+    assert registry.rollback(many, "failure") == "b"
+
+
+def test_versions_that_are_gone_or_damaged_names_are_passed_over(many: Path) -> None:
+    shutil.rmtree(many / "failure" / "c")
+    (many / "failure" / "EARLIER").write_text("a\nb\n../../etc\n")
+    assert back(many) == ["b", "a"]
+
+
+def test_two_rollbacks_to_the_same_version_at_once_are_one(many: Path) -> None:
+    assert registry.rollback(many, "failure", "c") == "c"
+    assert registry.rollback(many, "failure", "c") == "c"
+    assert registry.previous_version(many, "failure") == "b"
+    with pytest.raises(Conflict, match="is b by now"):
+        registry.rollback(many, "failure", "d")
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_crash_between_two_files_loses_no_version(
+    many: Path, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, left = pointer_files.replace, [writes]
+
+    def crash(path: Path, names: Sequence[str]) -> None:
+        if not left[0]:
+            raise InterruptedError
+        left[0] -= 1
+        replace(path, names)
+
+    for switch in (
+        lambda: registry.activate(many, "failure", "b"),
+        lambda: registry.rollback(many, "failure"),
+    ):
+        left[0] = writes
+        with monkeypatch.context() as patch, contextlib.suppress(InterruptedError):
+            patch.setattr(pointer_files, "replace", crash)
+            switch()
+    reached = {registry.active_version(many, "failure"), *back(many)}
+    assert reached >= {"a", "b", "c"}
 
 
 def test_a_shadow_is_set_cleared_and_ends_when_it_becomes_active(model_dir: Path) -> None:

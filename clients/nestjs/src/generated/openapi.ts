@@ -1897,7 +1897,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make the version active that was active before */
+        /** Make the version active that was active before; again goes one version further back */
         post: {
             parameters: {
                 query?: never;
@@ -2248,7 +2248,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** What the active version and its shadow say of the same readings, of all tenants */
+        /** Compare the active version with its shadow on a sample of the traffic of all tenants */
         get: {
             parameters: {
                 query?: never;
@@ -3436,12 +3436,14 @@ export interface components {
             until: string | null;
             /** @description An alert is a score from here on: ML_ALERT_THRESHOLD, or an anomaly's 0.5. */
             threshold: number;
-            /** @description Scored by both, of all tenants. */
+            /** @description Scored by both, of all tenants: a sample where traffic is high. */
             readings: number;
             /** @description The shadow could not score them. */
             failed: number;
             /** @description There was no time to compare them. */
             dropped: number;
+            /** @description `readings` of `readings`, `failed` and `dropped` together; null before the first. */
+            scored_share: number | null;
             /** @description Mean score, 0 to 1. */
             mean_active: number | null;
             /** @description Mean score, 0 to 1. */
@@ -3482,6 +3484,11 @@ export interface components {
             /** @description Whether a verdict of the 30 days before is stored. */
             verdict_known: boolean;
             /** @description Whether that verdict asked for action within 7 days. */
+            alerted: boolean;
+            /**
+             * @deprecated
+             * @description The same as `alerted`, which replaces it.
+             */
             called: boolean;
         };
         LiveQuality: {
@@ -3491,9 +3498,9 @@ export interface components {
             without_verdict: number;
             /** @description Alerts that came true, of those reported on. */
             precision: number | null;
-            /** @description Failures that had been called. */
+            /** @description Failures that had been alerted. */
             recall: number | null;
-            /** @description From the calling reading to the failure. */
+            /** @description From the alerting reading to the failure. */
             median_lead_hours: number | null;
             calibration: unknown[];
         };

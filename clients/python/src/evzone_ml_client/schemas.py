@@ -299,6 +299,7 @@ class Shadow(TypedDict):
     readings: int
     failed: int
     dropped: int
+    scored_share: float | None
     mean_active: float | None
     mean_shadow: float | None
     mean_absolute_difference: float | None
@@ -322,6 +323,7 @@ class OutcomeAccepted(TypedDict):
     charger_id: str
     outcome: str
     verdict_known: bool
+    alerted: bool
     called: bool
 
 
