@@ -16,6 +16,7 @@ from types import FrameType
 
 from consumers.processes import ocpp_service, scoring_service
 from consumers.replay import dead_letters, replay_readings
+from consumers.replay.arguments import INTERRUPTED
 from process import configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
@@ -49,6 +50,14 @@ def main() -> int:
         commands.add_parser("replay", help="publish recorded readings in their own rhythm")
     )
     arguments = parser.parse_args()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{' '.join(filter(None, ('consumers', arguments.command)))}: interrupted\n")
+        return INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace) -> int:
     settings = load_or_exit()
     configure_logging(settings)
     if settings.log_level != "DEBUG":
@@ -57,7 +66,7 @@ def main() -> int:
     if arguments.command == "replay-dlq":
         return dead_letters.replay_dlq(settings, arguments)
     if arguments.command == "replay":
-        return replay_readings.replay(settings, arguments, stop_on_signals())
+        return replay_readings.replay(settings, arguments, stop_on_signals)
     refuse_eviction(settings)
     make = ocpp_service if arguments.command == "ocpp" else scoring_service
     return make(settings).run(stop_on_signals())

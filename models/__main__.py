@@ -33,7 +33,10 @@ from models.commands import (
 # and two busy cores: 18 s spinning, 6.5 s passive. OpenMP reads the variable when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-TOO_LITTLE = 2  # exit status of `train` if the history is too short to train on
+# Exit statuses besides 0 and 1.
+REFUSED = 2  # wrong usage, or refused: nothing was written
+INTERRUPTED = 130  # the usual exit code after Ctrl-C
+REFUSED_CODES = frozenset({"wrong_usage", "too_little_history", "in_sample"})
 VERSIONS = Path(__file__).resolve().parent / "versions"
 
 
@@ -50,14 +53,24 @@ none, the exit status is 2."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status. Expected errors print one line to stderr."""
+    """Run one command and return its exit status. Expected errors print one line to stderr.
+
+    Errors of files return 2, as wrong usage does, and Ctrl-C returns 130.
+    """
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
         return int(chosen.run(chosen) or 0)
     except (ServiceError, ValueError) as error:
         print(f"models {chosen.command}: {error}", file=sys.stderr)
-        return TOO_LITTLE if getattr(error, "code", "") == "too_little_history" else 1
+        return REFUSED if getattr(error, "code", "") in REFUSED_CODES else 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"models {chosen.command}: {where}{error.strerror or error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print(f"models {chosen.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         "--map", action="append", default=[], type=_mapping, metavar="FIELD=COLUMN[,COLUMN]"
     )
     evaluate.add_argument("--version", help="default: the active one")
+    evaluate.add_argument(
+        "--in-sample", action="store_true", help="allow a window that the version was trained on"
+    )
     evaluate.add_argument("--model-dir", type=Path, default=VERSIONS)
     evaluate.add_argument("--out", type=Path, required=True)
     evaluate.set_defaults(run=run_evaluate)
@@ -141,9 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, run in (
         ("list", "list versions", run_list),
         ("show", "print a manifest", run_show),
-        ("verify", "check files and golden rows", run_verify),
+        ("verify", "check checksums and reference predictions", run_verify),
         ("activate", "make a version the active one", run_activate),
-        ("rollback", "make the previous version active again", run_rollback),
+        ("rollback", "make the version before active again; again: one further back", run_rollback),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--model-dir", type=Path, default=VERSIONS)

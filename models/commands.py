@@ -7,11 +7,14 @@ Each imports its libraries itself, so that `list` does not load scikit-learn. Th
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import orjson
 
@@ -19,6 +22,41 @@ from errors import ServiceError
 
 # Steps of training that report their progress.
 STEPS = {"failure": 16, "anomaly": 2}
+
+
+class WrongUsage(ServiceError):
+    """Raised before any work for arguments that it would fail with: says which and why."""
+
+    code = "wrong_usage"
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise `WrongUsage` unless files can be written into `folder`, or it can be made.
+
+    Leaves nothing behind. A permission bit would not tell: root has all, also on a read-only file system.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise WrongUsage(f"{folder} is not a folder")
+        there = folder
+        while not there.exists():
+            there = there.parent
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=there):
+            pass
+    except OSError as error:
+        raise WrongUsage(f"{folder} cannot be written ({error.strerror})") from None
+
+
+def _check_file(file: Path) -> None:
+    """Raise `WrongUsage` unless `file` can be written. Its folder has to exist. Leaves nothing behind."""
+    if file.is_dir():
+        raise WrongUsage(f"{file} is a folder, not a file")
+    if not file.parent.is_dir():
+        raise WrongUsage(f"{file}: there is no folder {file.parent}")
+    if not file.exists():
+        _check_folder(file.parent)
+    elif not os.access(file, os.W_OK):
+        raise WrongUsage(f"{file} cannot be written")
 
 
 @contextmanager
@@ -46,23 +84,31 @@ def _print_line(name: str, step: str) -> None:
 
 def run_simulate(chosen: argparse.Namespace) -> None:
     """Simulate a fleet and write its history to `--out`."""
-    from models.simulation.simulate import simulate
+    _check_folder(chosen.out)
+    from models.simulation.simulate import description, simulate
+    from models.training.history import ABOUT
 
     fleet = simulate(chosen.chargers, chosen.days, chosen.seed)
     fleet.write(chosen.out, suffix=chosen.format)
-    about = {
-        "description": f"simulated fleet, {chosen.chargers} chargers, {chosen.days} days, seed {chosen.seed}",
-        "simulated": True,
-    }
-    (chosen.out / "about.json").write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
+    about = {"description": description(chosen.chargers, chosen.days, chosen.seed), "simulated": True}
+    (chosen.out / ABOUT).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
     print(f"{chosen.out}: {len(fleet.readings)} readings, {len(fleet.failures)} failures")
 
 
 def run_train(chosen: argparse.Namespace) -> None:
     """Train versions on a history, verify them and, with `--activate`, activate them."""
     from models import registry
+
+    names = [name for name in registry.NAMES if chosen.model in (name, "all")]
+    version = chosen.version or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for name in names:
+        _check_folder(chosen.model_dir / name)
+        try:
+            registry.check_new(chosen.model_dir, name, version)
+        except ServiceError as error:
+            raise WrongUsage(str(error)) from None
     from models.scorer import anomaly_model, failure_model
-    from models.training.history import load
+    from models.training.history import load, origin
     from models.training.history_table import NoReadings
     from models.training.horizons import carried, too_little
     from models.training.train_anomaly import train_anomaly
@@ -72,22 +118,16 @@ def run_train(chosen: argparse.Namespace) -> None:
         history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
     except NoReadings:
         raise too_little(None) from None
-    about_file = chosen.history / "about.json"
-    about = orjson.loads(about_file.read_bytes()) if about_file.is_file() else {}
-    origin = {
-        "trained_on": about.get("description", f"history {chosen.history.name}"),
-        "simulated": bool(about.get("simulated", False)),
-    }
-    version = chosen.version or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for name, train, build in (
         ("failure", train_failure, failure_model),
         ("anomaly", train_anomaly, anomaly_model),
     ):
-        if chosen.model not in (name, "all"):
+        if name not in names:
             continue
         with _shown(name, STEPS[name]) as progress:
             manifest, files = train(history, seed=chosen.seed, progress=progress)
-        folder = registry.write(chosen.model_dir, name, version, {**manifest, **origin}, files)
+        manifest |= origin(chosen.history)
+        folder = registry.write(chosen.model_dir, name, version, manifest, files)
         build(registry.load(chosen.model_dir, name, version))
         if chosen.activate:
             registry.activate(chosen.model_dir, name, version)
@@ -98,6 +138,7 @@ def run_train(chosen: argparse.Namespace) -> None:
 
 def run_score(chosen: argparse.Namespace) -> None:
     """Score a window of a history and write the probabilities to a Parquet file."""
+    _check_file(chosen.out)
     from models import registry
     from models.evaluation.history_scores import score_window
     from models.scorer import failure_model
@@ -111,6 +152,7 @@ def run_score(chosen: argparse.Namespace) -> None:
 
 def run_evaluate(chosen: argparse.Namespace) -> None:
     """Evaluate a version on a history or a simulated fleet, and write the report."""
+    _check_folder(chosen.out)
     from models import registry
     from models.evaluation.evaluate_version import evaluate
     from models.scorer import failure_model
@@ -127,6 +169,7 @@ def run_evaluate(chosen: argparse.Namespace) -> None:
         to=chosen.to,
         chargers=chosen.chargers,
         seed=chosen.seed,
+        in_sample=chosen.in_sample,
         progress=partial(_print_line, "evaluate"),
     )
     print(*written, sep="\n")
@@ -153,6 +196,7 @@ def run_robustness(chosen: argparse.Namespace) -> None:
 
 def run_sessions(chosen: argparse.Namespace) -> None:
     """Convert a log of charging sessions to a history."""
+    _check_folder(chosen.out)
     from models.simulation.sessions import convert
 
     print(f"{chosen.out}: {convert(chosen.sessions, chosen.outages, chosen.out)} readings")
@@ -198,7 +242,7 @@ def run_verify(chosen: argparse.Namespace) -> None:
     version = _version_of(chosen)
     build = scorer.failure_model if chosen.model == "failure" else scorer.anomaly_model
     build(registry.load(chosen.model_dir, chosen.model, version))
-    print(f"{chosen.model} {version}: files and golden rows are as the manifest says")
+    print(f"{chosen.model} {version}: verified: checksums and reference predictions match")
 
 
 def run_activate(chosen: argparse.Namespace) -> None:
@@ -221,6 +265,7 @@ def run_shadow(chosen: argparse.Namespace) -> None:
     run_verify(chosen)
     registry.set_shadow(chosen.model_dir, chosen.model, chosen.version)
     print(f"{chosen.model} {chosen.version} scores beside the active version")
+    print(f"It scores a sample: GET /api/v1/models/{chosen.model}/shadow has its scored_share.")
 
 
 def run_rollback(chosen: argparse.Namespace) -> None:

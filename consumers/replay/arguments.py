@@ -8,6 +8,9 @@ from __future__ import annotations
 import argparse
 import math
 from datetime import UTC, datetime
+from typing import Final
+
+INTERRUPTED: Final = 130  # what a shell expects of a command that Ctrl-C has ended
 
 
 def moment(text: str) -> datetime:

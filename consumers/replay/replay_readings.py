@@ -30,7 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from consumers.kafka.clients import ensure_topics, make_producer, scoring_topics
 from consumers.kafka.outcome_publisher import PUBLISH_TIMEOUT_S, KafkaUnavailable, OutcomeRefused, as_trouble
 from consumers.kafka.records import Outgoing
-from consumers.replay.arguments import count, moment, number_of, speed
+from consumers.replay.arguments import INTERRUPTED, count, moment, number_of, speed
 from errors import ServiceError
 from readings.reading import Reading
 from settings import Settings
@@ -43,7 +43,6 @@ MOST_UNACKNOWLEDGED: Final = 10_000
 # The delay of Ctrl-C and of updates of the progress bar, seconds.
 TURN_S: Final = 0.1
 LEFT_OUT: Final = 1  # as `python -m batch` for failed rows
-INTERRUPTED: Final = 130  # the usual exit code after Ctrl-C
 
 Show = Callable[[int, datetime, float], None]
 
@@ -142,12 +141,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def replay(
     settings: Settings,
     arguments: argparse.Namespace,
-    stopping: threading.Event,
+    stop_on_signals: Callable[[], threading.Event],
     out: TextIO = sys.stdout,
 ) -> int:
     """Send a recording; returns the exit code, 0 only if every row was sent.
 
-    Blocks until all records are acknowledged, or until `stopping` is set.
+    Blocks until all records are acknowledged, or until the event of `stop_on_signals` is set. It is made
+    before the first record is sent. Until then Ctrl-C raises `KeyboardInterrupt`.
     """
     from consumers.replay.recording import load
 
@@ -163,6 +163,7 @@ def replay(
         recording.times[0], recording.times[-1], arguments.speed, datetime.now(UTC), arguments.shift_to_now
     )
     outbox = Outbox(producer)
+    stopping = stop_on_signals()
     refused: list[str] = []
     failed = None
     try:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from models.evaluation import evaluation_report, policies
 from models.evaluation.figures import figures, judge_window
+from models.evaluation.training_period import InSample, overlap, span, training_period
 from models.failure import FailureModel
 from models.maintenance import Prices, prices
-from models.simulation.simulate import simulate
-from models.training.history import load
+from models.simulation.simulate import description, simulate
+from models.training.history import load, origin
 from models.training.horizons import carried
-from readings.reading import rfc3339
 from settings import Costs
 
 SIMULATED_DAYS: Final = 365
@@ -46,12 +46,14 @@ def evaluate(
     to: datetime | None,
     chargers: int,
     seed: int,
+    in_sample: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, ...]:
     """Evaluate a version on `history`, or on a new simulated fleet by default, and write the report.
 
-    Returns the written files. Raises `BadHistory`, and `ValueError` if no reading of the window can be
-    judged.
+    Returns the written files. `in_sample` allows a window within the training period, and the report begins
+    with it. Raises `InSample` if it is not allowed, `BadHistory`, and `ValueError` if no reading of the
+    window can be judged.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = history
@@ -63,6 +65,17 @@ def evaluate(
         past = load(folder, mapping=mapping, until=to, spec=model.spec)
     begin_s, end_s = float(past.columns.time_s.min()), past.end_s
     since_s = since.timestamp() if since else end_s - WINDOW_SHARE * (end_s - begin_s)
+    fleet = (
+        {"trained_on": description(chargers, SIMULATED_DAYS, seed), "simulated": True}
+        if history is None
+        else origin(history)
+    )
+    caution = overlap(manifest, fleet, since_s, end_s)
+    if caution and not in_sample:
+        raise InSample(
+            f"{manifest['name']} {model.version} {caution}. Figures would be better than on new readings. "
+            "Begin later with --from, or add --in-sample: the report then says so."
+        )
     progress("score the window, fit the baselines")
     judged = judge_window(model, past, since_s, end_s)
     progress("figures and intervals")
@@ -75,10 +88,14 @@ def evaluate(
             costs[number] = policies.compare(
                 model, _prices(), base_30d, chargers=POLICY_CHARGERS, seed=number
             )
-    about = {
+    about = (
+        {"in-sample": f"the version {caution}; figures are better than on new readings"} if caution else {}
+    )
+    about |= {
         "failure model": f"{model.version}, trained on {manifest['trained_on']}",
+        "training period": _period(manifest),
         "judged on": "a fresh simulated fleet" if history is None else f"history {history.name}",
-        "window": f"{_moment(since_s)} to {_moment(end_s)}, one reading a charger and day",
+        "window": f"{span(since_s, end_s)}, one reading a charger and day",
         "intervals": "95 %, bootstrap over chargers",
         "baselines": "fitted on the same fleet before the window",
     }
@@ -91,5 +108,6 @@ def _prices() -> Prices:
     return prices(COSTS)
 
 
-def _moment(time_s: float) -> str:
-    return rfc3339(datetime.fromtimestamp(time_s, UTC))
+def _period(manifest: dict[str, Any]) -> str:
+    period = training_period(manifest)
+    return span(*period) if period else "not stated by the manifest; the window may lie within it"

@@ -51,6 +51,11 @@ def simulate(chargers: int, days: int, seed: int, assumed: Assumptions | None = 
     return _fleet(world)
 
 
+def description(chargers: int, days: int, seed: int) -> str:
+    """How manifests and reports name the fleet that `simulate` makes of the same arguments."""
+    return f"simulated fleet, {chargers} chargers, {days} days, seed {seed}"
+
+
 def _fleet(world: World) -> Fleet:
     steps = len(world.seen)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from models.features.columns import (
@@ -27,6 +28,7 @@ from models.features.frame import FeatureSpec, vocabulary_of
 from models.training.history_table import BadHistory, NoReadings, Table, needed
 
 NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
+ABOUT: Final = "about.json"
 _CHARGER_SHIFT: Final = 43  # milliseconds since 1970 stay below 2**43 until the year 2248
 
 
@@ -69,6 +71,20 @@ def sort_key(charger: Ints, time_s: Floats) -> Ints:
     """One integer per row that sorts by charger and then by millisecond."""
     key: Ints = (charger << _CHARGER_SHIFT) + np.round(time_s * 1000).astype(np.int64)
     return key
+
+
+def origin(folder: Path) -> dict[str, Any]:
+    """Where a history comes from: `trained_on` (text) and `simulated` of the manifests of its versions.
+
+    Both are read from `about.json` in the folder, which `python -m models simulate` writes. Without it the
+    history is that of real chargers, and is named after the folder.
+    """
+    file = folder / ABOUT
+    about = orjson.loads(file.read_bytes()) if file.is_file() else {}
+    return {
+        "trained_on": about.get("description", f"history {folder.name}"),
+        "simulated": bool(about.get("simulated", False)),
+    }
 
 
 def load(

@@ -111,8 +111,10 @@ def test_scores_do_not_see_the_future(history: Path, model_dir: Path, tmp_path: 
 
 def test_a_report_of_a_window(history: Path, model_dir: Path, tmp_path: Path) -> None:
     where = ["--history", str(history), "--model-dir", str(model_dir), "--out", str(tmp_path)]
-    assert main(["evaluate", *where, "--from", "2025-03-15"]) == 0
+    assert main(["evaluate", *where, "--from", "2025-04-02"]) == 0
     markdown = (tmp_path / "report.md").read_text()
+    assert "in-sample" not in markdown
+    assert "- training period: 2025-01-01T" in markdown
     for expected in (
         "Failure within 7d",
         "PR-AUC",
@@ -123,6 +125,24 @@ def test_a_report_of_a_window(history: Path, model_dir: Path, tmp_path: Path) ->
         assert expected in markdown
     assert "nan" not in markdown.lower().replace("maintenance", "")
     assert (tmp_path / "report.html").read_text().count("<img ") == 5
+
+
+def test_a_window_that_the_version_was_trained_on_is_refused_unless_asked_for(
+    history: Path, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--history", str(history), "--model-dir", str(model_dir), "--out", str(tmp_path / "report")]
+    window = ["--from", "2025-03-15"]
+    assert main(["evaluate", *where, *window]) == 2
+    (line,) = (one for one in capsys.readouterr().err.splitlines() if one.startswith("models evaluate"))
+    assert "was trained on 2025-01-01T" in line
+    assert "add --in-sample" in line
+    assert not (tmp_path / "report").exists()
+    assert main(["evaluate", *where, *window, "--in-sample"]) == 0
+    title, _, first, *_ = (tmp_path / "report" / "report.md").read_text().splitlines()
+    assert title == "# Evaluation"
+    assert first.startswith("- in-sample: the version was trained on 2025-01-01T")
+    about = json.loads((tmp_path / "report" / "report.json").read_text())["about"]
+    assert next(iter(about)) == "in-sample"
 
 
 def test_devices_that_are_no_chargers(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""Ctrl-C ends a command of a person with status 130 and one line, whatever it is doing."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from models.simulation.simulate import simulate
+from tests.processes import Process, environment, wait_until
+
+READING = "charger_id,connector_status,timestamp\nA,Charging,2026-01-01T00:00:00Z\n"
+
+
+def interrupt(process: Process) -> list[str]:
+    """Send Ctrl-C and wait; the lines that the command wrote since its last line of progress."""
+    before = len(process.log().splitlines())
+    process.process.send_signal(signal.SIGINT)
+    status = process.process.wait(30)
+    log = process.log()
+    assert status == 130, log
+    assert "Traceback" not in log
+    return log.splitlines()[before:]
+
+
+def command(*words: str, **settings: str) -> Process:
+    return Process([sys.executable, "-m", *words], environment("redis://127.0.0.1:1/0", **settings))
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(tmp_path_factory.mktemp("history"))
+    simulate(250, 90, 5).write(folder)
+    return folder
+
+
+def test_training_can_be_interrupted(history: Path, tmp_path: Path) -> None:
+    versions = tmp_path / "versions"
+    with command("models", "train", "--history", str(history), "--model-dir", str(versions)) as process:
+        wait_until(lambda: "failure: features" in process.log(), what="the training", log=process.log)
+        assert interrupt(process)[-1] == "models train: interrupted"
+    assert not versions.exists()
+
+
+def test_an_evaluation_can_be_interrupted(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    with command("models", "evaluate", "--chargers", "5000", "--out", str(out)) as process:
+        wait_until(lambda: "evaluate: simulate" in process.log(), what="the simulation", log=process.log)
+        assert interrupt(process) == ["models evaluate: interrupted"]
+    assert not out.exists()
+
+
+@pytest.fixture
+def mute_broker() -> Iterator[socket.socket]:
+    """A port that accepts connections and never answers."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(30)
+        yield listener
+
+
+@pytest.mark.parametrize("words", [["replay-dlq"], ["replay", "readings.csv"]], ids=["replay-dlq", "replay"])
+def test_a_command_that_waits_for_kafka_can_be_interrupted(
+    words: list[str], mute_broker: socket.socket, tmp_path: Path
+) -> None:
+    (tmp_path / "readings.csv").write_text(READING)
+    words = [str(tmp_path / word) if word.endswith(".csv") else word for word in words]
+    broker = f"127.0.0.1:{mute_broker.getsockname()[1]}"
+    with command("consumers", *words, KAFKA_BOOTSTRAP_SERVERS=broker) as process:
+        connection, _ = mute_broker.accept()
+        with closing(connection):
+            assert interrupt(process) == [f"consumers {words[0]}: interrupted"]
