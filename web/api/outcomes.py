@@ -46,7 +46,7 @@ def post_outcome() -> Response:
         "outcome": kept.outcome,
         "verdict_known": kept.verdict is not None,
         "alerted": kept.alerted,
-        "called": kept.alerted,  # its name until release 1; goes with the release after the next
+        "called": kept.alerted,  # deprecated: stays for one release
     }
     return Response(orjson.dumps(answer), status=202, content_type="application/json")
 

@@ -1013,7 +1013,7 @@ export interface paths {
         /**
          * Results in input order, also of a job that still runs: up to the first row that is missing
          * @description A cancelled job's rows are those that were done, which may have gaps: each row says its number.
-         *     A page of JSON holds at most 1,000 rows; its `next` is null at the end of the input, and the same cursor
+         *     A page of JSON holds at most 1,000 rows. Its `next` is null at the end of the input. It is the same cursor
          *     again where the next row is not scored yet. The other formats are streams from `cursor` on: of `limit`
          *     rows, or of all that are done; where more follow, `Link` says where to go on. What breaks off is never
          *     ended as if it were complete.
