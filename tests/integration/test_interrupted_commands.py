@@ -14,18 +14,26 @@ import pytest
 from models.simulation.simulate import simulate
 from tests.processes import Process, environment, wait_until
 
+# Imports of the libraries for training alone take long where others want the processors too.
+PATIENCE_S = 120.0
 READING = "charger_id,connector_status,timestamp\nA,Charging,2026-01-01T00:00:00Z\n"
+
+pytestmark = pytest.mark.timeout(3 * PATIENCE_S)
 
 
 def interrupt(process: Process) -> list[str]:
     """Send Ctrl-C and wait; the lines that the command wrote since its last line of progress."""
     before = len(process.log().splitlines())
     process.process.send_signal(signal.SIGINT)
-    status = process.process.wait(30)
+    status = process.process.wait(PATIENCE_S)
     log = process.log()
     assert status == 130, log
     assert "Traceback" not in log
     return log.splitlines()[before:]
+
+
+def await_line(process: Process, text: str) -> None:
+    wait_until(lambda: text in process.log(), what=text, timeout_s=PATIENCE_S, log=process.log)
 
 
 def command(*words: str, **settings: str) -> Process:
@@ -42,7 +50,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_can_be_interrupted(history: Path, tmp_path: Path) -> None:
     versions = tmp_path / "versions"
     with command("models", "train", "--history", str(history), "--model-dir", str(versions)) as process:
-        wait_until(lambda: "failure: features" in process.log(), what="the training", log=process.log)
+        await_line(process, "failure: features")
         assert interrupt(process)[-1] == "models train: interrupted"
     assert not versions.exists()
 
@@ -50,7 +58,7 @@ def test_training_can_be_interrupted(history: Path, tmp_path: Path) -> None:
 def test_an_evaluation_can_be_interrupted(tmp_path: Path) -> None:
     out = tmp_path / "report"
     with command("models", "evaluate", "--chargers", "5000", "--out", str(out)) as process:
-        wait_until(lambda: "evaluate: simulate" in process.log(), what="the simulation", log=process.log)
+        await_line(process, "evaluate: simulate")
         assert interrupt(process) == ["models evaluate: interrupted"]
     assert not out.exists()
 
@@ -59,7 +67,7 @@ def test_an_evaluation_can_be_interrupted(tmp_path: Path) -> None:
 def mute_broker() -> Iterator[socket.socket]:
     """A port that accepts connections and never answers."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        listener.settimeout(30)
+        listener.settimeout(PATIENCE_S)
         yield listener
 
 
