@@ -58,7 +58,7 @@ class Heartbeat:
         self._loop_at = time.monotonic()
         self._status = Status("disconnected", "starting")
         # The reason why no record can be scored now, a sentence; None if workers are available.
-        self.pause_reason: str | None = "no word from Redis yet"
+        self.pause_reason: str | None = "no reply from Redis yet"
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:

@@ -111,7 +111,7 @@ class ShadowReports:
             registry.shadow_version(model_dir, stored),
         )
         if shadow is None:
-            raise NotFound(f"No version of {stored} scores beside the active one.")
+            raise NotFound(f"No shadow version is set for model {stored}.")
         limit = threshold(self._settings, stored)
         holders = [
             {"worker": f"{worker.name}:{worker.pid}", **held}

@@ -135,7 +135,7 @@ def _from_http_exception(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:
         error.description = f"The body is larger than {request.max_content_length} bytes."
     if error.description == NotFound.description:
-        error.description = f"There is nothing at {request.path}. What there is: /docs."
+        error.description = f"No such endpoint: {request.path}. See /docs."
     detail = error.description or HTTPStatus(status).description
     return _response(Problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers))
 
