@@ -260,4 +260,4 @@ def _code_of(message: str) -> str:
         return "required"
     if message.startswith("Must be"):
         return "range"
-    return "type" if message.startswith("Not a valid") else "invalid"
+    return "type" if message.startswith("Not a valid") or " is not a number" in message else "invalid"

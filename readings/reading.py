@@ -71,14 +71,22 @@ def is_encodable(text: str) -> bool:
     return text.isascii() or _LONE_SURROGATE(text) is None
 
 
-# Lower and upper bound of each number, in the contract's units. The upper bounds exclude only typing errors
-# and wrong units (a million kWh in one session, a century of uptime). No plausible value is refused.
+# Lower and upper bound of each number, in the contract's units. The upper bounds are beyond the largest
+# chargers (3,750 kW) and below typical values in smaller units (W, Wh). No plausible value is refused.
 BOUNDS: Final[dict[str, tuple[float, float]]] = {
-    "energy_delivered": (0.0, 1e6),
-    "power": (0.0, 1e5),
+    "energy_delivered": (0.0, 10_000.0),
+    "power": (0.0, 5_000.0),
     "temperature": (-60.0, 200.0),
     "uptime_hours": (0.0, 1e6),
     "total_sessions": (0, 1e9),
+}
+# The unit of each number, and the unit that a number above its bound is probably in; empty for counts.
+UNITS: Final[dict[str, tuple[str, str]]] = {
+    "energy_delivered": ("kWh", "Wh"),
+    "power": ("kW", "W"),
+    "temperature": ("°C", "K"),
+    "uptime_hours": ("h", "s"),
+    "total_sessions": ("", ""),
 }
 
 

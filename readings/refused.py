@@ -23,9 +23,12 @@ def unreadable(error: Exception) -> Refused:
 def said_id(raw: Mapping[str, Any]) -> str | None:
     """The row's `charger_id` as text, even if it is not a valid id. None for other than text and numbers.
 
-    The text can be encoded: a lone surrogate in it becomes a question mark.
+    The text can be encoded: a lone surrogate in it becomes a question mark. Of an envelope without its own
+    `charger_id` it is that of its `metrics`.
     """
-    said = raw.get("charger_id")
+    said, metrics = raw.get("charger_id"), raw.get("metrics")
+    if said is None and isinstance(metrics, Mapping):
+        said = metrics.get("charger_id")
     if isinstance(said, bool) or not isinstance(said, str | int | float):
         return None
     return str(said).encode("utf-8", "replace").decode()

@@ -9,32 +9,41 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from errors import InvalidReading, MalformedBody
 from isolation import together_or_alone
-from readings.parsing import decode_json, parse_reading
+from readings.flat_or_envelope import parse_flat_or_enveloped
+from readings.parsing import decode_json
 from readings.reading import Reading
 from readings.refused import Refused, said_id, unreadable
 
 
-def from_ndjson(data: bytes, *, now: datetime) -> list[Reading | Refused]:
-    """A reading or a `Refused` for each JSON line, in order. `now` is the arrival time."""
+def from_ndjson(data: bytes, *, now: datetime, first_line: int | None = None) -> list[Reading | Refused]:
+    """A reading or a `Refused` for each JSON line, in order. `now` is the arrival time.
+
+    `first_line` is the number of the first line in its file, None if it is not known.
+    """
     lines = data.split(b"\n")
 
     def read(places: Sequence[int]) -> list[Reading | Refused]:
-        return [_from_line(lines[place], now) for place in places]
+        return [
+            _from_line(lines[place], now, None if first_line is None else first_line + place)
+            for place in places
+        ]
 
     found = together_or_alone(read, range(len(lines)), unit="row")
     return [unreadable(row) if isinstance(row, Exception) else row for row in found]
 
 
-def _from_line(line: bytes, now: datetime) -> Reading | Refused:
-    raw: Any = None
+def _from_line(line: bytes, now: datetime, number: int | None) -> Reading | Refused:
     try:
         raw = decode_json(line, for_schema=True)
-        return parse_reading(raw, now=now)
-    except (InvalidReading, MalformedBody) as error:
+    except MalformedBody:
+        name = "The line" if number is None else f"Line {number}"
+        return Refused(None, MalformedBody(f"{name} is not JSON."))
+    try:
+        return parse_flat_or_enveloped(raw, now=now)
+    except InvalidReading as error:
         return Refused(said_id(raw) if isinstance(raw, dict) else None, error)
 
 

@@ -23,6 +23,7 @@ from readings.reading import (
     NO_METADATA,
     OCPP_STATUSES,
     STATUSES,
+    UNITS,
     is_encodable,
     status_of,
 )
@@ -31,18 +32,38 @@ MAX_MOMENT_CHARS: Final = 64
 # Tuples are the pairs of a Parquet map.
 _NESTS: Final = (dict, list, tuple)
 _HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
+_PLAIN_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?").fullmatch
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9. ']*,[0-9]+").fullmatch
+MAX_SHOWN_CHARS: Final = 40
+
+
+class Bounds(validate.Range):
+    """The physical bounds of a number. The message names the unit, and asks whether another was meant."""
+
+    def __init__(self, name: str) -> None:
+        low, high = BOUNDS[name]
+        unit, larger_numbers_unit = UNITS[name]
+        self.detail = f"Must be between {low:,.0f} and {high:,.0f}" + (f" ({unit})." if unit else ".")
+        self.detail_above = self.detail + (f" Is this {larger_numbers_unit}?" if larger_numbers_unit else "")
+        super().__init__(min=low, max=high)
+
+    def __call__(self, value: Any) -> Any:
+        """Raises `ValidationError` for a value outside the bounds."""
+        try:
+            return super().__call__(value)
+        except ValidationError:
+            raise ValidationError(self.detail_above if value > self.max else self.detail) from None
 
 
 class Number(fields.Float):
     """A JSON number within its `BOUNDS`. Refuses numeric strings, booleans, NaN and infinity."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
-        low, high = BOUNDS[name]
-        super().__init__(
-            allow_none=True, load_default=None, validate=validate.Range(min=low, max=high), **kwargs
-        )
+        super().__init__(allow_none=True, load_default=None, validate=Bounds(name), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            raise ValidationError(not_a_number(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.make_error("invalid", input=value)
         if isinstance(value, float) and not math.isfinite(value):
@@ -51,6 +72,15 @@ class Number(fields.Float):
         for check in self.validators:
             check(value)
         return float(value)
+
+
+def not_a_number(text: str) -> str:
+    """Return why a text is no number, with its first characters: a hint if it has a decimal comma."""
+    # `repr` escapes lone surrogates and control characters.
+    shown = repr(text[:MAX_SHOWN_CHARS]) + ("…" if len(text) > MAX_SHOWN_CHARS else "")
+    if _PLAIN_NUMBER(text):  # of JSON; in CSV it is a number
+        return f"{shown} is not a number but a string; leave the quotes out."
+    return f"{shown} is not a number{'; use a decimal point' if _DECIMAL_COMMA(text[:64]) else ''}."
 
 
 class Count(Number):

@@ -28,8 +28,8 @@ class Metrics(BaseModel):
     connector_status: Literal[
         "AVAILABLE", "CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED"
     ]
-    energy_delivered: Annotated[float, Field(ge=0, le=1e6)] | None = None
-    power: Annotated[float, Field(ge=0, le=1e5)] | None = None
+    energy_delivered: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    power: Annotated[float, Field(ge=0, le=5_000)] | None = None
     temperature: Annotated[float, Field(ge=-60, le=200)] | None = None
     error_codes: list[str] | None = None
     uptime_hours: Annotated[float, Field(ge=0, le=1e6)] | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from errors import FieldError, InvalidReading, MalformedBody, ServiceError
-from readings.parsing import decode_json, parse_reading
+from readings.flat_or_envelope import parse_flat_or_enveloped
+from readings.parsing import decode_json
 from readings.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
 from tasks.messaging.messages import HEADLINE_FIELDS, HeadlineScore, ScoreResult, add_fields
 
@@ -104,7 +104,7 @@ def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
     if not isinstance(document, dict):
         raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
     tenant = _tenant(document)
-    reading = _in_envelope(document, now) if _is_envelope(document) else parse_reading(document, now=now)
+    reading = parse_flat_or_enveloped(document, now=now, shared=("charger_id", "timestamp"))
     if not reading.stated_at and received.recorded_at is not None:
         reading = reading._replace(timestamp=_recorded(received.recorded_at, now))
     return reading, tenant
@@ -115,44 +115,6 @@ def _recorded(at: float, now: datetime) -> datetime:
     if at <= EARLIEST.timestamp():
         return EARLIEST
     return now if at >= now.timestamp() else datetime.fromtimestamp(at, UTC)
-
-
-def _is_envelope(document: Mapping[str, Any]) -> bool:
-    # A flat reading may contain an unknown field named `metrics`, which is ignored like any other.
-    return isinstance(document.get("metrics"), Mapping) or (
-        "metrics" in document and "connector_status" not in document
-    )
-
-
-def _in_envelope(envelope: Mapping[str, Any], now: datetime) -> Reading:
-    metrics = _unwrap(envelope)
-    try:
-        return parse_reading(metrics, now=now, pointer="/metrics")
-    except InvalidReading as error:
-        # Point to the envelope for values that were copied from it.
-        own = envelope["metrics"] if isinstance(envelope["metrics"], Mapping) else {}
-        lent = {
-            f"/metrics/{name}": f"/{name}"
-            for name in ("charger_id", "timestamp")
-            if own.get(name) is None and envelope.get(name) is not None
-        }
-        raise InvalidReading(
-            [replace(problem, pointer=lent.get(problem.pointer, problem.pointer)) for problem in error.errors]
-        ) from None
-
-
-def _unwrap(envelope: Mapping[str, Any]) -> object:
-    """The inner reading, completed with the charger id and time of the envelope."""
-    metrics = envelope["metrics"]
-    if not isinstance(metrics, Mapping):
-        return metrics
-    reading = dict(metrics)
-    outer = envelope.get("charger_id")
-    if outer is not None and reading.setdefault("charger_id", outer) != outer:
-        raise InvalidReading([FieldError("/charger_id", "Must equal the charger_id in metrics.", "mismatch")])
-    if reading.get("timestamp") is None:
-        reading["timestamp"] = envelope.get("timestamp")
-    return reading
 
 
 def _tenant(document: Mapping[str, Any]) -> str | None:

@@ -27,6 +27,8 @@ IN_TEN_MINUTES = "2999-01-01T00:00:00Z"
         ({"temperature": -61}, "/metrics/temperature"),
         ({"temperature": []}, "/metrics/temperature"),
         ({"power": -1}, "/metrics/power"),
+        ({"power": 31_000}, "/metrics/power"),
+        ({"energy_delivered": 10_001}, "/metrics/energy_delivered"),
         ({"power": {"kW": 1}}, "/metrics/power"),
         ({"energy_delivered": -0.1}, "/metrics/energy_delivered"),
         ({"uptime_hours": 10**400}, "/metrics/uptime_hours"),
@@ -69,9 +71,9 @@ def test_not_a_number_and_infinity_are_named(client: httpx.Client, constant: str
     [
         ([], ""),
         ({}, "/charger_id"),
-        ({"charger_id": "A"}, "/metrics"),
+        ({"charger_id": "A"}, "/connector_status"),
         ({"charger_id": "A", "metrics": []}, "/metrics"),
-        ({"charger_id": "A", "metrics": {"connector_status": "CHARGING"}}, "/metrics/charger_id"),
+        ({"metrics": {"connector_status": "CHARGING"}}, "/metrics/charger_id"),
         ({"charger_id": "A", "metrics": {"charger_id": "A"}}, "/metrics/connector_status"),
         ({"charger_id": "B", "metrics": request("A")["metrics"]}, "/charger_id"),
         (request("not a charger"), "/metrics/charger_id"),
@@ -165,7 +167,7 @@ def test_a_wrong_idempotency_key_is_422(client: httpx.Client) -> None:
 
 def test_unknown_things_are_404_and_other_methods_405(client: httpx.Client) -> None:
     nowhere = assert_problem(client.get("/nowhere"), 404, "not_found")
-    assert nowhere["detail"] == "There is nothing at /nowhere. What there is: /docs."
+    assert nowhere["detail"] == "No such endpoint: /nowhere. See /docs."
     assert_problem(client.get("/%ff%00%0d%0a/é"), 404, "not_found")
     assert_problem(client.get("/api/v1/predictions/never-seen"), 404, "unknown_charger")
     assert_problem(client.get("/api/v1/jobs/never-seen"), 404, "unknown_job")

@@ -47,7 +47,7 @@ def _predict() -> Response:
 
 
 @blueprint.route("/failure", methods=["POST"])
-@takes(blueprint, schemas.PredictionRequestSchema)
+@takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.FailurePredictionSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def predict_failure() -> Response:
@@ -56,7 +56,7 @@ def predict_failure() -> Response:
 
 
 @blueprint.route("/maintenance", methods=["POST"])
-@takes(blueprint, schemas.PredictionRequestSchema)
+@takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.MaintenanceScheduleSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def predict_maintenance() -> Response:
@@ -65,7 +65,7 @@ def predict_maintenance() -> Response:
 
 
 @blueprint.route("/anomaly", methods=["POST"])
-@takes(blueprint, schemas.PredictionRequestSchema)
+@takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.AnomalyVerdictSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
 def detect_anomaly() -> Response:

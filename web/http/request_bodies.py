@@ -11,16 +11,14 @@ from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 
-from errors import FieldError, InvalidParameter, InvalidReading, UnsupportedMediaType
-from readings.parsing import decode_json, field_errors, parse_reading
+from errors import FieldError, InvalidParameter, UnsupportedMediaType
+from readings.flat_or_envelope import parse_flat_or_enveloped
+from readings.parsing import decode_json, field_errors
 from readings.reading import KINDS, Kind, Reading
 from web.http.access import Access
 from web.http.messages import Request, current_request
 from web.http.services import services
 from web.http.streaming import receiving
-
-# Batches and Kafka take a flat reading; the hint tells callers where it belongs here.
-REQUIRED: Final = {"charger_id": "", "metrics": ": the reading, with its own charger_id and connector_status"}
 
 
 def check_json(header: Callable[[str], str | None]) -> None:
@@ -45,32 +43,6 @@ def read_body(request: Request, limit_bytes: int) -> bytes:
     if request.content_length is None and len(raw) >= limit_bytes:
         raise RequestEntityTooLarge  # a chunked body is cut at the limit
     return raw
-
-
-def reading_of(body: Any) -> Reading:
-    """The reading of a decoded `{charger_id, metrics}`. Raises `InvalidReading`, naming each wrong field."""
-    if not isinstance(body, dict):
-        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
-    found = [
-        FieldError(f"/{name}", f"Missing data for required field{hint}.", "required")
-        for name, hint in REQUIRED.items()
-        if name not in body
-    ]
-    charger_id = body.get("charger_id")
-    if "charger_id" in body and not isinstance(charger_id, str):
-        found.append(FieldError("/charger_id", "Not a valid string.", "type"))
-    reading = None
-    if "metrics" in body:
-        try:
-            reading = parse_reading(body["metrics"], now=datetime.now(UTC), pointer="/metrics")
-        except InvalidReading as error:
-            found += error.errors
-    inner = body["metrics"].get("charger_id") if isinstance(body.get("metrics"), dict) else None
-    if isinstance(charger_id, str) and isinstance(inner, str) and charger_id != inner:
-        found.append(FieldError("/charger_id", "Must be equal to /metrics/charger_id.", "mismatch"))
-    if found or reading is None:
-        raise InvalidReading(found)
-    return reading
 
 
 def loaded_body(schema: Schema) -> dict[str, Any]:
@@ -127,4 +99,5 @@ def parse(
     """
     tenant = access.tenant_of(method, path, header)
     check_json(header)
-    return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading_of(decode(read_body())), tenant)
+    reading = parse_flat_or_enveloped(decode(read_body()), now=datetime.now(UTC))
+    return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading, tenant)

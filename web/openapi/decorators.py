@@ -6,7 +6,8 @@ them, so the schemas cost nothing per request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from flask_smorest import Blueprint
@@ -39,10 +40,16 @@ PROBLEMS: Final = {
 
 
 def takes(
-    blueprint: Blueprint, schema: type[Schema], files: Mapping[str, str] | None = None
+    blueprint: Blueprint,
+    schema: type[Schema] | Sequence[type[Schema] | dict[str, Any]],
+    files: Mapping[str, str] | None = None,
 ) -> Callable[[View], View]:
-    """Document a JSON body of this schema, and the other media types in `files` with their descriptions."""
-    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    """Document a JSON body of this schema or of one of several, and other media types.
+
+    `files` has the description of each other media type.
+    """
+    described = {"anyOf": copy.deepcopy(list(schema))} if isinstance(schema, Sequence) else schema
+    content: dict[str, Any] = {"application/json": {"schema": described}}
     for media_type, description in (files or {}).items():
         content[media_type] = {"schema": {"type": "string", "format": "binary", "description": description}}
     return _only_described(blueprint.doc(requestBody={"required": True, "content": content}))

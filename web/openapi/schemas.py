@@ -7,7 +7,7 @@ from typing import Final
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from readings.reading import CHARGER_ID_PATTERN
-from readings.schema import Moment, ReadingSchema
+from readings.schema import FIELDS, Moment, ReadingSchema
 from tasks.storage.outcomes import OUTCOMES
 from web.openapi.answer_fields import number as _number
 from web.openapi.answer_fields import text as _text
@@ -38,6 +38,14 @@ class ProblemSchema(Schema):
     errors = fields.List(fields.Nested(FieldProblemSchema), metadata={"description": "For 422."})
 
 
+class MetricsSchema(ReadingSchema):
+    """A reading in an envelope, which may have its `charger_id`."""
+
+    charger_id = fields.String(
+        allow_none=True, validate=FIELDS["charger_id"].validate, metadata=FIELDS["charger_id"].metadata
+    )
+
+
 class PredictionRequestSchema(Schema):
     """The JSON body of a single prediction."""
 
@@ -49,12 +57,20 @@ class PredictionRequestSchema(Schema):
     charger_id = fields.String(
         required=True,
         metadata={
-            "description": "Equal to the reading's.",
+            "description": "The charger. Equal to that of `metrics`, where both have one.",
             "example": "EVZ-0042",
             "pattern": CHARGER_ID_PATTERN.replace("(?!\\n)", ""),
         },
     )
-    metrics = fields.Nested(ReadingSchema, required=True)
+    metrics = fields.Nested(MetricsSchema, required=True, metadata={"description": "The reading."})
+
+
+# The shapes of a single prediction's body, in which `charger_id` stands at least once.
+PREDICTION_BODIES: Final = (
+    PredictionRequestSchema,
+    {"type": "object", "required": ["metrics"], "properties": {"metrics": ReadingSchema}},
+    ReadingSchema,
+)
 
 
 class FactorSchema(Schema):

@@ -16,6 +16,7 @@ import orjson
 from marshmallow import ValidationError
 
 from errors import FieldError, InvalidReading, MalformedBody
+from readings.flat_or_envelope import METRICS
 from readings.parsing import MAX_LEVELS, decode_json
 from readings.schema import read_part
 
@@ -140,13 +141,21 @@ def encode_row(row: Any) -> bytes:
 
 def _without_unread(row: Any) -> Any:
     """The row with only the used part of its metadata. Unchanged if that part is invalid."""
-    metadata = row.get("metadata") if isinstance(row, dict) else None
+    if not isinstance(row, dict):
+        return row
+    if isinstance(row.get(METRICS), dict):
+        row = {**row, METRICS: _with_read_part(row[METRICS])}
+    return _with_read_part(row)
+
+
+def _with_read_part(reading: dict[str, Any]) -> dict[str, Any]:
+    metadata = reading.get("metadata")
     if not isinstance(metadata, dict) or not metadata:
-        return row
+        return reading
     try:
-        return {**row, "metadata": read_part(metadata)}
+        return {**reading, "metadata": read_part(metadata)}
     except ValidationError:
-        return row
+        return reading
 
 
 def _cut(value: Any, levels: int) -> Any:

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import { encoded } from './json';
-import { VERDICT_KINDS, type Reading, type VerdictKind, type Verdicts } from './types';
+import { VERDICT_KINDS, type Metrics, type VerdictKind, type Verdicts } from './types';
 
 /** Model versions, written by the service's workers. The key exists only in the service's Redis. */
 const SERVICE_VERSIONS_KEY = 'ml:models:versions';
@@ -111,7 +111,7 @@ export class PredictionCache {
   async store(
     kind: VerdictKind,
     tenantId: string | undefined,
-    metrics: Reading | undefined,
+    metrics: Metrics | undefined,
     verdict: Verdicts[VerdictKind],
   ) {
     if (this.shared) {
@@ -146,7 +146,7 @@ export class PredictionCache {
   }
 
   /** Whether a cached verdict is valid for these metrics, so that no request is needed. */
-  answers(cached: Cached<VerdictKind> | null, metrics: Reading | undefined): boolean {
+  answers(cached: Cached<VerdictKind> | null, metrics: Metrics | undefined): boolean {
     if (cached?.inForce !== true || cached.metricsDigest === null) {
       return false;
     }
@@ -211,7 +211,7 @@ export function keyOf(kind: VerdictKind, chargerId: string, tenantId: string | u
  * Digest of the metrics as they are sent. The order of fields does not matter; null equals missing. Returns null
  * for metrics that cannot be sent.
  */
-export function metricsDigest(metrics: Reading | undefined): string | null {
+export function metricsDigest(metrics: Metrics | undefined): string | null {
   try {
     // Encode first: a Date, for example, has no fields but is sent as text.
     const sent: unknown = JSON.parse(encoded(metrics));

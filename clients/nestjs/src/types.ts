@@ -4,7 +4,9 @@ type Schemas = components['schemas'];
 
 /** One reading of a charger, in kWh, kW, °C and hours. A missing value is unknown, not zero. */
 export type Reading = Schemas['Reading'];
-/** A reading in its envelope; `charger_id` is the same in both. */
+/** A reading in an envelope, which may leave its `charger_id` out. */
+export type Metrics = Schemas['Metrics'];
+/** A reading in its envelope. Where both have a `charger_id`, it is the same. */
 export type PredictionRequest = Schemas['PredictionRequest'];
 /** Failure probabilities (0 to 1) within 1, 7 and 30 days, with reasons and next steps. */
 export type FailurePrediction = Schemas['FailurePrediction'];

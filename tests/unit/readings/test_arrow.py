@@ -24,7 +24,25 @@ NOW: Final = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
 
 edges = st.sampled_from(
-    [0.0, -0.0, -1.0, 1e5, 1e5 + 1, 1e6, 1e6 + 1, 1e9, 2e9, -60.0, -61.0, 200.0, 200.5, 12.0, 12.5]
+    [
+        0.0,
+        -0.0,
+        -1.0,
+        5e3,
+        5001.0,
+        1e4,
+        10001.0,
+        1e6,
+        1e6 + 1,
+        1e9,
+        2e9,
+        -60.0,
+        -61.0,
+        200.0,
+        200.5,
+        12.0,
+        12.5,
+    ]
 )
 numbers = st.none() | edges | st.floats(allow_nan=True, allow_infinity=True) | st.floats(0, 100)
 moments = st.none() | st.sampled_from(
@@ -355,7 +373,7 @@ def test_a_row_that_raises_what_nobody_expects_is_refused_alone(
             raise RecursionError("nobody thought of this")
         return parse_reading(raw, now=now, pointer=pointer)
 
-    monkeypatch.setattr(rows, "parse_reading", refuse)
+    monkeypatch.setattr(rows, "parse_flat_or_enveloped", refuse)
     monkeypatch.setattr(arrow, "parse_reading", refuse)
     # A status that only the schema knows, so that each row is judged by it.
     raw = [{"charger_id": name, "connector_status": "cHaRgInG"} for name in ("A", "BAD", "B")]

@@ -71,6 +71,51 @@ def test_bounds_are_inclusive() -> None:
     assert pointers(temperature=200.01, power=-0.01) == ["/power", "/temperature"]
 
 
+def detail_of(**fields: Any) -> str:
+    with pytest.raises(InvalidReading) as caught:
+        parse(**fields)
+    (error,) = caught.value.errors
+    assert error.code == ("range" if "Must be" in error.detail else "type")
+    return error.detail
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"power": 31_000}, "Must be between 0 and 5,000 (kW). Is this W?"),
+        ({"power": -1}, "Must be between 0 and 5,000 (kW)."),
+        ({"energy_delivered": 18_400}, "Must be between 0 and 10,000 (kWh). Is this Wh?"),
+        ({"temperature": 314.15}, "Must be between -60 and 200 (°C). Is this K?"),
+        ({"uptime_hours": 10**400}, "Must be between 0 and 1,000,000 (h). Is this s?"),
+        ({"total_sessions": 2e9}, "Must be between 0 and 1,000,000,000."),
+    ],
+)
+def test_a_number_that_no_charger_reaches_is_refused_with_its_unit(
+    fields: dict[str, Any], detail: str
+) -> None:
+    assert detail_of(**fields) == detail
+
+
+def test_a_charger_may_reach_each_bound() -> None:
+    assert parse(power=5_000, energy_delivered=10_000).power == 5_000
+
+
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        ("18,4", "'18,4' is not a number; use a decimal point."),
+        ("-1.018,4", "'-1.018,4' is not a number; use a decimal point."),
+        ("hot", "'hot' is not a number."),
+        ("31.5", "'31.5' is not a number but a string; leave the quotes out."),
+        ("\ud800", "'\\ud800' is not a number."),
+        ("9" * 41 + "x", "'" + "9" * 40 + "'… is not a number."),
+        (True, "Not a valid number."),
+    ],
+)
+def test_what_is_no_number_is_shown(value: Any, detail: str) -> None:
+    assert detail_of(power=value) == detail
+
+
 def test_each_wrong_field_is_named_whatever_is_wrong_with_it() -> None:
     wrong = {"temperature": "hot", "last_maintenance": "2099-01-01", "metadata": []}
     assert pointers(**wrong) == ["/temperature", "/metadata", "/last_maintenance"]
