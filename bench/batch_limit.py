@@ -83,7 +83,7 @@ def full() -> Callable[[pd.DataFrame, Path], None]:
                     orjson.dumps({"row": number, **verdict, **stamp, "fingerprint": reading.fingerprint()})
                     for number, (reading, verdict) in enumerate(zip(readings, verdicts, strict=True), start)
                 ]
-                writer.write_table(table_of(lines, "failure"))
+                writer.write_table(table_of(lines, SCHEMAS["failure"]))
 
     return run
 

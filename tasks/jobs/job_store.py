@@ -7,29 +7,23 @@ A job is split into chunks with equal numbers of rows. Its input is stored befor
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
 from redis.client import Pipeline
 
 from errors import BrokerUnavailable, UnknownJob
-from readings.reading import KINDS, Kind, epoch_rfc3339
 from settings import Settings
 from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key, pack, unpack
+from tasks.jobs.job_record import Encoding, Job, JobKind, job_from
 from tasks.jobs.job_scripts import CANCEL
 from tasks.storage.redis_connection import connect
 
-JobKind = Kind | Literal["all"]
-JOB_KINDS: Final[tuple[JobKind, ...]] = (*KINDS, "all")
-STATUSES: Final = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
-ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
-# Encoding of a chunk's rows: one JSON line per row, CSV with a header, or an Arrow IPC stream.
-Encoding = Literal["ndjson", "csv", "arrow"]
 # Results, one JSON line per row, in one list per chunk.
 Lines = Iterator[list[bytes]]
 # A draft without further input, e.g. because its web process died, expires after this time.
@@ -38,83 +32,18 @@ LOOKED_UP_AT_ONCE: Final = 100
 IS_JOB_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One job's record. Times are epoch seconds. `done` counts rows with a result, failed ones included.
-
-    `errors` are the first row problems: `{row, pointer, detail, code}`. `recent_rows_per_s` excludes downtime
-    of the service; it is None until some rows are done.
-    """
-
-    job_id: str
-    tenant: str | None
-    kind: JobKind
-    store: bool
-    encoding: Encoding
-    status: str
-    total: int
-    done: int
-    failed: int
-    chunk_rows: int
-    created_at: float
-    started_at: float | None = None
-    finished_at: float | None = None
-    recent_rows_per_s: float | None = None
-    errors: Sequence[dict[str, Any]] = ()
-
-    @property
-    def ended(self) -> bool:
-        """Whether the job has succeeded, failed or been cancelled."""
-        return self.status in ENDED
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The prediction kinds to score."""
-        return KINDS if self.kind == "all" else (self.kind,)
-
-    def rows_per_s(self, now: float) -> float | None:
-        """Rows per second, recently or, of an ended job, on average. None before the first row."""
-        if self.started_at is None or not self.done:
-            return None
-        if not self.ended and self.recent_rows_per_s is not None:
-            return self.recent_rows_per_s
-        return self.done / max((self.finished_at or now) - self.started_at, 1e-3)
-
-    def eta_s(self, now: float) -> float | None:
-        """Seconds until the end at the recent rate; None before the first row."""
-        if self.ended:
-            return 0.0
-        rate = self.rows_per_s(now)
-        return None if rate is None else (self.total - self.done) / rate
-
-    def document(self, now: float) -> dict[str, Any]:
-        """The job as JSON values, as returned by the HTTP API."""
-        eta_s, rate = self.eta_s(now), self.rows_per_s(now)
-        return {
-            "job_id": self.job_id,
-            "tenant_id": self.tenant,
-            "kind": self.kind,
-            "status": self.status,
-            "total": self.total,
-            "done": self.done,
-            "failed": self.failed,
-            "progress": round(self.done / self.total, 4),
-            "created_at": epoch_rfc3339(self.created_at),
-            "started_at": epoch_rfc3339(self.started_at),
-            "finished_at": epoch_rfc3339(self.finished_at),
-            "rows_per_second": None if rate is None else round(rate, 1),
-            "eta_seconds": None if eta_s is None else round(eta_s, 1),
-            "errors": list(self.errors),
-        }
-
-
 class Draft:
-    """A job whose input is still arriving. It is not visible until `commit`."""
+    """A job whose input is still arriving. It is not visible until `commit`.
+
+    `ignored_columns` and `blank_lines` are set when all input has arrived.
+    """
 
     def __init__(self, redis: Redis, retention_s: int, fields: dict[str, Any]) -> None:
         self.job_id: Final = uuid.uuid4().hex
         self.chunk_rows = int(fields["chunk_rows"])
         self.rows = 0
+        self.ignored_columns: Sequence[str] = ()
+        self.blank_lines = 0
         self._redis = redis
         self._retention_s = retention_s
         self._fields = fields
@@ -138,6 +67,11 @@ class Draft:
         tenant = self._fields["tenant"] or None
         created_at = self._fields["created_at"]
         fields = self._fields | {"total": self.rows, "chunks": self._chunks}
+        # Fields that the releases before do not know, and ignore.
+        if self.ignored_columns:
+            fields["ignored_columns"] = orjson.dumps(self.ignored_columns).decode()
+        if self.blank_lines:
+            fields["blank_lines"] = self.blank_lines
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(self._keys.input)  # type: ignore[no-untyped-call]  # untyped there
             if pipeline.hlen(self._keys.input) != self._chunks:
@@ -153,7 +87,8 @@ class Draft:
             pipeline.expire(index_key(tenant), 2 * self._retention_s)
             extra_commands(pipeline)
             pipeline.execute()
-        return _job(self.job_id, {name: str(value) for name, value in fields.items()}, [])
+        held = {name: str(value) for name, value in fields.items()}
+        return job_from(self.job_id, held, [], expires_at=round(time.time() + self._retention_s))
 
     def discard(self) -> None:
         """Delete the stored chunks."""
@@ -210,12 +145,21 @@ class JobStore:
         for job_id in job_ids:
             pipeline.hgetall(JobKeys(job_id).record)
             pipeline.lrange(JobKeys(job_id).errors, 0, -1)
+            pipeline.pttl(JobKeys(job_id).record)
         answers = pipeline.execute()
+        now = time.time()
         return [
-            _job(job_id, {name.decode(): value.decode() for name, value in record.items()}, errors)
+            job_from(
+                job_id,
+                {name.decode(): value.decode() for name, value in record.items()},
+                errors,
+                expires_at=round(now + max(left_ms, 0) / 1000),
+            )
             if record
             else None
-            for job_id, record, errors in zip(job_ids, answers[::2], answers[1::2], strict=True)
+            for job_id, record, errors, left_ms in zip(
+                job_ids, answers[::3], answers[1::3], answers[2::3], strict=True
+            )
         ]
 
     def newest_first(self, tenant: str | None) -> Iterator[Job]:
@@ -274,25 +218,3 @@ class JobStore:
                 yield range(first, min(first + job.chunk_rows, job.total)), unpack(packed)
             elif not job.ended:
                 return
-
-
-def _job(job_id: str, held: dict[str, str], errors: list[bytes]) -> Job:
-    return Job(
-        job_id=job_id,
-        tenant=held["tenant"] or None,
-        kind=cast(JobKind, held["kind"]),
-        store=held["store"] == "1",
-        encoding=cast(Encoding, held["encoding"]),
-        status=held["status"],
-        total=int(held["total"]),
-        done=int(held["done"]),
-        failed=int(held["failed"]),
-        chunk_rows=int(held["chunk_rows"]),
-        created_at=float(held["created_at"]),
-        started_at=float(held["started_at"]) if "started_at" in held else None,
-        finished_at=float(held["finished_at"]) if "finished_at" in held else None,
-        recent_rows_per_s=float(held["pace_rows"]) / max(float(held["pace_s"]), 1e-3)
-        if "pace_s" in held
-        else None,
-        errors=sorted(map(orjson.loads, errors), key=lambda error: (error["row"], error["pointer"])),
-    )

@@ -17,7 +17,7 @@ from readings import rows
 from readings.reading import Reading
 from readings.refused import Refused
 from tasks.jobs.chunks import ERRORS_SHOWN, MAX_ATTEMPTS, Counted
-from tasks.jobs.job_store import Encoding, Job
+from tasks.jobs.job_record import Encoding, Job
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import TaskNames
 from tasks.storage.redis_connection import OUTAGES
@@ -26,7 +26,6 @@ from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import Subject, Verdict, add_histories, predictions, score_kinds
 
 DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
-    "ndjson": rows.from_ndjson,
     "csv": rows.from_csv,
     "arrow": rows.from_arrow,
 }
@@ -35,7 +34,7 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 # Bounds memory use, and the work that is repeated row by row after an error.
 SCORED_TOGETHER: Final = 256
 
-_GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: none of them came to its end."
+_GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: no attempt finished."
 
 
 class Row(NamedTuple):
@@ -121,7 +120,11 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
         return results
     arrived = datetime.fromtimestamp(job.created_at, UTC)
     rows_to_score: list[Row] = []
-    for number, row in enumerate(DECODERS[job.encoding](data, now=arrived), start=first):
+    if job.encoding == "ndjson":
+        decoded = rows.from_ndjson(data, now=arrived, first_line=None if job.blank_lines else first + 1)
+    else:
+        decoded = DECODERS[job.encoding](data, now=arrived)
+    for number, row in enumerate(decoded, start=first):
         if isinstance(row, Refused):
             results.refuse(number, row.charger_id, row.error)
         else:

@@ -17,7 +17,8 @@ from redis import Redis
 
 from tasks.jobs.chunks import MISSED_S, WORKERS_KNOWN_S, Chunks
 from tasks.jobs.job_keys import JobKeys
-from tasks.jobs.job_store import Job, JobStore
+from tasks.jobs.job_record import Job
+from tasks.jobs.job_store import JobStore
 from tasks.messaging.names import Queues
 from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -45,6 +46,21 @@ def test_a_job_gives_each_reading_its_result_in_input_order(client: httpx.Client
     results = all_results(client, job["job_id"])
     assert [result["charger_id"] for result in results] == [row["charger_id"] for row in rows]
     assert [result["row"] for result in results] == list(range(1234))
+
+
+def test_a_job_says_when_its_results_are_deleted(client: httpx.Client, redis: RunningServer) -> None:
+    store: Redis = Redis.from_url(redis.url)
+    job = submit(client, [metrics()])
+    for document in (job, finish(client, job["job_id"])):
+        expires_at = datetime.fromisoformat(document["expires_at"]).timestamp()
+        keys = JobKeys(job["job_id"])
+        for name in (keys.record, keys.results):
+            left_s = store.ttl(name)
+            if store.exists(name):
+                assert abs(time.time() + left_s - expires_at) < PATIENCE_S
+    store.expire(keys.record, 1000)
+    (listed,) = (each for each in client.get("/api/v1/jobs").json()["items"] if each["job_id"] == keys.job_id)
+    assert datetime.fromisoformat(listed["expires_at"]).timestamp() < time.time() + 1000 + PATIENCE_S
 
 
 def test_a_batch_and_a_single_request_answer_the_same(client: httpx.Client) -> None:

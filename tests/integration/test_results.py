@@ -14,11 +14,11 @@ import pytest
 from pyarrow import parquet
 
 from tasks.messaging.names import Queues
-from tests.http_jobs import all_results, finish, submit
+from tests.http_jobs import all_results, assert_problem, finish, submit
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer, start_redis
-from web.downloads.result_tables import flat, table_of
+from web.downloads.result_tables import SCHEMAS, flat, table_of
 
 NDJSON, CSV, PARQUET = "application/x-ndjson", "text/csv", "application/vnd.apache.parquet"
 ROWS = 1100  # more than two chunks
@@ -56,7 +56,7 @@ def test_all_formats_say_the_same(client: httpx.Client, job: dict[str, Any]) -> 
     assert len(pages) == ROWS
     lines = get(client, results_of(job), NDJSON)
     assert decoded(lines) == pages
-    expected = table_of(lines.content.splitlines(), job["kind"])
+    expected = table_of(lines.content.splitlines(), SCHEMAS[job["kind"]])
     binary = get(client, results_of(job), PARQUET)
     assert parquet.read_table(io.BytesIO(binary.content)).equals(expected)
     text = get(client, results_of(job), CSV)
@@ -101,7 +101,61 @@ def test_pages_of_json_link_to_the_next(client: httpx.Client, finished: dict[str
     last = get(client, str(following(first)), "*/*")
     assert (len(last.json()["items"]), last.json()["next"]) == (ROWS - 600, None)
     assert following(last) is None
-    assert len(get(client, f"{results_of(finished)}?limit=5000", "*/*").json()["items"]) == 1000
+
+
+def test_a_page_of_json_has_at_most_a_thousand_rows_and_who_asks_for_more_is_told(
+    client: httpx.Client, finished: dict[str, Any]
+) -> None:
+    assert len(get(client, f"{results_of(finished)}?limit=1000", "*/*").json()["items"]) == 1000
+    refused = client.get(f"{results_of(finished)}?limit=1001")
+    (error,) = assert_problem(refused, 422, "invalid_parameter")["errors"]
+    assert (error["pointer"], error["code"]) == ("/query/limit", "range")
+    for accept in (NDJSON, CSV, PARQUET):  # streams of any length
+        assert get(client, f"{results_of(finished)}?limit=1001", accept).status_code == 200
+
+
+CHOSEN = {
+    "failure": "horizons.7d,charger_id,horizons.1d,error.code,recommended_actions",
+    "maintenance": "row,cost_benefit",
+    "anomaly": "charger_id,deviation.codes,is_anomaly",
+    "all": "failure.failure_probability,charger_id,maintenance.cost_benefit.currency,anomaly",
+}
+
+
+def test_columns_can_be_chosen_in_every_format(client: httpx.Client, job: dict[str, Any]) -> None:
+    names = CHOSEN[job["kind"]].split(",")
+    address = f"{results_of(job)}?columns={','.join(names)}"
+    lines = get(client, address, NDJSON)
+    whole = get(client, results_of(job), NDJSON).content.splitlines()
+    scored = json.loads(whole[0])
+    assert set(decoded(lines)[0]) == {name.split(".")[0] for name in names} & set(scored)
+    assert "error" in decoded(lines)[7] or "error.code" not in names
+    first = get(client, f"{address}&limit=20", "application/json")
+    assert first.json()["items"] == decoded(lines)[:20]
+    onward = get(client, str(following(first)), "application/json")
+    assert onward.json()["items"] == decoded(lines)[20:40]
+    table = parquet.read_table(io.BytesIO(get(client, address, PARQUET).content))
+    everything = table_of(whole, SCHEMAS[job["kind"]])
+    assert table.num_rows == ROWS
+    assert table.column_names == list(dict.fromkeys(name.split(".")[0] for name in names))
+    flattened = flat(everything)
+    for name in flat(table).column_names:
+        assert flat(table)[name].equals(flattened[name])
+    text = get(client, address, CSV).text
+    assert next(csv.reader([text.splitlines()[0]])) == flat(table).column_names
+    assert len(text) < len(get(client, results_of(job), CSV).text) / 2
+
+
+def test_unknown_columns_are_refused_by_name(client: httpx.Client, finished: dict[str, Any]) -> None:
+    for columns in ("risk", "", "charger_id,", "horizons.2d", "failure.failure_probability"):
+        for accept in ("application/json", NDJSON, CSV, PARQUET):
+            refused = client.get(
+                results_of(finished), params={"columns": columns}, headers={"Accept": accept}
+            )
+            (error,) = assert_problem(refused, 422, "invalid_parameter")["errors"]
+            assert error["pointer"] == "/query/columns"
+            assert repr(columns.split(",")[-1]) in error["detail"]
+            assert "failure_probability" in error["detail"]
 
 
 @pytest.mark.parametrize(

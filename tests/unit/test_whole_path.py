@@ -33,11 +33,12 @@ from consumers.kafka.records import Received
 from errors import InvalidReading, MalformedBody, ScoringFailed, ServiceError
 from models.scorer import Scorer
 from readings import rows
+from readings.flat_or_envelope import parse_flat_or_enveloped
 from readings.parsing import decode_json
 from readings.reading import BOUNDS, Kind, Reading, is_encodable
 from readings.refused import Refused
 from settings import load_or_exit
-from tasks.jobs.job_store import JOB_KINDS, Job, JobKind
+from tasks.jobs.job_record import JOB_KINDS, Job, JobKind
 from tasks.messaging.messages import ScoreMessage, ScoreRequest, decode_reply, encode_reply
 from tasks.messaging.task_publisher import TaskPublisher
 from tasks.storage.fleet import FleetStore
@@ -47,7 +48,6 @@ from tasks.storage.verdict_cache import VerdictCache
 from tests.raw_readings import RawReading, raw_readings
 from web.downloads.result_files import WRITERS
 from web.http.errors import problem_of
-from web.http.request_bodies import reading_of
 from web.uploads import chunking
 from web.uploads.upload import Upload
 
@@ -171,11 +171,10 @@ def whole_path(path: Path, raw: RawReading) -> None:
 
 
 def judged_alone(raw: RawReading) -> Outcome:
-    """Both doors ask `reading_of(decode_json(…, for_schema=True))`."""
-    charger_id = raw.last.get("charger_id", '"A"').encode()
-    body = b'{"charger_id":%b,"metrics":%b}' % (charger_id, raw.document)
+    """Both ways call `parse_flat_or_enveloped(decode_json(…, for_schema=True))`."""
+    body = b'{"charger_id":%b,"metrics":%b}' % (raw.last["charger_id"].encode(), raw.document)
     try:
-        return reading_of(decode_json(body, for_schema=True))
+        return parse_flat_or_enveloped(decode_json(body, for_schema=True), now=datetime.now(UTC))
     except InvalidReading as error:
         assert_is_told(error)
         return {strip(each.pointer.removeprefix("/metrics")) for each in error.errors}
@@ -208,10 +207,14 @@ def alike(outcome: Outcome) -> Any:
 
 def in_batches(raw: RawReading, document: bytes, broken: bool) -> Iterator[tuple[str, Outcome]]:
     """What comes of the reading in each format that can express it, between two that are in order."""
-    yield "ndjson", of_file(b"\n".join([GOOD, document, GOOD]), "application/x-ndjson", rows.from_ndjson)
+    enveloped = b'{"metrics":%b}' % document
+    for name, row in (("", document), (" in envelopes", enveloped)):
+        data = b"\n".join([GOOD, row, GOOD])
+        yield f"ndjson{name}", of_file(data, "application/x-ndjson", rows.from_ndjson)
     if not broken:  # otherwise the whole document is
-        listed = b'{"chargers":[%b,%b,%b]}' % (GOOD, document, GOOD)
-        yield "json", of_file(listed, "application/json", rows.from_ndjson)
+        for name, row in (("", document), (" in envelopes", enveloped)):
+            listed = b'{"chargers":[%b,%b,%b]}' % (GOOD, row, GOOD)
+            yield f"json{name}", of_file(listed, "application/json", rows.from_ndjson)
         values = decode_json(document, for_schema=True)
         # One of the two, of two in three examples: they cost as much as everything else.
         match len(document) % 3:
@@ -232,7 +235,7 @@ def of_file(data: bytes, media_type: str, read: Any) -> Outcome:
     assert first.charger_id == "GOOD"
     if isinstance(found, Refused):
         if isinstance(found.error, InvalidReading):
-            return {strip(each.pointer) for each in found.error.errors}
+            return {strip(each.pointer.removeprefix("/metrics")) for each in found.error.errors}
         return None
     return cast(Reading, found)
 

@@ -18,7 +18,8 @@ from werkzeug.http import parse_list_header, unquote_header_value
 import metrics
 from errors import FieldError, InvalidParameter, InvalidReading, ServiceError
 from tasks.jobs.idempotency import Claim
-from tasks.jobs.job_store import Draft, Job
+from tasks.jobs.job_record import Job
+from tasks.jobs.job_store import Draft
 from web.http.messages import Response, current_request
 from web.http.services import services
 from web.http.streaming import StreamBroken, check_length, stream
@@ -26,7 +27,7 @@ from web.openapi import job_schemas
 from web.openapi.decorators import refuses, takes, takes_headers
 from web.openapi.header_schemas import BatchHeadersSchema
 from web.uploads import chunking
-from web.uploads.upload import received
+from web.uploads.upload import Upload, received
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,12 @@ _FILES: Final = {
     "text/csv": "RFC 4180 in UTF-8, a header with the reading's fields; an empty cell is missing; several "
     "`error_codes` have `;` between them.",
     "application/vnd.apache.parquet": "A column for each of the reading's fields.",
+}
+# Of a file that can be read and holds nothing to score.
+NO_ROWS: Final = {
+    "application/x-ndjson": "The file is empty.",
+    "text/csv": "The file has a header but no rows.",
+    "application/vnd.apache.parquet": "The file has columns but no rows.",
 }
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -82,7 +89,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
         if isinstance(claim, str):
             return _job_response(held.jobs.get(claim, tenant))
         try:
-            _fill(draft, chunking.cut(upload, media_type, draft.chunk_rows), claim)
+            _fill(draft, upload, media_type, claim)
         except Exception:
             draft.discard()
             if claim:
@@ -98,16 +105,20 @@ def submit_batch(query: dict[str, Any]) -> Response:
     return _job_response(job)
 
 
-def _fill(draft: Draft, chunks: Iterable[chunking.Chunk], claim: Claim | None) -> None:
+def _fill(draft: Draft, upload: Upload, media_type: str, claim: Claim | None) -> None:
     most_rows = services().settings.max_batch_rows
-    for rows, data in chunks:
+    for rows, data in chunking.cut(upload, media_type, draft.chunk_rows):
         if draft.rows + rows > most_rows:
             raise RequestEntityTooLarge(f"The batch holds more than {most_rows} readings.")
         draft.add(rows, data)
         if claim:
             claim.renew()
     if not draft.rows:
-        raise InvalidReading([FieldError("/chargers", f"Must hold 1 to {most_rows} readings.", "range")])
+        pointer, detail = "", NO_ROWS.get(media_type, "")
+        if not detail:
+            pointer, detail = "/chargers", f"Must hold 1 to {most_rows} readings."
+        raise InvalidReading([FieldError(pointer, detail, "range")])
+    draft.ignored_columns, draft.blank_lines = upload.ignored_columns, upload.blank_lines
 
 
 def _job_response(job: Job) -> Response:

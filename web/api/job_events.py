@@ -10,7 +10,7 @@ import orjson
 from flask_smorest import Blueprint
 
 from errors import UnknownJob
-from tasks.jobs.job_store import Job
+from tasks.jobs.job_record import Job
 from web.http.connection import Connection, shutting_down
 from web.http.messages import Response, current_request, no_content
 from web.http.services import services

@@ -12,7 +12,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 import metrics
-from tasks.jobs.job_store import Job, JobKind
+from tasks.jobs.job_record import Job, JobKind
 from web.http.messages import Response, current_request
 from web.http.paging import page
 from web.http.services import services

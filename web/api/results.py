@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from flask_smorest import Blueprint
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 
-from tasks.jobs.job_store import Job, Lines
+from errors import FieldError, InvalidParameter
+from tasks.jobs.job_record import Job
+from tasks.jobs.job_store import Lines
 from web.http.messages import Response, current_request
 from web.http.paging import next_link, page
 from web.http.services import services
@@ -21,6 +23,9 @@ from web.http.streaming import StreamBroken, stream
 from web.openapi import job_schemas, schemas
 from web.openapi.decorators import refuses, takes_headers
 from web.openapi.header_schemas import ResultsHeadersSchema
+
+if TYPE_CHECKING:
+    from web.downloads.chosen_columns import Columns
 
 blueprint = Blueprint("results", __name__, url_prefix="/api/v1/jobs", description="What came of a job.")
 
@@ -98,9 +103,23 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     """
     wanted = _wanted_type()
     job = services().jobs.get(job_id, current_request().tenant)
+    start, limit = query["cursor"], query.get("limit")
+    columns = _columns(job, query.get("columns"))
     if wanted == JSON:
-        return _page(job, start=query["cursor"], limit=query.get("limit"))
-    return _stream(job, wanted, start=query["cursor"], limit=query.get("limit"))
+        if limit is not None and limit > schemas.MAX_PAGE:
+            detail = f"Must be between 1 and {schemas.MAX_PAGE:,} for pages of JSON. Other formats take more."
+            raise InvalidParameter([FieldError("/query/limit", detail, "range")])
+        return _page(job, start=start, limit=limit or schemas.PAGE, columns=columns)
+    return _stream(job, wanted, start=start, limit=limit, columns=columns)
+
+
+def _columns(job: Job, named: str | None) -> Columns | None:
+    """The fields of a row that are wanted, None for all. Raises `InvalidParameter` for unknown ones."""
+    if named is None:
+        return None
+    from web.downloads.chosen_columns import chosen  # pyarrow, as below
+
+    return chosen(job.kind, named)
 
 
 def _wanted_type() -> str:
@@ -112,21 +131,22 @@ def _wanted_type() -> str:
     return wanted
 
 
-def _page(job: Job, *, start: int, limit: int | None) -> Response:
-    rows = schemas.PAGE if limit is None else min(limit, schemas.MAX_PAGE)
+def _page(job: Job, *, start: int, limit: int, columns: Columns | None) -> Response:
     results: list[bytes] = []
     for lines in services().jobs.lines(job, start):
-        results += lines[: rows - len(results)]
-        if len(results) == rows:
+        results += lines[: limit - len(results)]
+        if len(results) == limit:
             break
     end = _row(results[-1]) + 1 if results else start
     more = end < job.total and not (job.ended and not results)
+    if columns is not None:
+        results = [columns.of_line(line) for line in results]
     answer = page(results, following=end if more else None, total=job.total)
     answer.vary.add("Accept")
     return answer
 
 
-def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response:
+def _stream(job: Job, wanted: str, *, start: int, limit: int | None, columns: Columns | None) -> Response:
     """Stream exactly the rows that the headers announce. Rows scored meanwhile are for the next request."""
     from web.downloads.result_files import (
         WRITERS,  # pyarrow: 40 MB, only in web processes that serve files
@@ -147,7 +167,7 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None) -> Response
         "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
         "Vary": "Accept",
     }
-    parts = _in_turn(WRITERS[wanted](chunks, job.kind))
+    parts = _in_turn(WRITERS[wanted](chunks, job.kind, columns))
     return stream(
         lambda _connection: parts,
         content_type=how.content_type,

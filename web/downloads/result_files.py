@@ -10,35 +10,39 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from tasks.jobs.job_store import JobKind, Lines
+from tasks.jobs.job_record import JobKind
+from tasks.jobs.job_store import Lines
+from web.downloads.chosen_columns import Columns
 from web.downloads.result_tables import SCHEMAS, flat, table_of
 
 # Rows per written piece: the buffers on the way to the client stay small compared with a chunk.
 SOME_ROWS: Final = 512
 
 
-def as_ndjson(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
-    """NDJSON: one result per line, as stored. `kind` is not used."""
+def as_ndjson(chunks: Lines, kind: JobKind, columns: Columns | None = None) -> Iterator[bytes]:
+    """NDJSON: one result per line, as stored, or with the chosen `columns`. `kind` is not used."""
     for lines in chunks:
         for some in _some(lines):
-            yield b"\n".join([*some, b""])
+            shown = some if columns is None else [columns.of_line(line) for line in some]
+            yield b"\n".join([*shown, b""])
 
 
-def as_csv(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
+def as_csv(chunks: Lines, kind: JobKind, columns: Columns | None = None) -> Iterator[bytes]:
     """CSV by RFC 4180. The header is written even without rows."""
-    header = flat(SCHEMAS[kind].empty_table())
-    yield _csv(header, with_names=True)
+    schema = SCHEMAS[kind] if columns is None else columns.schema
+    yield _csv(flat(schema.empty_table()), with_names=True)
     for lines in chunks:
         for some in _some(lines):
-            yield _csv(flat(table_of(some, kind)), with_names=False)
+            yield _csv(flat(table_of(some, schema)), with_names=False)
 
 
-def as_parquet(chunks: Lines, kind: JobKind) -> Iterator[bytes]:
+def as_parquet(chunks: Lines, kind: JobKind, columns: Columns | None = None) -> Iterator[bytes]:
     """Parquet, compressed with zstd, with one row group per chunk."""
+    schema = SCHEMAS[kind] if columns is None else columns.schema
     written = _Written()
-    with parquet.ParquetWriter(written, SCHEMAS[kind], compression="zstd") as writer:
+    with parquet.ParquetWriter(written, schema, compression="zstd") as writer:
         for lines in chunks:
-            writer.write_table(table_of(lines, kind), row_group_size=len(lines))
+            writer.write_table(table_of(lines, schema), row_group_size=len(lines))
             yield written.taken()
     yield written.taken()
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from readings.reading import Kind
-from tasks.jobs.job_store import JOB_KINDS, JobKind
+from tasks.jobs.job_record import JOB_KINDS, JobKind
 
 # The features of a deviation, as in `models/anomaly.py`; a test compares the two.
 ANOMALY_FEATURES: Final = (
@@ -117,15 +117,11 @@ def _as_written(type_: pa.DataType) -> pa.DataType:
 
 
 SCHEMAS: Final[dict[JobKind, pa.Schema]] = {kind: _schema(kind) for kind in JOB_KINDS}
-_WRITTEN: Final[dict[JobKind, pa.Schema]] = {
-    kind: pa.schema([pa.field(column.name, _as_written(column.type)) for column in schema])
-    for kind, schema in SCHEMAS.items()
-}
 
 
-def table_of(lines: Sequence[bytes], kind: JobKind) -> pa.Table:
-    """A table of these JSON lines, in order, with the columns of `SCHEMAS[kind]`."""
-    return _read(lines, kind).cast(SCHEMAS[kind])
+def table_of(lines: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    """A table of these JSON lines, in order. `schema` is one of `SCHEMAS`, or part of one."""
+    return _read(lines, schema).cast(schema)
 
 
 def flat(table: pa.Table) -> pa.Table:
@@ -160,15 +156,14 @@ def json_texts(values: pa.Array) -> pa.Array:
     return values.cast(_TEXT)
 
 
-def _read(lines: Sequence[bytes], kind: JobKind) -> pa.Table:
+def _read(lines: Sequence[bytes], schema: pa.Schema) -> pa.Table:
     data = b"\n".join(lines)
+    written = pa.schema([pa.field(column.name, _as_written(column.type)) for column in schema])
     return arrow_json.read_json(
         pa.BufferReader(data),
         # The whole chunk is one block, because a line may have any length.
         read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-        parse_options=arrow_json.ParseOptions(
-            explicit_schema=_WRITTEN[kind], unexpected_field_behavior="ignore"
-        ),
+        parse_options=arrow_json.ParseOptions(explicit_schema=written, unexpected_field_behavior="ignore"),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from readings.schema import Moment
-from tasks.jobs.job_store import JOB_KINDS
-from tasks.jobs.job_store import STATUSES as JOB_STATUSES
+from tasks.jobs.job_record import JOB_KINDS, MAX_COLUMN_NAME_CHARS, MAX_IGNORED_COLUMNS
+from tasks.jobs.job_record import STATUSES as JOB_STATUSES
 from web.openapi.answer_fields import number as _number
 from web.openapi.answer_fields import text as _text
 from web.openapi.answer_fields import time as _time
@@ -31,8 +31,8 @@ class BatchRequestSchema(Schema):
         required=True,
         validate=validate.Length(min=1),
         metadata={
-            "description": "Readings (schema Reading). One that is wrong becomes a failed row and does not "
-            "stop the others.",
+            "description": "Readings: flat (schema Reading), or in an envelope (schema PredictionRequest). "
+            "One that is wrong becomes a failed row and does not stop the others.",
             "example": [{"charger_id": "EVZ-0042", "connector_status": "CHARGING", "temperature": 41.0}],
         },
     )
@@ -87,6 +87,17 @@ class JobSchema(Schema):
         "Rows done a second: of late while the job runs, of the whole run once it has ended.", allow_none=True
     )
     eta_seconds = _number("Seconds until the end at the rate of late.", allow_none=True)
+    expires_at = _time(
+        "When the job and its results are deleted: `ML_JOB_RETENTION` seconds after its last results."
+    )
+    ignored_columns = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": f"Columns of a CSV or Parquet file that no field has the name of: the first "
+            f"{MAX_IGNORED_COLUMNS} names, {MAX_COLUMN_NAME_CHARS} characters of each."
+        },
+    )
     errors = fields.List(
         fields.Nested(RowProblemSchema),
         required=True,
@@ -124,7 +135,15 @@ class ResultsQuerySchema(PageQuerySchema):
     limit = fields.Integer(
         validate=validate.Range(min=1, max=MAX_ROW),
         metadata={
-            "description": "Rows. A page of JSON: 100 if not said, at most 1,000. Else: all that are done."
+            "description": "Rows. A page of JSON: 100 if not said, at most 1,000 (more is 422). Other "
+            "formats: all that are done if not said."
+        },
+    )
+    columns = fields.String(
+        metadata={
+            "description": "Fields of a row that are returned, with commas between them; all if not said. "
+            "Names with dots choose what lies deeper, as in CSV. Unknown names are 422.",
+            "example": "row,charger_id,failure_probability,horizons.7d,error.detail",
         },
     )
     cursor = fields.Integer(

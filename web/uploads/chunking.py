@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Final
 
 from errors import MalformedBody, UnsupportedMediaType
-from tasks.jobs.job_store import Encoding
+from tasks.jobs.job_record import Encoding
 from web.http.messages import Request
 from web.uploads import json_rows
 from web.uploads.parquet_rows import chunks_of_parquet
@@ -64,7 +64,7 @@ def _json(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
 
 
 def _ndjson(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
-    return _of_lines(_lines(upload.file), chunk_rows)
+    return _of_lines(_lines(upload), chunk_rows)
 
 
 def _of_lines(lines: Iterable[bytes], chunk_rows: int) -> Iterator[Chunk]:
@@ -81,14 +81,18 @@ def _of_lines(lines: Iterable[bytes], chunk_rows: int) -> Iterator[Chunk]:
         yield len(held), b"\n".join(held)
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(upload: Upload) -> Iterator[bytes]:
+    blank_lines = 0
     for number in itertools.count(1):
-        line = file.readline(MAX_LINE_BYTES + 1)
+        line = upload.file.readline(MAX_LINE_BYTES + 1)
         if not line:
             return
         check_line(len(line), number)
         if line := line.strip():
+            upload.blank_lines = blank_lines
             yield line
+        else:
+            blank_lines += 1
 
 
 class _CsvLines:
@@ -135,7 +139,7 @@ def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
         header = next(reader, [])
         if lines.ended and header:
             raise _unclosed(begun)
-        check_columns(header)
+        upload.ignored_columns = check_columns(header)
         heading = "".join(lines.taken)
         lines.taken.clear()
         rows = 0

@@ -100,7 +100,7 @@ def _opened(upload: Upload) -> pq.ParquetFile:
 
     source = pa.PythonFile(upload.file, mode="r")
     file = pq.ParquetFile(source)
-    check_columns(file.schema_arrow.names)
+    upload.ignored_columns = check_columns(file.schema_arrow.names)
     groups = (file.metadata.row_group(number) for number in range(file.num_row_groups))
     most_bytes = COMPRESSION_LIMIT * max(upload.size_bytes, IN_MEMORY_BYTES)
     if sum(group.total_byte_size for group in groups) > most_bytes:

@@ -12,13 +12,15 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, Final
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from errors import FieldError, InvalidReading, MalformedBody, UnsupportedMediaType
 from readings.schema import FIELDS, REQUIRED
+from tasks.jobs.job_record import MAX_COLUMN_NAME_CHARS, MAX_IGNORED_COLUMNS
 from web.http.messages import Request
 from web.http.streaming import receiving
 
@@ -26,13 +28,19 @@ IN_MEMORY_BYTES: Final = 1_000_000
 PIECE_BYTES: Final = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Upload:
-    """A received body, decompressed. `digest` identifies its content; `file` is at its start."""
+    """A received body, decompressed. `digest` identifies its content; `file` is at its start.
+
+    Cutting it into rows sets `ignored_columns` (unknown column names, in file order) and `blank_lines` (those
+    before the last row of NDJSON).
+    """
 
     file: IO[bytes]
     size_bytes: int
     digest: str
+    ignored_columns: list[str] = field(default_factory=list)
+    blank_lines: int = 0
 
 
 @contextmanager
@@ -78,11 +86,23 @@ MAX_CHUNK_BYTES: Final = 32_000_000
 MAX_LINE_BYTES: Final = 1_000_000
 
 
-def check_columns(names: Sequence[str]) -> None:
-    """Check the column names. Raises `InvalidReading` that names each missing or repeated column."""
-    listed = ", ".join(names[:20]) or "none"
+# A header in one piece that contains one of these was probably written with another separator.
+_SEPARATORS: Final = {";": "semicolon-separated", "\t": "tab-separated", "|": "separated by |"}
+
+
+def check_columns(names: Sequence[str]) -> list[str]:
+    """Check the column names of a file.
+
+    Returns:
+        The first `MAX_IGNORED_COLUMNS` unknown names, each cut to `MAX_COLUMN_NAME_CHARS`.
+
+    Raises:
+        InvalidReading: names each missing or repeated column.
+    """
+    if not names:
+        raise InvalidReading([FieldError("", "The file is empty.", "required")])
     problems = [
-        FieldError(f"/{name}", f"There is no such column. The columns are: {listed}.", "required")
+        FieldError(f"/{name}", f"Column {name} is missing. {_columns_found(names)}", "required")
         for name in REQUIRED
         if name not in names
     ]
@@ -93,6 +113,17 @@ def check_columns(names: Sequence[str]) -> None:
     ]
     if problems:
         raise InvalidReading(problems)
+    unknown = dict.fromkeys(name[:MAX_COLUMN_NAME_CHARS] for name in names if name not in FIELDS)
+    return list(islice(unknown, MAX_IGNORED_COLUMNS))
+
+
+def _columns_found(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        for separator, how in _SEPARATORS.items():
+            if separator in names[0]:
+                return f"The header looks {how}; use commas."
+    shown = ", ".join(name[:MAX_COLUMN_NAME_CHARS] for name in names[:20])
+    return f"The columns are: {shown}{', …' if len(names) > 20 else ''}."
 
 
 def check_size(size_bytes: int) -> None:

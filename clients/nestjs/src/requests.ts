@@ -18,6 +18,7 @@ export interface BatchOptions<K extends JobKind = JobKind> extends CallOptions {
 
 /** Options of a call that returns a page. */
 export interface PageOptions extends CallOptions {
+  /** Items of a page: 100 by default, at most 1,000. The service refuses more (422). */
   limit?: number;
   /** `next` of the previous page. */
   cursor?: string;

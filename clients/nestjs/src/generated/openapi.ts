@@ -23,7 +23,9 @@ export interface paths {
             };
             requestBody: {
                 content: {
-                    "application/json": components["schemas"]["PredictionRequest"];
+                    "application/json": components["schemas"]["PredictionRequest"] | {
+                        metrics: components["schemas"]["Reading"];
+                    } | components["schemas"]["Reading"];
                 };
             };
             responses: {
@@ -157,7 +159,9 @@ export interface paths {
             };
             requestBody: {
                 content: {
-                    "application/json": components["schemas"]["PredictionRequest"];
+                    "application/json": components["schemas"]["PredictionRequest"] | {
+                        metrics: components["schemas"]["Reading"];
+                    } | components["schemas"]["Reading"];
                 };
             };
             responses: {
@@ -291,7 +295,9 @@ export interface paths {
             };
             requestBody: {
                 content: {
-                    "application/json": components["schemas"]["PredictionRequest"];
+                    "application/json": components["schemas"]["PredictionRequest"] | {
+                        metrics: components["schemas"]["Reading"];
+                    } | components["schemas"]["Reading"];
                 };
             };
             responses: {
@@ -1021,10 +1027,12 @@ export interface paths {
         get: {
             parameters: {
                 query?: {
-                    /** @description Rows. A page of JSON: 100 if not said, at most 1,000. Else: all that are done. */
+                    /** @description Rows. A page of JSON: 100 if not said, at most 1,000 (more is 422). Other formats: all that are done if not said. */
                     limit?: number;
                     /** @description The row to begin with: `next` of the page before. */
                     cursor?: number;
+                    /** @description Fields of a row that are returned, with commas between them; all if not said. Names with dots choose what lies deeper, as in CSV. Unknown names are 422. */
+                    columns?: string;
                 };
                 header?: {
                     /** @description JSON pages, or a stream of all rows that are done. */
@@ -2928,6 +2936,84 @@ export interface components {
             /** @description For 422. */
             errors?: components["schemas"]["FieldProblem"][];
         };
+        Metrics: {
+            /**
+             * @description The charger's OCPP identifier.
+             * @example EVZ-0042
+             */
+            charger_id?: string | null;
+            /**
+             * @description AVAILABLE, CHARGING, …; OCPP 1.6 and 2.0.1 spellings in any case are mapped.
+             * @example CHARGING
+             * @enum {string}
+             */
+            connector_status: "AVAILABLE" | "CHARGING" | "OCCUPIED" | "UNAVAILABLE" | "OFFLINE" | "FAULTY" | "FULLY_CHARGED" | "Available" | "Preparing" | "Charging" | "SuspendedEVSE" | "SuspendedEV" | "Finishing" | "Reserved" | "Occupied" | "Unavailable" | "Faulted";
+            /**
+             * @description kWh, total of the current or last session.
+             * @default null
+             * @example 18.4
+             */
+            energy_delivered?: number | null;
+            /**
+             * @description kW, now.
+             * @default null
+             * @example 47.5
+             */
+            power?: number | null;
+            /**
+             * @description °C, inside the charger.
+             * @default null
+             * @example 41
+             */
+            temperature?: number | null;
+            /**
+             * @description OCPP, MREC or vendor codes, as the charger reports them; NoError means none.
+             * @default null
+             * @example [
+             *       "HighTemperature"
+             *     ]
+             */
+            error_codes?: string[] | null;
+            /**
+             * @description Hours since the charger last started.
+             * @default null
+             * @example 412
+             */
+            uptime_hours?: number | null;
+            /**
+             * @description Sessions since installation.
+             * @default null
+             * @example 5120
+             */
+            total_sessions?: number | null;
+            /**
+             * Format: date-time
+             * @description ISO 8601.
+             * @default null
+             * @example 2026-05-02T09:00:00Z
+             */
+            last_maintenance?: string | null;
+            /**
+             * Format: date-time
+             * @description When the reading was taken: ISO 8601 or epoch seconds. Default: now. More than 5 minutes ahead of the service's clock is an error.
+             * @default null
+             * @example 2026-11-20T08:30:00Z
+             */
+            timestamp?: string | number | null;
+            /** @description At most 32 levels deep. `costs` (at most 16384 bytes of JSON) overrides the configured costs of the maintenance schedule, and `costs.maintenance_interval_days` the ordinary service interval. The rest is ignored. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        PredictionRequest: {
+            /**
+             * @description The charger. Equal to that of `metrics`, where both have one.
+             * @example EVZ-0042
+             */
+            charger_id: string;
+            /** @description The reading. */
+            metrics: components["schemas"]["Metrics"];
+        };
         Reading: {
             /**
              * @description The charger's OCPP identifier.
@@ -2996,14 +3082,6 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
-        };
-        PredictionRequest: {
-            /**
-             * @description Equal to the reading's.
-             * @example EVZ-0042
-             */
-            charger_id: string;
-            metrics: components["schemas"]["Reading"];
         };
         Horizons: {
             /** @description Within 1 day. */
@@ -3172,7 +3250,7 @@ export interface components {
         };
         BatchRequest: {
             /**
-             * @description Readings (schema Reading). One that is wrong becomes a failed row and does not stop the others.
+             * @description Readings: flat (schema Reading), or in an envelope (schema PredictionRequest). One that is wrong becomes a failed row and does not stop the others.
              * @example [
              *       {
              *         "charger_id": "EVZ-0042",
@@ -3246,6 +3324,13 @@ export interface components {
             rows_per_second: number | null;
             /** @description Seconds until the end at the rate of late. */
             eta_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description When the job and its results are deleted: `ML_JOB_RETENTION` seconds after its last results.
+             */
+            expires_at: string;
+            /** @description Columns of a CSV or Parquet file that no field has the name of: the first 100 names, 100 characters of each. */
+            ignored_columns: string[];
             /** @description The first problems of rows; each failed row has its own in the results. */
             errors: components["schemas"]["RowProblem"][];
         };

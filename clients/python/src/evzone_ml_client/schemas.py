@@ -28,8 +28,8 @@ class Problem(TypedDict):
 ErrorCode: TypeAlias = str
 
 
-class Reading(TypedDict):
-    charger_id: str
+class Metrics(TypedDict):
+    charger_id: NotRequired[str | None]
     connector_status: Literal[
         "AVAILABLE",
         "CHARGING",
@@ -62,7 +62,39 @@ class Reading(TypedDict):
 
 class PredictionRequest(TypedDict):
     charger_id: str
-    metrics: Reading
+    metrics: Metrics
+
+
+class Reading(TypedDict):
+    charger_id: str
+    connector_status: Literal[
+        "AVAILABLE",
+        "CHARGING",
+        "OCCUPIED",
+        "UNAVAILABLE",
+        "OFFLINE",
+        "FAULTY",
+        "FULLY_CHARGED",
+        "Available",
+        "Preparing",
+        "Charging",
+        "SuspendedEVSE",
+        "SuspendedEV",
+        "Finishing",
+        "Reserved",
+        "Occupied",
+        "Unavailable",
+        "Faulted",
+    ]
+    energy_delivered: NotRequired[float | None]
+    power: NotRequired[float | None]
+    temperature: NotRequired[float | None]
+    error_codes: NotRequired[list[ErrorCode] | None]
+    uptime_hours: NotRequired[float | None]
+    total_sessions: NotRequired[int | None]
+    last_maintenance: NotRequired[str | None]
+    timestamp: NotRequired[str | float | None]
+    metadata: NotRequired[dict[str, Any] | None]
 
 
 Horizons = TypedDict(
@@ -180,6 +212,8 @@ class Job(TypedDict):
     finished_at: str | None
     rows_per_second: float | None
     eta_seconds: float | None
+    expires_at: str
+    ignored_columns: list[str]
     errors: list[RowProblem]
 
 

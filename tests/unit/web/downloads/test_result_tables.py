@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from models import anomaly
-from tasks.jobs.job_store import JOB_KINDS, JobKind
+from tasks.jobs.job_record import JOB_KINDS, JobKind
 from web.downloads.result_tables import ANOMALY_FEATURES, SCHEMAS, flat, table_of
 
 SERVED = {
@@ -104,21 +104,23 @@ def as_text(value: Any) -> Any:
 @pytest.mark.parametrize("kind", JOB_KINDS)
 def test_a_table_has_what_the_json_has(kind: JobKind) -> None:
     rows = [scored(kind), FAILED, scored(kind) | {"row": 3}]
-    table = table_of([orjson.dumps(row) for row in rows], kind)
+    table = table_of([orjson.dumps(row) for row in rows], SCHEMAS[kind])
     assert [without_nulls(as_text(row)) for row in table.to_pylist()] == [without_nulls(row) for row in rows]
 
 
 @pytest.mark.parametrize("kind", JOB_KINDS)
 def test_every_chunk_has_the_same_columns(kind: JobKind) -> None:
-    only_failed, only_scored = [orjson.dumps(FAILED)], [orjson.dumps(scored(kind))]
-    assert table_of(only_failed, kind).schema == table_of(only_scored, kind).schema == SCHEMAS[kind]
-    assert flat(table_of(only_failed, kind)).schema == flat(table_of(only_scored, kind)).schema
-    assert flat(SCHEMAS[kind].empty_table()).column_names == flat(table_of(only_failed, kind)).column_names
+    schema = SCHEMAS[kind]
+    only_failed = table_of([orjson.dumps(FAILED)], schema)
+    only_scored = table_of([orjson.dumps(scored(kind))], schema)
+    assert only_failed.schema == only_scored.schema == schema
+    assert flat(only_failed).schema == flat(only_scored).schema
+    assert flat(schema.empty_table()).column_names == flat(only_failed).column_names
 
 
 def test_flat_columns_have_dotted_names_and_lists_are_json() -> None:
     rows = [orjson.dumps(row) for row in (scored("failure"), FAILED)]
-    good, bad = flat(table_of(rows, "failure")).to_pylist()
+    good, bad = flat(table_of(rows, SCHEMAS["failure"])).to_pylist()
     expected = VERDICTS["failure"]
     assert good["horizons.7d"] == 0.458067
     assert good["predicted_failure_window.end"] == expected["predicted_failure_window"]["end"]
@@ -127,7 +129,7 @@ def test_flat_columns_have_dotted_names_and_lists_are_json() -> None:
         assert bad[name] is None
     assert bad["error.code"] == "invalid_reading"
     assert orjson.loads(bad["error.errors"]) == FAILED["error"]["errors"]
-    (everything,) = flat(table_of([orjson.dumps(scored("all"))], "all")).to_pylist()
+    (everything,) = flat(table_of([orjson.dumps(scored("all"))], SCHEMAS["all"])).to_pylist()
     assert everything["failure.failure_probability"] == 0.806738
     assert everything["maintenance.rationale"] == "[]"
     assert everything["anomaly.deviation.codes"] == 5.52
@@ -135,7 +137,7 @@ def test_flat_columns_have_dotted_names_and_lists_are_json() -> None:
 
 def test_what_a_newer_worker_adds_is_left_out() -> None:
     row = scored("failure") | {"news": {"of": 1}, "horizons": {"1d": 0.1, "7d": 0.2, "30d": 0.3, "90d": 0.4}}
-    (read,) = table_of([orjson.dumps(row)], "failure").to_pylist()
+    (read,) = table_of([orjson.dumps(row)], SCHEMAS["failure"]).to_pylist()
     assert set(read) == {*scored("failure"), "error"}
     assert read["horizons"] == {"1d": 0.1, "7d": 0.2, "30d": 0.3}
 

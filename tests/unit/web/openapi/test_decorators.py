@@ -137,7 +137,7 @@ def headers_read(module: ModuleType) -> set[str]:
             {"prefer", "idempotency-key", "content-encoding"},
         ),
         ("GET /api/v1/jobs", PAGE | {"status", "kind", "created_after"}, set()),
-        ("GET /api/v1/jobs/{job_id}/results", PAGE, {"accept"}),
+        ("GET /api/v1/jobs/{job_id}/results", PAGE | {"columns"}, {"accept"}),
         ("GET /api/v1/jobs/{job_id}/events", set(), {"last-event-id"}),
         ("GET /api/v1/chargers", PAGE | {"sort"}, set()),
         ("GET /api/v1/chargers/{charger_id}/history", PAGE, set()),
