@@ -92,8 +92,8 @@ class Reading(TypedDict):
     error_codes: NotRequired[list[ErrorCode] | None]
     uptime_hours: NotRequired[float | None]
     total_sessions: NotRequired[int | None]
-    last_maintenance: NotRequired[str | None]
-    timestamp: NotRequired[str | float | None]
+    last_maintenance: NotRequired[str | datetime | None]
+    timestamp: NotRequired[str | datetime | float | None]
     metadata: NotRequired[dict[str, Any] | None]
 
 
