@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final, cast
 
 from evzone_ml_client import MLClient, NotFound, RequestRejected, Saved
 from evzone_ml_client.calls import Kind
@@ -185,7 +185,7 @@ class Run:
 
     def _warn_of_ignored_columns(self, job: Job) -> None:
         """Print a warning. Services of earlier releases do not report ignored columns: read the header."""
-        ignored = job.get("ignored_columns")
+        ignored = cast(dict[str, Any], job).get("ignored_columns")
         if ignored is None and self._wanted.csv is not None:
             ignored = unknown_columns(header_of(self._wanted.file, self._wanted.input_format))
         if ignored:
