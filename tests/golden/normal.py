@@ -88,6 +88,8 @@ class Normaliser:
         return name.isdecimal() and self._is_present(int(name) * SLOT_S)
 
     def _number(self, value: float, key: str) -> float | str:
+        if key == "lag":  # of a consumer that may just have fetched a record
+            return "<lag>"
         if key in RATES:
             return "<rate>"
         if key in ("pid", "port"):

@@ -22,7 +22,7 @@ export interface Stack {
   stop: () => Promise<void>;
 }
 
-export const STACK_VARIABLE = 'ML_TEST_STACK';
+export const STACK_VARIABLE = 'EVZONE_TEST_STACK';
 const ROOT = resolve(__dirname, '../../../..');
 const PYTHON = join(ROOT, '.venv/bin/python');
 const READY_WITHIN_MS = 180_000;
