@@ -10,6 +10,9 @@ import pytest
 
 from settings import ROOT, read_settings
 
+# Read by `evzone-ml batch`, from the same file.
+OF_THE_COMMAND = ("ML_SERVICE_URL",)
+
 
 def read_by_settings() -> dict[str, str | None]:
     """Each name that is asked of the environment, with its default as text.
@@ -46,7 +49,7 @@ def shown_in_example() -> tuple[dict[str, str], dict[str, str]]:
 
 def test_example_names_every_setting_and_no_other() -> None:
     defaults, to_fill_in = shown_in_example()
-    assert sorted(defaults | to_fill_in) == sorted(read_by_settings())
+    assert sorted(defaults | to_fill_in) == sorted({*read_by_settings(), *OF_THE_COMMAND})
 
 
 def test_example_shows_the_real_defaults() -> None:
