@@ -142,8 +142,9 @@ class ResultsQuerySchema(PageQuerySchema):
     columns = fields.String(
         metadata={
             "description": "Fields of a row that are returned, with commas between them; all if not said. "
-            "Names with dots choose what lies deeper, as in CSV. Unknown names are 422.",
-            "example": "row,charger_id,failure_probability,horizons.7d,error.detail",
+            "Names with dots choose what lies deeper, as in CSV: `failure_probability,horizons.7d`. "
+            "A name that no row of the job's kind has is 422.",
+            "example": "row,charger_id,error.detail",
         },
     )
     cursor = fields.Integer(

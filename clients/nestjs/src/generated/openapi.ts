@@ -1031,7 +1031,7 @@ export interface paths {
                     limit?: number;
                     /** @description The row to begin with: `next` of the page before. */
                     cursor?: number;
-                    /** @description Fields of a row that are returned, with commas between them; all if not said. Names with dots choose what lies deeper, as in CSV. Unknown names are 422. */
+                    /** @description Fields of a row that are returned, with commas between them; all if not said. Names with dots choose what lies deeper, as in CSV: `failure_probability,horizons.7d`. A name that no row of the job's kind has is 422. */
                     columns?: string;
                 };
                 header?: {
