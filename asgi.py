@@ -3,11 +3,13 @@
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
+from web.app import serve_admin_port
 from web.fast_path import FastPath
 
 settings = load_or_exit()
 configure_logging(settings)
 refuse_eviction(settings)
 app = FastPath(settings)
+serve_admin_port(app.flask)
 # A full collection delays every caller by tens of milliseconds.
 collect_garbage_seldom()

@@ -131,11 +131,18 @@ class ModelsUnavailable(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """Raised when the queue limit is reached. Nothing was accepted."""
+    """Raised when a limit of requests at the same time is reached. Nothing was accepted.
+
+    `capacity` is the limit's name: `predictions`, `threads` or `downloads`.
+    """
 
     code = "queue_full"
     retryable = True
     retry_after_s = 1
+
+    def __init__(self, capacity: str) -> None:
+        self.capacity = capacity
+        super().__init__("Too many requests are waiting already.")
 
 
 class BrokerUnavailable(ServiceError):

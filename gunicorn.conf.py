@@ -6,8 +6,6 @@ import os
 import sys
 from typing import Any, Final
 
-from prometheus_client import multiprocess
-
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
 
@@ -28,9 +26,3 @@ def on_starting(server: Any) -> None:
         raise SystemExit(2)
     os.environ["WEB_THREADS"] = str(server.cfg.threads)
     refuse_eviction(load_or_exit())
-
-
-def child_exit(_server: Any, worker: Any) -> None:
-    """Delete the gauges of a worker that has ended."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # not typed

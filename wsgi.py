@@ -7,13 +7,14 @@ fork (gunicorn: no `--preload`).
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
-from web.app import create_app
+from web.app import create_app, serve_admin_port
 from web.http.connection import notice_signals
 
 settings = load_or_exit()
 configure_logging(settings)
 refuse_eviction(settings)
 app = create_app(settings)
+serve_admin_port(app)
 notice_signals()
 # A full collection delays every caller by tens of milliseconds.
 collect_garbage_seldom()

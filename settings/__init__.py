@@ -1,10 +1,12 @@
 """Settings: typed, immutable, read from the environment and checked at start."""
 
 from settings.environment import load_or_exit, read_settings
-from settings.fields import ROOT, ApiKey, Costs, Settings
+from settings.fields import ROOT, SERVICE, VERSION, ApiKey, Costs, Settings
 
 __all__ = [
     "ROOT",
+    "SERVICE",
+    "VERSION",
     "ApiKey",
     "Costs",
     "Settings",

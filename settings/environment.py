@@ -77,6 +77,8 @@ def _positive(name_of_unit: str) -> validate.Range:
 
 
 _PORT: Final = validate.Range(min=1, max=65535, error="must be a port, 1 to 65535")
+# make run uses the five ports after it too.
+_ADMIN_PORT: Final = validate.Range(min=0, max=65530, error="must be a port, 1 to 65530, or 0 for none")
 _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 1")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
 _SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
@@ -119,6 +121,8 @@ def _read(env: _CollectingEnv) -> Settings:
         "max_batch_bytes": env.int("ML_MAX_BATCH_BYTES", 512_000_000, validate=_COUNT),
         "max_batch_rows": env.int("ML_MAX_BATCH_ROWS", 1_000_000, validate=_COUNT),
         "metrics_require_key": env.bool("METRICS_REQUIRE_KEY", False),
+        "admin_host": env.str("ADMIN_HOST", "127.0.0.1"),
+        "admin_port": env.int("ADMIN_PORT", UNSTATED, validate=_ADMIN_PORT),
         "redis_url": redis_url or f"redis://127.0.0.1:{redis_port}/0",
         "redis_embedded": not redis_url,
         "redis_port": redis_port,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+_PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SERVICE: Final[str] = _PROJECT["name"]
+VERSION: Final[str] = _PROJECT["version"]
 ROLES: Final = ("predict", "read", "admin")
 
 
@@ -59,6 +63,9 @@ class Settings:
     max_batch_bytes: int
     max_batch_rows: int
     metrics_require_key: bool
+    # admin ports; None: `make run` chooses free ports
+    admin_host: str
+    admin_port: int | None
     # Redis
     redis_url: str
     redis_cache_url: str

@@ -7,6 +7,7 @@ from typing import Final
 # Defaults that follow from other settings, or from where the service runs.
 DEFAULTS_IN_WORDS: Final = {
     "ML_SERVICE_URL": "`http://localhost:PORT`",
+    "ADMIN_PORT": "9464, or the next free one",
     "REDIS_URL": "an embedded Valkey",
     "REDIS_CACHE_URL": "`REDIS_URL`",
     "KAFKA_BOOTSTRAP_SERVERS": "an embedded broker",
@@ -67,6 +68,16 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ML_MAX_BATCH_BYTES": ("bytes", "Largest body of a batch, compressed and decompressed."),
         "ML_MAX_BATCH_ROWS": ("rows", "Most readings of a batch."),
         "METRICS_REQUIRE_KEY": ("", "Whether `/metrics` and `/health` ask for a key."),
+        "ADMIN_HOST": (
+            "address",
+            "Where the admin ports listen: `/health`, `/health/ready` and `/metrics` of each process, "
+            "without a key. Keep them on loopback or on a network for operators.",
+        ),
+        "ADMIN_PORT": (
+            "port",
+            "Admin port of a process; 0 is off. `make run` gives it to the web server, and the next five to "
+            "the workers of single predictions, batch and stream, the consumer, and OCPP.",
+        ),
     },
     "Redis": {
         "REDIS_URL": (

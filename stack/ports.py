@@ -5,10 +5,17 @@ from __future__ import annotations
 import errno
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+from admin_port import DEFAULT_PORT
 from settings import Settings
 from stack.servers import LOOPBACK
+
+# The programs with an admin port, in the order of their ports.
+WITH_ADMIN_PORT: Final = ("web", "worker-single", "worker-batch", "worker-stream", "consumer", "ocpp")
+HIGHEST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,30 @@ def port_uses(settings: Settings) -> list[PortUse]:
     if settings.kafka_embedded:
         instead = f"KAFKA_BOOTSTRAP_SERVERS={LOOPBACK}:{settings.kafka_port} to use the Kafka that runs there"
         uses.append(PortUse("KAFKA_PORT", LOOPBACK, settings.kafka_port, instead))
+    if settings.admin_port:
+        uses += [
+            PortUse("ADMIN_PORT", settings.admin_host, port, "ADMIN_PORT= for the next free ones")
+            for port in admin_ports(settings).values()
+        ]
     return uses
+
+
+def admin_ports(settings: Settings) -> dict[str, int]:
+    """Return the admin port of each program: the next free ones if `ADMIN_PORT` is absent, or 0 for none."""
+    names = [name for name in WITH_ADMIN_PORT if settings.ocpp_wanted or name != "ocpp"]
+    if settings.admin_port is not None:
+        return {
+            name: settings.admin_port and settings.admin_port + WITH_ADMIN_PORT.index(name) for name in names
+        }
+    free = _free_ports(settings)
+    return {name: next(free, 0) for name in names}
+
+
+def _free_ports(settings: Settings) -> Iterator[int]:
+    asked_for = {use.port for use in port_uses(settings)}
+    for port in range(DEFAULT_PORT, HIGHEST_PORT):
+        if port not in asked_for and _problem(PortUse("ADMIN_PORT", settings.admin_host, port)) is None:
+            yield port
 
 
 def port_problems(uses: list[PortUse]) -> list[str]:

@@ -7,6 +7,7 @@ process of each kind is needed. All except the embedded servers can run any numb
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -43,8 +44,11 @@ class Program:
     stop_wait_s: int = 20
 
 
-def programs(settings: Settings) -> list[Program]:
-    """Return every program of a complete service on this machine, embedded servers first."""
+def programs(settings: Settings, admin_ports: Mapping[str, int] | None = None) -> list[Program]:
+    """Return every program of a complete service on this machine, embedded servers first.
+
+    `admin_ports` by program; one that is left out has none.
+    """
     found = []
     if settings.redis_embedded:
         folder = settings.state_dir / "redis"
@@ -55,10 +59,13 @@ def programs(settings: Settings) -> list[Program]:
         found.append(Program("kafka", command, group="servers", stop_wait_s=1))
     found.append(_web(settings))
     found.extend(_worker(name, queue, settings) for name, queue in QUEUES.items())
-    found.append(Program("consumer", [sys.executable, "-m", "consumers"], environment=_ours(settings)))
+    found.append(Program("consumer", [sys.executable, "-m", "consumers"]))
     if settings.ocpp_wanted:
         command = [sys.executable, "-m", "consumers", "ocpp"]
-        found.append(Program("ocpp", command, environment=_ours(settings)))
+        found.append(Program("ocpp", command))
+    for program in found:
+        if program.group == "service":
+            program.environment.update(_ours(settings, (admin_ports or {}).get(program.name, 0)))
     found.append(_flower(settings))
     return found
 
@@ -86,9 +93,9 @@ def log_file(settings: Settings, program: str) -> Path:
     return settings.state_dir / "log" / f"{program}.log"
 
 
-def _ours(settings: Settings) -> dict[str, str]:
+def _ours(settings: Settings, admin_port: int) -> dict[str, str]:
     # Not for Flower: its metrics would appear in the service's /metrics.
-    return {"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings))}
+    return {"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings)), "ADMIN_PORT": str(admin_port)}
 
 
 def _web(settings: Settings) -> Program:
@@ -101,7 +108,7 @@ def _web(settings: Settings) -> Program:
         *("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "10"),
         *("--no-access-log", "--log-level", settings.log_level.lower()),
     ]
-    return Program("web", command, environment=_ours(settings))
+    return Program("web", command)
 
 
 def _worker(name: str, queue: str, settings: Settings) -> Program:
@@ -112,7 +119,7 @@ def _worker(name: str, queue: str, settings: Settings) -> Program:
         *("-P", "prefork", "-c", str(PROCESSES.get(queue, 1)), "--without-gossip", "--without-mingle"),
         *("--loglevel", settings.log_level),
     ]
-    return Program(f"worker-{name}", command, environment=_ours(settings))
+    return Program(f"worker-{name}", command)
 
 
 def _flower(settings: Settings) -> Program:

@@ -15,7 +15,7 @@ from typing import Final
 
 from settings import ROOT, Settings, load_or_exit
 from stack.console import LiveLine, clock, print_line
-from stack.ports import port_problems, port_uses
+from stack.ports import admin_ports, port_problems, port_uses
 from stack.programs import log_file, metrics_folder, programs, shared_environment
 from stack.readiness import Check, checks, local_host
 from stack.supervisor import Supervisor
@@ -70,11 +70,12 @@ def run() -> int:
 def _run(settings: Settings, stop: threading.Event) -> int:
     shutil.rmtree(metrics_folder(settings), ignore_errors=True)  # counters of earlier processes
     metrics_folder(settings).mkdir()
-    supervisor = Supervisor(programs(settings), settings.state_dir, shared_environment(settings))
+    ports = admin_ports(settings)
+    supervisor = Supervisor(programs(settings, ports), settings.state_dir, shared_environment(settings))
     try:
         supervisor.start()
         if took_s := _wait_until_ready(settings, supervisor, stop):
-            print_line(_summary(settings, took_s))
+            print_line(_summary(settings, ports, took_s))
             _restart_ended(settings, supervisor, stop)
     except StartFailed as failure:
         print_line(str(failure))
@@ -143,7 +144,7 @@ def _restart_ended(settings: Settings, supervisor: Supervisor, stop: threading.E
             print_line(f"{clock()} {died.name} ended unexpectedly and is started again; see {log}")
 
 
-def _summary(settings: Settings, took_s: float) -> str:
+def _summary(settings: Settings, ports: dict[str, int], took_s: float) -> str:
     url = f"http://{_for_people(settings.host)}:{settings.port}"
     user, _, password = settings.flower_basic_auth.split(",")[0].partition(":")
     key = max(settings.api_keys, key=lambda entry: len(entry.roles)).key
@@ -155,10 +156,18 @@ EVzone ML Service is ready, after {took_s:.0f} s.
   Flower   http://localhost:{settings.flower_port}        (user {user}, password {password})
   Redis    {_place(settings.redis_embedded, f"127.0.0.1:{settings.redis_port}", "REDIS_URL")}
   Kafka    {_place(settings.kafka_embedded, settings.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")}
+  Metrics  {_admin(settings, ports)}
   Logs     {_shown(settings.state_dir / "log")}/*.log
 
 See it at work: make demo (in another terminal).  Stop: Ctrl-C.
 """
+
+
+def _admin(settings: Settings, ports: dict[str, int]) -> str:
+    if not any(ports.values()):
+        return "off        (ADMIN_PORT=0)"
+    programs = ", ".join(f"{port} {name}" for name, port in ports.items())
+    return f"http://{_for_people(settings.admin_host)}:PORT/metrics        ({programs})"
 
 
 def _for_people(host: str) -> str:

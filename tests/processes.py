@@ -35,6 +35,7 @@ def environment(redis_url: str, **extra: str) -> dict[str, str]:
         "ML_SERVICE_API_KEY": f"{KEY},{READ_KEY}:read",
         "REDIS_URL": redis_url,
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # nobody there: what needs Kafka says so itself
+        "ADMIN_PORT": "0",
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **extra,

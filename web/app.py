@@ -10,7 +10,7 @@ from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from settings import Settings
+from settings import VERSION, Settings
 from web.api import (
     batch,
     chargers,
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> Flask:
     app = _Application("evzone-ml", static_folder=None)
     app.config.update(
         API_TITLE="EVzone ML Service",
-        API_VERSION=health.VERSION,
+        API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
@@ -79,6 +79,12 @@ def create_app(settings: Settings) -> Flask:
     errors.register(app)
     shared.monitor.wait_first(FIRST_LOOK_S)
     return app
+
+
+def serve_admin_port(app: Flask) -> None:
+    """Start the admin port of a web process. Does not block."""
+    shared: Services = app.extensions[EXTENSION]
+    shared.admin_port.start()
 
 
 class _NoSessions(SessionInterface):

@@ -15,6 +15,7 @@ from typing import Final, Literal, cast
 import orjson
 from redis import Redis, RedisError
 
+from admin_port import Health
 from settings import Settings
 from tasks.messaging.names import Queues
 from tasks.monitoring import heartbeats
@@ -82,6 +83,13 @@ class Heartbeat:
         """The last status that was set."""
         return self._status
 
+    def health(self) -> Health:
+        """The health for the admin port. Paused is not ready. Does not block."""
+        status = self._status
+        running = status.state == "running"
+        detail = status.reason or f"{status.partitions} partitions, {status.lag} records behind"
+        return Health(running, running, {self._role: ("ok" if running else "down", detail)})
+
     def set_status(self, status: Status) -> None:
         """Set the status for the next heartbeat. Logs a change of state or reason."""
         self._loop_at = time.monotonic()
@@ -121,8 +129,7 @@ class Heartbeat:
             self._stopped.wait(heartbeats.BEAT_S)
 
     def _write(self) -> None:
-        seconds, micros = self._redis.time()
-        now = seconds + micros / 1e6
+        now = heartbeats.note(self._role, self._redis)
         status = self._status
         record = {
             "name": f"{self._role}@{self._host}",

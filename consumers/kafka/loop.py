@@ -149,6 +149,7 @@ class Stream:
             recorded_at=record.timestamp / 1000 if (record.timestamp or 0) > 0 else None,
         )
         entry, place = self._offsets.add(received), received.event_id
+        entry.taken_at = self._clock()
         if isinstance(record.value, Unreadable):
             # The producer's client accepts no subclass of bytes.
             entry.received = received._replace(value=bytes(record.value))
@@ -177,6 +178,8 @@ class Stream:
             log.warning("dead letters are shortened, their topic takes no larger ones: %s", error)
             return  # the next iteration repeats the batch
         if published:
+            oldest = min(entry.taken_at for entry in done.records)
+            metrics.STREAM_ROUND_SECONDS.observe(self._clock() - oldest)
             self._offsets.settle(done)
             self._processor.settle(done)
             self._journal.forget(entry.received.event_id for entry in done.records)

@@ -23,11 +23,15 @@ class Partition(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class PendingRecord:
-    """One record in flight. `outcomes` are the records to publish for it, None until they are known."""
+    """One record in flight. `outcomes` are the records to publish for it, None until they are known.
+
+    `taken_at` is the time of its `poll`, in the loop's clock.
+    """
 
     received: Received
     outcomes: tuple[Outgoing, ...] | None = None
     scored: Scored | None = None
+    taken_at: float = 0.0
     dropped: bool = False
     partition: Partition = field(init=False)
 

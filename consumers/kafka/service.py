@@ -12,6 +12,7 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from structlog.contextvars import bind_contextvars
 
+from admin_port import AdminPort
 from consumers.kafka.clients import (
     TopicOptions,
     ensure_topics,
@@ -81,6 +82,7 @@ class Service:
         if self._slot is not None:
             bind_contextvars(member=self._slot.transactional_id)
         self._heartbeat.start()
+        AdminPort(self._settings, self._heartbeat.health).start()
         collect_garbage_seldom()
         try:
             while not stopping.is_set():

@@ -21,6 +21,7 @@ from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceE
 from readings.reading import Kind, Reading
 from tasks.client.stream_predictor import TaskLost
 from tasks.messaging.messages import ScoreRequest, ScoreResult
+from tasks.messaging.names import Queues
 
 log = logging.getLogger(__name__)
 
@@ -217,6 +218,7 @@ class Scoring:
 
     def _put_back(self, candidates: Sequence[Candidate]) -> None:
         """Put the candidates back at the front, in order, with a pause that grows up to `LONGEST_PAUSE_S`."""
+        metrics.REPEATED_TASKS.labels(queue=Queues.STREAM).inc()
         for candidate in reversed(candidates):
             pause_s = min(FIRST_PAUSE_S * 2.0**candidate.pauses, LONGEST_PAUSE_S)
             candidate.pauses += 1

@@ -24,6 +24,7 @@ from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceE
 from tasks.client.in_flight import DeadlinePolicy, Fate, InFlightTask, InFlightTasks, loss_of
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests
 from tasks.messaging.messages import ScoreResult
+from tasks.messaging.names import Queues
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +185,7 @@ class MicroBatcher:
         if singles:
             log.warning("a task of %d readings was lost; each is sent again alone", batch.size)
             metrics.LOST_TASKS.inc()
+            metrics.REPEATED_TASKS.labels(queue=Queues.SINGLE).inc(len(singles))
         return singles
 
     def _each_alone(self, batch: Batch, now: float, *, least_s: float) -> list[Batch]:

@@ -108,7 +108,7 @@ class CacheReader:
             if body is not None:
                 settled.append((request, ScoreResult(body=body)))
             elif request.cached_only:
-                settled.append((request, QueueFull("Too many requests are waiting already.")))
+                settled.append((request, QueueFull("predictions")))
             else:
                 missing.append(request)
         self._has_missed = len(missing) == len(together)

@@ -35,6 +35,8 @@ _AMQP: Final[Any] = Celery(set_as_current=False).amqp  # incompletely typed ther
 
 # Connecting and sending take this long each at most, well within the caller's 2 s.
 SEND_TIMEOUT_S: Final = 0.7
+# A header of each task: the time of sending, epoch seconds.
+SENT_AT: Final = "sent_at"
 MAX_PENDING_EVENTS: Final = 1000
 # Celery sends the text "{}", which Flower parses as Python at each of a task's four events.
 NO_KWARGS: Final[dict[str, Any]] = {}
@@ -143,6 +145,7 @@ class TaskPublisher:
         body = encoded(made.body)
         # Flower shows this as the task's arguments. Readings must not be visible there.
         made.headers["argsrepr"] = made.sent_event["args"] = f"(<{len(body)} characters>,)"
+        made.headers[SENT_AT] = time.time()
         if expires_s is not None:
             made.properties["expiration"] = str(int(expires_s * 1000))
         envelope = envelope_of(body, made.headers, made.properties, tag=task_id, key=queue)

@@ -15,6 +15,8 @@ from typing import Any, Final, cast
 import orjson
 from redis import Redis
 
+import metrics
+
 log = logging.getLogger(__name__)
 
 WORKERS_KEY: Final = "ml:workers"
@@ -60,7 +62,9 @@ def beat(redis: Redis, state: WorkerState) -> int:
     pipeline = redis.pipeline(transaction=False)
     pipeline.time()
     pipeline.get(GENERATION_KEY)
+    asked_at = time.time()
     (seconds, micros), generation = pipeline.execute()
+    _note("worker", asked_at, seconds + micros / 1e6)
     record = {
         "name": state.name,
         "pid": state.pid,
@@ -72,6 +76,23 @@ def beat(redis: Redis, state: WorkerState) -> int:
     }
     redis.hset(WORKERS_KEY, _field(state.name, state.pid), orjson.dumps(record))
     return int(generation or 0)
+
+
+def note(program: str, redis: Redis) -> float:
+    """Set the metrics of a heartbeat. Returns the Redis server's time, epoch seconds.
+
+    Raises `redis.RedisError`.
+    """
+    asked_at = time.time()
+    seconds, micros = redis.time()
+    _note(program, asked_at, seconds + micros / 1e6)
+    return seconds + micros / 1e6
+
+
+def _note(program: str, asked_at: float, server_time: float) -> None:
+    now = time.time()
+    metrics.HEARTBEAT_TIME.labels(program=program).set(now)
+    metrics.CLOCK_OFFSET.set((asked_at + now) / 2 - server_time)
 
 
 def sign_off(redis: Redis, name: str, pid: int) -> None:

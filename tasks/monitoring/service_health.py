@@ -11,18 +11,21 @@ from typing import Any, Final, Literal, cast
 import orjson
 from redis import Redis, RedisError
 
+from admin_port import Health
 from errors import ServiceError
 from models import registry
 from settings import Settings
 from tasks.messaging.names import Queues
-from tasks.monitoring import heartbeats
+from tasks.messaging.task_publisher import SENT_AT
+from tasks.monitoring import heartbeats, redis_memory
 from tasks.monitoring.drift_counts import DriftReports
+from tasks.monitoring.redis_memory import Memory
 from tasks.storage.redis_connection import connect
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
-DRIFT_EVERY_S: Final = 10.0
+SLOW_EVERY_S: Final = 10.0
 # A snapshot older than this is not trusted.
 STALE_AFTER_S: Final = 5.0
 CONSUMERS_KEY: Final = "ml:consumers"
@@ -42,6 +45,7 @@ class Check:
 class Snapshot:
     """The result of one check of all parts. `taken_at` is in `time.monotonic()` seconds.
 
+    `oldest_s` is the age of each queue's oldest task in seconds. `memory` is by server, `main` and `cache`.
     `drift` contains one report per model.
     """
 
@@ -49,6 +53,8 @@ class Snapshot:
     checks: dict[str, Check] = field(default_factory=dict)
     workers: list[heartbeats.WorkerState] = field(default_factory=list)
     queue_lengths: dict[str, int] = field(default_factory=dict)
+    oldest_s: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, Memory] = field(default_factory=dict)
     drift: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -73,12 +79,19 @@ class Monitor:
         self._cache = self._redis if same else connect(settings.redis_cache_url)
         self._drift_reports = DriftReports(settings, self._redis)
         self._drift: dict[str, dict[str, Any]] = {}
-        self._drift_at = 0.0
+        self._memory: dict[str, Memory] = {}
+        self._slow_at = 0.0
         self.snapshot = Snapshot()
         self._looked = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
         self._thread.start()
+
+    def health(self) -> Health:
+        """The health for `/health`, from the last snapshot. Does not block."""
+        snapshot = self.snapshot
+        checks = {name: (check.state, check.detail) for name, check in snapshot.checks.items()}
+        return Health(snapshot.ready, snapshot.healthy, checks)
 
     def close(self) -> None:
         """Stop the thread. Blocks 2 s at most."""
@@ -102,15 +115,16 @@ class Monitor:
         checks = {"redis": _ping(self._redis), "cache": _ping(self._cache)}
         living: list[heartbeats.WorkerState] = []
         lengths: dict[str, int] = {}
+        oldest_s: dict[str, float] = {}
         consumers: list[dict[str, Any]] = []
         if checks["redis"].state == "ok":
             try:
+                heartbeats.note("web", self._redis)
                 living = heartbeats.living(self._redis)
-                lengths = {
-                    queue: self._redis.llen(queue) for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM)
-                }
+                for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM):
+                    lengths[queue], oldest_s[queue] = _waiting(self._redis, queue)
                 consumers = _consumers(self._redis)
-                self._look_for_drift()
+                self._look_seldom()
             except RedisError as error:
                 checks["redis"] = Check("down", _one_line(error))
         checks |= _check_workers(living)
@@ -118,13 +132,15 @@ class Monitor:
         checks["consumer"] = _check_consumers([record for record in consumers if record not in ocpp])
         if ocpp:  # most fleets have no OCPP consumer, so its absence is not shown
             checks["ocpp"] = _check_consumers(ocpp)
-        return Snapshot(time.monotonic(), checks, living, lengths, self._drift)
+        return Snapshot(time.monotonic(), checks, living, lengths, oldest_s, self._memory, self._drift)
 
-    def _look_for_drift(self) -> None:
-        """Update the drift reports, every 10 s as it takes milliseconds. Raises `redis.RedisError`."""
-        if time.monotonic() < self._drift_at:
+    def _look_seldom(self) -> None:
+        """Update drift reports and memory, every 10 s as it takes milliseconds. Raises `redis.RedisError`."""
+        if time.monotonic() < self._slow_at:
             return
-        self._drift_at = time.monotonic() + DRIFT_EVERY_S
+        self._slow_at = time.monotonic() + SLOW_EVERY_S
+        servers = {"main": self._redis} | ({} if self._cache is self._redis else {"cache": self._cache})
+        self._memory = {name: redis_memory.measure(server) for name, server in servers.items()}
         found = {}
         for name in registry.NAMES:
             try:
@@ -132,6 +148,22 @@ class Monitor:
             except (ServiceError, OSError) as error:
                 log.debug("no drift of %s: %s", name, error)
         self._drift = found
+
+
+def _waiting(redis: Redis, queue: str) -> tuple[int, float]:
+    """The number of tasks in a queue, and the age of the oldest in seconds; 0 if there is none.
+
+    Tasks of releases before 0.2 state no time and count as new. Raises `redis.RedisError`.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.llen(queue)
+    pipeline.lindex(queue, -1)  # workers take from the right
+    length, oldest = pipeline.execute()
+    try:
+        sent_at = float(orjson.loads(oldest or b"")["headers"][SENT_AT])
+    except (ValueError, KeyError, TypeError):
+        return length, 0.0
+    return length, max(0.0, time.time() - sent_at)
 
 
 def _ping(redis: Redis) -> Check:

@@ -19,9 +19,10 @@ from celery.signals import (
     setup_logging,
     worker_process_init,
     worker_process_shutdown,
+    worker_ready,
 )
-from prometheus_client import multiprocess
 
+from admin_port import AdminPort
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.messaging.names import Queues
@@ -29,6 +30,7 @@ from tasks.storage.redis_connection import refuse_eviction
 from tasks.worker.events import PatientEvents
 from tasks.worker.recovery import Recovery
 from tasks.worker.runtime import Runtime, close_current, set_current
+from tasks.worker.worker_health import worker_health
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +88,12 @@ def _start(**_: Any) -> None:
         runtime.every_beat(Recovery(runtime.redis, runtime.chunks).look)
 
 
+@worker_ready.connect
+def _serve_admin_port(**_: Any) -> None:
+    """Start the admin port in the parent, after the first forks: a fork must not copy its thread's locks."""
+    AdminPort(settings, worker_health).start()
+
+
 @worker_process_shutdown.connect
-def _stop(pid: int, **_: Any) -> None:
+def _stop(**_: Any) -> None:
     close_current()
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # untyped there

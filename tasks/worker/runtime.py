@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from redis import RedisError
 
+import metrics
 from errors import BrokerUnavailable, ModelsUnavailable, ScoringFailed, ServiceError
 from models import registry
 from models.scorer import Scorer
@@ -110,7 +111,11 @@ class Runtime:
             log.error("models not loaded: %s", error)
             return
         loaded_at = rfc3339(datetime.now(UTC))
+        for model in self._models:
+            metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(0)
         self._models = [model | {"loaded_at": loaded_at} for model in scorer.info()]
+        for model in self._models:
+            metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(1)
         self._scorer, self._problem = scorer, None
         log.info("models loaded: %s", scorer.versions)
 

@@ -19,7 +19,7 @@ from readings.refused import Refused
 from tasks.jobs.chunks import ERRORS_SHOWN, MAX_ATTEMPTS, Counted
 from tasks.jobs.job_record import Encoding, Job
 from tasks.messaging.messages import check_version
-from tasks.messaging.names import TaskNames
+from tasks.messaging.names import Queues, TaskNames
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.app import app
 from tasks.worker.runtime import Runtime, current
@@ -89,6 +89,8 @@ def score_chunk(raw: dict[str, Any]) -> None:
         job = runtime.jobs.find(job_id) if attempt else None
         if job is None:
             return  # done before, cancelled, expired or leased to another worker
+        if attempt > 1:
+            metrics.REPEATED_TASKS.labels(queue=Queues.BATCH).inc()
         started = time.perf_counter()
         results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
         counted = chunks.finish(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,6 +21,12 @@ from tasks.messaging.messages import add_fields
 from tasks.storage.reading_history import NO_ENTRIES
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.runtime import Runtime
+
+# The score of a verdict, for its metric: its field, and the factor that makes it a share.
+SCORE_FIELDS: Final[dict[Kind, tuple[str, float]]] = {
+    "failure": ("failure_probability", 1.0),
+    "anomaly": ("anomaly_score", 0.01),
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -128,6 +134,9 @@ def score_kinds(
         metrics.PREDICTIONS.labels(kind, source).inc(len(results) - failed)
         if failed:
             metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)
+        if kind in SCORE_FIELDS and isinstance(results[0], Verdict):
+            name, factor = SCORE_FIELDS[kind]
+            metrics.SCORES.labels(kind).observe(results[0].fields[name] * factor)
         runtime.observer.see(kind, batch.readings, history)
         scored.append(results)
     return scored

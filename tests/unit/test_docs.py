@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from prometheus_client import REGISTRY
 
-import metrics
 from readings.reading import BOUNDS
 from readings.schema import FIELDS
 from settings import ROOT
@@ -123,13 +121,6 @@ def test_the_index_has_every_folder_of_code() -> None:
         if path.name not in NOT_LISTED and "rivals" not in path.parts
     }
     assert {str(folder) for folder in folders} <= LISTED.keys()
-
-
-def test_operations_names_every_metric() -> None:
-    page = (DOCS / "operations.md").read_text()
-    declared = {family.name for family in REGISTRY.collect() if family.name.startswith("ml_")}
-    declared |= {each.name for each in vars(metrics).values() if isinstance(each, metrics.Looked)}
-    assert {name for name in declared if not re.search(rf"`{name}(?:_total)?`", page)} == set()
 
 
 def test_the_http_page_names_every_field_of_a_reading_with_its_bounds() -> None:

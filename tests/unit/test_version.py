@@ -8,14 +8,13 @@ import tomllib
 from typing import Final
 
 from evzone_ml_client import __version__
-from settings import ROOT
-from web.api import health
+from settings import ROOT, SERVICE, VERSION
 
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_the_service_states_the_name_and_version_of_the_project() -> None:
-    assert (PROJECT["name"], PROJECT["version"]) == (health.SERVICE, health.VERSION)
+    assert (PROJECT["name"], PROJECT["version"]) == (SERVICE, VERSION)
 
 
 def test_the_python_client_has_the_version_of_the_service() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 from flask_smorest import Blueprint
 
+import metrics
 from tasks.monitoring import heartbeats
 from tasks.monitoring.heartbeats import WorkerState
 from web.http.messages import Response
@@ -41,6 +42,7 @@ def reload_models() -> Response:
     """Have every worker look at the model folder; running requests are answered by the old version"""
     with services().waiting_threads:
         living, settled = heartbeats.reload(services().redis, timeout_s=RELOAD_WAIT_S)
+    metrics.ADMIN_ACTIONS.labels(action="reload").inc()
     body = {
         "status": "reloaded" if settled else "requested",
         "workers": sum(worker.able for worker in living),
@@ -69,6 +71,7 @@ def activate_model(name: str) -> Response:
     version: str = loaded_body(_VERSION)["version"]
     with services().waiting_threads:
         settled = services().versions.activate(name, version)
+    metrics.ADMIN_ACTIONS.labels(action="activate").inc()
     return _switched(name, version, settled)
 
 
@@ -82,6 +85,7 @@ def rollback_model(name: str) -> Response:
     """Make the version active that was active before; again goes one version further back"""
     with services().waiting_threads:
         version, settled = services().versions.rollback(name)
+    metrics.ADMIN_ACTIONS.labels(action="rollback").inc()
     return _switched(name, version, settled)
 
 

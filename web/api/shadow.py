@@ -9,6 +9,7 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
+import metrics
 from web.http.request_bodies import loaded_body
 from web.http.services import services
 from web.openapi import model_schemas
@@ -40,6 +41,7 @@ class Shadow(MethodView):
         version: str = loaded_body(_VERSION)["version"]
         with services().waiting_threads:
             settled = services().versions.set_shadow(name, version)
+        metrics.ADMIN_ACTIONS.labels(action="set_shadow").inc()
         body = {"name": name, "version": version, "status": "shadow" if settled else "requested"}
         return Response(orjson.dumps(body), status=200 if settled else 202, content_type="application/json")
 
@@ -49,3 +51,4 @@ class Shadow(MethodView):
         """Have no version score beside the active one; the sums of the pair are kept for 30 days"""
         with services().waiting_threads:
             services().versions.clear_shadow(name)
+        metrics.ADMIN_ACTIONS.labels(action="clear_shadow").inc()

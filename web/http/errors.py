@@ -14,6 +14,7 @@ from redis import RedisError
 from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
 import errors
+import metrics
 from readings.parsing import field_errors
 from web.http.messages import Response, current_request
 
@@ -95,6 +96,8 @@ def problem_of(error: Exception, *, retry_location: str | None = None) -> Proble
     if not isinstance(error, errors.ServiceError):
         log.exception("unexpected error", exc_info=error)
         return Problem(500, "internal", INTERNAL_DETAIL)
+    if isinstance(error, errors.QueueFull):
+        metrics.REQUESTS_SHED.labels(capacity=error.capacity).inc()
     status = next(
         (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR),
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from flask import current_app
 
+from admin_port import AdminPort
 from errors import QueueFull
 from settings import Settings
 from tasks.client.predictor import PredictionClient
@@ -18,6 +19,7 @@ from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring.drift_counts import DriftReports
 from tasks.monitoring.service_health import Monitor
 from tasks.monitoring.shadow_counts import ShadowReports
+from tasks.monitoring.snapshot_metrics import SnapshotCollector
 from tasks.monitoring.versions import Versions
 from tasks.storage.fleet import FleetStore
 from tasks.storage.outcomes import OutcomeStore
@@ -31,9 +33,13 @@ EXTENSION: Final = "evzone-ml"
 class Capacity(BoundedSemaphore):
     """A semaphore that never blocks: as a context manager it raises `QueueFull` if no place is free."""
 
+    def __init__(self, name: str, places: int) -> None:
+        self._name = name
+        super().__init__(places)
+
     def __enter__(self, blocking: bool = True, timeout: float | None = None) -> bool:
         if not self.acquire(blocking=False):
-            raise QueueFull("Too many requests are waiting already.")
+            raise QueueFull(self._name)
         return True
 
 
@@ -57,13 +63,15 @@ class Services:
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)
         self.monitor = Monitor(settings)
+        self.admin_port = AdminPort(settings, self.monitor.health, SnapshotCollector(self.monitor))
         # For views that block. A quarter of the threads stays free for /health and for refusals.
-        self.waiting_threads = Capacity(settings.web_threads * 3 // 4)
+        self.waiting_threads = Capacity("threads", settings.web_threads * 3 // 4)
         # Each download holds a chunk of results in memory.
-        self.downloads = Capacity(settings.web_threads // 4)
+        self.downloads = Capacity("downloads", settings.web_threads // 4)
 
     def close(self) -> None:
-        """Stop the prediction client and the monitor."""
+        """Stop the prediction client, the monitor and the admin port."""
+        self.admin_port.close()
         self.predictor.close()
         self.monitor.close()
 

@@ -30,7 +30,7 @@ def test_codes_are_short_words_and_unique(kind: type[errors.ServiceError]) -> No
         (errors.UnknownJob("x"), 404),
         (errors.UnknownModel("x"), 404),
         (errors.Conflict("x"), 409),
-        (errors.QueueFull("x"), 503),
+        (errors.QueueFull("threads"), 503),
         (errors.BrokerUnavailable("x"), 503),
         (errors.PredictionTimeout("x"), 504),
         (errors.ScoringFailed("x"), 500),

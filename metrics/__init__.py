@@ -1,8 +1,8 @@
 """All Prometheus metrics of the service, declared once, with unit and labels.
 
-Processes of one host share `PROMETHEUS_MULTIPROC_DIR`, which must be set before this module is imported. The
-web process's `/metrics` thus includes workers and consumer. Labels are bounded: never a charger, tenant or
-process id.
+`docs/metrics.md` is generated from these declarations (`python -m metrics.reference`). Labels are bounded:
+never a charger, tenant or process id. Gauges have a mode that begins with `live`, so that the values of ended
+processes can be removed (`metrics/exposition.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
+from metrics.folder import use_own_folder
+
+use_own_folder()
+
 SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 HTTP_REQUESTS = Counter("ml_http_requests", "HTTP answers.", ["endpoint", "method", "status"])
@@ -20,6 +24,14 @@ HTTP_SECONDS = Histogram("ml_http_request_seconds", "Time to answer, seconds.", 
 
 PREDICTIONS = Counter("ml_predictions", "Verdicts given by workers.", ["kind", "door"])
 PREDICTION_ERRORS = Counter("ml_prediction_errors", "Readings without a verdict, by error code.", ["code"])
+REQUESTS_SHED = Counter("ml_requests_shed", "Requests refused because a capacity is used up.", ["capacity"])
+REQUESTS_LIMITED = Counter(
+    "ml_requests_limited", "Requests refused because of a limit of their key.", ["limit"]
+)
+REQUESTS_DEGRADED = Counter(
+    "ml_requests_degraded", "Predictions without history, scored by the web process.", ["reason"]
+)
+ADMIN_ACTIONS = Counter("ml_admin_actions", "Requests of administrators that were carried out.", ["action"])
 WAITING = Gauge("ml_gate_waiting", "Requests that wait for a verdict now.", multiprocess_mode="livesum")
 BATCH_READINGS = Histogram(
     "ml_gate_batch_readings", "Readings that travel in one task.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
@@ -30,6 +42,29 @@ QUEUE_SECONDS = Histogram(
 SCORE_SECONDS = Histogram(
     "ml_score_seconds", "Time to score one task's readings, seconds.", ["kind"], buckets=SECONDS
 )
+SCORES = Histogram(
+    "ml_scores",
+    "Probability of failure within 30 days, or anomaly score / 100, of one reading of each task.",
+    ["kind"],
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+)
+MODEL_PROCESSES = Gauge(
+    "ml_model_processes",
+    "Worker processes that serve this version.",
+    ["model", "version"],
+    multiprocess_mode="livesum",
+)
+HEARTBEAT_TIME = Gauge(
+    "ml_heartbeat_timestamp_seconds",
+    "Oldest of the processes' last heartbeats that reached Redis, epoch seconds.",
+    ["program"],
+    multiprocess_mode="livemin",
+)
+CLOCK_OFFSET = Gauge(
+    "ml_clock_offset_seconds",
+    "This host's clock minus the Redis server's, seconds.",
+    multiprocess_mode="livemostrecent",
+)
 CACHE_LOOKUPS = Counter("ml_cache_lookups", "Cache look-ups.", ["kind", "result"])
 CACHE_ERRORS = Counter("ml_cache_errors", "Cache operations given up.")
 JOBS = Counter("ml_jobs", "Batch jobs by what became of them.", ["status"])
@@ -39,6 +74,9 @@ OUTCOMES = Counter(
 )
 EXPIRED_TASKS = Counter("ml_expired_tasks", "Tasks removed because nobody waits for them any more.")
 LOST_TASKS = Counter("ml_lost_tasks", "Tasks of single predictions sent again because their process died.")
+REPEATED_TASKS = Counter(
+    "ml_repeated_tasks", "Tasks sent or started again because the first attempt did not finish.", ["queue"]
+)
 SHADOW_READINGS = Counter(
     "ml_shadow_readings", "Readings for a shadow version, by what became of them.", ["model", "result"]
 )
@@ -54,6 +92,11 @@ STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dea
 STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])
 STREAM_LAG = Gauge(
     "ml_stream_lag_records", "Records not yet consumed.", ["topic"], multiprocess_mode="livesum"
+)
+STREAM_ROUND_SECONDS = Histogram(
+    "ml_stream_round_seconds",
+    "Time from the arrival of the oldest record of a batch to its commit, seconds.",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
 )
 OCPP_EVENTS = Counter(
     "ml_ocpp_events", "OCPP events by outcome: a reading, a dead letter, or why there is none.", ["outcome"]
@@ -77,6 +120,18 @@ class Looked:
 
 
 QUEUE_TASKS: Final = Looked("ml_queue_tasks", "Tasks waiting in the queue.", ("queue",))
+QUEUE_OLDEST: Final = Looked(
+    "ml_queue_oldest_task_seconds", "Age of the oldest task waiting in the queue, seconds.", ("queue",)
+)
+REDIS_USED: Final = Looked(
+    "ml_redis_used_bytes", "Memory that the Redis server uses (its used_memory), bytes.", ("server",)
+)
+REDIS_LIMIT: Final = Looked(
+    "ml_redis_limit_bytes", "The Redis server's maxmemory, bytes. Absent without a limit.", ("server",)
+)
+REDIS_KIND: Final = Looked(
+    "ml_redis_memory_bytes", "Estimated memory of the service's keys by kind, bytes.", ("server", "kind")
+)
 UP: Final = Looked("ml_up", "1 if this part is there, by the last look.", ("part",))
 DRIFT_READINGS: Final = Looked(
     "ml_drift_readings", "Readings sampled for drift in the last 24 hours.", ("model",)
