@@ -39,10 +39,12 @@ def contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"ML_ALERT_CLEAR_THRESHOLD: must not be above ML_ALERT_THRESHOLD ({settings.alert_threshold:g})"
         )
-    for server in settings.kafka_bootstrap_servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        if not host or not port.isdigit():
-            problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be host:port")
+    for server in settings.kafka_servers:
+        host, _, port = server.rpartition(":")
+        if "@" in server:  # not repeated: it may hold a password
+            problems.append("KAFKA_BOOTSTRAP_SERVERS: must be host:port; a password is KAFKA_SASL_PASSWORD")
+        elif not host or not port.isdigit():
+            problems.append(f"KAFKA_BOOTSTRAP_SERVERS: {server!r} must be host:port")
     problems += _topic_problems(settings)
     if settings.kafka_security_protocol.startswith("SASL"):
         for name, value in (

@@ -122,6 +122,11 @@ class Settings:
         """Whether `ENVIRONMENT` is `production`."""
         return self.environment == "production"
 
+    @property
+    def kafka_servers(self) -> list[str]:
+        """The brokers of `KAFKA_BOOTSTRAP_SERVERS`, each as `host:port`."""
+        return [server.strip() for server in self.kafka_bootstrap_servers.split(",")]
+
     def masked(self) -> dict[str, str]:
         """Return every setting as text for the log, with keys and passwords hidden."""
         shown: dict[str, str] = {}

@@ -22,6 +22,7 @@ from web.api import (
     outcomes,
     predictions,
     results,
+    service_info,
     shadow,
 )
 from web.http import access, errors, messages
@@ -69,6 +70,7 @@ def create_app(settings: Settings) -> Flask:
         drift.blueprint,
         shadow.blueprint,
         outcomes.blueprint,
+        service_info.blueprint,
         health.blueprint,
     ):
         api.register_blueprint(blueprint)

@@ -49,7 +49,7 @@ def _security(settings: Settings) -> dict[str, Any]:
 
 def _common(settings: Settings) -> dict[str, Any]:
     return _security(settings) | {
-        "bootstrap_servers": [server.strip() for server in settings.kafka_bootstrap_servers.split(",")],
+        "bootstrap_servers": settings.kafka_servers,
         "client_id": f"{settings.kafka_group_id}-{socket.gethostname()}-{os.getpid()}",
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,

@@ -12,10 +12,10 @@ from rich.console import Console
 from consumers.replay.session_log import Session
 from evzone_ml_client import MLClient, MLClientError
 from evzone_ml_client import Settings as ClientSettings
-from evzone_ml_client.schemas import Reading
+from evzone_ml_client.schemas import KafkaInfo, Reading
 from settings import Settings, load_or_exit
 from stack.demo import show
-from stack.demo.api import DemoFailed, must_be_ready, scored_as_job
+from stack.demo.api import DemoFailed, ready_service, scored_as_job
 from stack.demo.stream import through_kafka
 from stack.readiness import local_host
 from stack.sample.sessions import load_chargers, load_sessions
@@ -37,16 +37,17 @@ def demo() -> int:
     key = next((entry.key for entry in settings.api_keys if {"predict", "read"} <= entry.roles), "")
     try:
         with MLClient(ClientSettings(url=url, api_key=key, timeout_s=60)) as ml:
-            must_be_ready(ml, settings)
-            failures = _parts(ml, settings, console)
+            service = ready_service(ml, settings)
+            show.service(console, service, url)
+            failures = _parts(ml, settings, service["kafka"], console)
     except (DemoFailed, MLClientError) as failure:
         console.print(str(failure), style="red", markup=False)
         return 1
-    show.end(console, settings, url, seconds=time.monotonic() - began, failures=failures)
+    show.end(console, url, seconds=time.monotonic() - began, failures=failures)
     return 1 if failures else 0
 
 
-def _parts(ml: MLClient, settings: Settings, console: Console) -> int:
+def _parts(ml: MLClient, settings: Settings, kafka: KafkaInfo, console: Console) -> int:
     """Run the four parts. A failed one does not stop the others. Returns the number of failures."""
     chargers = load_chargers()
     sessions = sorted(load_sessions(), key=lambda session: session.ended_at)
@@ -66,8 +67,8 @@ def _parts(ml: MLClient, settings: Settings, console: Console) -> int:
 
     def stream() -> None:
         newest = sessions[-STREAMED:]
-        arrivals = through_kafka(settings, [session.reading() for session in newest])
-        show.stream(console, settings, chargers, arrivals)
+        arrivals = through_kafka(settings, kafka, [session.reading() for session in newest])
+        show.stream(console, kafka, chargers, arrivals)
 
     def fleet() -> None:
         show.fleet(console, chargers, list(islice(ml.fleet(), AT_RISK)))

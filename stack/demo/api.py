@@ -9,8 +9,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from evzone_ml_client import MLClient, RequestRejected, ServiceUnavailable
-from evzone_ml_client.schemas import Reading
+from evzone_ml_client import MLClient, NotFound, RequestRejected, ServiceUnavailable
+from evzone_ml_client.schemas import Reading, ServiceInfo
 from settings import Settings
 from stack.readiness import http_problem, local_host
 
@@ -22,8 +22,8 @@ class DemoFailed(Exception):
     """Raised when a part of the demo cannot continue. The message is for the user."""
 
 
-def must_be_ready(ml: MLClient, settings: Settings) -> None:
-    """Raise `DemoFailed` unless the service is ready and accepts the key."""
+def ready_service(ml: MLClient, settings: Settings) -> ServiceInfo:
+    """Return the description of the service. Raises `DemoFailed` unless it is ready and accepts the key."""
     url = ml.settings.url
     try:
         ml.health_check()
@@ -34,7 +34,9 @@ def must_be_ready(ml: MLClient, settings: Settings) -> None:
     if problem := http_problem(local_host(settings.host), settings.port, "/health/ready"):
         raise DemoFailed(f"The service is not ready: it {problem}.")
     try:
-        ml.list_models()
+        return ml.service_info()
+    except NotFound:
+        raise DemoFailed(f"The service at {url} is of an older release than this demo.") from None
     except RequestRejected:
         raise DemoFailed(
             f"What runs at {url} does not know the key in ML_SERVICE_API_KEY (environment or .env). Was it "

@@ -13,8 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from consumers.replay.session_log import Session
-from evzone_ml_client.schemas import AnomalyVerdict, FailurePrediction, MaintenanceSchedule
-from settings import Settings
+from evzone_ml_client.schemas import (
+    AnomalyVerdict,
+    FailurePrediction,
+    KafkaInfo,
+    MaintenanceSchedule,
+    ServiceInfo,
+)
 from stack.demo.stream import Arrival
 from stack.sample.sessions import Charger
 
@@ -35,6 +40,18 @@ class Answered:
 
     body: FailurePrediction
     seconds: float
+
+
+def service(console: Console, info: ServiceInfo, url: str) -> None:
+    """Print the service that is shown, and its brokers."""
+    console.print(
+        f"{info['service']} {info['version']} at {url}, with Kafka at {brokers(info['kafka'])}.", markup=False
+    )
+
+
+def brokers(kafka: KafkaInfo) -> str:
+    """Return the brokers that the service names, as text."""
+    return ", ".join(kafka["bootstrap_servers"])
 
 
 def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Sequence[Session]) -> None:
@@ -109,15 +126,14 @@ def batch(console: Console, results: Sequence[Mapping[str, Any]], seconds: float
 
 
 def stream(
-    console: Console, settings: Settings, chargers: Mapping[str, Charger], arrivals: Sequence[Arrival]
+    console: Console, kafka: KafkaInfo, chargers: Mapping[str, Charger], arrivals: Sequence[Arrival]
 ) -> None:
     """Print the delays of the streamed predictions, and the riskiest of them."""
     took = [arrival.seconds for arrival in arrivals]
     console.print(
-        f"{len(arrivals):,} readings sent to {settings.kafka_topic_metrics} at "
-        f"{settings.kafka_bootstrap_servers}, as many predictions read from "
-        f"{settings.kafka_topic_predictions}, each known by its event_id: all within {max(took):.1f} s, half "
-        f"within {median(took):.1f} s. The riskiest:"
+        f"{len(arrivals):,} readings sent to {kafka['topics']['readings']} at {brokers(kafka)}, as many "
+        f"predictions read from {kafka['topics']['predictions']}, each known by its event_id: all within "
+        f"{max(took):.1f} s, half within {median(took):.1f} s. The riskiest:"
     )
     table = _table()
     table.add_column("event_id", no_wrap=True)
@@ -159,7 +175,7 @@ def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[
     console.print(table)
 
 
-def end(console: Console, settings: Settings, url: str, *, seconds: float, failures: int) -> None:
+def end(console: Console, url: str, *, seconds: float, failures: int) -> None:
     """Print the number of failed parts and the next steps."""
     console.rule()
     if failures:
@@ -168,7 +184,7 @@ def end(console: Console, settings: Settings, url: str, *, seconds: float, failu
         console.print(f"All four parts worked, in {seconds:.0f} s.", style="green")
     local = url.replace("127.0.0.1", "localhost")
     console.print(
-        f"API documentation: {local}/docs    Tasks and queues: http://localhost:{settings.flower_port}/tasks\n"
+        f"API documentation: {local}/docs    Tasks and queues: Flower, at the address that make run shows\n"
         "The models have learnt from a simulated fleet: until they are trained on your own history, take\n"
         "these probabilities as a demonstration."
     )

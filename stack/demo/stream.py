@@ -1,21 +1,24 @@
-"""Send readings to `charger.metrics`, read predictions from `ml.predictions`, match them by `event_id`."""
+"""Send readings to the service's Kafka, read its predictions from there, match them by `event_id`."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
+from consumers.kafka.clients import make_producer, make_reader
+from evzone_ml_client.schemas import KafkaInfo
 from settings import Settings
 from stack.demo.api import DemoFailed
 
 ALL_BACK_WITHIN_S: Final = 60.0
-BROKER_TIMEOUT_MS: Final = 5_000
+SENT_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +29,29 @@ class Arrival:
     seconds: float
 
 
-def through_kafka(settings: Settings, readings: Sequence[dict[str, Any]]) -> list[Arrival]:
-    """Send the readings and wait for the prediction of each. Blocks. Raises `DemoFailed`."""
-    servers = settings.kafka_bootstrap_servers.split(",")
+def through_kafka(settings: Settings, kafka: KafkaInfo, readings: Sequence[dict[str, Any]]) -> list[Arrival]:
+    """Send the readings to the brokers of `kafka` and wait for the prediction of each.
+
+    User, password and certificates are those of `settings`. Blocks. Raises `DemoFailed`.
+    """
+    theirs = dataclasses.replace(
+        settings,
+        kafka_bootstrap_servers=",".join(kafka["bootstrap_servers"]),
+        kafka_security_protocol=kafka["security_protocol"],
+        kafka_sasl_mechanism=kafka["sasl_mechanism"] or settings.kafka_sasl_mechanism,
+    )
     try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=servers,
-            bootstrap_timeout_ms=BROKER_TIMEOUT_MS,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-        )
+        consumer = make_reader(theirs)
         try:
-            _listen_from_now(consumer, settings.kafka_topic_predictions)
-            sent_at = _send(servers, settings.kafka_topic_metrics, readings)
+            _listen_from_now(consumer, kafka["topics"]["predictions"])
+            sent_at = _send(make_producer(theirs), kafka["topics"]["readings"], readings)
             return _collect(consumer, sent_at)
         finally:
             consumer.close()
     except KafkaError as error:
         raise DemoFailed(
-            f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({type(error).__name__}). Does "
-            "it run, and is KAFKA_BOOTSTRAP_SERVERS or KAFKA_PORT the same as for make run?"
+            f"Kafka, as the service names it, cannot be reached from here: {theirs.kafka_bootstrap_servers}, "
+            f"{theirs.kafka_security_protocol} ({type(error).__name__})."
         ) from None
 
 
@@ -60,9 +66,8 @@ def _listen_from_now(consumer: Any, topic: str) -> None:
         consumer.position(partition)  # resolves the end offset now, and not at the first poll
 
 
-def _send(servers: Sequence[str], topic: str, readings: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the send time of each reading by its prediction's `event_id`."""
-    producer = KafkaProducer(bootstrap_servers=servers, bootstrap_timeout_ms=BROKER_TIMEOUT_MS)
+def _send(producer: KafkaProducer, topic: str, readings: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return the send time of each reading by its prediction's `event_id`. Closes the producer."""
     try:
         futures = [
             (
@@ -73,7 +78,7 @@ def _send(servers: Sequence[str], topic: str, readings: Sequence[dict[str, Any]]
         ]
         sent_at = {}
         for moment, future in futures:
-            record = future.get(timeout=BROKER_TIMEOUT_MS / 1000)
+            record = future.get(timeout=SENT_WITHIN_S)
             sent_at[f"{record.topic}:{record.partition}:{record.offset}"] = moment
         return sent_at
     finally:

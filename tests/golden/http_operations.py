@@ -18,6 +18,8 @@ def scenes(scenes: Scenes) -> None:
     """The fleet by risk, history, outcomes and their quality, health, description."""
     _fleet(scenes)
     _outcomes(scenes)
+    scenes.ask("service", "GET", "/api/v1/service")
+    scenes.ask("service_without_key", "GET", "/api/v1/service", key=None)
     for name, path in (("health", "/health"), ("ready", "/health/ready"), ("openapi", "/openapi.json")):
         scenes.ask(name, "GET", path, key=None)
         scenes.ask(f"{name}_head", "HEAD", path, key=None)

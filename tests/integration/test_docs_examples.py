@@ -39,6 +39,7 @@ VOLATILE: Final = frozenset(
     {
         *("job_id", "timestamp", "created_at", "started_at", "finished_at", "expires_at"),
         *("rows_per_second", "eta_seconds"),
+        "bootstrap_servers",
     }
 )
 # The service of this test has no Kafka, and says of its parts what it has.

@@ -17,11 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from evzone_ml_client.schemas import KafkaInfo
 from settings import ROOT
+from stack.demo.api import DemoFailed
+from stack.demo.stream import through_kafka
 from stack.readiness import http_problem
-from tests.services import free_port
+from tests.processes import settings_for
+from tests.services import free_port, start_kafka
 
+TOPICS = ("charger.metrics", "ml.predictions")
 READY_WITHIN_S = 200  # longer than it gives itself, so that its own message is seen
 STOPPED_WITHIN_S = 40
 WEB = "granian"
@@ -58,16 +64,18 @@ class Stack:
             )
         return self.process
 
-    def run(self) -> subprocess.CompletedProcess[str]:
-        """Run to its end, for starts that are refused."""
+    def run(
+        self, command: str = "run", *, timeout_s: float = 30, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end: a start that is refused, or the demo."""
         return subprocess.run(
-            [sys.executable, "-m", "stack", "run"],
+            [sys.executable, "-m", "stack", command],
             cwd=ROOT,
-            env=self.environment,
+            env=self.environment | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=timeout_s,
             check=False,
         )
 
@@ -107,6 +115,12 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         stack.process.wait()
 
 
+def records(consumer: KafkaConsumer, topic: str) -> list[int]:
+    """The number of records in each partition of a topic."""
+    partitions = consumer.partitions_for_topic(topic) or ()
+    return list(consumer.end_offsets([TopicPartition(topic, each) for each in partitions]).values())
+
+
 def until(condition: Callable[[], bool], within_s: float) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -139,6 +153,46 @@ def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
     assert process.wait(STOPPED_WITHIN_S) == 0
     assert stack.said().splitlines()[-1].startswith("Everything has stopped")
     assert stack.processes() == []
+
+
+@pytest.mark.timeout(400)
+def test_the_demo_of_a_second_service_uses_its_kafka_and_not_that_of_the_first(stack: Stack) -> None:
+    """As `PORT=8101 make demo` does: all settings but the port are those of the first service."""
+    process = stack.start()
+    with start_kafka() as first:
+        with contextlib.closing(KafkaProducer(bootstrap_servers=first.url)) as producer:  # creates the topics
+            for topic in TOPICS:
+                producer.send(topic, b"before").get(10)
+        assert until(lambda: "Service is ready" in stack.said() or process.poll() is not None, READY_WITHIN_S)
+        port_of_first = first.url.rpartition(":")[2]
+        shown = stack.run("demo", timeout_s=150, KAFKA_PORT=port_of_first)
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        with contextlib.closing(KafkaConsumer(bootstrap_servers=first.url)) as consumer:
+            ends = {topic: sum(records(consumer, topic)) for topic in TOPICS}
+        assert ends == dict.fromkeys(TOPICS, 1)
+    second = f"127.0.0.1:{stack.environment['KAFKA_PORT']}"
+    assert f"with Kafka at {second}." in shown.stdout
+    assert f"500 readings sent to charger.metrics at {second}" in " ".join(shown.stdout.split())
+
+
+def test_the_demo_says_that_the_kafka_of_the_service_cannot_be_reached() -> None:
+    kafka: KafkaInfo = {
+        "bootstrap_servers": [f"127.0.0.1:{free_port()}"],
+        "security_protocol": "PLAINTEXT",
+        "sasl_mechanism": None,
+        "group_id": "evzone-ml",
+        "topics": {
+            "readings": "charger.metrics",
+            "predictions": "ml.predictions",
+            "dead_letters": "charger.metrics.dlq",
+            "alerts": "charger.failure_alerts",
+            "anomalies": "charger.anomalies",
+            "ocpp_events": None,
+        },
+    }
+    with pytest.raises(DemoFailed, match="cannot be reached from here") as failure:
+        through_kafka(settings_for("redis://127.0.0.1:1/0"), kafka, [])
+    assert kafka["bootstrap_servers"][0] in str(failure.value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a signal at the parent's death")

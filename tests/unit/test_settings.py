@@ -46,6 +46,14 @@ def test_the_environment_wins_over_the_file(environment: pytest.MonkeyPatch, tmp
     assert (settings.port, settings.flower_port) == (8002, 5556)
 
 
+def test_a_password_in_the_address_of_a_broker_is_refused_and_not_repeated(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,me:secret@kafka:9092")
+    assert [line.split(":")[0] for line in problems()] == ["KAFKA_BOOTSTRAP_SERVERS"]
+    assert "secret" not in problems()[0]
+
+
 def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PORT", "eighty")
     environment.setenv("ML_SYNC_TIMEOUT", "0")

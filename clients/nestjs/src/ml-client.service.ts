@@ -32,6 +32,7 @@ import type {
   Page,
   PredictionRequest,
   ServiceHealth,
+  ServiceInfo,
   VerdictKind,
   Verdicts,
 } from './types';
@@ -192,6 +193,11 @@ export class MLClientService implements OnModuleDestroy {
   /** The models loaded by the workers. */
   async listModels(call: CallOptions = {}): Promise<MLAnswer<Models>> {
     return this.answered({ method: 'GET', path: `${API}/models` }, call);
+  }
+
+  /** Version of the service, and its brokers, topics and consumer group in Kafka. */
+  async serviceInfo(call: CallOptions = {}): Promise<MLAnswer<ServiceInfo>> {
+    return this.answered({ method: 'GET', path: `${API}/service` }, call);
   }
 
   /** Report an outcome, for live precision and calibration. A repeated outcome is stored once. */

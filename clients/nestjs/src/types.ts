@@ -26,6 +26,8 @@ export type Outcome = Schemas['Outcome'];
 export type OutcomeAccepted = Schemas['OutcomeAccepted'];
 /** Health as reported by the service. */
 export type ServiceHealth = Schemas['Health'];
+/** Version of the service, and how to reach it through Kafka. */
+export type ServiceInfo = Schemas['ServiceInfo'];
 /** An RFC 9457 problem document. `errors` lists the invalid fields of a request. */
 export type Problem = Schemas['Problem'];
 

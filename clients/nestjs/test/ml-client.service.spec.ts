@@ -94,6 +94,13 @@ describe('MLClientService, against the running service', () => {
     expect(ended.status).toBe('CANCELLED');
   });
 
+  it('names the brokers and topics of the service', async () => {
+    const info = orThrow(await ml.serviceInfo());
+    expect(info.service).toBe('evzone-ml-service');
+    expect(info.kafka.bootstrap_servers).toHaveLength(1);
+    expect(info.kafka.topics).toMatchObject({ readings: 'charger.metrics', predictions: 'ml.predictions' });
+  });
+
   it('lists the fleet by risk, models, and takes outcomes', async () => {
     const tenantId = newCharger();
     const [calm, hot] = [newCharger(), newCharger()];

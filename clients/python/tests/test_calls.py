@@ -160,6 +160,12 @@ def test_models(ml: MLClient) -> None:
     assert {model["name"] for model in models["models"]} == {"failure", "maintenance", "anomaly"}
 
 
+def test_the_service_names_its_brokers_and_topics(ml: MLClient) -> None:
+    kafka = ml.service_info()["kafka"]
+    assert kafka["bootstrap_servers"] == ["127.0.0.1:1"]
+    assert kafka["topics"]["readings"] == "charger.metrics"
+
+
 def test_an_outcome_is_compared_with_the_verdict_before_it(ml: MLClient) -> None:
     charger_id = readings.new_charger_id()
     taken = datetime.now(UTC) - timedelta(hours=1)

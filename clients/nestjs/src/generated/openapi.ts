@@ -2789,6 +2789,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Name, version, and the brokers, topics and consumer group of the service */
+        get: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ServiceInfo"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -3588,6 +3673,38 @@ export interface components {
             /** @description From the alerting reading to the failure. */
             median_lead_hours: number | null;
             calibration: unknown[];
+        };
+        KafkaTopics: {
+            /** @description Readings to score are sent here. */
+            readings: string;
+            /** @description A failure prediction of each reading. */
+            predictions: string;
+            /** @description Records that could not be read or scored. */
+            dead_letters: string;
+            /** @description Chargers above the alert threshold. */
+            alerts: string;
+            /** @description Readings that are anomalies. */
+            anomalies: string;
+            /** @description OCPP events are sent here; null if the service reads none. */
+            ocpp_events: string | null;
+        };
+        KafkaInfo: {
+            /** @description host:port of the brokers, as the service itself reaches them. */
+            bootstrap_servers: string[];
+            /** @description PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL. */
+            security_protocol: string;
+            /** @description The SASL mechanism; null without SASL. */
+            sasl_mechanism: string | null;
+            /** @description The consumer group of the service. Readers of results need another one. */
+            group_id: string;
+            topics: components["schemas"]["KafkaTopics"];
+        };
+        ServiceInfo: {
+            /** @description This service's name. */
+            service: string;
+            /** @description This service's version. */
+            version: string;
+            kafka: components["schemas"]["KafkaInfo"];
         };
         Check: {
             /** @description ok, down or absent. */

@@ -33,6 +33,7 @@ from evzone_ml_client.schemas import (
     Models,
     OutcomeAccepted,
     Reading,
+    ServiceInfo,
 )
 from evzone_ml_client.settings import Settings
 from evzone_ml_client.transport import client_options, is_stream, read_timeout, request_options
@@ -260,6 +261,10 @@ class AsyncMLClient:
     async def list_models(self) -> Models:
         """Return the models loaded by the service's workers."""
         return await self._run(calls.list_models())
+
+    async def service_info(self) -> ServiceInfo:
+        """Return version, brokers and topics of the service. Raises `NotFound` if it is too old."""
+        return await self._run(calls.service_info())
 
     async def post_outcome(
         self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime | str

@@ -29,6 +29,7 @@ from evzone_ml_client.schemas import (
     OutcomeAccepted,
     Page,
     Reading,
+    ServiceInfo,
 )
 from evzone_ml_client.settings import Settings
 
@@ -199,6 +200,11 @@ def fleet(cursor: str) -> Call[Page]:
 def list_models() -> Call[Models]:
     """Read the models loaded by the workers."""
     return Call(name="list_models", request=_get(_path("models")), read=_document("models"))
+
+
+def service_info() -> Call[ServiceInfo]:
+    """Read the version of the service, and its brokers and topics."""
+    return Call(name="service_info", request=_get(_path("service")), read=_document("service", "kafka"))
 
 
 def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime | str) -> Call[OutcomeAccepted]:

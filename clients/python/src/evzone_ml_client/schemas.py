@@ -370,6 +370,29 @@ class LiveQuality(TypedDict):
     calibration: list[Any]
 
 
+class KafkaTopics(TypedDict):
+    readings: str
+    predictions: str
+    dead_letters: str
+    alerts: str
+    anomalies: str
+    ocpp_events: str | None
+
+
+class KafkaInfo(TypedDict):
+    bootstrap_servers: list[str]
+    security_protocol: str
+    sasl_mechanism: str | None
+    group_id: str
+    topics: KafkaTopics
+
+
+class ServiceInfo(TypedDict):
+    service: str
+    version: str
+    kafka: KafkaInfo
+
+
 class Check(TypedDict):
     status: str
     detail: str

@@ -30,6 +30,7 @@ from evzone_ml_client.schemas import (
     Models,
     OutcomeAccepted,
     Reading,
+    ServiceInfo,
 )
 from evzone_ml_client.settings import Settings
 
@@ -258,6 +259,10 @@ class MLClient:
     def list_models(self) -> Models:
         """Return the models loaded by the service's workers."""
         return self._run(calls.list_models())
+
+    def service_info(self) -> ServiceInfo:
+        """Return version, brokers and topics of the service. Raises `NotFound` if it is too old."""
+        return self._run(calls.service_info())
 
     def post_outcome(
         self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime | str
