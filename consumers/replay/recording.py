@@ -48,6 +48,8 @@ class Recording:
     times: list[datetime]
     without_time: int
     unreadable_time: str | None = None
+    # A description of each row that is no charging session. These rows were left out too.
+    no_sessions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times)
@@ -73,8 +75,11 @@ def load(path: Path, *, since: datetime | None = None, limit: int | None = None)
         table = _read_csv(file) if file.name.endswith((".csv", ".csv.gz")) else _read_parquet(file)
     except (pa.ArrowException, OSError) as error:
         raise RecordingUnreadable(f"{file}: {str(error).splitlines()[0]}") from error
+    no_sessions: list[str] = []
     if set(SESSION_COLUMNS) <= set(table.column_names):
-        table = _of_sessions(table, file)
+        table, no_sessions = _of_sessions(table)
+        if no_sessions and not len(table):
+            raise RecordingUnreadable(f"{file}: is no table of sessions: {no_sessions[0]}.")
     missing = [name for name in NEEDED if name not in table.column_names]
     if missing:
         raise RecordingUnreadable(f"{file}: there is no column {', '.join(missing)}.")
@@ -86,6 +91,7 @@ def load(path: Path, *, since: datetime | None = None, limit: int | None = None)
         times=[moment for moment, _ in kept],
         without_time=len(times) - len(in_order),
         unreadable_time=_unreadable(table, times),
+        no_sessions=tuple(no_sessions),
     )
 
 
@@ -115,22 +121,34 @@ def _read_parquet(file: Path) -> pa.Table:
     return table
 
 
-def _of_sessions(table: pa.Table, file: Path) -> pa.Table:
-    rows = table.select(SESSION_COLUMNS).to_pylist()
-    try:
-        return pa.Table.from_pylist([_session(row).reading() for row in rows])
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise RecordingUnreadable(f"{file}: is no table of sessions: {error}.") from error
+def _of_sessions(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """The readings of the sessions, and a description of each row that is none."""
+    readings: list[dict[str, Any]] = []
+    refused: list[str] = []
+    for number, row in enumerate(table.select(SESSION_COLUMNS).to_pylist(), start=1):
+        try:
+            readings.append(_session(row).reading())
+        except ValueError as error:
+            refused.append(f"row {number}: {error}")
+    return pa.Table.from_pylist(readings), refused
 
 
 def _session(row: dict[str, Any]) -> Session:
-    return Session(
-        charger_id=row["charger_id"],
-        ended_at=row["ended_at"],
-        minutes=int(row["minutes"]),
-        kwh=float(row["kwh"]),
-        session_number=int(row["session_number"]),
-    )
+    """The session of a row. Raises `ValueError` with the column of a value that is impossible."""
+    numbers = {name: _number(name, row[name], kind) for name, kind in _NUMBERS.items()}
+    if numbers["minutes"] <= 0:
+        raise ValueError(f"minutes is {row['minutes']}, and must be more than 0")
+    return Session(row["charger_id"], row["ended_at"], **numbers)
+
+
+_NUMBERS: Final[dict[str, type[int | float]]] = {"minutes": int, "kwh": float, "session_number": int}
+
+
+def _number(name: str, value: Any, kind: type[int | float]) -> Any:
+    try:
+        return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is {value!r}, not a {'whole ' if kind is int else ''}number") from None
 
 
 def _unreadable(table: pa.Table, times: list[datetime | None]) -> str | None:

@@ -164,7 +164,7 @@ def replay(
     )
     outbox = Outbox(producer)
     stopping = stop_on_signals()
-    refused: list[str] = []
+    refused = list(recording.no_sessions)
     failed = None
     try:
         with _progress(recording, rhythm) as show:
@@ -268,7 +268,7 @@ def _report(
         else:
             out.write(f"{skipped}: timestamp is not ISO 8601, like {recording.unreadable_time!r}.\n")
     if refused:
-        out.write(f"Skipped {number_of(len(refused), 'row')} that hold no reading, like {refused[0]}\n")
+        out.write(f"Skipped {number_of(len(refused), 'row')} without a reading, like {refused[0]}\n")
 
 
 def _complain(settings: Settings, error: ServiceError | KafkaError) -> int:

@@ -25,7 +25,7 @@ class Session:
 
     @property
     def mean_kw(self) -> float:
-        """The mean power, kW. Raises `ZeroDivisionError` for a session of 0 minutes."""
+        """The mean power, kW. Raises `ZeroDivisionError` for 0 minutes, which `recording.py` refuses."""
         return self.kwh / (self.minutes / 60)
 
     def reading(self) -> dict[str, Any]:

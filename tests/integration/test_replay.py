@@ -90,8 +90,21 @@ def test_rows_that_are_left_out_are_told_by_the_exit_code(kafka: RunningServer, 
     assert sent.startswith("Sent 1 of 3 readings to charger.metrics at ")
     assert untimed == "Skipped 1 row: timestamp is missing."
     assert refused.startswith(
-        "Skipped 2 rows that hold no reading, like A: /connector_status: Not a connector status"
+        "Skipped 2 rows without a reading, like A: /connector_status: Not a connector status"
     )
+
+
+def test_a_session_of_0_minutes_costs_one_row(kafka: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "sessions.csv"
+    file.write_text(
+        "charger_id,ended_at,minutes,kwh,session_number\nA,2026-01-05T10:00:00Z,0,0.0,1\n"
+        "A,2026-01-05T11:00:00Z,30,5.5,2\n"
+    )
+    done = run(kafka, str(file), "--speed", "max")
+    assert done.returncode == 1, done.stderr
+    sent, refused = done.stdout.splitlines()
+    assert sent.startswith("Sent 1 of 1 reading to charger.metrics at ")
+    assert refused == ("Skipped 1 row without a reading, like row 1: minutes is 0, and must be more than 0")
 
 
 @pytest.mark.parametrize(

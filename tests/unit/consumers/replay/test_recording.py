@@ -66,6 +66,28 @@ def test_the_sample_becomes_the_readings_that_the_demo_sends() -> None:
     assert found[0].energy_delivered == first.kwh
 
 
+SESSIONS = """charger_id,ended_at,minutes,kwh,session_number
+A,2025-01-01T09:00:00Z,30,5.5,1
+A,2025-01-01T10:00:00Z,0,0.0,2
+A,2025-01-01T10:00:00Z,many,1.0,3
+A,2025-01-01T10:00:00Z,20,,4
+A,2025-01-01T11:00:00Z,60,7.0,5
+"""
+
+
+def test_a_row_that_is_no_session_costs_that_row_alone(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.csv"
+    file.write_text(SESSIONS)
+    recording = load(file)
+    assert recording.times == [NINE, ELEVEN]
+    assert [found.power for _, found in recording.readings() if isinstance(found, Reading)] == [11.0, 7.0]
+    assert recording.no_sessions == (
+        "row 2: minutes is 0, and must be more than 0",
+        "row 3: minutes is 'many', not a whole number",
+        "row 4: kwh is '', not a number",
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
