@@ -15,7 +15,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -32,6 +32,8 @@ KEY: Final = "evzone.connection"
 _PEER_CLOSED: Final = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 _shutdown: Final = threading.Event()
+# Set once the handlers of `notice_signals` are installed.
+_noticing: Final = threading.Event()
 
 
 def shutting_down() -> bool:
@@ -42,14 +44,14 @@ def shutting_down() -> bool:
     return _shutdown.is_set()
 
 
-@cache
 def notice_signals() -> None:
     """Install handlers of SIGTERM and SIGINT that set `shutting_down` and then call the server's handlers.
 
-    Call it in the main thread, after the server has set its handlers. Does nothing in other threads, or for a
-    signal without a handler.
+    Call it in the main thread, after the server has set its handlers. Does nothing in other threads, for a
+    signal without a handler, and once the handlers are installed.
     """
-    if threading.current_thread() is threading.main_thread():
+    if not _noticing.is_set() and threading.current_thread() is threading.main_thread():
+        _noticing.set()
         for number in (signal.SIGTERM, signal.SIGINT):
             before = signal.getsignal(number)
             if callable(before):

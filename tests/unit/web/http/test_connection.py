@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import signal
 import socket
+import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +28,33 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def environ_of(body: bytes, **more: Any) -> dict[str, Any]:
     return {"wsgi.input": io.BytesIO(body), **more}
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The signals that reach the server's own handler of SIGINT. No handler is installed yet."""
+    received: list[int] = []
+    for name in ("_noticing", "_shutdown"):
+        monkeypatch.setattr(connection, name, threading.Event())
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    yield received
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+def test_signals_are_noticed_also_after_a_first_call_in_another_thread(signals: list[int]) -> None:
+    elsewhere = threading.Thread(target=connection.notice_signals)
+    elsewhere.start()
+    elsewhere.join()
+    for _ in range(2):  # the second call must not install the handlers twice
+        connection.notice_signals()
+    assert not connection.shutting_down()
+    signal.raise_signal(signal.SIGINT)
+    assert connection.shutting_down()
+    assert signals == [signal.SIGINT]
+    assert isinstance(handler := signal.getsignal(signal.SIGINT), partial)
+    assert not isinstance(handler.args[0], partial)
 
 
 def test_a_whole_body_is_read_and_nothing_behind_it() -> None:
