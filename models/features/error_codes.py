@@ -60,7 +60,7 @@ _RULES: Final = tuple(
         ("power_switch", r"contactor|powerswitch|relay|weld|precharge|rectifier|powermodule|inverter"),
         ("payment", r"reader|rfid|payment|authori[sz]|meter|display|screen|hmi|touch"),
         ("connector", r"lock|connector|cable|plug|pilot|proximity|insertion|socket|coupler"),
-        ("communication", r"signal|comm|network|internet|offline|modem|heartbeat|socket|timeout|sim(?!ul)"),
+        ("communication", r"signal|comm|network|internet|offline|modem|heartbeat|timeout|sim(?!ul)"),
         ("internal", r"internal|reset|reboot|watchdog|firmware|controller|memory|software"),
     )
 )
