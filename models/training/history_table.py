@@ -14,7 +14,7 @@ import pandas as pd
 
 from errors import ServiceError
 from models.features.columns import NO_STATUS, STATUS_INDEX, Floats, Ints, to_millisecond
-from readings.reading import _STATUS_BY_SPELLING, BOUNDS, _plain
+from readings.reading import BOUNDS, status_of
 
 
 class BadHistory(ServiceError):
@@ -129,7 +129,7 @@ class Table:
             return np.full(len(self.frame), NO_STATUS, np.int64)
         values = self.frame[self.columns("connector_status")[0]]
         index, words = pd.factorize(values)
-        found = [_STATUS_BY_SPELLING.get(_plain(str(word))) for word in words]
+        found = [status_of(str(word)) for word in words]
         unknown = np.array([*(word is None for word in found), False])
         self._refuse("connector_status", unknown[index], "is no connector status")
         table = np.array(
