@@ -80,6 +80,7 @@ _PORT: Final = validate.Range(min=1, max=65535, error="must be a port, 1 to 6553
 # make run uses the five ports after it too.
 _ADMIN_PORT: Final = validate.Range(min=0, max=65530, error="must be a port, 1 to 65530, or 0 for none")
 _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 1")
+_AT_LEAST_ONE: Final = validate.Range(min=1, error="must be 1 or more")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
 _SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
 
@@ -196,7 +197,7 @@ def _read(env: _CollectingEnv) -> Settings:
         parts_preventive=env.float("COST_PARTS_PREVENTIVE", 120.0, validate=_NOT_NEGATIVE),
         parts_failure=env.float("COST_PARTS_FAILURE", 900.0, validate=_NOT_NEGATIVE),
         downtime_per_hour=env.float("COST_DOWNTIME_PER_HOUR", 4.8, validate=_NOT_NEGATIVE),
-        emergency_factor=env.float("COST_EMERGENCY_FACTOR", 1.5, validate=_COUNT),
+        emergency_factor=env.float("COST_EMERGENCY_FACTOR", 1.5, validate=_AT_LEAST_ONE),
         planned_downtime_hours=env.float("PLANNED_DOWNTIME_HOURS", 2.0, validate=_NOT_NEGATIVE),
         failure_downtime_hours=env.float("FAILURE_DOWNTIME_HOURS", 240.0, validate=_NOT_NEGATIVE),
     )

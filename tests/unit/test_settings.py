@@ -117,6 +117,13 @@ def test_production_refuses_an_example_password_of_flower(environment: pytest.Mo
     assert any(line.startswith("FLOWER_BASIC_AUTH:") for line in problems())
 
 
+def test_a_factor_below_1_is_refused_and_need_not_be_whole(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("COST_EMERGENCY_FACTOR", "1.25")
+    assert read_settings(dotenv=None).costs.emergency_factor == 1.25
+    environment.setenv("COST_EMERGENCY_FACTOR", "0.5")
+    assert problems() == ["COST_EMERGENCY_FACTOR: must be 1 or more"]
+
+
 def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("REDIS_URL", "redis://user:hidden-1@redis:6379/0")
     environment.setenv("FLOWER_BASIC_AUTH", "admin:hidden-2")
