@@ -52,6 +52,20 @@ def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["results.ndjson"]
 
 
+def test_a_reader_that_has_enough_ends_the_command_without_a_word(tmp_path: Path) -> None:
+    """As in `evzone-ml batch list | head -1`."""
+    readings = tmp_path / "fleet.csv"
+    readings.write_text("charger_id,connector_status\nA,CHARGING\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "evzone_ml_client.command", "batch", "--check", str(readings)]
+    try:
+        ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
 def test_a_pipe_is_written_into_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

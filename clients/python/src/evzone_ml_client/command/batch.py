@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -49,7 +50,12 @@ def main(arguments: Sequence[str], *, prog: str = PROG) -> Exit:
 def _explained(run: Callable[[ExitStack], Exit]) -> Exit:
     with ExitStack() as held:
         try:
-            return run(held)
+            code = run(held)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # `| head` has enough: no line is owed to anybody
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit flushes it again
+            return Exit.READER_GONE
         except GivenUp as error:
             _complain(str(error))
             return error.code

@@ -17,7 +17,8 @@ Other forms: %(prog)s list | status JOB | cancel JOB (-h explains each). A file 
 """
 EPILOG: Final = """\
 Exit codes: 0 all rows scored; 1 done, but some rows failed; 2 wrong usage, or refused by the service; 3 the
-service was unreachable for longer than --patience; 4 the job failed or was cancelled; 130 interrupted.
+service was unreachable for longer than --patience; 4 the job failed or was cancelled; 130 interrupted;
+141 the reader of the output has ended.
 The same command resumes a run that ended early. Address and key are ML_SERVICE_URL and ML_SERVICE_API_KEY,
 from the environment, or else from the file .env of the current folder.
 """

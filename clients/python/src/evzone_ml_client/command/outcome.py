@@ -15,6 +15,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3
     NOT_SUCCEEDED = 4
     INTERRUPTED = 130
+    READER_GONE = 141
 
 
 class GivenUp(Exception):
