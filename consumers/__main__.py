@@ -3,6 +3,8 @@
 Without a command it scores every reading on `charger.metrics`. `ocpp` translates OCPP events into such
 readings. SIGTERM or SIGINT end both within 20 s. `replay-dlq` lists dead letters and puts them back. `replay
 FILE` publishes recorded readings to the topic.
+
+Most imports are late: they take a second, and Ctrl-C ends them as it ends the rest.
 """
 
 from __future__ import annotations
@@ -14,12 +16,7 @@ import sys
 import threading
 from types import FrameType
 
-from consumers.processes import ocpp_service, scoring_service
-from consumers.replay import dead_letters, replay_readings
 from consumers.replay.arguments import INTERRUPTED
-from process import configure_logging
-from settings import load_or_exit
-from tasks.storage.redis_connection import refuse_eviction
 
 log = logging.getLogger("consumers")
 
@@ -39,6 +36,19 @@ def stop_on_signals() -> threading.Event:
 
 def main() -> int:
     """Run one command; returns the exit code. Blocks until it has ended."""
+    name = "consumers"
+    try:
+        arguments = _parser().parse_args()
+        name = " ".join(filter(None, (name, arguments.command)))
+        return _run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{name}: interrupted\n")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    from consumers.replay import dead_letters, replay_readings
+
     parser = argparse.ArgumentParser(
         prog="python -m consumers",
         description="Without a command: scores every reading on the input topic, until SIGTERM.",
@@ -49,15 +59,16 @@ def main() -> int:
     replay_readings.add_arguments(
         commands.add_parser("replay", help="publish recorded readings in their own rhythm")
     )
-    arguments = parser.parse_args()
-    try:
-        return _run(arguments)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{' '.join(filter(None, ('consumers', arguments.command)))}: interrupted\n")
-        return INTERRUPTED
+    return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from consumers.processes import ocpp_service, scoring_service
+    from consumers.replay import dead_letters, replay_readings
+    from process import configure_logging
+    from settings import load_or_exit
+    from tasks.storage.redis_connection import refuse_eviction
+
     settings = load_or_exit()
     configure_logging(settings)
     if settings.log_level != "DEBUG":

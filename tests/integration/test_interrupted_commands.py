@@ -63,6 +63,16 @@ def test_an_evaluation_can_be_interrupted(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.parametrize("words", [[], ["replay-dlq"]], ids=["service", "replay-dlq"])
+def test_a_command_can_be_interrupted_while_it_imports(words: list[str], tmp_path: Path) -> None:
+    package = tmp_path / "kafka"
+    package.mkdir()
+    (package / "__init__.py").write_text("import time; print('importing', flush=True); time.sleep(600)")
+    with command("consumers", *words, PYTHONPATH=str(tmp_path)) as process:
+        await_line(process, "importing")
+        assert interrupt(process) == ["consumers: interrupted"]
+
+
 @pytest.fixture
 def mute_broker() -> Iterator[socket.socket]:
     """A port that accepts connections and never answers."""
