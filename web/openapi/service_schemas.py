@@ -13,8 +13,8 @@ class KafkaTopicsSchema(Schema):
     readings = _text("Readings to score are sent here.")
     predictions = _text("A failure prediction of each reading.")
     dead_letters = _text("Records that could not be read or scored.")
-    alerts = _text("Chargers above the alert threshold.")
-    anomalies = _text("Readings that are anomalies.")
+    alerts = _text("Failure alerts that open and close.")
+    anomalies = _text("Anomaly alerts that open and close.")
     ocpp_events = _text("OCPP events are sent here; null if the service reads none.", allow_none=True)
 
 

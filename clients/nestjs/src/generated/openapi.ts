@@ -3681,9 +3681,9 @@ export interface components {
             predictions: string;
             /** @description Records that could not be read or scored. */
             dead_letters: string;
-            /** @description Chargers above the alert threshold. */
+            /** @description Failure alerts that open and close. */
             alerts: string;
-            /** @description Readings that are anomalies. */
+            /** @description Anomaly alerts that open and close. */
             anomalies: string;
             /** @description OCPP events are sent here; null if the service reads none. */
             ocpp_events: string | null;
