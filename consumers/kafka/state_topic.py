@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import orjson
 from kafka.errors import KafkaError
 
 import metrics
+from consumers.kafka.offsets import Partition
 from consumers.kafka.outcome_publisher import as_trouble
 from consumers.kafka.topic_reader import read_whole_topic
 from settings import Settings
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LOAD_TIMEOUT_S: Final = 15.0
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -38,6 +40,23 @@ def readable(values: Iterable[bytes], read: Callable[[Mapping[str, Any]], T]) ->
             metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
         else:
             yield found
+
+
+# Reads the state of partitions: for each partition number the newest value of every key.
+Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
+
+
+def states_of(
+    partitions: Collection[Partition], load: Load, read: Callable[[Mapping[str, Any]], tuple[K, T]]
+) -> dict[Partition, dict[K, T]]:
+    """The state of each partition: the keys and values that `read` makes of its records.
+
+    Blocks as `load` does, and not without partitions. Raises the errors of `load`.
+    """
+    if not partitions:
+        return {}
+    found = load([partition.partition for partition in partitions])
+    return {partition: dict(readable(found.get(partition.partition, ()), read)) for partition in partitions}
 
 
 def load_state(

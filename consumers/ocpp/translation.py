@@ -19,7 +19,7 @@ from consumers.kafka.crash_journal import CrashJournal
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.record_processor import send_to_dead_letter
 from consumers.kafka.records import Outgoing
-from consumers.kafka.state_topic import readable
+from consumers.kafka.state_topic import Load, states_of
 from consumers.ocpp.charge_point import ChargePoint, decode, state_key, state_value
 from consumers.ocpp.envelope import Event, InvalidEvent, read_event
 from consumers.ocpp.merge import reading_of
@@ -42,8 +42,6 @@ MAX_STATE_BYTES: Final = 900_000
 # Tenant and charger id.
 ChargerKey = tuple[str | None, str]
 States = dict[ChargerKey, ChargePoint]
-# Reads the state of partitions: for each partition number the newest value of every key.
-Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
 
 def translate(event: Event, known: ChargePoint) -> tuple[ChargePoint, dict[str, Any] | str]:
@@ -120,7 +118,8 @@ class Translation:
 
         Blocks while it loads the state of newly assigned partitions. Raises the errors of `load`.
         """
-        self._take_over({entry.partition for entry in self._fresh} - self._states.keys())
+        assigned = {entry.partition for entry in self._fresh} - self._states.keys()
+        self._states |= states_of(assigned, self._load, _charge_point)
         fresh, self._fresh = self._fresh, []
         for entry in fresh:
             self._journal.begin(entry.received.event_id)
@@ -158,13 +157,6 @@ class Translation:
             self._states.pop(Partition(*partition), None)
         self._fresh = [entry for entry in self._fresh if not entry.dropped]
         self._notes = {entry: note for entry, note in self._notes.items() if not entry.dropped}
-
-    def _take_over(self, partitions: set[Partition]) -> None:
-        if not partitions:
-            return
-        found = self._load([partition.partition for partition in partitions])
-        for partition in partitions:
-            self._states[partition] = dict(readable(found.get(partition.partition, ()), _charge_point))
 
     def _translate(self, entry: PendingRecord) -> _Note:
         event = read_event(entry.received.value, now=self._now())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,7 +19,7 @@ import orjson
 import metrics
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received, Scored
-from consumers.kafka.state_topic import readable
+from consumers.kafka.state_topic import Load, states_of
 
 AlertKind = Literal["failure", "anomaly"]
 STATE_SCHEMA: Final = 1
@@ -62,8 +62,6 @@ class AlertKey(NamedTuple):
 
 
 OpenAlerts = dict[AlertKey, OpenAlert]
-# Reads the state of partitions: for each partition number the newest value of every key.
-Load = Callable[[list[int]], Mapping[int, Iterable[bytes]]]
 
 
 class _Signal(NamedTuple):
@@ -113,7 +111,8 @@ class Alerts:
 
         Blocks while it loads the state of newly assigned partitions. Raises the errors of `load`.
         """
-        self._take_over([partition for partition in done.offsets if partition not in self._open_alerts])
+        assigned = [partition for partition in done.offsets if partition not in self._open_alerts]
+        self._open_alerts |= states_of(assigned, self._load, _open_alert)
         judgement = Judgement()
         for entry in done.records:
             if entry.scored is not None:
@@ -144,13 +143,6 @@ class Alerts:
         """Drop the alerts of partitions that other members own now. A later assignment loads them again."""
         for partition in partitions:
             self._open_alerts.pop(Partition(*partition), None)
-
-    def _take_over(self, partitions: list[Partition]) -> None:
-        if not partitions:
-            return
-        found = self._load([partition.partition for partition in partitions])
-        for partition in partitions:
-            self._open_alerts[partition] = dict(readable(found.get(partition.partition, ()), _open_alert))
 
     def _signals(self, scored: Scored) -> Iterator[_Signal]:
         probability, in_failure = scored.failure_probability, scored.in_failure
