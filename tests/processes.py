@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -18,6 +19,7 @@ import pytest
 
 from settings import ROOT, Settings, read_settings
 from stack.die_with_parent import bound_to_parent, processes_of_session
+from tasks.messaging.names import Queues
 from tests.services import free_port
 
 BIN = Path(sys.executable).parent
@@ -128,6 +130,19 @@ def start_worker(
     flags = ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle"]
     command = [f"{bin_folder}/python", "-m", "celery", "-A", app, "worker", "-Q", queue, "-n", f"{name}@%h"]
     return Process([*command, *flags], env)
+
+
+@contextmanager
+def running_service(env: Mapping[str, str], *, bin_folder: Path = BIN) -> Iterator[Web]:
+    """A web process with a worker for single predictions and one for batches, all of them ready."""
+    with (
+        start_worker(Queues.SINGLE, env, bin_folder=bin_folder) as single,
+        start_worker(Queues.BATCH, env, bin_folder=bin_folder) as batch,
+        Web(env, bin_folder=bin_folder) as web,
+    ):
+        wait_until(web.ready, what="readiness", log=lambda: single.log() + web.log())
+        wait_until(lambda: "ready" in batch.log(), what="the batch worker", log=batch.log)
+        yield web
 
 
 # How the application is served; the first is what `make run` does.

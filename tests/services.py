@@ -43,7 +43,64 @@ def free_port() -> int:
             return port
 
 
-class RunningServer:
+class ServerProcess:
+    """One server process with a folder of its own, which `close` deletes."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    stop_timeout_s = STOP_TIMEOUT_S
+
+    def stop(self) -> None:
+        """End the server in good order (SIGTERM). Does nothing if it has ended."""
+        self.process.send_signal(signal.SIGCONT)  # a paused process does not see SIGTERM
+        self.process.terminate()
+        try:
+            self.process.wait(self.stop_timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the server as a crash would (SIGKILL)."""
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self) -> None:
+        """Make the server mute: connections are accepted (by the kernel), nothing is answered."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Kill the server and delete its folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start the command, with its output in `server.log`."""
+        with (self.folder / "server.log").open("ab") as log:
+            return subprocess.Popen(
+                bound_to_parent(command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,  # Ctrl-C at the test run's terminal is pytest's to handle
+            )
+
+
+class RunningServer(ServerProcess):
     """One server process. `url` is what clients are given: a Redis URL, or a Kafka `host:port`."""
 
     def __init__(self, command: Callable[[int, Path], list[str]], answers: Callable[[int], bool], url: str):
@@ -63,43 +120,6 @@ class RunningServer:
         if not self._came_up():
             raise RuntimeError(f"The server did not come back on port {self.port}.\n{self.log()}")
 
-    def stop(self) -> None:
-        """End the server in good order (SIGTERM). Does nothing if it has ended."""
-        self.process.send_signal(signal.SIGCONT)  # a paused process does not see SIGTERM
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """End the server as a crash would (SIGKILL)."""
-        self.process.kill()
-        self.process.wait()
-
-    def pause(self) -> None:
-        """Make the server mute: connections are accepted (by the kernel), nothing is answered."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """Stop the server and delete its folder."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log(self) -> str:
-        return (self.folder / "server.log").read_text(errors="replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _start_on_free_port(self) -> subprocess.Popen[bytes]:
         for _ in range(5):  # another process may take the port between our look and the server's bind
             self.port = free_port()
@@ -110,15 +130,7 @@ class RunningServer:
         raise RuntimeError(f"The server did not start.\n{self.log()}")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with (self.folder / "server.log").open("ab") as log:
-            return subprocess.Popen(
-                bound_to_parent(self._command(self.port, self.folder)),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,  # Ctrl-C at the test run's terminal is pytest's to handle
-            )
+        return self._spawn(self._command(self.port, self.folder))
 
     def _came_up(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S

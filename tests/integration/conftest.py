@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tasks.messaging.names import Queues
-from tests.processes import Web, environment, start_worker, wait_until
+from tests.processes import Web, environment, running_service
 from tests.services import RunningServer, start_redis
 
 # What a script starts in its background ignores Ctrl-C, and so would every process that a test sends one to.
@@ -24,14 +23,7 @@ def redis() -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def web(redis: RunningServer) -> Iterator[Web]:
-    env = environment(redis.url)
-    with (
-        start_worker(Queues.SINGLE, env) as single,
-        start_worker(Queues.BATCH, env) as batch,
-        Web(env) as web,
-    ):
-        wait_until(web.ready, what="readiness", log=lambda: single.log() + web.log())
-        wait_until(lambda: "ready" in batch.log(), what="the batch worker", log=batch.log)
+    with running_service(environment(redis.url)) as web:
         yield web
 
 

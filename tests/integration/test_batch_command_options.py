@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from settings import ROOT
+from tests.devices import FULL, full_device
 from tests.processes import KEY, READ_KEY, Web
 from tests.readings import metrics, new_charger_id
 from tests.services import RunningServer
 
 COMMAND = ("evzone_ml_client.command", "batch")
-FULL = os.makedev(1, 7)
 
 
 def run(*arguments: str | Path, url: str, program: Sequence[str] = COMMAND, **extra: str) -> Any:
@@ -99,12 +99,7 @@ def test_results_follow_links_and_stay_out_of_the_way_of_devices(web: Web, tmp_p
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root makes devices, and may replace them")
 def test_a_device_that_takes_nothing_is_named_and_stays_as_root_too(web: Web, tmp_path: Path) -> None:
-    full = tmp_path / "full"
-    try:
-        os.mknod(full, 0o666 | stat.S_IFCHR, FULL)
-        full.open("wb").close()
-    except PermissionError:
-        pytest.skip("this container has no devices")
+    full = full_device(tmp_path)
     file = fleet(tmp_path, "EVZ-1,CHARGING,41")
     ran = run(file, "--out", full, "--output-format", "csv", url=web.url)
     assert (ran.returncode, ran.stderr.splitlines()[-1]) == (2, f"{full}: No space left on device")

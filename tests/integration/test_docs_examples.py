@@ -24,8 +24,7 @@ import httpx
 import pytest
 
 from settings import ROOT
-from tasks.messaging.names import Queues
-from tests.processes import KEY, Web, environment, settings_for, start_worker, wait_until
+from tests.processes import KEY, Web, environment, running_service, settings_for
 from tests.services import start_redis
 
 README: Final = ROOT / "README.md"
@@ -209,13 +208,7 @@ def service(tmp_path: Path) -> Iterator[Web]:
         env = environment(
             redis.url, MODEL_DIR=str(model_folder(tmp_path / "models")), ML_FLEET_RETENTION_DAYS="36500"
         )
-        with (
-            start_worker(Queues.SINGLE, env) as single,
-            start_worker(Queues.BATCH, env) as batch,
-            Web(env) as web,
-        ):
-            wait_until(web.ready, what="readiness", log=lambda: single.log() + web.log())
-            wait_until(lambda: "ready" in batch.log(), what="the batch worker", log=batch.log)
+        with running_service(env) as web:
             yield web
 
 

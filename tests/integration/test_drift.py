@@ -16,8 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.simulation.simulate import simulate
 from settings import ROOT
-from tasks.messaging.names import Queues
-from tests.processes import READ_KEY, Web, environment, start_worker, wait_until
+from tests.processes import READ_KEY, environment, running_service, wait_until
 from tests.readings import metrics, new_charger_id, request
 from tests.services import start_redis
 
@@ -44,16 +43,8 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(model_dir: Path) -> Iterator[httpx.Client]:
-    with start_redis() as redis:
-        env = environment(redis.url, MODEL_DIR=str(model_dir))
-        with (
-            start_worker(Queues.SINGLE, env) as single,
-            start_worker(Queues.BATCH, env) as batch,
-            Web(env) as web,
-        ):
-            wait_until(web.ready, what="readiness", log=single.log)
-            wait_until(lambda: "ready" in batch.log(), what="the batch worker", log=batch.log)
-            yield web.client
+    with start_redis() as redis, running_service(environment(redis.url, MODEL_DIR=str(model_dir))) as web:
+        yield web.client
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,9 @@ from pyarrow import parquet
 
 from settings import ROOT
 from stack.install import lock_digest
-from tasks.messaging.names import Queues
 from tests.batches import CSV, PARQUET, ended, job_of, parquet_of, post_file
 from tests.integration.stream_bench import stream_bench
-from tests.processes import Web, environment, start_worker, wait_until
+from tests.processes import Web, environment, running_service
 from tests.readings import metrics, request
 from tests.services import start_kafka, start_redis
 
@@ -56,13 +55,7 @@ def web(bin_folder: Path) -> Iterator[Web]:
     with start_redis() as redis:
         # Packages are compiled when first imported, and kept so for the processes that start later.
         env = environment(redis.url, PYTHONDONTWRITEBYTECODE="")
-        with (
-            start_worker(Queues.SINGLE, env, bin_folder=bin_folder) as single,
-            start_worker(Queues.BATCH, env, bin_folder=bin_folder) as batch,
-            Web(env, bin_folder=bin_folder) as web,
-        ):
-            wait_until(web.ready, what="readiness", log=lambda: single.log() + web.log())
-            wait_until(lambda: "ready" in batch.log(), what="the batch worker", log=batch.log)
+        with running_service(env, bin_folder=bin_folder) as web:
             yield web
 
 

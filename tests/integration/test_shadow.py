@@ -21,10 +21,9 @@ from models.monitoring.loaded_version import LoadedVersion, Seen
 from models.scorer import Scorer
 from readings.parsing import parse_reading
 from settings import ROOT, Costs, Settings, read_settings
-from tasks.messaging.names import Queues
 from tasks.monitoring import counters
 from tasks.monitoring.shadow_counts import ShadowComparison
-from tests.processes import READ_KEY, Web, environment, start_worker, wait_until
+from tests.processes import READ_KEY, environment, running_service, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer, start_redis
 
@@ -57,16 +56,9 @@ def copy_version(folder: Path, name: str, **change: float) -> None:
 
 @pytest.fixture(scope="module")
 def client(model_dir: Path) -> Iterator[httpx.Client]:
-    with start_redis() as redis:
-        env = environment(redis.url, MODEL_DIR=str(model_dir))
-        with (
-            start_worker(Queues.SINGLE, env) as worker,
-            start_worker(Queues.BATCH, env) as batch,
-            Web(env) as web,
-        ):
-            wait_until(web.ready, what="readiness", log=worker.log)
-            wait_until(lambda: len(held(web.client)) == 2, what="both workers", log=batch.log)
-            yield web.client
+    with start_redis() as redis, running_service(environment(redis.url, MODEL_DIR=str(model_dir))) as web:
+        wait_until(lambda: len(held(web.client)) == 2, what="both workers", log=web.log)
+        yield web.client
 
 
 def held(client: httpx.Client, model: str = "failure") -> list[str]:

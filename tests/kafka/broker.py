@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import pytest
 
 from settings import ROOT
-from stack.die_with_parent import bound_to_parent
 from stack.servers import LOOPBACK, kafka_answers
-from tests.services import free_port
+from tests.services import ServerProcess, free_port
 
 POM: Final = Path(__file__).with_name("pom.xml")
 KAFKA_VERSION: Final = "4.1.0"
 JARS: Final = ROOT / "build" / "kafka" / KAFKA_VERSION / "jars"
 FETCH_TIMEOUT_S: Final = 300
 START_TIMEOUT_S: Final = 60
-STOP_TIMEOUT_S: Final = 20
 JAVA: Final = ["java", "-Xmx384m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 PROPERTIES: Final = """\
@@ -83,11 +80,13 @@ def require() -> None:
     pytest.skip(f"needs Apache Kafka: {problem}")
 
 
-class ApacheKafka:
+class ApacheKafka(ServerProcess):
     """One broker with its log on disk: what was acknowledged is there again after `stop` or `kill`.
 
     With `secure`, `secure_url` asks for TLS, signed by `cafile`, and a password: USER's by PLAIN or SCRAM.
     """
+
+    stop_timeout_s = 20.0
 
     def __init__(self, *, secure: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="evzone-kafka-"))
@@ -127,37 +126,6 @@ class ApacheKafka:
         """Start again after `stop` or `kill`, with the same port and log."""
         self.process = self._start()
 
-    def stop(self) -> None:
-        """End in good order."""
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def pause(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log(self) -> str:
-        return (self.folder / "server.log").read_text(errors="replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _command(self, main: str, *arguments: str) -> list[str]:
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
         return [*JAVA, quiet, "-cp", f"{JARS}/*", main, *arguments, str(self._properties)]
@@ -168,14 +136,7 @@ class ApacheKafka:
         )
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with (self.folder / "server.log").open("ab") as log:
-            process = subprocess.Popen(
-                bound_to_parent(self._command("kafka.Kafka")),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        process = self._spawn(self._command("kafka.Kafka"))
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and process.poll() is None:
             if kafka_answers(self.port):

@@ -77,22 +77,33 @@ class Members:
 
 
 @contextmanager
-def always_revived(*kinds: Members) -> Iterator[None]:
-    """Whoever ends is started again at once, from a thread of its own."""
+def meanwhile(step: Callable[[], None], *, pause_s: float = 0.0) -> Iterator[None]:
+    """Repeat a step in a thread of its own, with a pause before each; the last one is over at the end."""
     over = threading.Event()
 
-    def monitor() -> None:
-        while not over.wait(0.2):
-            for members in kinds:
-                members.revive()
+    def repeat() -> None:
+        while not over.wait(pause_s):
+            step()
 
-    thread = threading.Thread(target=monitor)
+    thread = threading.Thread(target=repeat)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def always_revived(*kinds: Members) -> Iterator[None]:
+    """Whoever ends is started again at once, from a thread of its own."""
+
+    def revive() -> None:
+        for members in kinds:
+            members.revive()
+
+    with meanwhile(revive, pause_s=0.2):
+        yield
 
 
 class Doom:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Final
 import pytest
 
 from tests.integration.stream_bench import Process, StreamBench
-from tests.kafka.members import SEED, SOAK, Members, bench_on_apache_kafka, say
+from tests.kafka.members import SEED, SOAK, Members, bench_on_apache_kafka, meanwhile, say
 from tests.kafka.outcomes import Sent, check, produce, wait_until_committed
 
 READINGS: Final = 100_000 if SOAK else 0  # one round of restarts is enough
@@ -95,20 +94,13 @@ def restart_worker(bench: StreamBench, workers: Members, number: int) -> float:
 @contextmanager
 def readings_flow(bench: StreamBench, sent: Sent) -> Iterator[None]:
     """Readings all the while, from a thread of its own; all of them are sent when it is over."""
-    over = threading.Event()
+    chance = random.Random(SEED)
 
     def flow() -> None:
-        chance = random.Random(SEED)
-        while not over.is_set():
-            produce(bench, sent, count=500, rate=RATE_PER_S, chargers=CHARGERS, chance=chance)
+        produce(bench, sent, count=500, rate=RATE_PER_S, chargers=CHARGERS, chance=chance)
 
-    source = threading.Thread(target=flow)
-    source.start()
-    try:
+    with meanwhile(flow):
         yield
-    finally:
-        over.set()
-        source.join()
 
 
 @pytest.mark.timeout(3600 if SOAK else 300)

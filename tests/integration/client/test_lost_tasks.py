@@ -17,6 +17,7 @@ from tests.integration.client.worker_by_hand import (
     TIMEOUT_S,
     WorkerByHand,
     ask,
+    assert_serves,
     charger_of,
     fill_window,
     impatient,
@@ -72,9 +73,7 @@ def test_a_task_that_vanished_is_sent_again_when_a_worker_lives_and_its_late_rep
     worker.answer(message)
     assert all(charger_of(future.result(2)) for future in asked)
     worker.answer(repeats[0])
-    after = ask(client, pool, reading("AFTER"))
-    worker.answer(worker.take())
-    assert charger_of(after.result(2)) == "AFTER"
+    assert_serves(client, pool, worker)
 
 
 @impatient
@@ -92,9 +91,7 @@ def test_with_no_worker_nothing_is_sent_again_and_the_window_is_free_before_the_
     client: PredictionClient, pool: ThreadPoolExecutor, worker: WorkerByHand
 ) -> None:
     fill_window(client, pool, worker)  # and whoever took those is gone
-    after = ask(client, pool, reading("AFTER"))
-    worker.answer(worker.take(timeout_s=0.9))
-    assert charger_of(after.result(2)) == "AFTER"
+    assert_serves(client, pool, worker, sent_within_s=0.9)
     assert worker.take(timeout_s=0.3) is None
 
 
@@ -107,9 +104,7 @@ def test_a_reading_that_cannot_be_sent_costs_its_own_request_and_no_place_in_the
     monkeypatch.setattr(Reading, "fingerprint", lambda self: self.charger_id)
     for _ in range(2 * MAX_IN_FLIGHT):
         assert isinstance(ask(client, pool, reading(metadata=UNSENDABLE)).exception(2), TypeError)
-    after = ask(client, pool, reading("AFTER"))
-    worker.answer(worker.take())
-    assert charger_of(after.result(2)) == "AFTER"
+    assert_serves(client, pool, worker)
 
 
 def test_a_reading_that_cannot_be_sent_costs_none_of_those_that_travel_with_it(

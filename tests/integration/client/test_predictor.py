@@ -21,6 +21,7 @@ from tasks.storage.verdict_cache import VerdictCache
 from tests.integration.client.worker_by_hand import (
     WorkerByHand,
     ask,
+    assert_serves,
     charger_of,
     fill_window,
     impatient,
@@ -137,9 +138,7 @@ def test_a_late_reply_harms_nobody(
     with pytest.raises(PredictionTimeout):
         late.result(3)
     worker.answer(message)
-    after = ask(client, pool, reading("AFTER"))
-    worker.answer(worker.take())
-    assert charger_of(after.result(2)) == "AFTER"
+    assert_serves(client, pool, worker)
 
 
 def test_a_reply_that_no_worker_of_ours_wrote_is_passed_over(

@@ -53,6 +53,15 @@ class WorkerByHand:
         beat(self.redis, WorkerState("single@test", 1, [Queues.SINGLE], models, None, 0, 0.0))
 
 
+def assert_serves(
+    client: PredictionClient, pool: ThreadPoolExecutor, worker: WorkerByHand, *, sent_within_s: float = 2.0
+) -> None:
+    """A new request is sent and answered, whatever was before."""
+    after = ask(client, pool, reading("AFTER"))
+    worker.answer(worker.take(timeout_s=sent_within_s))
+    assert charger_of(after.result(2)) == "AFTER"
+
+
 impatient = pytest.mark.parametrize("client", [SHORT_TIMEOUT_S], indirect=True)
 
 

@@ -23,11 +23,11 @@ from evzone_ml_client.downloads import Download, Saved, Slice, regular_file
 from evzone_ml_client.formats import ResultsFormat
 from evzone_ml_client.projection import project_csv, project_ndjson
 from evzone_ml_client.schemas import Job
+from tests.devices import FULL, full_device
 
 JOB = cast(Job, {"job_id": "1", "finished_at": "2026-11-20T08:30:00.000Z", "status": "SUCCEEDED", "total": 2})
 SLICES = (b"first\n", b"second\n")
 RESULTS = b"first\nsecond\n"
-FULL = os.makedev(1, 7)
 
 
 def save(out: Path, *, start: Saved | None = None) -> None:
@@ -81,12 +81,7 @@ def test_a_pipe_is_written_into_and_stays(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root makes devices, and may replace them")
 def test_a_device_is_written_into_and_stays_as_root_too(tmp_path: Path) -> None:
-    full = tmp_path / "full"
-    try:
-        os.mknod(full, 0o666 | stat.S_IFCHR, FULL)
-        full.open("wb").close()
-    except PermissionError:
-        pytest.skip("this container has no devices")
+    full = full_device(tmp_path)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         save(full)
     assert (full.stat().st_rdev, stat.S_ISCHR(full.stat().st_mode)) == (FULL, True)
