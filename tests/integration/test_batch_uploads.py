@@ -113,10 +113,13 @@ ROW: Final = b"A,CHARGING,\xc3\xa9\n"
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (HEADING + b"A,CHARGING,\xff\n" + ROW, "line 2 has the byte 0xff as its character 12"),
+        (
+            HEADING + b"A,CHARGING,\xff\n" + ROW,
+            "line 2 has the byte 0xff as its character 12. Save it as UTF-8",
+        ),
         (HEADING + ROW * 5000 + b"A,CHARGING,\xe9t\xe9\n" + ROW * 9, "line 5002 has the byte 0xe9"),
         (HEADING + b'A,CHARGING,"two\nlines \xc3"\n', "line 3 has the byte 0xc3"),
-        (b"\xff\xfe" + "charger_id,connector_status\n".encode("utf-16-le"), "line 1 has the byte 0xff"),
+        (b"\xff\xfe" + "charger_id,connector_status\n".encode("utf-16-le"), "The file is in UTF-16"),
         (HEADING + b'A,CHARGING,"\n' + ROW * 3, "in the row of line 2 is never closed"),
         (HEADING + ROW + b'A,"CHARGING', "in the row of line 3 is never closed"),
         (HEADING + b'A,CHARGING,"a\nb"\n\n' + b'A,CHARGING,"', "in the row of line 5 is never closed"),

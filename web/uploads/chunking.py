@@ -16,8 +16,10 @@ from errors import MalformedBody, UnsupportedMediaType
 from tasks.jobs.job_record import Encoding
 from web.http.messages import Request
 from web.uploads import json_rows
+from web.uploads.column_names import check_columns
+from web.uploads.file_start import refuse_other_formats
 from web.uploads.parquet_rows import chunks_of_parquet
-from web.uploads.upload import IN_MEMORY_BYTES, MAX_LINE_BYTES, Upload, check_columns, check_line, check_size
+from web.uploads.upload import IN_MEMORY_BYTES, MAX_LINE_BYTES, Upload, check_line, check_size
 
 csv.field_size_limit(MAX_LINE_BYTES)
 
@@ -35,6 +37,7 @@ def cut(upload: Upload, media_type: str, chunk_rows: int) -> Iterator[Chunk]:
     Raises `MalformedBody` for a file that cannot be read, `InvalidReading` for missing columns, and
     werkzeug's 413 for rows that are too large.
     """
+    refuse_other_formats(upload.file)
     return _READERS[media_type](upload, chunk_rows)
 
 
@@ -118,7 +121,8 @@ class _CsvLines:
             if not line.isascii() and (wrong := _NOT_UTF_8(line)):
                 raise MalformedBody(
                     f"The body is not CSV in UTF-8: line {self.number} has the byte "
-                    f"0x{ord(wrong[0]) - _SURROGATE:02x} as its character {wrong.start() + 1}."
+                    f"0x{ord(wrong[0]) - _SURROGATE:02x} as its character {wrong.start() + 1}. "
+                    "Save it as UTF-8; in Excel: CSV UTF-8."
                 )
             taken_bytes = len(line) + (taken_bytes if taken else 0)
             check_size(taken_bytes)

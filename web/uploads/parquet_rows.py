@@ -14,7 +14,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from errors import FieldError, InvalidReading, MalformedBody
 from readings.reading import MAX_METADATA_LEVELS
 from readings.schema import FIELDS
-from web.uploads.upload import IN_MEMORY_BYTES, Upload, check_columns, check_size
+from web.uploads.column_names import check_columns
+from web.uploads.upload import IN_MEMORY_BYTES, Upload, check_size
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,17 +10,14 @@ import gzip
 import hashlib
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import IO, Final
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from errors import FieldError, InvalidReading, MalformedBody, UnsupportedMediaType
-from readings.schema import FIELDS, REQUIRED
-from tasks.jobs.job_record import MAX_COLUMN_NAME_CHARS, MAX_IGNORED_COLUMNS
+from errors import MalformedBody, UnsupportedMediaType
 from web.http.messages import Request
 from web.http.streaming import receiving
 
@@ -84,46 +81,6 @@ def _pieces(request: Request) -> Iterator[bytes]:
 # The limit of one chunk, which one worker processes at once. Typical rows fill a thirtieth of it.
 MAX_CHUNK_BYTES: Final = 32_000_000
 MAX_LINE_BYTES: Final = 1_000_000
-
-
-# A header in one piece that contains one of these was probably written with another separator.
-_SEPARATORS: Final = {";": "semicolon-separated", "\t": "tab-separated", "|": "separated by |"}
-
-
-def check_columns(names: Sequence[str]) -> list[str]:
-    """Check the column names of a file.
-
-    Returns:
-        The first `MAX_IGNORED_COLUMNS` unknown names, each cut to `MAX_COLUMN_NAME_CHARS`.
-
-    Raises:
-        InvalidReading: names each missing or repeated column.
-    """
-    if not names:
-        raise InvalidReading([FieldError("", "The file is empty.", "required")])
-    problems = [
-        FieldError(f"/{name}", f"Column {name} is missing. {_columns_found(names)}", "required")
-        for name in REQUIRED
-        if name not in names
-    ]
-    problems += [
-        FieldError(f"/{name}", "There is more than one such column.", "duplicate")
-        for name in FIELDS
-        if names.count(name) > 1
-    ]
-    if problems:
-        raise InvalidReading(problems)
-    unknown = dict.fromkeys(name[:MAX_COLUMN_NAME_CHARS] for name in names if name not in FIELDS)
-    return list(islice(unknown, MAX_IGNORED_COLUMNS))
-
-
-def _columns_found(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        for separator, how in _SEPARATORS.items():
-            if separator in names[0]:
-                return f"The header looks {how}; use commas."
-    shown = ", ".join(name[:MAX_COLUMN_NAME_CHARS] for name in names[:20])
-    return f"The columns are: {shown}{', …' if len(names) > 20 else ''}."
 
 
 def check_size(size_bytes: int) -> None:
