@@ -29,6 +29,7 @@ from readings.reading import (
     is_encodable,
 )
 from readings.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
+from readings.wrong_values import IN_THE_FUTURE
 
 # Enough for a reading in a list in a body, with metadata one level deeper than allowed.
 MAX_LEVELS: Final = 64
@@ -136,9 +137,7 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
         loaded = cast(dict[str, Any], error.valid_data)  # so that errors of the other fields are reported too
     stated: datetime | None = loaded.get("timestamp")
     problems += [
-        FieldError(
-            f"{pointer}/{name}", "Lies more than 5 minutes in the future of the service's clock.", "future"
-        )
+        FieldError(f"{pointer}/{name}", IN_THE_FUTURE, "future")
         for name in ("timestamp", "last_maintenance")
         if loaded.get(name) is not None and loaded[name] > now + FUTURE_TOLERANCE
     ]

@@ -27,14 +27,12 @@ from readings.reading import (
     is_encodable,
     status_of,
 )
+from readings.wrong_values import not_a_moment, not_a_number
 
 MAX_MOMENT_CHARS: Final = 64
 # Tuples are the pairs of a Parquet map.
 _NESTS: Final = (dict, list, tuple)
 _HAS_T: Final = re.compile(r"[0-9W-]+[Tt ]").match
-_PLAIN_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?").fullmatch
-_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9. ']*,[0-9]+").fullmatch
-MAX_SHOWN_CHARS: Final = 40
 
 
 class Bounds(validate.Range):
@@ -74,15 +72,6 @@ class Number(fields.Float):
         return float(value)
 
 
-def not_a_number(text: str) -> str:
-    """Return why a text is no number, with its first characters: a hint if it has a decimal comma."""
-    # `repr` escapes lone surrogates and control characters.
-    shown = repr(text[:MAX_SHOWN_CHARS]) + ("…" if len(text) > MAX_SHOWN_CHARS else "")
-    if _PLAIN_NUMBER(text):  # of JSON; in CSV it is a number
-        return f"{shown} is not a number but a string; leave the quotes out."
-    return f"{shown} is not a number{'; use a decimal point' if _DECIMAL_COMMA(text[:64]) else ''}."
-
-
 class Count(Number):
     """A whole JSON number; 12.0 is whole."""
 
@@ -97,11 +86,6 @@ class Count(Number):
 
 class Moment(fields.Field[datetime]):
     """An ISO 8601 string (no offset means UTC) or, with `epoch`, a number of seconds since 1970."""
-
-    default_error_messages = {  # noqa: RUF012 - marshmallow's own protocol
-        "invalid": "Not an ISO 8601 date and time since 1970.",
-        "invalid_or_epoch": "Not an ISO 8601 date and time since 1970, nor a number of seconds since then.",
-    }
 
     def __init__(self, *, epoch: bool = False, **kwargs: Any) -> None:
         self.epoch = epoch
@@ -122,7 +106,7 @@ class Moment(fields.Field[datetime]):
                 return datetime.fromtimestamp(value, UTC)
         except (ValueError, OverflowError, OSError):
             pass
-        raise self.make_error("invalid_or_epoch" if self.epoch else "invalid", input=value)
+        raise ValidationError(not_a_moment(value, epoch=self.epoch))
 
 
 class Status(fields.String):

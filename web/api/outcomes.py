@@ -10,6 +10,7 @@ from flask_smorest import Blueprint
 import metrics
 from errors import FieldError, InvalidParameter
 from readings.reading import FUTURE_TOLERANCE
+from readings.wrong_values import IN_THE_FUTURE
 from tasks.storage.outcomes import live_quality
 from web.http.messages import Response, current_request
 from web.http.request_bodies import loaded_body
@@ -32,8 +33,7 @@ def post_outcome() -> Response:
     """Report that a charger failed, was repaired, or that an alert was false"""
     outcome = loaded_body(_SCHEMA)
     if outcome["occurred_at"] > datetime.now(UTC) + FUTURE_TOLERANCE:
-        detail = "Lies more than 5 minutes in the future of the service's clock."
-        raise InvalidParameter([FieldError("/occurred_at", detail, "future")])
+        raise InvalidParameter([FieldError("/occurred_at", IN_THE_FUTURE, "future")])
     kept = services().outcomes.add(
         current_request().tenant,
         outcome["charger_id"],

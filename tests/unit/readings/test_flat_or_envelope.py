@@ -65,7 +65,7 @@ def test_an_envelope_has_no_field_but_those_that_it_shares() -> None:
     assert not parse_flat_or_enveloped(envelope, now=NOW).stated_at
     shared = ("charger_id", "timestamp")
     assert parse_flat_or_enveloped(envelope, now=NOW, shared=shared).timestamp.month == 10
-    with pytest.raises(InvalidReading, match="/timestamp: Not an ISO"):
+    with pytest.raises(InvalidReading, match="/timestamp: 'noon' is not an ISO"):
         parse_flat_or_enveloped(envelope | {"timestamp": "noon"}, now=NOW, shared=shared)
 
 

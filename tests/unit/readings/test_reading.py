@@ -104,7 +104,7 @@ def test_a_charger_may_reach_each_bound() -> None:
     ("value", "detail"),
     [
         ("18,4", "'18,4' is not a number; use a decimal point."),
-        ("-1.018,4", "'-1.018,4' is not a number; use a decimal point."),
+        ("-1.018,4", "'-1.018,4' is not a number; use a decimal point, and no thousands separators."),
         ("hot", "'hot' is not a number."),
         ("31.5", "'31.5' is not a number but a string; leave the quotes out."),
         ("\ud800", "'\\ud800' is not a number."),
@@ -114,6 +114,11 @@ def test_a_charger_may_reach_each_bound() -> None:
 )
 def test_what_is_no_number_is_shown(value: Any, detail: str) -> None:
     assert detail_of(power=value) == detail
+
+
+def test_a_local_time_that_lies_in_the_future_as_utc_is_told_so() -> None:
+    told = detail_of(timestamp="2026-11-01T13:00:00")
+    assert told.endswith("in the future of the service's clock. A time without an offset is UTC.")
 
 
 def test_each_wrong_field_is_named_whatever_is_wrong_with_it() -> None:
