@@ -36,6 +36,14 @@ ROWS = {
     "E,Charging,18 kW,,": "line 2, power: '18 kW' is not a number",
     "E,Charging,,20.11.2026 08:30,": "line 2, timestamp: '20.11.2026 08:30' is not an ISO 8601 time",
     "E,Charging,,,yesterday": "line 2, last_maintenance: 'yesterday' is not an ISO 8601 time",
+    'E,Charging,"5,120",,': "line 2, power: '5,120' is not a number; use a decimal point, and no thousands",
+    "E,Charging,N/A,,": "line 2, power: 'N/A' is not a number; leave the cell of a missing value empty",
+    "E,Charging,,46354.354,": "line 2, timestamp: '46354.354' is not an ISO 8601 time. Is this an Excel",
+    "E,Charging,,1795854600000,": "line 2, timestamp: 1795854600000 is not in seconds since 1970. Is this",
+    "E,Charging,,1969-12-31,": "line 2, timestamp: '1969-12-31' lies before 1970",
+    "E,Charging,,2999-12-31,": "line 2, timestamp: '2999-12-31' lies in the future",
+    "E,Charging,,2026-11-20_08:30,": "line 2, timestamp: '2026-11-20_08:30' is not an ISO 8601 time",
+    "E,Charging,,1970-01-01,": None,
     "E,Charging": "line 2, the row has 2 fields, the header has 5",
 }
 
@@ -61,6 +69,9 @@ def test_a_row_of_csv_is_judged_as_the_service_judges_it(
         {"temperature": []},
         {"timestamp": "now"},
         {"timestamp": {}},
+        {"timestamp": 1_795_854_600_000},
+        {"timestamp": "1795854600"},
+        {"last_maintenance": "1899-12-30"},
         {"connector_status": 5},
         {"connector_status": "BURNING"},
         {"charger_id": None},
@@ -104,12 +115,51 @@ def test_the_numbers_are_those_of_the_service() -> None:
             "Column charger_id is missing.*semicolon-separated; use commas",
         ),
         ("charger_id,power\nE,1\n", "Column connector_status is missing. The columns are: charger_id, power"),
+        ("charger_id\tconnector_status\nE\tA\n", "Column charger_id is missing.*tab-separated; use commas"),
+        ("sep=,\ncharger_id,connector_status\nE,A\n", "The first line is Excel's sep= line"),
+        ("Report,\ncharger_id,connector_status\nE,A\n", "The first line must be the header"),
+        (
+            "Charger ID,connectorStatus\n",
+            "--map 'Charger ID=charger_id' --map 'connectorStatus=connector_status'",
+        ),
+        ('charger_id,connector_status\nE,Charging\nF,"Charging\n', "opened in line 3 is never closed"),
         ("charger_id,connector_status,power,power\n", "more than one column power"),
     ],
 )
 def test_a_file_that_the_service_would_not_take_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(Refused, match=said):
         checked(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"charger_id,connector_status,site\nE,Charging,K\xf6ln\n", "line 2 is not UTF-8"),
+        ("charger_id,connector_status\n".encode("utf-16"), "is in UTF-16"),
+        (b"PK\x03\x04rest", "is an Excel workbook or a ZIP archive"),
+        (b"\xd0\xcf\x11\xe0rest", "is an old Excel workbook"),
+        (b"\x1f\x8brest", "is compressed by gzip"),
+    ],
+)
+def test_a_file_of_another_format_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "fleet.csv").write_bytes(data)
+    with pytest.raises(Refused, match=said):
+        check(tmp_path / "fleet.csv", "csv", print)
+
+
+@pytest.mark.parametrize(
+    ("column", "named"),
+    [
+        ("power (kW)", "power (kW) (power?)"),
+        ("uptimeHours", "uptimeHours (uptime_hours?)"),
+        ("", "(no name)"),
+    ],
+)
+def test_an_ignored_column_is_named_with_the_field_that_it_may_be(
+    tmp_path: Path, column: str, named: str
+) -> None:
+    _, lines = checked(tmp_path, f"charger_id,connector_status,{column}\nE,Charging,\n")
+    assert lines[0] == f"Warning: 1 column is ignored: {named}."
 
 
 def test_columns_that_are_ignored_are_warned_of_and_cost_nothing(tmp_path: Path) -> None:

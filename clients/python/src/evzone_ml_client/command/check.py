@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
-from evzone_ml_client.command.csv_changes import BLANKS, NUMBER
+from evzone_ml_client.command.cell_problems import epoch_problem, number_problem, time_problem
+from evzone_ml_client.command.csv_changes import BLANKS
 from evzone_ml_client.command.csv_file import is_csv, open_text, records
 from evzone_ml_client.command.field_names import (
     READING_FIELDS,
     REQUIRED_FIELDS,
     ignored_line,
+    nearest,
     unknown_columns,
 )
 from evzone_ml_client.command.outcome import Exit, Refused
@@ -27,8 +28,17 @@ NOT_CHECKED: Final = (
     "Checked: columns, required fields, statuses, number formats and times. Not checked: limits of values, "
     "error codes, metadata and the file's size."
 )
-_EPOCH: Final = re.compile(r"[0-9]{9,}(\.[0-9]+)?")
-_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
+# Bytes that are not UTF-8, as `open_text` reads them.
+_NOT_UTF_8: Final = re.compile("[\udc80-\udcff]")
+# First bytes of other formats.
+_OTHER_FORMATS: Final = {
+    b"PK\x03\x04": "an Excel workbook or a ZIP archive. Save the sheet as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls). Save the sheet as CSV UTF-8",
+    b"\x1f\x8b": "compressed by gzip. Let its name end in .gz",
+    b"\xff\xfe": "in UTF-16. Save it as UTF-8; in Excel: CSV UTF-8, not Unicode text",
+    b"\xfe\xff": "in UTF-16. Save it as UTF-8; in Excel: CSV UTF-8, not Unicode text",
+}
+_SEPARATORS: Final = {";": "semicolon-separated", "\t": "tab-separated", "|": "separated by |"}
 
 # A row's line, and the problems of its fields.
 Row = tuple[int, list[str]]
@@ -40,6 +50,8 @@ def check(file: Path, input_format: str, print_line: Callable[[str], None]) -> E
     Memory is that of one row. Raises `Refused` for other formats, and for a file that cannot be read or lacks
     a required column.
     """
+    if not input_format.endswith(".gz"):
+        _refuse_other_formats(file)
     if is_csv(input_format):
         found = _csv_rows(file, input_format, print_line)
     elif input_format.startswith(("ndjson", "jsonl")):
@@ -62,9 +74,19 @@ def check(file: Path, input_format: str, print_line: Callable[[str], None]) -> E
     return Exit.SOME_ROWS_FAILED if wrong else Exit.SCORED
 
 
+def _refuse_other_formats(file: Path) -> None:
+    with file.open("rb") as opened:
+        start = opened.read(4)
+    for mark, named in _OTHER_FORMATS.items():
+        if start.startswith(mark):
+            raise Refused(f"{file}: is {named}.")
+
+
 def _csv_rows(file: Path, input_format: str, print_line: Callable[[str], None]) -> Iterator[Row]:
     header: list[str] | None = None
     for line, cells in records(file, input_format):
+        if _NOT_UTF_8.search("".join(cells)):
+            raise Refused(f"{file}: line {line} is not UTF-8. Save the file as UTF-8; in Excel: CSV UTF-8.")
         if header is None:
             header = cells
             _check_header(header, print_line)
@@ -80,14 +102,25 @@ def _check_header(header: list[str], print_line: Callable[[str], None]) -> None:
     missing = [name for name in REQUIRED_FIELDS if name not in header]
     twice = [name for name in READING_FIELDS if header.count(name) > 1]
     if missing:
-        hint = f"The columns are: {', '.join(header[:20])}."
-        if len(header) == 1 and ";" in header[0]:
-            hint = "The header looks semicolon-separated; use commas."
-        raise Refused(" ".join([*(f"Column {name} is missing." for name in missing), hint]))
+        raise Refused(" ".join([*(f"Column {name} is missing." for name in missing), _hint(header, missing)]))
     if twice:
         raise Refused(" ".join(f"There is more than one column {name}." for name in twice))
     if ignored := unknown_columns(header):
         print_line(ignored_line(ignored))
+
+
+def _hint(header: list[str], missing: list[str]) -> str:
+    if header[0].startswith("sep="):
+        return "The first line is Excel's sep= line; remove it."
+    if len(header) == 1:
+        for separator, how in _SEPARATORS.items():
+            if separator in header[0]:
+                return f"The header looks {how}; use commas."
+    elif len([name for name in header if name.strip()]) < 2:
+        return "The first line must be the header; remove the lines before it."
+    listed = f"The columns are: {', '.join(name[:100] for name in header[:20] if name.strip())}."
+    maps = [f"--map '{name}={field}'" for field in missing if (name := nearest(field, header)) is not None]
+    return f"{listed} Perhaps: {' '.join(maps)}" if maps else listed
 
 
 def _ndjson_rows(file: Path, input_format: str) -> Iterator[Row]:
@@ -126,14 +159,7 @@ def _csv_problem(name: str, cell: str) -> str | None:
     text = cell.strip(BLANKS)
     if not text:
         return None
-    if name in NUMBERS:
-        if NUMBER.fullmatch(text):
-            return None
-        hint = "; use a decimal point" if _DECIMAL_COMMA.fullmatch(text) else ""
-        return f"{text[:40]!r} is not a number{hint}"
-    if name == "timestamp" and _EPOCH.fullmatch(text):
-        return None
-    return _time_problem(text)
+    return number_problem(text) if name in NUMBERS else time_problem(text, epoch=name == "timestamp")
 
 
 def _json_problem(name: str, value: Any) -> str | None:
@@ -141,22 +167,14 @@ def _json_problem(name: str, value: Any) -> str | None:
     if name in NUMBERS:
         return None if number else f"{str(value)[:40]!r} is not a JSON number"
     if name == "timestamp" and number:
-        return None
+        return epoch_problem(value, str(value))
     if not isinstance(value, str):
         return f"{str(value)[:40]!r} is not text"
-    return _status_problem(value) if name == "connector_status" else _time_problem(value)
+    return _status_problem(value) if name == "connector_status" else time_problem(value, epoch=False)
 
 
 def _status_problem(text: str) -> str | None:
     return None if _plain(text) in _STATUSES else f"{text[:40]!r} is not a connector status"
-
-
-def _time_problem(text: str) -> str | None:
-    try:
-        datetime.fromisoformat(text.upper())
-    except ValueError:
-        return f"{text[:40]!r} is not an ISO 8601 time, like 2026-11-20T08:30:00Z"
-    return None
 
 
 def _plain(status: str) -> str:

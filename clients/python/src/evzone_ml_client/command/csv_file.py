@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
@@ -36,16 +36,31 @@ def open_text(file: Path, input_format: str) -> IO[str]:
     return cast(IO[str], opened(file, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""))
 
 
+class _Lines:
+    """Iterator over the lines of `text`. `ended` is true once more have been asked for than there are."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._text
+        self.ended = True
+
+
 def records(file: Path, input_format: str) -> Generator[Record, None, None]:
     """The header and the records of a CSV file, without empty lines. Blocks for the disk.
 
     Raises `Refused` for a file that is not CSV or not whole gzip.
     """
     with open_text(file, input_format) as text:
-        reader = csv.reader(text)
+        lines = _Lines(text)
+        reader = csv.reader(lines)
         line = 1
         try:
             for cells in reader:
+                if lines.ended:  # the reader takes the end of the file as the end of the record
+                    raise Refused(f'{file}: a quote (") that is opened in line {line} is never closed.')
                 if cells:
                     yield Record(line, cells)
                 line = reader.line_num + 1

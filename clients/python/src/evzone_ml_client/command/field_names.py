@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
@@ -41,7 +42,7 @@ def unknown_columns(header: Sequence[str]) -> list[str]:
 
 def ignored_line(columns: Sequence[str]) -> str:
     """A warning of columns of readings that are ignored."""
-    named = ", ".join(suggestion(name, READING_FIELDS) for name in columns)
+    named = ", ".join(suggestion(name, READING_FIELDS) if name.strip() else "(no name)" for name in columns)
     what = "column is" if len(columns) == 1 else "columns are"
     return f"Warning: {len(columns)} {what} ignored: {named}."
 
@@ -71,4 +72,6 @@ def _known_columns(kind: Kind) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace(" ", "_").replace("-", "_")
+    """A name in lower case, with `_` between words, and without a unit in brackets."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.sub(r"[(\[].*", "", name).strip())
+    return words.lower().replace(" ", "_").replace("-", "_")
