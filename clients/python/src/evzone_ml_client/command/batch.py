@@ -28,6 +28,7 @@ from evzone_ml_client.command.display import Display
 from evzone_ml_client.command.failures import Outages, outage, refusal
 from evzone_ml_client.command.field_names import result_columns
 from evzone_ml_client.command.formats import STDIO, input_format, output_format
+from evzone_ml_client.command.implausible import warnings_of_start
 from evzone_ml_client.command.jobs import run_job_command
 from evzone_ml_client.command.memory import MemoryFile, fingerprint
 from evzone_ml_client.command.options import JOB_COMMANDS, jobs_parser, score_parser
@@ -126,6 +127,8 @@ def _check_or_score(options: argparse.Namespace, held: ExitStack, prog: str) -> 
     service = held.enter_context(
         MLClient(settings, on_retry=Outages(settings.url, options.patience, display.print_line))
     )
+    for warning in warnings_of_start(file, sends):
+        display.print_line(warning)
     with _failures_explained(settings.url, options.patience):
         try:
             return Run(wanted, service, memory, display, sys.stdout.buffer)()

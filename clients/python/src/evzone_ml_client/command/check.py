@@ -18,6 +18,7 @@ from evzone_ml_client.command.field_names import (
     nearest,
     unknown_columns,
 )
+from evzone_ml_client.command.implausible import Doubts
 from evzone_ml_client.command.outcome import Exit, Refused
 from evzone_ml_client.schemas import Reading
 
@@ -52,10 +53,11 @@ def check(file: Path, input_format: str, print_line: Callable[[str], None]) -> E
     """
     if not input_format.endswith(".gz"):
         _refuse_other_formats(file)
+    doubts = Doubts()
     if is_csv(input_format):
-        found = _csv_rows(file, input_format, print_line)
+        found = _csv_rows(file, input_format, doubts, print_line)
     elif input_format.startswith(("ndjson", "jsonl")):
-        found = _ndjson_rows(file, input_format)
+        found = _ndjson_rows(file, input_format, doubts)
     else:
         raise Refused("--check reads CSV and NDJSON files only.")
     rows = wrong = 0
@@ -69,6 +71,8 @@ def check(file: Path, input_format: str, print_line: Callable[[str], None]) -> E
         raise Refused("The file has no rows.")
     if wrong > ROWS_SHOWN:
         print_line(f"  … and {wrong - ROWS_SHOWN:,} more rows")
+    for warning in doubts.lines():
+        print_line(warning)
     print_line(f"{rows:,} {'row' if rows == 1 else 'rows'} checked, {wrong:,} with problems.")
     print_line(NOT_CHECKED)
     return Exit.SOME_ROWS_FAILED if wrong else Exit.SCORED
@@ -82,7 +86,9 @@ def _refuse_other_formats(file: Path) -> None:
             raise Refused(f"{file}: is {named}.")
 
 
-def _csv_rows(file: Path, input_format: str, print_line: Callable[[str], None]) -> Iterator[Row]:
+def _csv_rows(
+    file: Path, input_format: str, doubts: Doubts, print_line: Callable[[str], None]
+) -> Iterator[Row]:
     header: list[str] | None = None
     for line, cells in records(file, input_format):
         if _NOT_UTF_8.search("".join(cells)):
@@ -93,7 +99,9 @@ def _csv_rows(file: Path, input_format: str, print_line: Callable[[str], None]) 
         elif len(cells) != len(header):
             yield line, [f"the row has {len(cells)} fields, the header has {len(header)}"]
         else:
-            yield line, _problems(dict(zip(header, cells, strict=True)), _csv_problem)
+            row = dict(zip(header, cells, strict=True))
+            doubts.note(line, row)
+            yield line, _problems(row, _csv_problem)
     if header is None:
         raise Refused("The file is empty.")
 
@@ -123,7 +131,7 @@ def _hint(header: list[str], missing: list[str]) -> str:
     return f"{listed} Perhaps: {' '.join(maps)}" if maps else listed
 
 
-def _ndjson_rows(file: Path, input_format: str) -> Iterator[Row]:
+def _ndjson_rows(file: Path, input_format: str, doubts: Doubts) -> Iterator[Row]:
     with open_text(file, input_format) as text:
         for line, content in enumerate(text, start=1):
             if not content.strip():
@@ -138,6 +146,7 @@ def _ndjson_rows(file: Path, input_format: str) -> Iterator[Row]:
                 continue
             if isinstance(inner := row.get("metrics"), dict):
                 row = {"charger_id": row.get("charger_id"), **inner}
+            doubts.note(line, row)
             yield line, _problems(row, _json_problem)
 
 
