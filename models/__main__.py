@@ -28,6 +28,7 @@ from models.commands import (
     run_train,
     run_verify,
 )
+from settings import model_folder
 
 # Spinning OpenMP threads triple the training time on a busy machine. Measured with 50 trees on 100,000 rows
 # and two busy cores: 18 s spinning, 6.5 s passive. OpenMP reads the variable when it is loaded.
@@ -37,9 +38,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 REFUSED = 2  # wrong usage, or refused: nothing was written
 INTERRUPTED = 130  # the usual exit code after Ctrl-C
 REFUSED_CODES = frozenset({"wrong_usage", "too_little_history", "in_sample"})
-VERSIONS = Path(__file__).resolve().parent / "versions"
 
-
+VERSIONS_HELP = "where versions are kept (default: the setting MODEL_DIR)"
 HISTORY_HELP = """files of a history, each .parquet or .csv:
   readings     charger_id, timestamp; where there are any: connector_status, energy_delivered (kWh),
                power (kW), temperature (C), error_codes (a list, or text separated by ';'),
@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    versions = model_folder()
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--version", help="name of the version (default: the time of day)")
     train.add_argument("--seed", type=int, default=0, help="of the sample and the trees")
-    train.add_argument("--model-dir", type=Path, default=VERSIONS, help="where versions are kept")
+    train.add_argument("--model-dir", type=Path, default=versions, help=VERSIONS_HELP)
     train.add_argument("--activate", action="store_true", help="make it the active version")
     train.set_defaults(run=run_train)
 
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--out", type=Path, required=True)
     score.add_argument("--map", action="append", default=[], type=_mapping, metavar="FIELD=COLUMN[,COLUMN]")
     score.add_argument("--version", help="default: the active one")
-    score.add_argument("--model-dir", type=Path, default=VERSIONS)
+    score.add_argument("--model-dir", type=Path, default=versions, help=VERSIONS_HELP)
     score.set_defaults(run=run_score)
 
     evaluate = commands.add_parser("evaluate", help="write a report of a version on a window of a history")
@@ -136,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--in-sample", action="store_true", help="allow a window that the version was trained on"
     )
-    evaluate.add_argument("--model-dir", type=Path, default=VERSIONS)
+    evaluate.add_argument("--model-dir", type=Path, default=versions, help=VERSIONS_HELP)
     evaluate.add_argument("--out", type=Path, required=True)
     evaluate.set_defaults(run=run_evaluate)
 
@@ -145,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     robust.add_argument("--worlds", type=_numbers, default=[1, 2, 3, 4], metavar="SEED,…")
     robust.add_argument("--chargers", type=_count, default=2000)
     robust.add_argument("--version", help="default: the active one")
-    robust.add_argument("--model-dir", type=Path, default=VERSIONS)
+    robust.add_argument("--model-dir", type=Path, default=versions, help=VERSIONS_HELP)
     robust.set_defaults(run=run_robustness)
 
     sessions = commands.add_parser("sessions", help="turn a log of charging sessions into a history")
@@ -162,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         ("rollback", "make the version before active again; again: one further back", run_rollback),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--model-dir", type=Path, default=VERSIONS)
+        command.add_argument("--model-dir", type=Path, default=versions, help=VERSIONS_HELP)
         if name != "list":
             command.add_argument("model", choices=("failure", "anomaly"))
         if name in ("show", "verify", "activate"):
@@ -170,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
 
     shadow = commands.add_parser("shadow", help="have a version score beside the active one, not answering")
-    shadow.add_argument("--model-dir", type=Path, default=VERSIONS)
+    shadow.add_argument("--model-dir", type=Path, default=versions, help=VERSIONS_HELP)
     shadow.add_argument("model", choices=("failure", "anomaly"))
     wanted = shadow.add_mutually_exclusive_group(required=True)
     wanted.add_argument("version", nargs="?")

@@ -206,6 +206,8 @@ def run_list(chosen: argparse.Namespace) -> None:
     """Print all versions, with the active and shadow ones marked."""
     from models import registry
 
+    if not chosen.model_dir.is_dir():
+        raise WrongUsage(f"{chosen.model_dir} is not a folder")
     for name in registry.NAMES:
         try:
             active = registry.active_version(chosen.model_dir, name)

@@ -1,6 +1,6 @@
 """Settings: typed, immutable, read from the environment and checked at start."""
 
-from settings.environment import load_or_exit, read_settings
+from settings.environment import load_or_exit, model_folder, read_settings
 from settings.fields import ROOT, SERVICE, VERSION, ApiKey, Costs, Settings
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "Costs",
     "Settings",
     "load_or_exit",
+    "model_folder",
     "read_settings",
 ]

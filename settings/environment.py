@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from dotenv import dotenv_values
 from environs import Env
 from marshmallow import validate
 
@@ -20,6 +21,7 @@ from settings.checks import contradictions
 from settings.fields import ROLES, ROOT, ApiKey, Costs, Settings
 from settings.unknown_names import unknown_names
 
+MODEL_DIR: Final = "models/versions"
 UNSTATED: Final = None  # the default follows from other settings
 
 
@@ -29,6 +31,12 @@ def read_settings(*, dotenv: Path | None = ROOT / ".env") -> Settings:
     Raises `SettingsInvalid` with one line for each problem.
     """
     return _read(_environment(dotenv))
+
+
+def model_folder(*, dotenv: Path | None = ROOT / ".env") -> Path:
+    """Return `MODEL_DIR` alone, for commands that need no other setting. The folder may be missing."""
+    in_file = dotenv_values(dotenv) if dotenv is not None else {}
+    return _path(os.environ.get("MODEL_DIR") or in_file.get("MODEL_DIR") or MODEL_DIR)
 
 
 def load_or_exit() -> Settings:
@@ -183,7 +191,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "alert_calm_readings": env.int("ML_ALERT_CALM_READINGS", 3, validate=_COUNT),
         "flower_port": env.int("FLOWER_PORT", 5555, validate=_PORT),
         "flower_basic_auth": env.str("FLOWER_BASIC_AUTH", ""),
-        "model_dir": _path(env.str("MODEL_DIR", "models/versions")),
+        "model_dir": _path(env.str("MODEL_DIR", MODEL_DIR)),
         "state_dir": _path(env.str("STATE_DIR", "var")),
     }
     raw["redis_cache_url"] = env.str("REDIS_CACHE_URL", "") or raw["redis_url"]

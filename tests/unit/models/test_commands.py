@@ -162,3 +162,21 @@ def test_rollback_goes_one_version_back_each_time(
         assert capsys.readouterr().out == f"failure {before} is active\n"
     assert main(rollback) == 1
     assert said() == "models rollback: failure: no version was active before this one"
+
+
+def test_the_versions_are_those_of_the_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(VERSIONS, tmp_path / "versions")
+    (tmp_path / "versions/failure/simulated-3").rename(tmp_path / "versions/failure/of-the-service")
+    monkeypatch.setenv("MODEL_DIR", str(tmp_path / "versions"))
+    assert main(["list"]) == 0
+    assert "of-the-service" in capsys.readouterr().out
+
+
+def test_a_folder_of_versions_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: Said
+) -> None:
+    monkeypatch.setenv("MODEL_DIR", str(tmp_path / "nowhere"))
+    assert main(["list"]) == 2
+    assert said() == f"models list: {tmp_path / 'nowhere'} is not a folder"
