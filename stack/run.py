@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -52,7 +53,11 @@ def run() -> int:
             "Wrong setting: FLOWER_BASIC_AUTH: must be set, as user:password, for Flower shows every task"
         )
         return EXIT_NOT_STARTED
-    _make_folders(settings)
+    try:
+        _make_folders(settings)
+    except OSError as error:
+        print_line(f"Wrong setting: STATE_DIR: cannot write {error.filename}: {error.strerror}")
+        return EXIT_NOT_STARTED
     with _only_one(settings.state_dir / "run.lock") as running:
         if running is not None:
             print_line(
@@ -191,8 +196,14 @@ def _show_log(path: Path) -> None:
 
 
 def _make_folders(settings: Settings) -> None:
-    for name in ("log", "redis"):
-        (settings.state_dir / name).mkdir(parents=True, exist_ok=True)
+    """Make the folders of `STATE_DIR`. Raises `OSError` with the folder in which files cannot be written."""
+    for folder in (settings.state_dir, settings.state_dir / "log", settings.state_dir / "redis"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def _stop_on_signals() -> threading.Event:

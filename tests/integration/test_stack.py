@@ -227,3 +227,17 @@ def test_wrong_setting_is_one_readable_line(stack: Stack, name: str, value: str,
     assert refused.returncode == 2
     assert (refused.stderr + refused.stdout).startswith(line)
     assert len((refused.stderr + refused.stdout).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("below", "named", "why"),
+    [("", "occupied", "File exists"), ("state", "occupied/state", "Not a directory")],
+)
+def test_a_state_folder_that_cannot_be_written_is_one_readable_line(
+    stack: Stack, below: str, named: str, why: str
+) -> None:
+    (stack.folder / "occupied").write_text("a file")
+    stack.environment["STATE_DIR"] = str(stack.folder / "occupied" / below)
+    refused = stack.run()
+    assert (refused.returncode, refused.stderr) == (2, "")
+    assert refused.stdout == f"Wrong setting: STATE_DIR: cannot write {stack.folder / named}: {why}\n"
