@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from evzone_ml_client import RequestRejected, Retry, ServiceUnavailable
 from evzone_ml_client.command.outcome import Refused
@@ -42,9 +44,20 @@ def outage(error: RequestRejected | ServiceUnavailable, url: str) -> str:
     if error.status == CONFLICT:
         return "an earlier upload is still being accepted"
     if error.status is None:
-        return f"{url} cannot be reached ({error.detail})"
+        return f"{url} cannot be reached{_through_proxy(url)} ({error.detail})"
     said = error.detail.rstrip(".")
     return f"the service answers {said}" if said.startswith(str(error.status)) else said
+
+
+def _through_proxy(url: str) -> str:
+    """Name the proxy that the environment sets for `url`, and how to go around it. Without its password."""
+    target = urlsplit(url)
+    host = target.hostname or ""
+    proxies = getproxies()
+    proxy = proxies.get(target.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return ""
+    return f" through the proxy {proxy.rpartition('@')[2]}; to go around it, set NO_PROXY={host}"
 
 
 def refusal(error: RequestRejected) -> Refused:
