@@ -24,6 +24,11 @@ def test_the_format_of_a_file_is_known_by_extension_or_name(
     assert input_format(file, named) == expected
 
 
+def test_an_excel_workbook_is_to_be_saved_as_csv() -> None:
+    with pytest.raises(Refused, match="Save the sheet as CSV UTF-8, or name --input-format"):
+        input_format("Fleet.XLSX", None)
+
+
 @pytest.mark.parametrize("file", ["fleet", "fleet.xlsx", "fleet.gz", "-", ".csv.d/fleet"])
 def test_other_files_are_refused(file: str) -> None:
     with pytest.raises(Refused, match="--input-format"):

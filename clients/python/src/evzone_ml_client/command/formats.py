@@ -9,6 +9,7 @@ from evzone_ml_client.command.outcome import Refused
 from evzone_ml_client.formats import MEDIA_TYPES, RESULTS, ResultsFormat, results_format, upload_headers
 
 INPUTS: Final = tuple(extension[1:] for extension in MEDIA_TYPES if extension != ".jsonl")
+EXCEL: Final = (".xlsx", ".xlsm", ".xls")
 STDIO: Final = "-"
 
 
@@ -18,8 +19,9 @@ def input_format(file: str, named: str | None) -> str:
     try:
         upload_headers(name)
     except ValueError:
+        hint = "Save the sheet as CSV UTF-8, or name" if name.suffix.lower() in EXCEL else "Name"
         raise Refused(
-            f"What is {file}? Name --input-format: {', '.join(INPUTS)}, each also with .gz."
+            f"What is {file}? {hint} --input-format: {', '.join(INPUTS)}, each also with .gz."
         ) from None
     extensions = name.suffixes[-2:] if name.suffix.lower() == ".gz" else name.suffixes[-1:]
     return "".join(extensions)[1:].lower()
