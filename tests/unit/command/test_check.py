@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -185,3 +188,18 @@ def test_rows_are_found_in_the_lines_of_a_file(tmp_path: Path) -> None:
     file.write_text('\ufeffa,b\n1,"x\ny"\n\n2,z\n', encoding="utf-8")
     assert header_of(file, "csv") == ["a", "b"]
     assert lines_of_rows(file, "csv", {0, 1, 7}) == {0: 2, 1: 5}
+
+
+def test_a_terminal_without_unicode_gets_escapes(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.csv"
+    file.write_text("charger_id,connector_status,temperature (°C)\nE,Charging,41\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "evzone_ml_client.command", "batch", file, "--check"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("Warning: 1 column is ignored: temperature (\\xb0C) (temperature?).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Final
 
 # Top-level packages of the extra `command`.
@@ -20,6 +21,8 @@ def main() -> int:
             f"The package {error.name} is missing. Install: pip install 'evzone-ml-client[command]'\n"
         )
         return 2
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by default
     return run()
 
 
