@@ -29,7 +29,7 @@ from readings.reading import (
     is_encodable,
 )
 from readings.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
-from readings.wrong_values import IN_THE_FUTURE
+from readings.wrong_values import IN_THE_FUTURE, no_object, with_hint
 
 # Enough for a reading in a list in a body, with metadata one level deeper than allowed.
 MAX_LEVELS: Final = 64
@@ -122,7 +122,7 @@ def parse_reading(raw: object, *, now: datetime, pointer: str = "") -> Reading:
     Raises `InvalidReading` that names every wrong field.
     """
     if type(raw) is not dict and not isinstance(raw, Mapping):
-        raise InvalidReading([FieldError(pointer, "Must be a JSON object.", "type")])
+        raise InvalidReading([FieldError(pointer, no_object(raw), "type")])
     reading = _plainly_right(raw, now)
     return _judged(raw, now, pointer) if reading is None else reading
 
@@ -133,7 +133,7 @@ def _judged(raw: Mapping[str, Any], now: datetime, pointer: str) -> Reading:
     try:
         loaded = _SCHEMA.load(raw)
     except ValidationError as error:
-        problems = field_errors(error.messages, pointer)
+        problems = [with_hint(each, raw) for each in field_errors(error.messages, pointer)]
         loaded = cast(dict[str, Any], error.valid_data)  # so that errors of the other fields are reported too
     stated: datetime | None = loaded.get("timestamp")
     problems += [

@@ -1,9 +1,14 @@
-"""Messages for values that are no number or no time: the value, and a hint for the usual mistakes."""
+"""Messages for wrong values and missing fields, with a hint for the usual mistakes."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
+
+from errors import FieldError
 
 MAX_SHOWN_CHARS: Final = 40
 IN_THE_FUTURE: Final = (
@@ -12,6 +17,9 @@ IN_THE_FUTURE: Final = (
 MOMENT_EXAMPLE: Final = "2026-11-20T08:30:00Z"
 
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?").fullmatch
+# Fields of a reading, and a few more.
+NAMES_COMPARED: Final = 50
+_OCPP: Final = " This looks like an OCPP message; those are read from Kafka alone."
 # A comma before three digits may also be a decimal comma.
 _THOUSANDS: Final = re.compile(r"[+-]?[0-9]{1,3}([,.' \u00a0\u2019\u202f][0-9]{3})+([.,][0-9]+)?").fullmatch
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9. ']*,[0-9]+").fullmatch
@@ -57,6 +65,25 @@ def not_a_moment(value: Any, *, epoch: bool) -> str:
     elif epoch and isinstance(value, str) and _SECONDS(text):
         hint = ". Seconds are a JSON number; leave the quotes out."
     return f"{shown} is not {forms}{hint}"
+
+
+def no_object(raw: object) -> str:
+    """Return why a value that is no JSON object is no reading. Names an OCPP-J frame (OCPP-J 1.6, 4.2)."""
+    framed = isinstance(raw, list) and len(raw) > 2 and raw[0] in (2, 3, 4) and isinstance(raw[1], str)
+    return f"Must be a JSON object.{_OCPP if framed else ''}"
+
+
+def with_hint(problem: FieldError, raw: Mapping[str, Any]) -> FieldError:
+    """Name the field of `raw` that is probably the missing one, or say that `raw` is an OCPP message."""
+    if problem.code != "required":
+        return problem
+    wanted = problem.pointer.rpartition("/")[2].replace("_", "")
+    for name in islice(raw, NAMES_COMPARED):
+        if isinstance(name, str) and name.replace("_", "").replace("-", "").lower() == wanted:
+            return replace(problem, detail=f"{problem.detail} Is it {_quoted(name)}?")
+    if "chargePointId" in raw or {"errorCode", "status"} <= raw.keys():
+        return replace(problem, detail=problem.detail + _OCPP)
+    return problem
 
 
 def _quoted(text: str) -> str:

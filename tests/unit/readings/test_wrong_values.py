@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from errors import InvalidReading
+from readings.parsing import parse_reading
 from readings.wrong_values import not_a_moment, not_a_number
+
+OCPP = " This looks like an OCPP message; those are read from Kafka alone."
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,33 @@ def test_seconds_are_not_offered_where_they_are_not_read() -> None:
     assert not_a_moment("1795854600", epoch=False) == (
         "'1795854600' is not an ISO 8601 date and time since 1970, like 2026-11-20T08:30:00Z."
     )
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (
+            {"charger_id": "A", "connectorStatus": "Charging"},
+            "Missing data for required field. Is it 'connectorStatus'?",
+        ),
+        (
+            {"charger_id": "A", "Connector-Status": "Charging"},
+            "Missing data for required field. Is it 'Connector-Status'?",
+        ),
+        ({"charger_id": "A", "status": "Charging"}, "Missing data for required field."),
+        (
+            {"charger_id": "A", "status": "Charging", "errorCode": "NoError"},
+            f"Missing data for required field.{OCPP}",
+        ),
+        ({"charger_id": "A", "chargePointId": "A", "payload": {}}, f"Missing data for required field.{OCPP}"),
+        ([2, "19223201", "StatusNotification", {}], f"Must be a JSON object.{OCPP}"),
+        ([{"charger_id": "A"}], "Must be a JSON object."),
+        ([2, {}, []], "Must be a JSON object."),
+    ],
+)
+def test_a_body_that_is_no_reading_is_told_with_a_hint(raw: Any, told: str) -> None:
+    with pytest.raises(InvalidReading) as refused:
+        parse_reading(raw, now=datetime(2026, 11, 20, tzinfo=UTC))
+    (problem,) = refused.value.errors
+    assert problem.detail == told
+    assert problem.code == ("type" if isinstance(raw, list) else "required")
