@@ -21,6 +21,7 @@ from readings.parsing import MAX_LEVELS, decode_json
 from readings.schema import read_part
 
 FIELD: Final = "chargers"
+FORM: Final = '{"chargers": [reading, …]}'
 WINDOW_BYTES: Final = 1 << 18
 # The limit of a row, and of the text before or after the list.
 MAX_ROW_BYTES: Final = 1_000_000
@@ -40,11 +41,19 @@ def whole(data: bytes) -> list[Any]:
 
     Raises `MalformedBody` and `InvalidReading`, with more detail than `in_windows`.
     """
-    body = decode_json(data, for_schema=True)
+    try:
+        body = decode_json(data, for_schema=True)
+    except MalformedBody as error:
+        if isinstance(_decoded(data.partition(b"\n")[0]), dict):
+            raise MalformedBody(
+                f"{error} For one reading a line, send Content-Type: application/x-ndjson."
+            ) from None
+        raise
     if not isinstance(body, dict):
-        raise InvalidReading([FieldError("", "Must be a JSON object.", "type")])
+        raise InvalidReading([FieldError("", f"Must be a JSON object, like {FORM}.", "type")])
     if FIELD not in body:
-        raise InvalidReading([FieldError(f"/{FIELD}", "Missing data for required field.", "required")])
+        detail = f"Missing data for required field. The body must be like {FORM}."
+        raise InvalidReading([FieldError(f"/{FIELD}", detail, "required")])
     if not isinstance(body[FIELD], list):
         raise InvalidReading([FieldError(f"/{FIELD}", "Must be a list of readings.", "type")])
     return body[FIELD]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -164,3 +165,17 @@ def test_a_hostile_row_is_refused_by_the_name_of_its_field_and_its_neighbours_ar
         assert isinstance(refused, Refused)
         assert isinstance(refused.error, InvalidReading)
         assert [each.pointer for each in refused.error.errors] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"charger_id": "A"}\n{"charger_id": "B"}\n', "send Content-Type: application/x-ndjson."),
+        (b'[{"charger_id": "A"}]', 'Must be a JSON object, like {"chargers": [reading, …]}.'),
+        (b'{"charger_id": "A"}', 'The body must be like {"chargers": [reading, …]}.'),
+        (b'{"chargers": [{]}', "line 1 column 16 (char 15)."),
+    ],
+)
+def test_a_body_of_another_form_is_told_the_form(body: bytes, told: str) -> None:
+    with pytest.raises((InvalidReading, MalformedBody), match=re.escape(told) + "$"):
+        json_rows.whole(body)
