@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tests.http_jobs import assert_problem
-from tests.processes import READ_KEY
+from tests.processes import KEY, READ_KEY
 from tests.readings import request
 
 FAILURE = "/api/v1/predictions/failure"
@@ -150,6 +150,29 @@ def test_a_missing_wrong_or_lesser_key_is_refused(client: httpx.Client) -> None:
         answer = httpx.post(url, json=request(), headers=[(b"X-API-Key", wrong)])
         assert_problem(answer, 401, "unauthorized")
     assert_problem(httpx.post(url, json=request(), headers={"X-API-Key": READ_KEY}), 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({}, "The header X-API-Key is missing."),
+        (
+            {"Authorization": f"Bearer {KEY}"},
+            "The header X-API-Key is missing. The header Authorization is not read.",
+        ),
+        ({"X-API-Key": "another"}, "The header X-API-Key names no valid key."),
+    ],
+)
+def test_a_missing_key_is_told_apart_from_a_wrong_one(
+    client: httpx.Client, headers: dict[str, str], told: str
+) -> None:
+    answer = httpx.post(str(client.base_url).rstrip("/") + FAILURE, json=request(), headers=headers)
+    assert assert_problem(answer, 401, "unauthorized")["detail"] == told
+
+
+def test_a_get_in_place_of_a_post_is_told_to_be_posted(client: httpx.Client) -> None:
+    told = assert_problem(client.get(FAILURE), 404, "unknown_charger")["detail"]
+    assert told == "No prediction of charger failure is cached. To score a reading, POST it here."
 
 
 def test_a_wrong_tenant_is_422(client: httpx.Client) -> None:

@@ -12,6 +12,7 @@ from flask_smorest import Blueprint
 
 from errors import UnknownCharger
 from readings.parsing import decode_json
+from readings.reading import KINDS
 from web.http.messages import Response, current_request, no_content
 from web.http.request_bodies import parse, read_body
 from web.http.services import services
@@ -83,7 +84,8 @@ class CachedPrediction(MethodView):
         """The newest cached failure prediction of a charger"""
         body = services().cache.newest("failure", charger_id, current_request().tenant)
         if body is None:
-            raise UnknownCharger(f"No prediction of charger {charger_id} is cached.")
+            hint = " To score a reading, POST it here." if charger_id in KINDS else ""
+            raise UnknownCharger(f"No prediction of charger {charger_id} is cached.{hint}")
         return Response(body, content_type="application/json")
 
     @blueprint.response(204)

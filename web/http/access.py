@@ -53,9 +53,13 @@ class Access:
         """
         if not self._is_protected(path):
             return None
-        roles = self._roles_of(header("X-API-Key"))
+        key = header("X-API-Key")
+        roles = self._roles_of(key)
         if not roles:
-            raise Unauthorized("The header X-API-Key is missing or names no valid key.")
+            if key:
+                raise Unauthorized("The header X-API-Key names no valid key.")
+            read_elsewhere = " The header Authorization is not read." if header("Authorization") else ""
+            raise Unauthorized(f"The header X-API-Key is missing.{read_elsewhere}")
         needed = _role_needed(method, path)
         if not roles & needed:
             raise Forbidden(f"This key lacks the role {' or '.join(sorted(needed))}.")
