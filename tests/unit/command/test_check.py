@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from evzone_ml_client.command.check import NOT_CHECKED, NUMBERS, check
+from evzone_ml_client.command.check import NOT_CHECKED, check
+from evzone_ml_client.command.csv_changes import NUMBERS
 from evzone_ml_client.command.csv_file import header_of, lines_of_rows
 from evzone_ml_client.command.outcome import Exit, Refused
 from readings.reading import OCPP_STATUSES, STATUSES

@@ -82,3 +82,20 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes < file.stat().st_size / 2
+
+
+def test_semicolons_and_decimal_commas_are_read(tmp_path: Path) -> None:
+    (tmp_path / "fleet.csv").write_text(
+        "\ufeffID;connector_status;power;uptime_hours;note;error_codes\r\n"
+        'E1;Charging;31000,5;1.234;"1,5;a";"A;B"\r\n'
+        "E2;Faulted;-0,5;1.234.567,5;;A\r\n"
+        "E3;Faulted;much;12.5;;\r\n"
+    )
+    changes = parse_changes(["ID=charger_id"], ["power=W"], semicolons=True)
+    write_changed(tmp_path / "fleet.csv", "csv", changes, tmp_path / "changed.csv")
+    assert (tmp_path / "changed.csv").read_text() == (
+        "charger_id,connector_status,power,uptime_hours,note,error_codes\n"
+        'E1,Charging,31.0005,1234,"1,5;a",A;B\n'
+        "E2,Faulted,-0.0005,1234567.5,,A\n"
+        "E3,Faulted,much,12.5,,\n"
+    )

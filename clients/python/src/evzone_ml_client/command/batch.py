@@ -90,7 +90,7 @@ def _run_job_command(options: argparse.Namespace) -> Exit:
 
 
 def _check_or_score(options: argparse.Namespace, held: ExitStack, prog: str) -> Exit:
-    changes = parse_changes(options.map, options.unit)
+    changes = parse_changes(options.map, options.unit, semicolons=options.semicolons)
     if options.check:
         reads = input_format(options.file, options.input_format)
         file = _input_file(options, held)

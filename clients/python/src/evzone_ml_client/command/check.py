@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
 from evzone_ml_client.command.cell_problems import epoch_problem, number_problem, time_problem
-from evzone_ml_client.command.csv_changes import BLANKS
+from evzone_ml_client.command.csv_changes import BLANKS, NUMBERS
 from evzone_ml_client.command.csv_file import is_csv, open_text, records
 from evzone_ml_client.command.field_names import (
     READING_FIELDS,
@@ -22,7 +22,6 @@ from evzone_ml_client.command.implausible import Doubts
 from evzone_ml_client.command.outcome import Exit, Refused
 from evzone_ml_client.schemas import Reading
 
-NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
 TIMES: Final = ("timestamp", "last_maintenance")
 ROWS_SHOWN: Final = 20
 NOT_CHECKED: Final = (
@@ -123,7 +122,8 @@ def _hint(header: list[str], missing: list[str]) -> str:
     if len(header) == 1:
         for separator, how in _SEPARATORS.items():
             if separator in header[0]:
-                return f"The header looks {how}; use commas."
+                also = " In a file with decimal commas too: --semicolons." if separator == ";" else ""
+                return f"The header looks {how}; use commas.{also}"
     elif len([name for name in header if name.strip()]) < 2:
         return "The first line must be the header; remove the lines before it."
     listed = f"The columns are: {', '.join(name[:100] for name in header[:20] if name.strip())}."

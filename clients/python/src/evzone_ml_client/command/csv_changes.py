@@ -1,4 +1,4 @@
-"""Rename columns of a CSV file and convert units, one record at a time."""
+"""Rename columns of a CSV file, convert units and semicolons, one record at a time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from evzone_ml_client.command.outcome import Refused
 # Numbers and blanks as the service reads them in CSV cells.
 NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 BLANKS: Final = " \t\u00a0"
+# Numbers with a decimal comma, and points between thousands.
+_COMMA_NUMBER: Final = re.compile(r"[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?")
+NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
 # As precise as a double, so that 31000 W are 31 kW and nothing like 31.000000000000004.
 _CONTEXT: Final = Context(prec=15)
 
@@ -41,17 +44,21 @@ UNITS: Final[dict[str, dict[str, Convert]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """New names of columns by old ones, and conversions by new names."""
+    """New names of columns by old ones, and conversions by new names.
+
+    `semicolons`: the file has semicolons between its cells, and decimal commas.
+    """
 
     names: Mapping[str, str]
     units: Mapping[str, Convert]
+    semicolons: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.units)
+        return bool(self.names or self.units or self.semicolons)
 
 
-def parse_changes(maps: Sequence[str], units: Sequence[str]) -> Changes:
-    """Parse the values of `--map` and `--unit`. Raises `Refused` for an unknown field or unit."""
+def parse_changes(maps: Sequence[str], units: Sequence[str], *, semicolons: bool = False) -> Changes:
+    """Parse the values of the options. Raises `Refused` for an unknown field or unit."""
     names: dict[str, str] = {}
     for old, new in (_pair("--map", "OLD=NEW", text) for text in maps):
         if new not in READING_FIELDS:
@@ -63,7 +70,7 @@ def parse_changes(maps: Sequence[str], units: Sequence[str]) -> Changes:
             known = ", ".join(f"{name}={each}" for name, found in UNITS.items() for each in found)
             raise Refused(f"--unit {field}={unit}: is none of {known}.")
         conversions[field] = UNITS[field][unit]
-    return Changes(names, conversions)
+    return Changes(names, conversions, semicolons)
 
 
 def write_changed(file: Path, input_format: str, changes: Changes, out: Path) -> None:
@@ -73,16 +80,22 @@ def write_changed(file: Path, input_format: str, changes: Changes, out: Path) ->
     Raises `Refused` for a file that is not CSV, and for columns that it does not have, or would have twice.
     """
     if not is_csv(input_format):
-        raise Refused("--map and --unit change CSV files only.")
+        raise Refused("--map, --unit and --semicolons change CSV files only.")
     with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         conversions: list[tuple[int, Convert]] | None = None
-        for record in records(file, input_format):
+        numbers: list[int] = []
+        for record in records(file, input_format, ";" if changes.semicolons else ","):
             cells = record.cells
             if conversions is None:
                 cells = _changed_header(cells, changes)
+                if changes.semicolons:
+                    numbers = [place for place, name in enumerate(cells) if name in NUMBERS]
                 conversions = [(cells.index(name), convert) for name, convert in changes.units.items()]
             else:
+                for place in numbers:
+                    if place < len(cells):
+                        cells[place] = _with_point(cells[place])
                 for place, convert in conversions:
                     if place < len(cells):
                         cells[place] = _converted(cells[place], convert)
@@ -104,6 +117,11 @@ def _changed_header(header: list[str], changes: Changes) -> list[str]:
         if field not in changed:
             raise Refused(f"--unit: there is no column {field}. The columns are: {listed}.")
     return changed
+
+
+def _with_point(cell: str) -> str:
+    text = cell.strip(BLANKS)
+    return text.replace(".", "").replace(",", ".") if _COMMA_NUMBER.fullmatch(text) else cell
 
 
 def _converted(cell: str, convert: Convert) -> str:

@@ -48,14 +48,14 @@ class _Lines:
         self.ended = True
 
 
-def records(file: Path, input_format: str) -> Generator[Record, None, None]:
+def records(file: Path, input_format: str, delimiter: str = ",") -> Generator[Record, None, None]:
     """The header and the records of a CSV file, without empty lines. Blocks for the disk.
 
     Raises `Refused` for a file that is not CSV or not whole gzip.
     """
     with open_text(file, input_format) as text:
         lines = _Lines(text)
-        reader = csv.reader(lines)
+        reader = csv.reader(lines, delimiter=delimiter)
         line = 1
         try:
             for cells in reader:

@@ -64,6 +64,11 @@ def score_parser(prog: str, *, scores: bool = True) -> argparse.ArgumentParser:
         help=f"convert a column of a CSV file ({units})",
     )
     parser.add_argument(
+        "--semicolons",
+        action="store_true",
+        help="read a CSV file with semicolons and decimal commas, as Excel writes it in many countries",
+    )
+    parser.add_argument(
         "--check", action="store_true", help="check the file here, without a service, and score nothing"
     )
     parser.add_argument("--input-format", metavar="FORMAT", help="for -, or against the extension")
