@@ -19,7 +19,7 @@ from bench.checkouts import Checkout
 from bench.measure import answers, cpu_seconds, process_tree
 from settings import ROOT
 from stack.die_with_parent import bound_to_parent
-from tests.services import free_port
+from tests.processes import free_port
 
 FOLDER: Final = ROOT / "build" / "bench-compare"
 KEY: Final = "key-for-the-comparison"

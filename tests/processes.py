@@ -1,34 +1,39 @@
-"""The service as an operator runs it, for tests: real worker and web processes against a given Redis."""
+"""Real processes for tests, and the service as an operator runs it: workers and web against a given Redis."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
+from unittest import mock
 
 import httpx
-import pytest
 
 from settings import ROOT, Settings, read_settings
 from stack.die_with_parent import bound_to_parent, processes_of_session
+from stack.servers import LOOPBACK
 from tasks.messaging.names import Queues
-from tests.services import free_port
 
 BIN = Path(sys.executable).parent
 KEY = "test-key-for-everything"
 READ_KEY = "test-key-for-reading"
 START_TIMEOUT_S = 30.0
+NOWHERE = "redis://127.0.0.1:1/0"  # nothing listens there
+
+T = TypeVar("T")
 
 
-def environment(redis_url: str, **extra: str) -> dict[str, str]:
+def environment(redis_url: str = NOWHERE, **extra: str) -> dict[str, str]:
     """A process's whole environment: nothing of the developer's own settings gets in."""
     return {
         "PATH": os.environ["PATH"],
@@ -39,43 +44,77 @@ def environment(redis_url: str, **extra: str) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # nobody there: what needs Kafka says so itself
         "ADMIN_PORT": "0",
         "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         **extra,
     }
 
 
-def settings_for(redis_url: str) -> Settings:
-    """What such a process reads from its environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(redis_url).items():
-            patch.setenv(name, value)
+def settings_for(redis_url: str = NOWHERE, **extra: str) -> Settings:
+    """The settings that a process with this environment reads."""
+    with mock.patch.dict(os.environ, environment(redis_url, **extra), clear=True):
         return read_settings(dotenv=None)
 
 
-class Process:
-    """One process of the service, in a session of its own, its output in a file."""
+def free_port() -> int:
+    """A port that nothing listens on.
 
-    def __init__(self, command: list[str], env: Mapping[str, str], directory: Path = ROOT) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="evzone-", suffix=".log", delete=False)  # noqa: SIM115
-        self.process = subprocess.Popen(
-            bound_to_parent(command),
-            cwd=directory,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+    Below the range that outgoing connections take their ports from: a client that knocks on a stopped
+    server's port in that range can be given the very same port, and then talks to itself.
+    """
+    while True:
+        port = random.randint(20_000, 29_999)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+
+
+class Process:
+    """One process in a session of its own. It ends with the test run.
+
+    Its output goes to `log_file`, or to a file that `stop` deletes; errors to `error_file` if one is given.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        directory: Path = ROOT,
+        log_file: Path | None = None,
+        error_file: Path | None = None,
+    ) -> None:
+        self._is_temporary = log_file is None
+        if log_file is None:
+            handle, name = tempfile.mkstemp(prefix="evzone-", suffix=".log")
+            os.close(handle)
+            log_file = Path(name)
+        self.log_file: Final = log_file
+        with log_file.open("ab") as log, (error_file or log_file).open("ab") as errors:
+            self.process = subprocess.Popen(
+                bound_to_parent(list(command)),
+                cwd=directory,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C at the test run's terminal is pytest's to handle
+            )
 
     def signal_all(self, number: signal.Signals) -> None:
         """Signal the process and its children."""
         os.killpg(self.process.pid, number)
+
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
 
     def end(self, timeout_s: float) -> int:
         """SIGTERM the process alone, as a process manager does, and wait; the exit code.
 
         Raises `subprocess.TimeoutExpired`. The output stays until `stop`.
         """
+        self.process.send_signal(signal.SIGCONT)  # a paused process does not see SIGTERM
         self.process.terminate()
         return self.process.wait(timeout_s)
 
@@ -90,12 +129,13 @@ class Process:
                 break
             except subprocess.TimeoutExpired:
                 continue
-        self._log.close()
-        Path(self._log.name).unlink(missing_ok=True)
+        if self._is_temporary:
+            self.log_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End it and its children as a crash would (SIGKILL)."""
-        self.signal_all(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            self.signal_all(signal.SIGKILL)
         self.process.wait()
 
     def children(self) -> list[int]:
@@ -103,7 +143,8 @@ class Process:
         return [pid for pid in processes_of_session(self.process.pid) if pid != self.process.pid]
 
     def log(self) -> str:
-        return Path(self._log.name).read_text(errors="replace")
+        """The output so far."""
+        return self.log_file.read_text(errors="replace")
 
     def __enter__(self) -> Self:
         return self
@@ -188,15 +229,20 @@ class Web(Process):
 
 
 def wait_until(
-    condition: Callable[[], bool],
+    condition: Callable[[], T],
     *,
     what: str,
     timeout_s: float = START_TIMEOUT_S,
+    poll_s: float = 0.05,
     log: Callable[[], str] = lambda: "",
-) -> None:
-    """Poll until `condition()`; an `AssertionError` that says what was waited for after `timeout_s`."""
+) -> T:
+    """Poll until `condition()` is true; its value.
+
+    Raises an `AssertionError` that says what was waited for after `timeout_s`.
+    """
     deadline = time.monotonic() + timeout_s
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {timeout_s:g} s in vain for {what}.\n{log()}")
-        time.sleep(0.05)
+        time.sleep(poll_s)
+    return found

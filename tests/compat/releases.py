@@ -64,7 +64,7 @@ class Release:
             # On one host the two releases would otherwise have the same worker names.
             command += ["-n", f"{worker_name(program, self.name)}@%h"]
         env = {**self._env, **found["environment"], **settings}
-        return Process(command, env, Path(found["directory"]))
+        return Process(command, env, directory=Path(found["directory"]))
 
 
 def worker_name(program: str, release: str) -> str:

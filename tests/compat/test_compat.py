@@ -40,8 +40,7 @@ from tests.integration.stream_bench import StreamBench
 from tests.kafka import broker
 from tests.kafka.lives import EVENTS
 from tests.kafka.members import bench_on_apache_kafka
-from tests.processes import environment
-from tests.services import free_port
+from tests.processes import environment, free_port
 
 REF: Final = os.environ.get("COMPAT_REF", "")
 # From all old to all old again, by way of all eight pairings.

@@ -12,6 +12,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from tests.golden.commands import Commands
 from tests.golden.readings import FAULTY, HEALTHY, LEAST, ORDINARY, WITH_COSTS
 from tests.golden.redis_dump import decoded
+from tests.processes import wait_until
 
 Document = dict[str, Any]
 INPUT: Final = "charger.metrics"
@@ -159,10 +160,13 @@ def outcomes(topics: Topics) -> Document:
 
 
 def until(topics: Topics, count: int, *names: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while topics.count(*names) < count:
-        assert time.monotonic() < deadline, f"{topics.count(*names)} of {count} records on {', '.join(names)}"
-        time.sleep(0.02)
+    wait_until(
+        lambda: topics.count(*names) >= count,
+        what=f"{count} records on {', '.join(names)}",
+        timeout_s=WAIT_S,
+        poll_s=0.02,
+        log=lambda: f"There are {topics.count(*names)}.",
+    )
 
 
 def last_by_key(records: list[ConsumerRecord]) -> Document:

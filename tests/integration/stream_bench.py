@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -20,21 +19,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 from redis import Redis
 
 from settings import ROOT
-from stack.die_with_parent import bound_to_parent
-
-
-class Server(Protocol):
-    """What `tests/services.py` and `tests/kafka/broker.py` start."""
-
-    @property
-    def url(self) -> str: ...
-
-    def stop(self) -> None: ...
-
-    def kill(self) -> None: ...
-
-    def restart(self) -> None: ...
-
+from tests.processes import Process, wait_until
+from tests.services import RunningServer
 
 INPUT: Final = "charger.metrics"
 PREDICTIONS: Final = "ml.predictions"
@@ -43,48 +29,17 @@ ALERTS: Final = "charger.failure_alerts"
 ANOMALIES: Final = "charger.anomalies"
 
 
-class Process:
-    """One of our processes, its output in a file."""
-
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self.log_file = folder / f"{name}.log"
-        with self.log_file.open("ab") as log:
-            self.popen = subprocess.Popen(
-                bound_to_parent(command),
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def log(self) -> str:
-        return self.log_file.read_text(errors="replace")
-
-    def stop(self, timeout_s: float = 30.0) -> float:
-        """SIGTERM; how long it took to end, seconds."""
-        started = time.monotonic()
-        if self.popen.poll() is None:
-            self.popen.terminate()
-            try:
-                self.popen.wait(timeout_s)
-            finally:
-                self.kill()
-        return time.monotonic() - started
-
-    def kill(self) -> None:
-        """SIGKILL to it and to all that it has started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
-
-
 class StreamBench:
     """`read` gathers what comes out; everything is stopped by the owner of the servers and processes."""
 
     def __init__(
-        self, redis: Server, kafka: Server, folder: Path, *, python: str = sys.executable, **settings: str
+        self,
+        redis: RunningServer,
+        kafka: RunningServer,
+        folder: Path,
+        *,
+        python: str = sys.executable,
+        **settings: str,
     ) -> None:
         self.python = python
         self.redis_server, self.kafka_server, self.folder = redis, kafka, folder
@@ -126,7 +81,8 @@ class StreamBench:
     def start(self, name: str, arguments: list[str]) -> Process:
         """Start a process of ours, with Python's arguments."""
         command = [self.python, *arguments]
-        process = Process(f"{name}-{len(self.processes)}", command, self.environment, self.folder)
+        log_file = self.folder / f"{name}-{len(self.processes)}.log"
+        process = Process(command, self.environment, log_file=log_file)
         self.processes.append(process)
         return process
 
@@ -186,10 +142,17 @@ class StreamBench:
         return max(records, key=lambda record: record["seen_at"], default={"state": "unknown"})
 
     def wait_for_state(self, state: str, timeout_s: float = 20) -> dict[str, Any]:
-        deadline = time.monotonic() + timeout_s
-        while (found := self.consumer_state())["state"] != state:
-            assert time.monotonic() < deadline, f"consumer is {found}, not {state}"
-            time.sleep(0.1)
+        def reached() -> dict[str, Any] | None:
+            found = self.consumer_state()
+            return found if found["state"] == state else None
+
+        found = wait_until(
+            reached,
+            what=f"a consumer that is {state}",
+            timeout_s=timeout_s,
+            log=lambda: str(self.consumer_state()),
+        )
+        assert found is not None
         return found
 
     def committed(self, topic: str = INPUT, group_id: str = "evzone-ml") -> int:
@@ -236,7 +199,7 @@ def event_id(record: ConsumerRecord) -> str:
 
 @contextmanager
 def stream_bench(
-    redis: Server, kafka: Server, folder: Path, *, python: str = sys.executable, **settings: str
+    redis: RunningServer, kafka: RunningServer, folder: Path, *, python: str = sys.executable, **settings: str
 ) -> Iterator[StreamBench]:
     bench = StreamBench(redis, kafka, folder, python=python, **settings)
     try:

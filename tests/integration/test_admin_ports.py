@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from tasks.messaging.names import Queues
-from tests.processes import Process, Web, environment, start_worker, wait_until
+from tests.processes import Process, Web, environment, free_port, start_worker, wait_until
 from tests.readings import metrics, request
-from tests.services import RunningServer, free_port, start_kafka, start_redis
+from tests.services import RunningServer, start_kafka, start_redis
 
 LAG = 'ml_stream_lag_records{topic="charger.metrics"}'
 CONSUMER_BEAT = 'ml_heartbeat_timestamp_seconds{program="consumer"}'

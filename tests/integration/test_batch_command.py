@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -21,33 +20,30 @@ import pytest
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from settings import ROOT
 from tasks.messaging.names import Queues
 from tests.cutting_proxy import CuttingProxy
-from tests.processes import KEY, READ_KEY, Web, environment, start_worker, wait_until
+from tests.processes import KEY, READ_KEY, Process, Web, environment, start_worker, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer
 
 ROWS = 3000
 
 
-class Command:
+class Command(Process):
     """The command under way; its output goes into files, which may be read at any time."""
 
     def __init__(self, arguments: Sequence[str], url: str, folder: Path, **extra: str) -> None:
         settings = {"ML_SERVICE_API_KEY": f"{READ_KEY}:read,{KEY}", "ML_SERVICE_URL": url, **extra}
         self._said = folder / "said"
         self._shown = folder / "shown"
-        with self._said.open("wb") as said, self._shown.open("wb") as shown:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "evzone_ml_client.command", "batch", *arguments],
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"], **settings},
-                stdin=subprocess.DEVNULL,
-                stdout=shown,
-                stderr=said,
-                start_new_session=True,
-            )
+        for file in (self._said, self._shown):
+            file.unlink(missing_ok=True)  # of a command before
+        super().__init__(
+            [sys.executable, "-m", "evzone_ml_client.command", "batch", *arguments],
+            {"PATH": os.environ["PATH"], **settings},
+            log_file=self._shown,
+            error_file=self._said,
+        )
 
     def ended(self) -> int:
         return self.process.wait(100)

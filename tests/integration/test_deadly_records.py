@@ -13,7 +13,8 @@ from kafka import KafkaProducer
 
 from consumers.kafka.crash_journal import MOST_DEATHS
 from tests.integration.deadly_consumer import KILLS
-from tests.integration.stream_bench import INPUT, Process, StreamBench, event_id, stream_bench
+from tests.integration.stream_bench import INPUT, StreamBench, event_id, stream_bench
+from tests.processes import Process
 from tests.services import start_kafka, start_redis
 
 BOMB_BYTES = 500_000_000
@@ -38,7 +39,7 @@ def always_restarted(bench: StreamBench, *arguments: str) -> Iterator[list[Proce
 
     def monitor() -> None:
         while not over.wait(0.1):
-            if started[-1].popen.poll() is not None:
+            if started[-1].has_ended():
                 started.append(
                     bench.start("consumer", ["-m", "tests.integration.deadly_consumer", *arguments])
                 )

@@ -11,8 +11,8 @@ from redis import Redis
 
 from settings import ROOT
 from tasks.messaging.names import Queues
-from tests.processes import BIN, environment
-from tests.services import RunningServer, free_port, start_redis
+from tests.processes import BIN, environment, free_port
+from tests.services import RunningServer, start_redis
 
 WEB = f"{BIN}/granian --interface asginl asgi:app"
 GUNICORN = f"{BIN}/gunicorn --worker-class gthread --threads 32 wsgi:app"

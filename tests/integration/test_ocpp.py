@@ -60,8 +60,7 @@ def test_events_become_readings_and_what_is_known_outlives_the_process(bench: St
     assert given(bench, DEAD_LETTERS, count=1) == [orjson.dumps(ocpp.status(3, "Burning"))]
     assert "at least once" in bench.processes[0].log()
 
-    assert bench.processes[0].stop() < 20
-    assert bench.processes[0].popen.returncode == 0
+    assert bench.processes[0].end(20) == 0
     rest = (ocpp.start(1, 1000), ocpp.register(9, 5000))
     send(bench, *rest)
     bench.start("ocpp", ["-m", "consumers", "ocpp"])

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from settings import ROOT
 from stack.demo.api import DemoFailed
 from stack.demo.stream import through_kafka
 from stack.readiness import http_problem
-from tests.processes import settings_for
-from tests.services import free_port, start_kafka
+from tests.processes import Process, free_port, settings_for, wait_until
+from tests.services import start_kafka
 
 TOPICS = ("charger.metrics", "ml.predictions")
 READY_WITHIN_S = 200  # longer than it gives itself, so that its own message is seen
@@ -38,7 +38,7 @@ class Stack:
     """One `python -m stack run` with ports and folders of its own."""
 
     folder: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -53,16 +53,9 @@ class Stack:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start in the background; what it says goes to a file."""
-        with (self.folder / "said").open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "stack", "run"],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        return self.process
+        command = [sys.executable, "-m", "stack", "run"]
+        self.process = Process(command, self.environment, log_file=self.folder / "said")
+        return self.process.process
 
     def run(
         self, command: str = "run", *, timeout_s: float = 30, **environment: str
@@ -112,7 +105,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
     if stack.process is not None:
-        stack.process.wait()
+        stack.process.process.wait()
 
 
 def records(consumer: KafkaConsumer, topic: str) -> list[int]:
@@ -121,19 +114,15 @@ def records(consumer: KafkaConsumer, topic: str) -> list[int]:
     return list(consumer.end_offsets([TopicPartition(topic, each) for each in partitions]).values())
 
 
-def until(condition: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return condition()
-
-
 @pytest.mark.timeout(320)
 def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
     process = stack.start()
-    assert until(lambda: "Service is ready" in stack.said() or process.poll() is not None, READY_WITHIN_S)
+    wait_until(
+        lambda: "Service is ready" in stack.said() or process.poll() is not None,
+        what="the service",
+        timeout_s=READY_WITHIN_S,
+        log=stack.said,
+    )
     assert "Service is ready" in stack.said(), stack.said()
     assert f"http://localhost:{stack.port}" in stack.said()
     assert "a-key" in stack.said()
@@ -145,9 +134,16 @@ def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
     # A web process that is killed leaves its own child with the port; the next one must be alone on it.
     before = stack.processes(WEB)
     os.kill(before[0], signal.SIGKILL)
-    assert until(lambda: "web ended unexpectedly" in stack.said(), 40)
-    assert until(lambda: not set(before) & set(stack.processes(WEB)), 20)
-    assert until(lambda: http_problem("127.0.0.1", stack.port, "/health/ready") is None, 60)
+    wait_until(
+        lambda: "web ended unexpectedly" in stack.said(), what="word of it", timeout_s=40, log=stack.said
+    )
+    wait_until(lambda: not set(before) & set(stack.processes(WEB)), what="the end of the old", timeout_s=20)
+    wait_until(
+        lambda: http_problem("127.0.0.1", stack.port, "/health/ready") is None,
+        what="the new web process",
+        timeout_s=60,
+        log=stack.said,
+    )
 
     process.send_signal(signal.SIGINT)
     assert process.wait(STOPPED_WITHIN_S) == 0
@@ -163,7 +159,12 @@ def test_the_demo_of_a_second_service_uses_its_kafka_and_not_that_of_the_first(s
         with contextlib.closing(KafkaProducer(bootstrap_servers=first.url)) as producer:  # creates the topics
             for topic in TOPICS:
                 producer.send(topic, b"before").get(10)
-        assert until(lambda: "Service is ready" in stack.said() or process.poll() is not None, READY_WITHIN_S)
+        wait_until(
+            lambda: "Service is ready" in stack.said() or process.poll() is not None,
+            what="the second service",
+            timeout_s=READY_WITHIN_S,
+            log=stack.said,
+        )
         port_of_first = first.url.rpartition(":")[2]
         shown = stack.run("demo", timeout_s=150, KAFKA_PORT=port_of_first)
         assert shown.returncode == 0, shown.stdout + shown.stderr
@@ -198,10 +199,10 @@ def test_the_demo_says_that_the_kafka_of_the_service_cannot_be_reached() -> None
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a signal at the parent's death")
 def test_kill_minus_nine_of_the_runner_leaves_nothing(stack: Stack) -> None:
     process = stack.start()
-    assert until(lambda: "Redis ready" in stack.said(), 40), stack.said()
+    wait_until(lambda: "Redis ready" in stack.said(), what="Redis", timeout_s=40, log=stack.said)
     process.kill()
     process.wait()
-    assert until(lambda: stack.processes() == [], STOPPED_WITHIN_S)
+    wait_until(lambda: stack.processes() == [], what="the end of all", timeout_s=STOPPED_WITHIN_S)
 
 
 def test_busy_port_is_one_clear_line_and_nothing_starts(stack: Stack) -> None:

@@ -34,12 +34,12 @@ def test_by_default_it_is_used_at_least_once_and_that_is_said(bench: StreamBench
     lines = [json.loads(line) for line in consumer.log().splitlines() if line.startswith("{")]
     (warning,) = [line for line in lines if "Going on without transactions" in line["event"]]
     assert warning["member"] == f"evzone-ml-{socket.gethostname()}-0"
-    assert consumer.popen.poll() is None
+    assert not consumer.has_ended()
 
 
 def test_where_transactions_are_demanded_it_is_refused(bench: StreamBench) -> None:
     bench.environment["KAFKA_TRANSACTIONS"] = "on"
     consumer = bench.start_consumer()
-    wait_until(lambda: consumer.popen.poll() is not None, what="the end", log=consumer.log)
-    assert consumer.popen.returncode == 1
+    wait_until(consumer.has_ended, what="the end", log=consumer.log)
+    assert consumer.process.returncode == 1
     assert "KAFKA_TRANSACTIONS=on refuses this broker" in consumer.log()

@@ -21,9 +21,9 @@ from pyarrow import parquet
 from settings import ROOT
 from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_file, results_of
 from tests.http_jobs import assert_half_is_refused, assert_problem, events, events_of
-from tests.processes import BIN, READ_KEY, Web, environment, wait_until
+from tests.processes import BIN, READ_KEY, Web, environment, free_port, wait_until
 from tests.readings import metrics, request
-from tests.services import RunningServer, free_port
+from tests.services import RunningServer
 
 JSON: Final = "application/json"
 SERVERS: Final = ("gunicorn", "granian-wsgi")

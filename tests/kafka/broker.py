@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
-import time
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +12,15 @@ import pytest
 
 from settings import ROOT
 from stack.servers import LOOPBACK, kafka_answers
-from tests.services import ServerProcess, free_port
+from tests.processes import free_port
+from tests.services import RunningServer
 
 POM: Final = Path(__file__).with_name("pom.xml")
 KAFKA_VERSION: Final = "4.1.0"
 JARS: Final = ROOT / "build" / "kafka" / KAFKA_VERSION / "jars"
 FETCH_TIMEOUT_S: Final = 300
 START_TIMEOUT_S: Final = 60
+STOP_TIMEOUT_S: Final = 20
 JAVA: Final = ["java", "-Xmx384m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 PROPERTIES: Final = """\
@@ -40,14 +40,17 @@ group.initial.rebalance.delay.ms=0
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 """
 
-OPENSSL: Final = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+# A JRE brings it.
+KEYTOOL: Final = ["keytool", "-genkeypair", "-alias", "broker", "-keyalg", "RSA", "-validity", "2"]
+STORE_PASSWORD: Final = "store-password"
 USER: Final = "evzone"
 PASSWORD: Final = "a-password"
 _LOGIN: Final = "org.apache.kafka.common.security"
 SECURE_PROPERTIES: Final = f"""\
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
-ssl.keystore.type=PEM
+ssl.keystore.type=PKCS12
 ssl.keystore.location={{keystore}}
+ssl.keystore.password={STORE_PASSWORD}
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.sasl_ssl.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required \\
   user_{USER}="{PASSWORD}";
@@ -80,67 +83,64 @@ def require() -> None:
     pytest.skip(f"needs Apache Kafka: {problem}")
 
 
-class ApacheKafka(ServerProcess):
+class ApacheKafka(RunningServer):
     """One broker with its log on disk: what was acknowledged is there again after `stop` or `kill`.
 
     With `secure`, `secure_url` asks for TLS, signed by `cafile`, and a password: USER's by PLAIN or SCRAM.
     """
 
-    stop_timeout_s = 20.0
-
     def __init__(self, *, secure: bool = False) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="evzone-kafka-"))
-        self.port = free_port()
+        self._is_secure = secure
         self.secure_port = free_port()
         self.secure_url = f"localhost:{self.secure_port}"
-        self.cafile = self.folder / "certificate.pem"
-        self.url = f"{LOOPBACK}:{self.port}"
-        self._properties = self.folder / "server.properties"
-        self._properties.write_text(
-            PROPERTIES.format(port=self.port, controller_port=free_port(), folder=self.folder)
+        super().__init__(
+            self._command_on,
+            kafka_answers,
+            f"{LOOPBACK}:{{port}}",
+            start_timeout_s=START_TIMEOUT_S,
+            stop_timeout_s=STOP_TIMEOUT_S,
         )
-        scram = []
-        if secure:
-            self._secure()
-            scram = ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"]
-        self._run_tool("kafka.tools.StorageTool", "format", "-t", "A" * 22, "--standalone", *scram, "-c")
-        self.process = self._start()
 
-    def _secure(self) -> None:
-        """A self-signed certificate, and a listener that wants TLS and a password."""
-        key = self.folder / "key.pem"
-        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-        subprocess.run(
-            [*OPENSSL, *subject, "-keyout", str(key), "-out", str(self.cafile)],
-            check=True,
-            capture_output=True,
-        )
-        keystore = self.folder / "keystore.pem"
-        keystore.write_text(key.read_text() + self.cafile.read_text())
-        text = self._properties.read_text()
+    @property
+    def cafile(self) -> Path:
+        """The certificate that signs the broker's, as PEM."""
+        return self.folder / "certificate.pem"
+
+    def close(self) -> None:
+        """Kill the broker, for nothing of it is used again, and delete its folder."""
+        self.kill()
+        super().close()
+
+    def _command_on(self, port: int, folder: Path) -> list[str]:
+        """The broker's command line. The first time, its properties are written and its log is made."""
+        properties = folder / "server.properties"
+        if not properties.exists() or f":{port}," not in properties.read_text():
+            text = PROPERTIES.format(port=port, controller_port=free_port(), folder=folder)
+            properties.write_text(self._secured(text, folder) if self._is_secure else text)
+            login = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
+            scram = ["--add-scram", login] if self._is_secure else []
+            tool = [*_java("kafka.tools.StorageTool"), "format", "-t", "A" * 22, "--standalone", *scram]
+            _run([*tool, "--ignore-formatted", "-c", str(properties)])
+        return [*_java("kafka.Kafka"), str(properties)]
+
+    def _secured(self, properties: str, folder: Path) -> str:
+        """With a self-signed certificate, and a listener that wants TLS and a password."""
+        store = folder / "keystore.p12"
+        if not store.exists():
+            access = ["-keystore", str(store), "-storepass", STORE_PASSWORD]
+            names = ["-dname", "CN=localhost", "-ext", "SAN=dns:localhost"]
+            _run([*KEYTOOL, *names, "-storetype", "PKCS12", *access])
+            _run(["keytool", "-exportcert", "-rfc", "-alias", "broker", "-file", str(self.cafile), *access])
         for name in ("listeners", "advertised.listeners"):
-            text = text.replace(f"\n{name}=", f"\n{name}=SASL_SSL://localhost:{self.secure_port},", 1)
-        self._properties.write_text(text + SECURE_PROPERTIES.format(keystore=keystore))
+            secure = f"\n{name}=SASL_SSL://localhost:{self.secure_port},"
+            properties = properties.replace(f"\n{name}=", secure, 1)
+        return properties + SECURE_PROPERTIES.format(keystore=store)
 
-    def restart(self) -> None:
-        """Start again after `stop` or `kill`, with the same port and log."""
-        self.process = self._start()
 
-    def _command(self, main: str, *arguments: str) -> list[str]:
-        quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return [*JAVA, quiet, "-cp", f"{JARS}/*", main, *arguments, str(self._properties)]
+def _java(main: str) -> list[str]:
+    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+    return [*JAVA, quiet, "-cp", f"{JARS}/*", main]
 
-    def _run_tool(self, main: str, *arguments: str) -> None:
-        subprocess.run(
-            self._command(main, *arguments), check=True, capture_output=True, timeout=START_TIMEOUT_S
-        )
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        process = self._spawn(self._command("kafka.Kafka"))
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and process.poll() is None:
-            if kafka_answers(self.port):
-                return process
-            time.sleep(0.1)
-        process.kill()
-        raise RuntimeError(f"Apache Kafka did not start.\n{self.log()[-3000:]}")
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=START_TIMEOUT_S)

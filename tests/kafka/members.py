@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.integration.stream_bench import Process, StreamBench, stream_bench
+from tests.integration.stream_bench import StreamBench, stream_bench
 from tests.kafka import broker
+from tests.processes import Process
 from tests.services import start_redis
 
+LEAVE_TIMEOUT_S: Final = 30.0
 SOAK: Final = os.environ.get("SOAK") == "1"
 SEED: Final = int(os.environ.get("SEED", "0")) or random.randrange(1, 10**6)
 
@@ -58,7 +61,7 @@ class Members:
 
     def _revive(self) -> None:
         for number, process in enumerate(self.processes):
-            if process.popen.poll() is not None:
+            if process.has_ended():
                 self.processes[number] = self._start(number)
 
     def kill(self, chance: random.Random) -> None:
@@ -71,8 +74,11 @@ class Members:
     def stop(self, number: int) -> float:
         """SIGTERM to one; how long it took to end, seconds. Its exit code must be 0."""
         process = self.processes[number]
-        took_s = process.stop()
-        assert process.popen.returncode == 0, process.log()[-3000:]
+        started = time.monotonic()
+        code = process.end(LEAVE_TIMEOUT_S)
+        took_s = time.monotonic() - started
+        process.kill()  # its children, if it has left any
+        assert code == 0, process.log()[-3000:]
         return took_s
 
 

@@ -23,6 +23,7 @@ from tests.integration.stream_bench import (
     event_id,
 )
 from tests.kafka.members import say
+from tests.processes import wait_until
 
 POISON: Final[list[bytes | None]] = [
     b"{bad",
@@ -87,10 +88,13 @@ def wait_until_committed(
     bench: StreamBench, count: int, *, timeout_s: float, topic: str = INPUT, group_id: str = "evzone-ml"
 ) -> None:
     """Until the group has committed `count` input records; says how far it got where it does not."""
-    deadline = time.monotonic() + timeout_s
-    while (done := bench.committed(topic, group_id)) < count:
-        assert time.monotonic() < deadline, f"{done} of {count} committed\n{bench.logs()}"
-        time.sleep(1)
+    wait_until(
+        lambda: bench.committed(topic, group_id) >= count,
+        what=f"{count} committed records",
+        timeout_s=timeout_s,
+        poll_s=1,
+        log=lambda: f"{bench.committed(topic, group_id)} are.\n{bench.logs()}",
+    )
 
 
 def read_all(bench: StreamBench, *topics: str) -> Iterator[ConsumerRecord]:

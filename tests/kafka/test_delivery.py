@@ -48,7 +48,7 @@ def test_each_reading_ends_in_exactly_one_outcome_whoever_is_killed(bench: Strea
     source = threading.Thread(target=send, args=(READINGS, random.Random(SEED + 1)))
     servers: list[str] = []
     with always_revived(consumers, workers):
-        time.sleep(8)
+        bench.wait_for_state("running", timeout_s=60)
         source.start()
         moves = (["consumer"] * 3 + ["worker"]) * (KILLS // 4) + ["redis", "broker"]
         chance.shuffle(moves)

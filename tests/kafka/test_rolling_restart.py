@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import random
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.integration.stream_bench import Process, StreamBench
+from tests.integration.stream_bench import StreamBench
 from tests.kafka.members import SEED, SOAK, Members, bench_on_apache_kafka, meanwhile, say
 from tests.kafka.outcomes import Sent, check, produce, wait_until_committed
+from tests.processes import Process, wait_until
 
 READINGS: Final = 100_000 if SOAK else 0  # one round of restarts is enough
 CHARGERS: Final = 500 if SOAK else 60
@@ -56,13 +56,6 @@ def shared(consumers: list[Process]) -> bool:
     return all(shares) and sorted(number for share in shares for number in share) == ALL_PARTITIONS
 
 
-def wait_until(condition: Callable[[], bool], bench: StreamBench) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, bench.logs()
-        time.sleep(0.1)
-
-
 def restart_consumer(bench: StreamBench, consumers: Members, number: int) -> float:
     """One leaves, its successor joins; how long the leaving took, seconds.
 
@@ -72,11 +65,15 @@ def restart_consumer(bench: StreamBench, consumers: Members, number: int) -> flo
     staying = [process for other, process in enumerate(consumers.processes) if other != number]
     since = [len(changes(process)) for process in staying]
     took_s = consumers.stop(number)
-    wait_until(lambda: shared(staying), bench)
+    wait_until(
+        lambda: shared(staying), what="the partitions of the one that left", timeout_s=60, log=bench.logs
+    )
     assert [given_up(*each) for each in zip(staying, since, strict=True)] == [set(), set()], bench.logs()
     had = [owned(process) for process in staying]
     consumers.revive()
-    wait_until(lambda: shared(consumers.processes), bench)
+    wait_until(
+        lambda: shared(consumers.processes), what="partitions for its successor", timeout_s=60, log=bench.logs
+    )
     lost = [given_up(*each) for each in zip(staying, since, strict=True)]
     assert set.union(*lost) == owned(consumers.processes[number]), bench.logs()
     assert all(less < all_of_it for less, all_of_it in zip(lost, had, strict=True)), bench.logs()
@@ -87,7 +84,12 @@ def restart_worker(bench: StreamBench, workers: Members, number: int) -> float:
     """One ends, then its successor begins; how long the ending took, seconds."""
     took_s = workers.stop(number)
     workers.revive()
-    wait_until(lambda: " ready." in workers.processes[number].log(), bench)
+    wait_until(
+        lambda: " ready." in workers.processes[number].log(),
+        what="the successor",
+        timeout_s=60,
+        log=bench.logs,
+    )
     return took_s
 
 
@@ -110,7 +112,12 @@ def test_a_rolling_restart_is_not_noticed(tmp_path: Path) -> None:
         sent = Sent()
         consumers = Members(CONSUMERS, lambda _: bench.start_consumer())
         workers = Members(WORKERS, lambda number: bench.start_worker(f"stream{number}@test"))
-        wait_until(lambda: shared(consumers.processes), bench)
+        wait_until(
+            lambda: shared(consumers.processes),
+            what="a share for each consumer",
+            timeout_s=60,
+            log=bench.logs,
+        )
         consumers_s, workers_s = list[float](), list[float]()
         with readings_flow(bench, sent):
             while not workers_s or len(sent.all) < READINGS:

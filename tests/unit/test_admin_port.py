@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 from admin_port import MAX_CLIENTS, AdminPort, Health
-from tests.processes import settings_for, wait_until
-from tests.services import free_port
+from tests.processes import free_port, settings_for, wait_until
 
 READY = Health(True, True, {"models": ("ok", "failure 3")})
 PAUSED = Health(False, False, {"consumer": ("down", "Redis cannot be reached")})

@@ -7,8 +7,7 @@ from typing import Any
 import orjson
 from flask_smorest import Blueprint
 
-from settings import Settings
-from web.api.health import SERVICE, VERSION
+from settings import SERVICE, VERSION, Settings
 from web.http.messages import Response
 from web.http.services import services
 from web.openapi import service_schemas

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -75,10 +73,8 @@ def test_what_arrives_while_tasks_are_under_way_travels_together(
 ) -> None:
     under_way = fill_window(client, pool, worker)
     chargers = [new_charger_id() for _ in range(20)]
-    asked = []
-    for charger in chargers:
-        asked.append(ask(client, pool, reading(charger)))
-        time.sleep(0.005)
+    asked = [ask(client, pool, reading(charger)) for charger in chargers]
+    wait_until(lambda: client._batcher.queued == len(chargers), what="all to wait for the window")
     assert worker.take(timeout_s=0.1) is None
     worker.answer(under_way[0])
     together = worker.take()
@@ -93,7 +89,7 @@ def test_one_bad_reading_fails_alone(
 ) -> None:
     under_way = fill_window(client, pool, worker)
     good, bad = ask(client, pool, reading("GOOD")), ask(client, pool, reading("BAD"))
-    time.sleep(0.05)
+    wait_until(lambda: client._batcher.queued == 2, what="both to wait for the window")
     worker.answer(under_way[0])
     worker.answer(worker.take(), bad="BAD")
     assert charger_of(good.result(2)) == "GOOD"
@@ -158,9 +154,7 @@ def test_more_than_may_wait_are_refused_at_once(
     client: PredictionClient, pool: ThreadPoolExecutor, worker: WorkerByHand
 ) -> None:
     waiting = [ask(client, pool, reading()) for _ in range(40)]
-    while threading.active_count() < 40:
-        time.sleep(0.01)
-    time.sleep(0.1)
+    wait_until(lambda: metrics.WAITING._value.get() == 40, what="all to wait")
     with pytest.raises(QueueFull):
         ask(client, pool, reading()).result(0.5)
     for future in waiting:
@@ -239,7 +233,4 @@ def test_work_that_nobody_waits_for_is_taken_off_the_queue(
     for future in asked:
         with pytest.raises(PredictionTimeout):
             future.result(3)
-    deadline = time.monotonic() + 3
-    while worker.redis.llen(Queues.SINGLE) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert worker.redis.llen(Queues.SINGLE) == 0
+    wait_until(lambda: worker.redis.llen(Queues.SINGLE) == 0, what="an empty queue", timeout_s=3)
