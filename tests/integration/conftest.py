@@ -33,8 +33,15 @@ def client(web: Web) -> httpx.Client:
 
 
 @pytest.fixture
-def lonely(request: pytest.FixtureRequest) -> Iterator[tuple[Web, RunningServer]]:
+def lone_redis() -> Iterator[RunningServer]:
+    """A Redis that no other test and no worker uses."""
+    with start_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def lonely(request: pytest.FixtureRequest, lone_redis: RunningServer) -> Iterator[tuple[Web, RunningServer]]:
     """A service without a worker: its jobs stand still. Its parameter, if it has one, names the server."""
     server = getattr(request, "param", "asgi")
-    with start_redis() as redis, Web(environment(redis.url, WEB_THREADS="8"), server=server) as web:
-        yield web, redis
+    with Web(environment(lone_redis.url, WEB_THREADS="8"), server=server) as web:
+        yield web, lone_redis

@@ -31,20 +31,20 @@ ROWS, CHUNK_ROWS = 5, 2
 
 
 @pytest.fixture
-def store(lonely: tuple[Web, RunningServer]) -> Iterator[Redis]:
-    with Redis.from_url(lonely[1].url) as redis:
+def store(lone_redis: RunningServer) -> Iterator[Redis]:
+    with Redis.from_url(lone_redis.url) as redis:
         yield redis
 
 
 @pytest.fixture
-def chunks(lonely: tuple[Web, RunningServer], store: Redis) -> Chunks:
-    settings = settings_for(lonely[1].url)
+def chunks(lone_redis: RunningServer, store: Redis) -> Chunks:
+    settings = settings_for(lone_redis.url)
     return Chunks(settings, store, TaskPublisher(settings))
 
 
 @pytest.fixture
-def job(lonely: tuple[Web, RunningServer], store: Redis) -> Job:
-    draft = JobStore(settings_for(lonely[1].url), store).draft(
+def job(lone_redis: RunningServer, store: Redis) -> Job:
+    draft = JobStore(settings_for(lone_redis.url), store).draft(
         kind="failure",
         tenant=None,
         store=False,
@@ -234,11 +234,11 @@ def test_a_task_delivered_again_takes_its_own_chunk_back_and_no_others(chunks: C
 
 
 def test_a_damaged_record_keeps_no_other_job_waiting(
-    lonely: tuple[Web, RunningServer], chunks: Chunks, job: Job, store: Redis
+    lone_redis: RunningServer, chunks: Chunks, job: Job, store: Redis
 ) -> None:
     store.delete(Queues.BATCH)
     store.hdel(JobKeys(job.job_id).record, "next")
-    other = JobStore(settings_for(lonely[1].url), store).draft(
+    other = JobStore(settings_for(lone_redis.url), store).draft(
         kind="failure", tenant=None, store=False, encoding="ndjson", chunk_rows=1, now=time.time()
     )
     other.add(1, orjson.dumps(metrics()))
@@ -267,13 +267,13 @@ def test_outages_of_redis_count_as_no_attempts(chunks: Chunks, job: Job, outage:
 
 
 def test_an_attempt_is_given_back_when_redis_is_there_again(
-    lonely: tuple[Web, RunningServer], chunks: Chunks, job: Job, store: Redis
+    lone_redis: RunningServer, chunks: Chunks, job: Job, store: Redis
 ) -> None:
     begin(chunks, job, ends=redis.ConnectionError("gone"))
-    lonely[1].kill()
+    lone_redis.kill()
     with pytest.raises(redis.ConnectionError):
         chunks.renew()
-    lonely[1].restart()
+    lone_redis.restart()
     wait_until(lambda: bool(store.ping()), what="Redis")
     chunks.renew()
     chunks.renew()  # once
