@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from readings.reading import Reading
+
+MORNING: Final = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 
 _numbers = itertools.count(1)
 
@@ -28,7 +33,12 @@ def metrics(charger_id: str | None = None, **fields: Any) -> dict[str, Any]:
     }
 
 
+def reading(charger_id: str | None = None, at: datetime = MORNING, **fields: Any) -> Reading:
+    """The least that a reading has, as the service holds it, and `fields`."""
+    return Reading(charger_id or new_charger_id(), "CHARGING", at, **fields)
+
+
 def request(charger_id: str | None = None, **fields: Any) -> dict[str, Any]:
     """The body of a single prediction."""
-    reading = metrics(charger_id, **fields)
-    return {"charger_id": reading["charger_id"], "metrics": reading}
+    sent = metrics(charger_id, **fields)
+    return {"charger_id": sent["charger_id"], "metrics": sent}

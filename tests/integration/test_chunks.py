@@ -88,19 +88,16 @@ def test_a_cancelled_job_shows_all_that_is_done_also_behind_a_gap(
         assert "4" in rest.text
 
 
-@pytest.fixture
-def two_processes(store: Redis) -> Iterator[None]:
+def two_processes_sign_on(store: Redis) -> None:
+    """They are taken for alive for some seconds."""
     for pid in (1, 2):
         heartbeats.beat(store, heartbeats.WorkerState("batch@here", pid, [Queues.BATCH], [], None, 0, 0.0))
-    yield
-    for pid in (1, 2):
-        heartbeats.sign_off(store, "batch@here", pid)
 
 
-@pytest.mark.usefixtures("two_processes")
 def test_a_small_job_is_shared_and_a_large_one_leaves_one_process_to_others(
     chunks: Chunks, job: Job, store: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    two_processes_sign_on(store)
     monkeypatch.setattr("tasks.jobs.chunks.LARGE_ROWS", ROWS - 1)
     assert chunks.feed(job.job_id) == 1
     assert chunks.feed(job.job_id) == 0
@@ -116,7 +113,6 @@ def test_a_small_job_is_shared_and_a_large_one_leaves_one_process_to_others(
     assert sent == {0, 1, 2}
 
 
-@pytest.mark.usefixtures("two_processes")
 @pytest.mark.parametrize("media_type", ["application/json", "application/x-ndjson", "text/csv"])
 def test_all_processes_get_a_part_of_a_small_upload(
     lonely: tuple[Web, RunningServer], store: Redis, media_type: str
@@ -130,6 +126,7 @@ def test_all_processes_get_a_part_of_a_small_upload(
         ).encode()
     else:
         content = b"\n".join(map(orjson.dumps, readings))
+    two_processes_sign_on(store)
     wait_until(lambda: len(heartbeats.living(store)) >= 2, what="two workers")
     time.sleep(WORKERS_KNOWN_S)  # as long may web believe what it knew
     answer = lonely[0].client.post(
@@ -270,6 +267,7 @@ def test_an_attempt_is_given_back_when_redis_is_there_again(
     lone_redis: RunningServer, chunks: Chunks, job: Job, store: Redis
 ) -> None:
     begin(chunks, job, ends=redis.ConnectionError("gone"))
+    store.execute_command("WAITAOF", 1, 0, 5000)  # type: ignore[no-untyped-call]  # a kill loses what is not on disk
     lone_redis.kill()
     with pytest.raises(redis.ConnectionError):
         chunks.renew()

@@ -15,6 +15,7 @@ from consumers.kafka.crash_journal import MOST_DEATHS
 from tests.integration.deadly_consumer import KILLS
 from tests.integration.stream_bench import INPUT, StreamBench, event_id, stream_bench
 from tests.processes import Process
+from tests.readings import metrics
 from tests.services import start_kafka, start_redis
 
 BOMB_BYTES = 500_000_000
@@ -54,7 +55,7 @@ def always_restarted(bench: StreamBench, *arguments: str) -> Iterator[list[Proce
 
 
 def reading(charger_id: str) -> bytes:
-    return orjson.dumps({"charger_id": charger_id, "connector_status": "CHARGING"})
+    return orjson.dumps(metrics(charger_id))
 
 
 def test_a_record_that_kills_the_consumer_is_a_dead_letter_after_the_third_death(bench: StreamBench) -> None:

@@ -17,7 +17,7 @@ from models.features.history_features import SLOT_S
 from readings.reading import Reading
 from tasks.storage.reading_history import SLOTS, RecentHistory
 from tasks.storage.redis_connection import PinnedConnection
-from tests.readings import metrics, new_charger_id, request
+from tests.readings import metrics, new_charger_id, reading, request
 from tests.services import RunningServer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -30,8 +30,8 @@ def store(redis: RunningServer) -> Iterator[Redis]:
         yield client
 
 
-def reading(charger_id: str, at: datetime, **fields: float) -> Reading:
-    return Reading(charger_id, "CHARGING", at, error_codes=("A",), last_maintenance=NOON, **fields)  # type: ignore[arg-type]
+def a_reading(charger_id: str, at: datetime, **fields: float) -> Reading:
+    return reading(charger_id, at, error_codes=("A",), last_maintenance=NOON, **fields)
 
 
 def by_time(entries: HistoryEntries) -> list[tuple[Any, ...]]:
@@ -50,17 +50,17 @@ def add(store: Redis, history: RecentHistory, *readings: Reading, tenant: str | 
 
 def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(store: Redis) -> None:
     history, charger = RecentHistory(PinnedConnection(store)), new_charger_id()
-    readings = [reading(charger, NOON + timedelta(hours=h), power=float(h)) for h in range(72)]
+    readings = [a_reading(charger, NOON + timedelta(hours=h), power=float(h)) for h in range(72)]
     shuffled = random.Random(1).sample(readings, len(readings))
     add(store, history, *shuffled, *shuffled)
-    (past,) = history.of([reading(charger, NOON)], [None])
+    (past,) = history.of([a_reading(charger, NOON)], [None])
     first_of_slot = {r.timestamp.timestamp() // SLOT_S: r for r in reversed(readings)}
     assert by_time(past) == by_time(entries(first_of_slot.values()))
 
 
 def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
     history, charger = RecentHistory(PinnedConnection(store)), new_charger_id()
-    readings = [reading(charger, NOON + timedelta(hours=12 * n)) for n in range(SLOTS + 20)]
+    readings = [a_reading(charger, NOON + timedelta(hours=12 * n)) for n in range(SLOTS + 20)]
     add(store, history, *readings)
     (past,) = history.of([readings[-1]], [None])
     assert sorted(past.time_s) == [r.timestamp.timestamp() for r in readings[-SLOTS:]]
@@ -68,15 +68,15 @@ def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
 
 def test_tenants_and_chargers_have_pasts_of_their_own(store: Redis) -> None:
     history, one, other = RecentHistory(PinnedConnection(store)), new_charger_id(), new_charger_id()
-    add(store, history, reading(one, NOON), tenant="north")
-    asked = [reading(one, NOON), reading(one, NOON), reading(other, NOON)]
+    add(store, history, a_reading(one, NOON), tenant="north")
+    asked = [a_reading(one, NOON), a_reading(one, NOON), a_reading(other, NOON)]
     assert [len(past) for past in history.of(asked, ["north", None, None])] == [1, 0, 0]
 
 
 def test_a_later_reading_of_a_batch_sees_the_earlier_one(store: Redis) -> None:
     history, charger = RecentHistory(PinnedConnection(store)), new_charger_id()
-    early, late = reading(charger, NOON), reading(charger, NOON + timedelta(days=1))
-    later = reading(charger, NOON + timedelta(days=1, hours=1))
+    early, late = a_reading(charger, NOON), a_reading(charger, NOON + timedelta(days=1))
+    later = a_reading(charger, NOON + timedelta(days=1, hours=1))
     batch = [later, late, early]
     (past, *_) = history.of(batch, [None] * 3, among_themselves=True)
     assert by_time(past) == by_time(HistoryEntries.of([early, late]))

@@ -20,7 +20,7 @@ from tasks.messaging.names import Queues
 from tasks.monitoring.heartbeats import living
 from tasks.storage.verdict_cache import VerdictCache
 from tests.processes import Process, environment, wait_until
-from tests.readings import new_charger_id
+from tests.readings import new_charger_id, reading
 from tests.services import RunningServer
 
 DEADLINE_S = 6.0  # ML_SYNC_TIMEOUT; twice what is delivered, for a busy machine
@@ -59,10 +59,8 @@ def client(worker: Process, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
     client.close()
 
 
-def reading(charger_id: str, fault: str | None = None) -> Reading:
-    return Reading(
-        charger_id, "CHARGING", datetime.now(UTC), metadata={"costs": {"fault": fault}} if fault else {}
-    )
+def faulty(charger_id: str, fault: str | None = None) -> Reading:
+    return reading(charger_id, datetime.now(UTC), metadata={"costs": {"fault": fault}} if fault else {})
 
 
 def ask_together(
@@ -71,9 +69,9 @@ def ask_together(
     """Ask for all at once while the window is full, so that most of them travel together."""
     pool = ThreadPoolExecutor(len(chargers) + 4)
     for _ in range(4):
-        pool.submit(client.predict, "failure", reading(new_charger_id()), None)
+        pool.submit(client.predict, "failure", faulty(new_charger_id()), None)
     asked = {
-        charger: pool.submit(client.predict, "failure", reading(charger, faults.get(charger)), None)
+        charger: pool.submit(client.predict, "failure", faulty(charger, faults.get(charger)), None)
         for charger in chargers
     }
     pool.shutdown(wait=False)

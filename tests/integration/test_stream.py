@@ -6,25 +6,16 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 
 from tests.integration.stream_bench import ALERTS, DEAD_LETTERS, PREDICTIONS, StreamBench, stream_bench
 from tests.processes import wait_until
+from tests.readings import metrics
 from tests.services import start_kafka, start_redis
 
 FUTURE = (datetime.now(UTC) + timedelta(days=2)).isoformat()
-
-
-def reading(charger_id: str = "EVZ-1", **fields: Any) -> dict[str, Any]:
-    return {
-        "charger_id": charger_id,
-        "connector_status": "CHARGING",
-        "temperature": 41.5,
-        "power": 11.0,
-    } | fields
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +32,23 @@ BAD: dict[str, tuple[object, str]] = {
     "not JSON": (b"{bad", "malformed_body"),
     "not UTF-8": (b"\xff\xfe\x00\x01", "malformed_body"),
     "no bytes at all": (None, "malformed_body"),
-    "an array": ([reading()], "invalid_reading"),
+    "an array": ([metrics("EVZ-1")], "invalid_reading"),
     "no status": ({"charger_id": "EVZ-1"}, "invalid_reading"),
-    "an unknown status": (reading(connector_status="BURNING"), "invalid_reading"),
-    "a number as text": (reading(temperature="41.5"), "invalid_reading"),
+    "an unknown status": (metrics("EVZ-1", connector_status="BURNING"), "invalid_reading"),
+    "a number as text": (metrics("EVZ-1", temperature="41.5"), "invalid_reading"),
     "not a number": (b'{"charger_id":"E","connector_status":"CHARGING","power":NaN}', "invalid_reading"),
-    "from the future": (reading(timestamp=FUTURE), "invalid_reading"),
-    "two chargers in one": ({"charger_id": "EVZ-2", "metrics": reading()}, "invalid_reading"),
-    "a tenant with blanks": (reading() | {"tenant_id": "a b"}, "invalid_reading"),
-    "a charger with blanks": (reading("EVZ 1"), "invalid_reading"),
+    "from the future": (metrics("EVZ-1", timestamp=FUTURE), "invalid_reading"),
+    "two chargers in one": ({"charger_id": "EVZ-2", "metrics": metrics("EVZ-1")}, "invalid_reading"),
+    "a tenant with blanks": (metrics("EVZ-1") | {"tenant_id": "a b"}, "invalid_reading"),
+    "a charger with blanks": (metrics("EVZ 1"), "invalid_reading"),
 }
 
 
 def test_every_reading_ends_as_prediction_or_dead_letter(bench: StreamBench) -> None:
     bad = {name: bench.produce(value, partition=0)[0] for name, (value, _) in BAD.items()}
-    good = bench.produce(*(reading(temperature=20.0 + n) for n in range(50)), partition=0)
-    (enveloped,) = bench.produce({"charger_id": "EVZ-9", "metrics": reading("EVZ-9"), "operator_id": "acme"})
-    (faulty,) = bench.produce(reading("EVZ-8", connector_status="Faulted", error_codes=["GroundFailure"]))
+    good = bench.produce(*(metrics("EVZ-1", temperature=20.0 + n) for n in range(50)), partition=0)
+    (enveloped,) = bench.produce({"charger_id": "EVZ-9", "metrics": metrics("EVZ-9"), "operator_id": "acme"})
+    (faulty,) = bench.produce(metrics("EVZ-8", connector_status="Faulted", error_codes=["GroundFailure"]))
     bench.read(until=len(bad) + len(good) + 2)
 
     letters, predictions = bench.dead_letters(), bench.predictions()
@@ -107,7 +98,7 @@ def test_predictions_of_a_charger_come_in_its_order(bench: StreamBench) -> None:
     before = len(bench.event_ids(PREDICTIONS, DEAD_LETTERS))
     for turn in range(5):
         for charger in range(8):
-            values = [reading(f"O-{charger}", total_sessions=turn * 10 + n) for n in range(10)]
+            values = [metrics(f"O-{charger}", total_sessions=turn * 10 + n) for n in range(10)]
             bench.produce(*values, key=f"O-{charger}".encode())
     bench.read(until=before + 400)
     orders: dict[bytes, list[tuple[int, int]]] = {}
@@ -123,7 +114,7 @@ def test_predictions_of_a_charger_come_in_its_order(bench: StreamBench) -> None:
 def test_a_killed_worker_is_waited_for(bench: StreamBench) -> None:
     before = len(bench.event_ids(PREDICTIONS, DEAD_LETTERS))
     bench.processes[0].kill()
-    sent = bench.produce(*(reading(f"W-{n}") for n in range(20)))
+    sent = bench.produce(*(metrics(f"W-{n}") for n in range(20)))
     paused = bench.wait_for_state("paused")
     assert "ml.stream" in paused["reason"]
     bench.start_worker()
@@ -135,7 +126,7 @@ def test_a_killed_worker_is_waited_for(bench: StreamBench) -> None:
 def test_redis_down_pauses_and_nothing_is_lost(bench: StreamBench) -> None:
     before = len(bench.event_ids(PREDICTIONS, DEAD_LETTERS))
     bench.redis_server.kill()
-    sent = bench.produce(*(reading(f"R-{n}") for n in range(20)))
+    sent = bench.produce(*(metrics(f"R-{n}") for n in range(20)))
     consumer = bench.processes[1]
     wait_until(lambda: "Redis cannot be reached" in consumer.log(), what="the pause", log=bench.logs)
     bench.redis_server.restart()
@@ -150,7 +141,7 @@ def test_a_stop_commits_and_the_next_run_goes_on_from_there(bench: StreamBench) 
     assert consumer.end(10) == 0
     assert bench.redis.hgetall("ml:consumers") == {}
     assert bench.committed() == len(bench.event_ids(PREDICTIONS, DEAD_LETTERS))
-    sent = bench.produce(reading("S-1"))
+    sent = bench.produce(metrics("S-1"))
     bench.start_consumer()
     before = len(bench.event_ids(PREDICTIONS, DEAD_LETTERS))
     bench.read(until=before + 1)
@@ -170,7 +161,7 @@ def test_kafka_gone_and_back(bench: StreamBench, tmp_path: Path) -> None:
     bench.kafka_server.restart()
     bench.wait_for_state("running")
     with stream_bench(bench.redis_server, bench.kafka_server, tmp_path) as fresh:
-        sent = fresh.produce(reading("K-1"))
+        sent = fresh.produce(metrics("K-1"))
         fresh.read(until=1)
         assert fresh.event_ids(PREDICTIONS) == set(sent)
     assert not consumer.has_ended()

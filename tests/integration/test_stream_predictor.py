@@ -7,7 +7,6 @@ import gc
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
@@ -15,15 +14,15 @@ import pytest
 from redis import Redis
 
 from errors import BrokerUnavailable, PredictionTimeout
-from readings.reading import Kind, Reading
-from settings import read_settings
+from readings.reading import Kind
 from tasks.client import stream_predictor
 from tasks.client.stream_predictor import StreamPredictor, TaskLost
 from tasks.messaging.messages import ScoreMessage, ScoreResult, encode_reply
 from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION, Queues
+from tests.readings import reading
 from tests.services import RunningServer, start_redis
 
-READING = Reading("EVZ-1", "CHARGING", datetime(2026, 11, 20, tzinfo=UTC))
+READING = reading("EVZ-1")
 
 
 @pytest.fixture(scope="module")

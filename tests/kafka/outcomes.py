@@ -24,6 +24,7 @@ from tests.integration.stream_bench import (
 )
 from tests.kafka.members import say
 from tests.processes import wait_until
+from tests.readings import metrics
 
 POISON: Final[list[bytes | None]] = [
     b"{bad",
@@ -73,14 +74,9 @@ def produce(
 
 
 def _reading(charger: str, number: int) -> bytes:
+    status = "FAULTY" if number % 40 == 0 else "CHARGING"
     return orjson.dumps(
-        {
-            "charger_id": charger,
-            "connector_status": "FAULTY" if number % 40 == 0 else "CHARGING",
-            "temperature": 20 + number % 60,
-            "power": 11.0,
-            "total_sessions": number,
-        }
+        metrics(charger, connector_status=status, temperature=20 + number % 60, total_sessions=number)
     )
 
 

@@ -21,9 +21,9 @@ from tests.integration.client.worker_by_hand import (
     charger_of,
     fill_window,
     impatient,
-    reading,
 )
 from tests.processes import wait_until
+from tests.readings import reading
 
 
 def lost(message: ScoreMessage) -> list[ScoreResult]:

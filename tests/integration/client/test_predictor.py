@@ -23,10 +23,9 @@ from tests.integration.client.worker_by_hand import (
     charger_of,
     fill_window,
     impatient,
-    reading,
 )
 from tests.processes import settings_for, wait_until
-from tests.readings import new_charger_id
+from tests.readings import new_charger_id, reading
 from tests.services import start_redis
 
 CROWD = 250

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 import pytest
@@ -17,7 +15,7 @@ from tasks.client.predictor import PredictionClient
 from tasks.messaging.messages import ScoreMessage, ScoreResult, encode_reply
 from tasks.messaging.names import Queues
 from tasks.monitoring.heartbeats import WorkerState, beat
-from tests.readings import new_charger_id
+from tests.readings import reading
 
 TIMEOUT_S = 4.0
 SHORT_TIMEOUT_S = 1.0
@@ -63,10 +61,6 @@ def assert_serves(
 
 
 impatient = pytest.mark.parametrize("client", [SHORT_TIMEOUT_S], indirect=True)
-
-
-def reading(charger_id: str | None = None, **fields: Any) -> Reading:
-    return Reading(charger_id or new_charger_id(), "CHARGING", datetime(2026, 1, 1, tzinfo=UTC), **fields)
 
 
 def ask(client: PredictionClient, pool: ThreadPoolExecutor, what: Reading) -> Future[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
 
 import orjson
 
@@ -12,8 +11,9 @@ from errors import BrokerUnavailable, PredictionTimeout, ServiceError
 from readings.reading import Kind, Reading
 from tasks.client.stream_predictor import TaskLost
 from tasks.messaging.messages import ScoreRequest, ScoreResult
+from tests.readings import MORNING
 
-START = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+START = MORNING
 
 
 class Clock:
@@ -24,10 +24,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def reading(charger_id: str) -> Reading:
-    return Reading(charger_id, "CHARGING", START)
 
 
 def verdict(ask: ScoreRequest) -> ScoreResult:

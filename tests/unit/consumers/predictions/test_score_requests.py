@@ -20,7 +20,8 @@ from consumers.predictions.score_requests import (
 from errors import PredictionTimeout
 from tasks.client.stream_predictor import TaskLost
 from tasks.messaging.messages import ScoreRequest, ScoreResult
-from tests.unit.consumers.doubles import Clock, FakePredictor, reading, verdict
+from tests.readings import reading
+from tests.unit.consumers.doubles import Clock, FakePredictor, verdict
 
 
 class Bench:
