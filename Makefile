@@ -18,7 +18,7 @@ LONG_FORMS := tests/integration/test_jobs_under_fire.py \
 export PYTHONDONTWRITEBYTECODE :=
 
 # One pool of workers for all tests, each file on one of them, in the order of tests/conftest.py.
-RUN_TESTS = $(PY) -m pytest $(or $(TESTS),-n auto --dist loadfile --no-loadscope-reorder tests)
+RUN_TESTS = $(PY) -m pytest $(or $(TESTS),-n logical --dist loadfile --no-loadscope-reorder tests)
 # Debian packages that `make test-host` needs.
 HOST_PACKAGES := prometheus redis-server
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import pytest
@@ -31,12 +30,6 @@ LONG_FILES: Final = (
 )
 # Pure tests come last: their files are short, and fill up the end.
 ROOMS: Final = ("compat", "kafka", "integration", "host", "golden", "unit")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than processors, for tests with servers wait much of their time."""
-    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(trylast=True)

@@ -43,14 +43,7 @@ def predictor(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr(stream_predictor, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(stream_predictor, "LOST_AFTER_S", 1.0)
     monkeypatch.setattr(stream_predictor, "RECOVERY_S", 0.3)
-    for name, value in {
-        "ML_SERVICE_API_KEY": "k" * 20,
-        "REDIS_URL": server.url,
-        "MODEL_DIR": "/",
-        "KAFKA_SCORE_TIMEOUT": "1.0",
-    }.items():
-        monkeypatch.setenv(name, value)
-    predictor = StreamPredictor(read_settings(dotenv=None))
+    predictor = StreamPredictor(settings_for(server.url, KAFKA_SCORE_TIMEOUT="1.0"))
     yield predictor
     predictor.close()
     del predictor
