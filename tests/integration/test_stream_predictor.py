@@ -19,6 +19,7 @@ from tasks.client import stream_predictor
 from tasks.client.stream_predictor import StreamPredictor, TaskLost
 from tasks.messaging.messages import ScoreMessage, ScoreResult, encode_reply
 from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION, Queues
+from tests.processes import settings_for
 from tests.readings import reading
 from tests.services import RunningServer, start_redis
 
