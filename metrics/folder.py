@@ -8,6 +8,7 @@ its program's folder, `/metrics` of the API reads all of them.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import mmap_dict
+
+log = logging.getLogger(__name__)
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _Values: Final[Any] = mmap_dict.MmapedDict  # not typed there
@@ -40,7 +43,10 @@ def use_own_folder() -> None:
     with locked(folder, fcntl.LOCK_EX):
         for program in folder.glob(f"{_PROGRAM}*"):
             if program != own and not _group_lives(int(program.name.removeprefix(_PROGRAM))):
-                _add_to_ended(folder / _ENDED, program)
+                try:
+                    _add_to_ended(folder / _ENDED, program)
+                except Exception:  # a file left half written must not keep others from starting
+                    log.warning("the totals of an ended program cannot be read: %s", program, exc_info=True)
                 shutil.rmtree(program, ignore_errors=True)
 
 

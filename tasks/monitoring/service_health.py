@@ -124,7 +124,7 @@ class Monitor:
                 for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM):
                     lengths[queue], oldest_s[queue] = _waiting(self._redis, queue)
                 consumers = _consumers(self._redis)
-                self._look_seldom()
+                self._look_seldom(cache_answers=checks["cache"].state == "ok")
             except RedisError as error:
                 checks["redis"] = Check("down", _one_line(error))
         checks |= _check_workers(living)
@@ -134,13 +134,15 @@ class Monitor:
             checks["ocpp"] = _check_consumers(ocpp)
         return Snapshot(time.monotonic(), checks, living, lengths, oldest_s, self._memory, self._drift)
 
-    def _look_seldom(self) -> None:
+    def _look_seldom(self, *, cache_answers: bool) -> None:
         """Update drift reports and memory, every 10 s as it takes milliseconds. Raises `redis.RedisError`."""
         if time.monotonic() < self._slow_at:
             return
         self._slow_at = time.monotonic() + SLOW_EVERY_S
-        servers = {"main": self._redis} | ({} if self._cache is self._redis else {"cache": self._cache})
-        self._memory = {name: redis_memory.measure(server) for name, server in servers.items()}
+        self._memory = {}
+        self._measure("main", self._redis)
+        if cache_answers and self._cache is not self._redis:
+            self._measure("cache", self._cache)
         found = {}
         for name in registry.NAMES:
             try:
@@ -149,11 +151,18 @@ class Monitor:
                 log.debug("no drift of %s: %s", name, error)
         self._drift = found
 
+    def _measure(self, name: str, server: Redis) -> None:
+        """Update the memory of one server. Without it the service works: its user may lack the right."""
+        try:
+            self._memory[name] = redis_memory.measure(server)
+        except Exception:
+            log.debug("memory of Redis (%s) not known", name, exc_info=True)
+
 
 def _waiting(redis: Redis, queue: str) -> tuple[int, float]:
     """The number of tasks in a queue, and the age of the oldest in seconds; 0 if there is none.
 
-    Tasks of releases before 0.2 state no time and count as new. Raises `redis.RedisError`.
+    Tasks of older releases state no time and count as new. Raises `redis.RedisError`.
     """
     pipeline = redis.pipeline(transaction=False)
     pipeline.llen(queue)

@@ -138,3 +138,14 @@ def test_the_memory_of_redis_is_shown_by_kind(host: Host) -> None:
         what="the memory of the cache",
     )
     assert (value(host.web.url, 'ml_redis_used_bytes{server="main"}') or 0) > 500_000
+
+
+def test_a_user_of_redis_without_the_right_to_measure_it_serves() -> None:
+    with start_redis() as redis:
+        with Redis.from_url(redis.url) as client:
+            client.execute_command("ACL", "SETUSER", "few", "on", ">secret", "~*", "&*", "+@all", "-memory")
+        url = redis.url.replace("redis://", "redis://few:secret@")
+        with Web(environment(url)) as web:
+            wait_until(lambda: "answers" in web.client.get("/health").text, what="Redis", log=web.log)
+            assert value(web.url, 'ml_redis_used_bytes{server="main"}') is None
+            assert value(web.url, 'ml_drift_readings{model="failure"}') == 0

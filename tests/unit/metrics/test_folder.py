@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,11 @@ def test_without_a_folder_a_process_shows_its_own(of: str, tmp_path: Path) -> No
     text = run(tmp_path, code + SCRAPE.format(of=of))
     assert value(text, "ml_expired_tasks_total") == 2
     assert "python_info" not in text
+
+
+def test_files_that_a_process_left_half_written_keep_no_other_from_starting(tmp_path: Path) -> None:
+    run(tmp_path, COUNT.format(count=3))
+    for file in tmp_path.glob("program-*/counter_*.db"):
+        file.write_bytes(struct.pack("i", 1000) + b"\x40" * 96)
+    text = run(tmp_path, COUNT.format(count=4) + SCRAPE.format(of="of_host(Nothing())"))
+    assert value(text, "ml_expired_tasks_total") == 4
