@@ -136,7 +136,7 @@ def score_kinds(
             metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)
         if kind in SCORE_FIELDS and isinstance(results[0], Verdict):
             name, factor = SCORE_FIELDS[kind]
-            metrics.SCORES.labels(kind).observe(results[0].fields[name] * factor)
+            metrics.SCORES.labels(kind).observe(results[0].fields.get(name, 0.0) * factor)
         runtime.observer.see(kind, batch.readings, history)
         scored.append(results)
     return scored

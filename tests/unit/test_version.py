@@ -30,4 +30,4 @@ def test_the_nestjs_client_has_the_version_of_the_service() -> None:
 
 def test_the_page_of_the_api_shows_the_version_of_the_service() -> None:
     shown = re.findall(r'"version": "(\d+\.\d+\.\d+)"', (ROOT / "docs" / "http.md").read_text())
-    assert shown == [PROJECT["version"]]
+    assert set(shown) == {PROJECT["version"]}

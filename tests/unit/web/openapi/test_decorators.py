@@ -25,7 +25,8 @@ METHODS: Final = ("get", "post", "put", "patch", "delete")
 # Runs before every view, and lets what is outside the API pass.
 ACCESS: Final = "web.http.access"
 # Read for every request of the API: `security`, and a sentence at the head of the document.
-OF_ALL: Final = {"x-api-key", "x-request-id"}
+# `Authorization` is looked at to say that it is not read.
+OF_ALL: Final = {"x-api-key", "x-request-id", "authorization"}
 # Read only to refuse what is compressed, or no JSON.
 REFUSED: Final = {"web.http.request_bodies": {"content-encoding", "content-type"}}
 _HEADER_READ: Final = re.compile(
