@@ -72,7 +72,7 @@ JOB_ROWS = Counter("ml_job_rows", "Rows of batch jobs.", ["result"])
 OUTCOMES = Counter(
     "ml_outcomes", "Outcomes reported, by whether they had been called.", ["outcome", "called"]
 )
-EXPIRED_TASKS = Counter("ml_expired_tasks", "Tasks removed because nobody waits for them any more.")
+EXPIRED_TASKS = Counter("ml_expired_tasks", "Tasks removed after the deadline of their last caller.")
 LOST_TASKS = Counter("ml_lost_tasks", "Tasks of single predictions sent again because their process died.")
 REPEATED_TASKS = Counter(
     "ml_repeated_tasks", "Tasks sent or started again because the first attempt did not finish.", ["queue"]

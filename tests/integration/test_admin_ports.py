@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -68,7 +69,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         host = Host(redis, kafka, tmp_path_factory.mktemp("host"))
         try:
             for program in ("web", "worker"):
-                wait_until(lambda name=program: host.ready(name), what=program, log=host.worker.log)  # type: ignore[misc]
+                wait_until(partial(host.ready, program), what=program, log=host.worker.log)
             yield host
         finally:
             host.stop()

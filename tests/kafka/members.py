@@ -102,7 +102,7 @@ def meanwhile(step: Callable[[], None], *, pause_s: float = 0.0) -> Iterator[Non
 
 @contextmanager
 def always_revived(*kinds: Members) -> Iterator[None]:
-    """Whoever ends is started again at once, from a thread of its own."""
+    """Start each process that ends again at once, from a separate thread."""
 
     def revive() -> None:
         for members in kinds:
