@@ -1,5 +1,6 @@
 """The web process's ASGI application: `granian --interface asginl asgi:app`."""
 
+import tracing
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
@@ -9,6 +10,7 @@ from web.fast_path import FastPath
 settings = load_or_exit()
 configure_logging(settings)
 refuse_eviction(settings)
+tracing.start(settings, "web")
 app = FastPath(settings)
 serve_admin_port(app.flask)
 # A full collection delays every caller by tens of milliseconds.

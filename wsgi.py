@@ -4,6 +4,7 @@ The application is created when this module is loaded, and starts threads. Each 
 fork (gunicorn: no `--preload`).
 """
 
+import tracing
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
@@ -13,6 +14,7 @@ from web.http.connection import notice_signals
 settings = load_or_exit()
 configure_logging(settings)
 refuse_eviction(settings)
+tracing.start(settings, "web")
 app = create_app(settings)
 serve_admin_port(app)
 notice_signals()

@@ -62,6 +62,8 @@ def contradictions(settings: Settings) -> list[str]:
             problems.append(f"{name}: {file} is not a file")
     if settings.flower_basic_auth and not re.fullmatch(r"[^:]+:.+", settings.flower_basic_auth):
         problems.append("FLOWER_BASIC_AUTH: must be user:password")
+    if settings.traces and settings.traces_protocol != "http/protobuf":
+        problems.append("OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf; gRPC is not built in")
     if not settings.model_dir.is_dir():
         problems.append(f"MODEL_DIR: {settings.model_dir} is not a folder")
     if settings.production:

@@ -91,6 +91,10 @@ _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 
 _AT_LEAST_ONE: Final = validate.Range(min=1, error="must be 1 or more")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
 _SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
+# Those of OpenTelemetry's SDK.
+_SAMPLERS: Final = [
+    prefix + name for prefix in ("parentbased_", "") for name in ("always_on", "always_off", "traceidratio")
+]
 
 
 def _read(env: _CollectingEnv) -> Settings:
@@ -132,6 +136,8 @@ def _read(env: _CollectingEnv) -> Settings:
         "metrics_require_key": env.bool("METRICS_REQUIRE_KEY", False),
         "admin_host": env.str("ADMIN_HOST", "127.0.0.1"),
         "admin_port": env.int("ADMIN_PORT", UNSTATED, validate=_ADMIN_PORT),
+        "traces": _traces_wanted(env),
+        "traces_protocol": env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
         "redis_url": redis_url or f"redis://127.0.0.1:{redis_port}/0",
         "redis_embedded": not redis_url,
         "redis_port": redis_port,
@@ -218,6 +224,28 @@ def _read(env: _CollectingEnv) -> Settings:
     if problems:
         raise SettingsInvalid(problems)
     return settings
+
+
+def _traces_wanted(env: Env) -> bool:
+    """Whether OpenTelemetry's variables ask for traces. Its SDK would export to localhost by default.
+
+    The SDK reads the variables itself; it logs a wrong sampler and uses another one. Here that is refused.
+    """
+    endpoint = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    own_endpoint = env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
+    exporter = env.str(
+        "OTEL_TRACES_EXPORTER",
+        "",
+        validate=validate.OneOf(["", "otlp", "none"], error="must be one of: otlp, none"),
+    )
+    is_disabled = env.bool("OTEL_SDK_DISABLED", False)
+    env.str(
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        validate=validate.OneOf(_SAMPLERS, error="must be one of: {choices}"),
+    )
+    env.float("OTEL_TRACES_SAMPLER_ARG", 1.0, validate=_SHARE)
+    return bool(exporter or endpoint or own_endpoint) and exporter != "none" and not is_disabled
 
 
 def _lines(env: Env) -> list[str]:

@@ -66,6 +66,9 @@ class Settings:
     # admin ports; None: `make run` chooses free ports
     admin_host: str
     admin_port: int | None
+    # OpenTelemetry: whether its variables name a receiver, and the protocol; its SDK reads the rest
+    traces: bool
+    traces_protocol: str
     # Redis
     redis_url: str
     redis_cache_url: str

@@ -174,6 +174,27 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "FLOWER_PORT": ("port", "Port of the task monitor."),
     },
+    "Traces": {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": (
+            "URL",
+            "Base address of an OTLP receiver over HTTP, like `http://127.0.0.1:4318`. Traces are off "
+            "without one. OpenTelemetry's SDK also reads its other `OTEL_…` variables: headers, time-outs, "
+            "service name.",
+        ),
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ("URL", "The whole address for traces, instead of the base."),
+        "OTEL_TRACES_EXPORTER": (
+            "",
+            "`otlp` sends traces to `http://localhost:4318` if no address is set. `none` sends none.",
+        ),
+        "OTEL_EXPORTER_OTLP_PROTOCOL": ("", "Must be `http/protobuf`."),
+        "OTEL_SDK_DISABLED": ("", "`true` switches traces off."),
+        "OTEL_TRACES_SAMPLER": (
+            "name",
+            "Decides which traces are kept. `parentbased_traceidratio` keeps a share of those that begin "
+            "here, and follows the caller's decision for the others.",
+        ),
+        "OTEL_TRACES_SAMPLER_ARG": ("share", "The sampler's argument: 0.01 keeps one trace of a hundred."),
+    },
     "Models": {
         "MODEL_DIR": (
             "folder",

@@ -161,6 +161,7 @@ def _measure(app: Flask) -> None:
             path=request.path,
             request_id=request.request_id,
             tenant=request.tenant,
+            span=request.span,
         )
         return response
 

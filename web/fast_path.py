@@ -17,6 +17,7 @@ from a2wsgi import WSGIMiddleware
 from structlog.contextvars import bound_contextvars
 
 import metrics
+import tracing
 from readings.reading import Kind
 from settings import Settings
 from web.app import create_app
@@ -40,7 +41,14 @@ ENDPOINTS: Final[dict[Kind, str]] = {
 # The headers that `parse` reads, keyed by their ASGI names.
 WANTED: Final = {
     name.lower().encode(): name
-    for name in ("Content-Encoding", "Content-Type", "X-API-Key", "X-Request-ID", "X-Tenant-ID")
+    for name in (
+        "Content-Encoding",
+        "Content-Type",
+        "X-API-Key",
+        "X-Request-ID",
+        "X-Tenant-ID",
+        tracing.TRACEPARENT,
+    )
 }
 # Larger bodies are decoded in a thread: decoding blocks the event loop.
 MOST_BYTES: Final = 65_536
@@ -106,12 +114,13 @@ class FastPath:
                 path=scope["path"],
                 request_id=request_id,
                 tenant=None,
+                span=None,
             )
         finally:
             connection.close()
 
-    def _parsed(self, scope: HTTPScope, body: bytes) -> tuple[SingleRequest, str] | None:
-        """The request and its id, or None if it is refused.
+    def _parsed(self, scope: HTTPScope, body: bytes) -> tuple[SingleRequest, str, str | None] | None:
+        """The request, its id and its trace's context, or None if it is refused.
 
         `orjson` is fast but does not name the wrong field. Flask's view parses a refused request again.
         """
@@ -131,17 +140,22 @@ class FastPath:
             )
         except Exception:
             return None
-        return asked, access.request_id(headers.get("X-Request-ID", ""))
+        return asked, access.request_id(headers.get("X-Request-ID", "")), headers.get(tracing.TRACEPARENT)
 
     async def _send_prediction(
-        self, asked: SingleRequest, request_id: str, send: Send, started: float
+        self, asked: SingleRequest, request_id: str, traceparent: str | None, send: Send, started: float
     ) -> None:
         status = 200
+        span = tracing.begin_request("POST", PREFIX + asked.kind, traceparent)
         try:
-            body = await self._predictor.predict_async(asked.kind, asked.reading, asked.tenant)
+            body = await self._predictor.predict_async(
+                asked.kind, asked.reading, asked.tenant, trace=tracing.traceparent_of(span)
+            )
         except Exception as error:
             # Only on errors: binding costs more than the rest of the request's logging.
-            with bound_contextvars(request_id=request_id, tenant=asked.tenant):
+            with bound_contextvars(
+                request_id=request_id, trace_id=tracing.trace_id_of(span), tenant=asked.tenant
+            ):
                 problem = problem_of(error, retry_location=asked.retry_location)
             status = problem.status
             await _send_problem(problem, request_id, send)
@@ -155,6 +169,7 @@ class FastPath:
             path=PREFIX + asked.kind,
             request_id=request_id,
             tenant=asked.tenant,
+            span=span,
         )
 
 

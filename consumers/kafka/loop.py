@@ -19,6 +19,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 import metrics
+import tracing
 from consumers.kafka.crash_journal import MOST_DEATHS, CrashJournal, ProcessDied
 from consumers.kafka.heartbeat import Heartbeat, Status
 from consumers.kafka.offsets import CommitBatch, OffsetTracker, Partition
@@ -150,6 +151,7 @@ class Stream:
         )
         entry, place = self._offsets.add(received), received.event_id
         entry.taken_at = self._clock()
+        entry.span = tracing.begin_record(record.topic, record.headers)
         if isinstance(record.value, Unreadable):
             # The producer's client accepts no subclass of bytes.
             entry.received = received._replace(value=bytes(record.value))
@@ -183,6 +185,7 @@ class Stream:
             self._offsets.settle(done)
             self._processor.settle(done)
             self._journal.forget(entry.received.event_id for entry in done.records)
+            _end_spans(done)
 
     def _look_around(self) -> None:
         """Once a second, update the lag, check the connection, and set the status of this process."""
@@ -240,6 +243,19 @@ class _Listener(ConsumerRebalanceListener):
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._stream.revoked(revoked)
+
+
+def _end_spans(done: CommitBatch) -> None:
+    """End the spans of a committed batch. A record that another member takes over is that member's span."""
+    for entry in done.records:
+        if entry.span is not None:
+            topics = ",".join(sorted({outcome.topic for outcome in entry.outcomes or ()}))
+            seen: tracing.Attributes = {
+                "messaging.kafka.offset": entry.received.offset,
+                "messaging.destination.partition.id": str(entry.received.partition),
+                "evzone.outcome_topics": topics,
+            }
+            tracing.end(entry.span, seen)
 
 
 def _label(pause_reason: str) -> str:

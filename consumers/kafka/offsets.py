@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from consumers.kafka.records import Outgoing, Received, Scored
+import tracing
+from consumers.kafka.records import Outgoing, Received, Scored, traced
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 
 class Partition(NamedTuple):
@@ -25,7 +29,7 @@ class Partition(NamedTuple):
 class PendingRecord:
     """One record in flight. `outcomes` are the records to publish for it, None until they are known.
 
-    `taken_at` is the time of its `poll`, in the loop's clock.
+    `taken_at` is the time of its `poll`, in the loop's clock. `span` is its span if it is traced.
     """
 
     received: Received
@@ -33,6 +37,7 @@ class PendingRecord:
     scored: Scored | None = None
     taken_at: float = 0.0
     dropped: bool = False
+    span: Span | None = None
     partition: Partition = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,9 +60,13 @@ class CommitBatch:
 
     @property
     def outgoing(self) -> Iterator[Outgoing]:
-        """The outcomes of all records, then the added records."""
+        """The outcomes of all records, then the added records.
+
+        Outcomes of traced records continue the trace.
+        """
         for entry in self.records:
-            yield from entry.outcomes or ()
+            for outcome in entry.outcomes or ():
+                yield outcome if entry.span is None else traced(outcome, tracing.traceparent_of(entry.span))
         yield from self.added
 
 

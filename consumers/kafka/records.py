@@ -15,6 +15,7 @@ from readings.flat_or_envelope import parse_flat_or_enveloped
 from readings.parsing import decode_json
 from readings.reading import EARLIEST, TENANT_ID_PATTERN, Kind, Reading
 from tasks.messaging.messages import HEADLINE_FIELDS, HeadlineScore, ScoreResult, add_fields
+from tracing import TRACEPARENT
 
 MAX_REASON_CHARS: Final = 1000
 # A dead letter is its record plus some headers, so its topic's limit exceeds Kafka's default of 1 MB.
@@ -76,6 +77,14 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def traced(record: Outgoing, traceparent: str | None) -> Outgoing:
+    """The record with this context as its header, which replaces that of the record it came from."""
+    if traceparent is None:
+        return record
+    kept = (header for header in record.headers if header[0] != TRACEPARENT)
+    return record._replace(headers=(*kept, (TRACEPARENT, traceparent.encode())))
 
 
 class Scored(NamedTuple):

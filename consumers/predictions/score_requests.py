@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import metrics
+import tracing
 from consumers.kafka.offsets import PendingRecord
 from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from readings.reading import Kind, Reading
@@ -45,8 +46,13 @@ class Predictor(Protocol):
     def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
         """The score requests of a reading, one for each kind."""
 
-    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]:
-        """Send the requests as one task; the future has a result for each, in order."""
+    def submit(
+        self, score_requests: Sequence[ScoreRequest], traces: Sequence[str] = ()
+    ) -> Future[list[ScoreResult]]:
+        """Send the requests as one task; the future has a result for each, in order.
+
+        `traces` are the contexts of traced records.
+        """
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +123,10 @@ class Scoring:
             group, score_requests = self._score_requests(group)
             if not group:
                 continue
-            sent = _Group(group, self._predictor.submit(score_requests), self._clock())
+            traces = [
+                trace for candidate in group if (trace := tracing.traceparent_of(candidate.record.span))
+            ]
+            sent = _Group(group, self._predictor.submit(score_requests, traces), self._clock())
             self._in_flight.append(sent)
             sent.future.add_done_callback(lambda _: self._ended.set())
             if sent.future.done():

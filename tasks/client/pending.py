@@ -24,13 +24,15 @@ class PendingRequest:
     """One reading to score, for all callers that wait for it.
 
     `deadline` is the latest of its callers' deadlines. `outcome` is the result from cache or worker, or an
-    error. `cached_only`: only the cache is read, because there is no capacity to wait for a worker.
+    error. `cached_only`: only the cache is read, because there is no capacity to wait for a worker. `trace`
+    is the context of its first traced caller.
     """
 
     key: Key
     score_request: ScoreRequest
     deadline: float
     cached_only: bool = False
+    trace: str | None = None
     outcome: Outcome | None = None
     waiters: list[Waiter] = field(default_factory=list)
 
@@ -47,7 +49,14 @@ class PendingRequests:
         return sum(len(request.waiters) for request in self._requests.values())
 
     def join(
-        self, score_request: ScoreRequest, deadline: float, waiter: Waiter, now: float, *, cached_only: bool
+        self,
+        score_request: ScoreRequest,
+        deadline: float,
+        waiter: Waiter,
+        now: float,
+        *,
+        cached_only: bool,
+        trace: str | None = None,
     ) -> tuple[PendingRequest, bool]:
         """Add `waiter` to an identical request or to a new one. Returns the request, and whether it is new.
 
@@ -58,11 +67,12 @@ class PendingRequests:
         key = score_request.kind, score_request.tenant, score_request.fingerprint
         held = None if cached_only else self._requests.get(key)
         if held is None or held.deadline <= now:
-            new = PendingRequest(key, score_request, deadline, cached_only, waiters=[waiter])
+            new = PendingRequest(key, score_request, deadline, cached_only, trace, waiters=[waiter])
             if not cached_only:
                 self._requests[key] = new
             return new, True
         held.waiters.append(waiter)
+        held.trace = held.trace or trace
         held.deadline = max(held.deadline, deadline)
         held.score_request = held.score_request._replace(
             expires_at=max(held.score_request.expires_at, score_request.expires_at)

@@ -74,20 +74,24 @@ class PredictionClient:
         if self._own_loop is not None:
             self._own_loop.stop()
 
-    def predict(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
+    def predict(self, kind: Kind, reading: Reading, tenant: str | None, *, trace: str | None = None) -> bytes:
         """`predict_async` for a thread. Blocks for the setting `ML_SYNC_TIMEOUT` and 1 s at most."""
         with self._lock:
             self._own_loop = self._own_loop or _LoopThread()
         waiting = asyncio.run_coroutine_threadsafe(
-            self.predict_async(kind, reading, tenant), self._own_loop.loop
+            self.predict_async(kind, reading, tenant, trace=trace), self._own_loop.loop
         )
         try:
             return waiting.result(self._timeout_s + LOOP_GRACE_S)
         except TimeoutError:  # the loop has been stopped
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.") from None
 
-    async def predict_async(self, kind: Kind, reading: Reading, tenant: str | None) -> bytes:
+    async def predict_async(
+        self, kind: Kind, reading: Reading, tenant: str | None, *, trace: str | None = None
+    ) -> bytes:
         """The verdict as a JSON body, within the setting `ML_SYNC_TIMEOUT`. Does not block the event loop.
+
+        `trace` is the context of the caller's span, if the request is traced.
 
         Raises `QueueFull`, `BrokerUnavailable`, `ModelsUnavailable`, `PredictionTimeout` or `ScoringFailed`.
         An unexpected exception in look-up or sending is raised unchanged.
@@ -101,7 +105,7 @@ class PredictionClient:
         with self._lock:
             place = min(self._capacity, 1)
             request, is_new = self._pending.join(
-                score_request, now + self._timeout_s, woken, now, cached_only=not place
+                score_request, now + self._timeout_s, woken, now, cached_only=not place, trace=trace
             )
             self._capacity -= place
         timer = loop.call_later(self._timeout_s, _wake, [woken])
@@ -153,10 +157,16 @@ class PredictionClient:
         try:
             if is_away:
                 raise BrokerUnavailable("The task queue cannot be reached.")
-            score_requests = [request.score_request for request in batch.load]
+            message = ScoreMessage(
+                batch.batch_id,
+                self._replies.address,
+                [request.score_request for request in batch.load],
+                source="rest",
+                traces=[request.trace for request in batch.load if request.trace is not None],
+            )
             batch.task_id = self._publisher.send(
                 TaskNames.SCORE,
-                ScoreMessage(batch.batch_id, self._replies.address, score_requests, source="rest").encode(),
+                message.encode(),
                 queue=Queues.SINGLE,
                 expires_s=max(0.1, batch.expires_at - time.monotonic()),
                 time_limit_s=self._timeout_s * KILLED_AFTER,

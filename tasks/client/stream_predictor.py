@@ -66,11 +66,13 @@ class StreamPredictor:
         fingerprint, expires_at = reading.fingerprint(), time.time() + self._expires_s
         return [ScoreRequest(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
 
-    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]:
+    def submit(
+        self, score_requests: Sequence[ScoreRequest], traces: Sequence[str] = ()
+    ) -> Future[list[ScoreResult]]:
         """Send requests as one task. Blocks 2 s at most, raises nothing.
 
-        All readings must have the same kinds, adjacent as `requests_for` returns them. The future's results
-        are in the order of the requests. It fails with:
+        All readings must have the same kinds, adjacent as `requests_for` returns them. `traces` are the
+        contexts of traced records. The future's results are in the order of the requests. It fails with:
 
         - `BrokerUnavailable` if the task could not be sent,
         - `PredictionTimeout` if no worker took it within the setting `KAFKA_SCORE_TIMEOUT`,
@@ -83,7 +85,9 @@ class StreamPredictor:
         task: Task = InFlightTask(
             Future(), len(score_requests), sent_at=now, expires_at=now + self._expires_s
         )
-        message = ScoreMessage(task.batch_id, self._replies.address, score_requests, source="kafka")
+        message = ScoreMessage(
+            task.batch_id, self._replies.address, score_requests, source="kafka", traces=traces
+        )
         # A worker of the first schema cannot read columns. Such a task is lost, and its readings are sent
         # again one by one, in the first schema.
         is_alone = score_requests[0].reading is score_requests[-1].reading

@@ -28,7 +28,8 @@ class Job:
     `errors` are the first row problems: `{row, pointer, detail, code}`. `recent_rows_per_s` excludes downtime
     of the service; it is None until some rows are done. Redis deletes the job at `expires_at`; each stored
     chunk of results postpones that. `ignored_columns` are the first unknown column names of the input.
-    `blank_lines` is the number of blank lines in NDJSON input; they are not rows.
+    `blank_lines` is the number of blank lines in NDJSON input; they are not rows. `trace` is the context of
+    the request that submitted it, if that is traced.
     """
 
     job_id: str
@@ -49,6 +50,7 @@ class Job:
     expires_at: float | None = None
     ignored_columns: Sequence[str] = ()
     blank_lines: int = 0
+    trace: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -121,4 +123,5 @@ def job_from(job_id: str, held: Mapping[str, str], errors: Sequence[bytes], *, e
         expires_at=expires_at,
         ignored_columns=orjson.loads(held.get("ignored_columns", "[]")),
         blank_lines=int(held.get("blank_lines", 0)),
+        trace=held.get("trace"),
     )

@@ -112,9 +112,10 @@ class JobStore:
         encoding: Encoding,
         chunk_rows: int,
         now: float,
+        trace: str | None = None,
     ) -> Draft:
         """A new draft, to be filled with chunks of `chunk_rows` rows."""
-        fields = {
+        fields: dict[str, Any] = {
             "tenant": tenant or "",
             "kind": kind,
             "store": int(store),
@@ -126,6 +127,8 @@ class JobStore:
             "created_at": now,
             "next": 0,
         }
+        if trace is not None:
+            fields["trace"] = trace
         return Draft(self._redis, self._retention_s, fields)
 
     def get(self, job_id: str, tenant: str | None) -> Job:

@@ -67,7 +67,8 @@ class ScoreMessage:
     """The readings of one task.
 
     `store`: whether verdicts are written to cache and fleet store. `source`: the interface that received the
-    readings, for metrics. `sent_at`: epoch seconds.
+    readings, for metrics. `sent_at`: epoch seconds. `traces`: the contexts of traced requests or records,
+    each as a W3C `traceparent`.
     """
 
     batch_id: str
@@ -76,6 +77,7 @@ class ScoreMessage:
     source: str
     sent_at: float = field(default_factory=time.time)
     store: bool = True
+    traces: Sequence[str] = ()
 
     def encode(self) -> dict[str, Any]:
         """The message in schema 1, one JSON object per request."""
@@ -115,7 +117,7 @@ class ScoreMessage:
         }
 
     def _head(self, schema: int) -> dict[str, Any]:
-        return {
+        head = {
             "v": schema,
             "batch_id": self.batch_id,
             "reply_to": self.reply_to,
@@ -123,6 +125,7 @@ class ScoreMessage:
             "sent_at": self.sent_at,
             "store": self.store,
         }
+        return {**head, "traces": self.traces} if self.traces else head
 
     @classmethod
     def decode(cls, raw: dict[str, Any]) -> ScoreMessage:
@@ -134,6 +137,7 @@ class ScoreMessage:
             source=raw["door"],
             sent_at=raw["sent_at"],
             store=raw["store"],
+            traces=raw.get("traces", ()),  # from older senders there are none
             score_requests=list(
                 _requests_of_columns(raw) if "readings" in raw else _score_requests(raw["asks"])
             ),

@@ -22,6 +22,7 @@ from celery.signals import (
     worker_ready,
 )
 
+import tracing
 from admin_port import AdminPort
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
@@ -62,7 +63,12 @@ def _task_context() -> dict[str, Any]:
     request = current_task.request
     message = request.args[0] if request.args else None
     chunk = message if isinstance(message, dict) else {}
-    return {"task_id": request.id, "job_id": chunk.get("job_id"), "chunk": chunk.get("chunk")}
+    return {
+        "task_id": request.id,
+        "trace_id": tracing.current_trace_id(),
+        "job_id": chunk.get("job_id"),
+        "chunk": chunk.get("chunk"),
+    }
 
 
 @celeryd_after_setup.connect
@@ -80,6 +86,7 @@ def _start(**_: Any) -> None:
     billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_RESULT_READ_WITHIN
     runtime = Runtime(settings, _name, _queues)
     set_current(runtime)
+    tracing.start(settings, "worker")
     collect_garbage_seldom()
     if _queues == [Queues.BATCH]:
         os.nice(BATCH_NICENESS)
@@ -97,3 +104,4 @@ def _serve_admin_port(**_: Any) -> None:
 @worker_process_shutdown.connect
 def _stop(**_: Any) -> None:
     close_current()
+    tracing.stop()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from celery.worker.request import Request
 
 import metrics
+import tracing
 from errors import PredictionTimeout, ServiceError
 from isolation import together_or_alone
 from readings.reading import Kind
@@ -44,13 +45,26 @@ def score(raw: dict[str, Any]) -> None:
     message = ScoreMessage.decode(raw)
     queue = Queues.STREAM if message.source == "kafka" else Queues.SINGLE
     metrics.QUEUE_SECONDS.labels(queue=queue).observe(max(0.0, time.time() - message.sent_at))
+    seen: tracing.Attributes = {
+        "messaging.destination.name": queue,
+        "celery.task_id": score.request.id or "",
+        "evzone.requests": len(message.score_requests),
+    }
+    with tracing.task(TaskNames.SCORE, message.traces, sent_at=message.sent_at, attributes=seen):
+        _score(runtime, message)
+
+
+def _score(runtime: Runtime, message: ScoreMessage) -> None:
     asked = asked_of(message.score_requests)
-    add_histories(runtime, [each.subject for each in asked], source=message.source, among_themselves=True)
-    answers, stored = answer_all(runtime, message, asked)
-    # Stored before the reply, so that a caller with an answer finds it in the cache.
-    commands = _to_store(runtime, stored, source=message.source) if message.store else []
-    commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
-    runtime.connection.execute(*commands)
+    with tracing.phase("read history"):
+        add_histories(runtime, [each.subject for each in asked], source=message.source, among_themselves=True)
+    with tracing.phase("score"):
+        answers, stored = answer_all(runtime, message, asked)
+    with tracing.phase("store and reply"):
+        # Stored before the reply, so that a caller with an answer finds it in the cache.
+        commands = _to_store(runtime, stored, source=message.source) if message.store else []
+        commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
+        runtime.connection.execute(*commands)
 
 
 class Asked(NamedTuple):

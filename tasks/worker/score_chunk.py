@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, cast
 import orjson
 
 import metrics
+import tracing
 from errors import FieldError, InvalidReading, ScoringFailed, ServiceError
 from isolation import together_or_alone
 from readings import rows
@@ -20,6 +21,7 @@ from tasks.jobs.chunks import ERRORS_SHOWN, MAX_ATTEMPTS, Counted
 from tasks.jobs.job_record import Encoding, Job
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import Queues, TaskNames
+from tasks.messaging.task_publisher import SENT_AT
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.app import app
 from tasks.worker.runtime import Runtime, current
@@ -92,14 +94,23 @@ def score_chunk(raw: dict[str, Any]) -> None:
         if attempt > 1:
             metrics.REPEATED_TASKS.labels(queue=Queues.BATCH).inc()
         started = time.perf_counter()
-        results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
-        counted = chunks.finish(
-            job_id,
-            chunk,
-            results.in_order(),
-            failed=len(results.problems),
-            errors=results.first_problems(),
-        )
+        seen: tracing.Attributes = {
+            "messaging.destination.name": Queues.BATCH,
+            "celery.task_id": request.id or "",
+            "evzone.job_id": job_id,
+            "evzone.chunk": chunk,
+            "evzone.attempt": attempt,
+        }
+        sent_at = request.get(SENT_AT)
+        with tracing.task(TaskNames.SCORE_CHUNK, [job.trace], sent_at=sent_at, attributes=seen):
+            results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
+            counted = chunks.finish(
+                job_id,
+                chunk,
+                results.in_order(),
+                failed=len(results.problems),
+                errors=results.first_problems(),
+            )
     seconds = time.perf_counter() - started
     if counted is not Counted.NOT:
         metrics.JOB_ROWS.labels(result="failed").inc(len(results.problems))

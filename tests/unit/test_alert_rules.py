@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
+import yaml
 
 from metrics import Looked
 from metrics.reference import declared

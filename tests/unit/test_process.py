@@ -159,6 +159,7 @@ def count_one() -> None:
         path="/api/v1/predictions/failure",
         request_id="r-1",
         tenant="acme",
+        span=None,
     )
 
 

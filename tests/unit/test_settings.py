@@ -84,6 +84,9 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
         ("KAFKA_TOPIC_DEAD_LETTERS", "charger.metrics"),
         ("KAFKA_TOPIC_ANOMALIES", "ml.alert_state"),
         ("ML_ALERT_THRESHOLD", "2"),
+        ("OTEL_TRACES_EXPORTER", "jaeger"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "5"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -122,6 +125,32 @@ def test_a_factor_below_1_is_refused_and_need_not_be_whole(environment: pytest.M
     assert read_settings(dotenv=None).costs.emergency_factor == 1.25
     environment.setenv("COST_EMERGENCY_FACTOR", "0.5")
     assert problems() == ["COST_EMERGENCY_FACTOR: must be 1 or more"]
+
+
+@pytest.mark.parametrize(
+    ("given", "traces"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://here:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://here:4318/v1/traces"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://here:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://here:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),  # of another program in this environment
+    ],
+)
+def test_traces_are_on_where_the_variables_of_opentelemetry_say_so(
+    environment: pytest.MonkeyPatch, given: dict[str, str], *, traces: bool
+) -> None:
+    for name, value in given.items():
+        environment.setenv(name, value)
+    assert read_settings(dotenv=None).traces is traces
+
+
+def test_traces_over_grpc_are_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4317")
+    environment.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    assert problems() == ["OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf; gRPC is not built in"]
 
 
 def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:

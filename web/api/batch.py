@@ -16,6 +16,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_list_header, unquote_header_value
 
 import metrics
+import tracing
 from errors import FieldError, InvalidParameter, InvalidReading, ServiceError
 from tasks.jobs.idempotency import Claim
 from tasks.jobs.job_record import Job
@@ -83,6 +84,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
                 processes=held.chunks.processes(),
             ),
             now=time.time(),
+            trace=tracing.traceparent_of(current_request().span),
         )
         asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
         claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None

@@ -10,6 +10,7 @@ from functools import partial
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
+import tracing
 from errors import UnknownCharger
 from readings.parsing import decode_json
 from readings.reading import KINDS
@@ -43,7 +44,9 @@ def _predict() -> Response:
     )
     request.retry_location = asked.retry_location
     with shared.waiting_threads:
-        body = shared.predictor.predict(asked.kind, asked.reading, asked.tenant)
+        body = shared.predictor.predict(
+            asked.kind, asked.reading, asked.tenant, trace=tracing.traceparent_of(request.span)
+        )
     return Response(body, content_type="application/json")
 
 

@@ -9,18 +9,22 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Response
 from prometheus_client import Counter, Histogram
 from structlog.contextvars import bind_contextvars
 
 import metrics
+import tracing
 from errors import FieldError, Forbidden, InvalidParameter, Unauthorized
 from process import ACCESS_LOGGER
 from readings.reading import TENANT_ID_PATTERN
 from settings import Settings
-from web.http.messages import current_request
+from web.http.messages import Request, current_request
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 log = logging.getLogger(ACCESS_LOGGER)
 
@@ -31,6 +35,7 @@ TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 ADMIN_PREFIX: Final = "/api/v1/models/"
 # Headers of every response, besides its request id.
 FIXED: Final = {"X-Content-Type-Options": "nosniff"}
+SERVER_ERROR: Final = 500
 READERS: Final = frozenset({"read", "predict", "admin"})
 PREDICTORS: Final = frozenset({"predict"})
 ADMINS: Final = frozenset({"admin"})
@@ -91,8 +96,11 @@ def register(app: Flask, access: Access) -> None:
         request = current_request()
         header = request.headers.get
         request.request_id = request_id(header("X-Request-ID", ""))
+        request.span = tracing.begin_request(request.method, _route_of(request), header(tracing.TRACEPARENT))
         # Server threads are reused and still hold the previous request's values.
-        bind_contextvars(request_id=request.request_id, tenant=None)
+        bind_contextvars(
+            request_id=request.request_id, trace_id=tracing.trace_id_of(request.span), tenant=None
+        )
         request.tenant = access.tenant_of(request.method, request.path, header)
         bind_contextvars(tenant=request.tenant)
 
@@ -103,6 +111,11 @@ def register(app: Flask, access: Access) -> None:
 
     app.before_request(identify)
     app.after_request(stamp)
+
+
+def _route_of(request: Request) -> str:
+    """The path of the matched route, with the names of its variables."""
+    return "unknown" if request.url_rule is None else request.url_rule.rule
 
 
 def request_id(given: str) -> str:
@@ -125,8 +138,9 @@ def count(
     path: str,
     request_id: str,
     tenant: str | None,
+    span: Span | None,
 ) -> None:
-    """Count one response, and log it if `ACCESS_LOG` is on.
+    """Count one response, end its span, and log it if `ACCESS_LOG` is on.
 
     `started` is the `time.perf_counter()` of the request's arrival in seconds; `path` has no query string.
     """
@@ -134,6 +148,11 @@ def count(
     answers.inc()
     took_s = time.perf_counter() - started
     seconds.observe(took_s)
+    if span is not None:
+        seen: tracing.Attributes = {"http.response.status_code": int(status), "evzone.request_id": request_id}
+        if tenant is not None:
+            seen["evzone.tenant"] = tenant
+        tracing.end(span, seen, error=str(int(status)) if status >= SERVER_ERROR else None)
     if log.isEnabledFor(logging.INFO):
         fields = {
             "method": method,
@@ -141,6 +160,7 @@ def count(
             "status": int(status),  # problems have an HTTPStatus
             "duration_ms": round(took_s * 1000, 1),
             "request_id": request_id,
+            "trace_id": tracing.trace_id_of(span),
             "tenant": tenant,
         }
         log.info("answered", extra=fields)

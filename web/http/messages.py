@@ -14,16 +14,18 @@ import flask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from opentelemetry.trace import Span
 
 
 class Request(flask.Request):
-    """A request. `web/http/access.py` sets `request_id` and `tenant`.
+    """A request. `web/http/access.py` sets `request_id`, `tenant` and `span`.
 
     `retry_location` is the `Location` header of a 504. `started` is the `time.perf_counter()` at arrival.
     """
 
     request_id: str = ""
     tenant: str | None = None
+    span: Span | None = None
     retry_location: str | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

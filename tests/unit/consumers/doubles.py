@@ -47,7 +47,9 @@ class FakePredictor:
     def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
         return [ScoreRequest(kind, tenant, reading, "f", 0.0) for kind in kinds]
 
-    def submit(self, score_requests: Sequence[ScoreRequest]) -> Future[list[ScoreResult]]:
+    def submit(
+        self, score_requests: Sequence[ScoreRequest], traces: Sequence[str] = ()
+    ) -> Future[list[ScoreResult]]:
         future: Future[list[ScoreResult]] = Future()
         if self.down:
             future.set_exception(BrokerUnavailable("down"))
