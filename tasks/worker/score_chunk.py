@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import orjson
 
@@ -39,11 +39,8 @@ SCORED_TOGETHER: Final = 256
 _GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: no attempt finished."
 
 
-class Row(NamedTuple):
-    """A reading of the chunk, and its row number in the job."""
-
-    number: int
-    subject: Subject
+# A reading of the chunk after its row number in the job.
+Row = tuple[int, Subject]
 
 
 class Results:
@@ -141,12 +138,12 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
         if isinstance(row, Refused):
             results.refuse(number, row.charger_id, row.error)
         else:
-            rows_to_score.append(Row(number, Subject(row, job.tenant)))
+            rows_to_score.append((number, Subject(row, job.tenant)))
     if attempt > MAX_ATTEMPTS:
         for number, subject in rows_to_score:
             results.refuse(number, subject.reading.charger_id, ScoringFailed(_GIVEN_UP))
         return results
-    add_histories(runtime, [row.subject for row in rows_to_score], source="batch")
+    add_histories(runtime, [subject for _, subject in rows_to_score], source="batch")
     for start in range(0, len(rows_to_score), SCORED_TOGETHER):
         _score(runtime, job, rows_to_score[start : start + SCORED_TOGETHER], results)
     return results
@@ -154,7 +151,7 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
 
 def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) -> None:
     """Score rows into `results`. Raises `redis.RedisError` in an outage, for a later attempt."""
-    scored = score_kinds(runtime, job.kinds, [row.subject for row in some], source="batch")
+    scored = score_kinds(runtime, job.kinds, [subject for _, subject in some], source="batch")
     stored: list[Verdict] = []
     for (number, subject), *answers in zip(some, *scored, strict=True):
         failures = [answer for answer in answers if isinstance(answer, ServiceError)]
@@ -168,8 +165,9 @@ def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) ->
         else:
             body = verdicts[0].body
         results.lines[number] = b'{"row":%d,%b' % (number, body[1:])
-        stored += verdicts
-    if job.store:
+        if job.store:
+            stored += verdicts
+    if stored:
         _store(runtime, stored)
 
 

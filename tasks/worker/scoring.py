@@ -17,7 +17,6 @@ from isolation import together_or_alone
 from models.features.columns import HistoryEntries
 from models.scoring_batch import Batch
 from readings.reading import Kind, Reading, rfc3339
-from tasks.messaging.messages import add_fields
 from tasks.storage.reading_history import NO_ENTRIES
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.runtime import Runtime
@@ -63,25 +62,26 @@ def predictions(verdicts: Sequence[Verdict]) -> list[tuple[str | None, dict[str,
     return [verdict[1:] for verdict in verdicts if verdict.kind == "failure"]
 
 
-class VerdictEncoder:
-    """Encode verdicts with the fields that the service adds to all of them. Use in one thread."""
+def encoded(
+    kind: Kind, subjects: Sequence[Subject], verdicts: Sequence[dict[str, Any]], *, timestamp: str
+) -> list[Verdict]:
+    """The verdicts with their JSON: a model's fields, then those that the service adds to all of them.
 
-    def __init__(self) -> None:
-        self._timestamp = rfc3339(datetime.now(UTC))
-        self._common: dict[str | None, bytes] = {}
-
-    def encode(self, kind: Kind, subject: Subject, fields: dict[str, Any]) -> Verdict:
-        """A verdict with its JSON. Raises `TypeError` for fields without a JSON form."""
+    Raises `TypeError` for fields without a JSON form.
+    """
+    common: dict[str | None, bytes] = {}
+    found: list[Verdict] = []
+    for subject, fields in zip(subjects, verdicts, strict=True):
         tenant = subject.tenant
+        if tenant not in common:
+            added = {"tenant_id": tenant, "timestamp": timestamp, "cached": False, "degraded": False}
+            common[tenant] = orjson.dumps(added)[1:-1]
         if subject.fingerprint is None:
             subject.fingerprint = subject.reading.fingerprint()
-        if tenant not in self._common:
-            self._common[tenant] = orjson.dumps(
-                {"tenant_id": tenant, "timestamp": self._timestamp, "cached": False, "degraded": False}
-            )[1:-1]
         # Joined as text, as copying the fields costs twice as much as encoding them.
-        added = b'%b,"fingerprint":"%b"' % (self._common[tenant], subject.fingerprint.encode())
-        return Verdict(kind, tenant, fields, add_fields(orjson.dumps(fields), added))
+        end = b',%b,"fingerprint":"%b"}' % (common[tenant], subject.fingerprint.encode())
+        found.append(Verdict(kind, tenant, fields, orjson.dumps(fields)[:-1] + end))
+    return found
 
 
 def add_histories(
@@ -117,12 +117,12 @@ def score_kinds(
         return [[error] * len(subjects) for _ in kinds]
     history = [one.history for one in subjects]
     batch = Batch([one.reading for one in subjects], history)
-    encoder = VerdictEncoder()
+    timestamp = rfc3339(datetime.now(UTC))
 
     def verdicts(kind: Kind, some: Sequence[Subject]) -> list[Verdict]:
         alone = some is not subjects
         found = scorer.verdicts(kind, Batch([some[0].reading], [some[0].history]) if alone else batch)
-        return [encoder.encode(kind, one, fields) for one, fields in zip(some, found, strict=True)]
+        return encoded(kind, some, found, timestamp=timestamp)
 
     scored = []
     for kind in kinds:
@@ -130,7 +130,7 @@ def score_kinds(
         found = together_or_alone(partial(verdicts, kind), subjects, unit=unit_of(source), name=name_of)
         metrics.SCORE_SECONDS.labels(kind=kind).observe(time.perf_counter() - started)
         results = [_failure(each) if isinstance(each, Exception) else each for each in found]
-        failed = sum(isinstance(each, ServiceError) for each in results)
+        failed = len(results) - sum(type(each) is Verdict for each in results)
         metrics.PREDICTIONS.labels(kind, source).inc(len(results) - failed)
         if failed:
             metrics.PREDICTION_ERRORS.labels(code=ScoringFailed.code).inc(failed)

@@ -17,7 +17,7 @@ from models.scoring_batch import Batch
 from readings.reading import Kind, Reading
 from tasks.storage.reading_history import NO_ENTRIES
 from tasks.worker.runtime import Runtime
-from tasks.worker.scoring import Subject, Verdict, VerdictEncoder, add_histories, score_kinds
+from tasks.worker.scoring import Subject, Verdict, add_histories, encoded, score_kinds
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 PAST = HistoryEntries.of(())
@@ -63,19 +63,18 @@ def test_a_verdict_that_fails_costs_no_other_reading_and_no_other_kind(no_json: 
 
 def test_the_json_of_a_verdict_is_its_fields_and_what_the_service_adds() -> None:
     (subject,) = subjects("A")
-    encoder = VerdictEncoder()
     fields: dict[str, Any] = {"charger_id": "A", "text": 'Ä "quoted"', "nested": [{}], "nothing": None}
-    verdict = encoder.encode("failure", subject, fields)
-    told = orjson.loads(verdict.body)
+    (verdict,) = encoded("failure", [subject], [fields], timestamp="now")
     assert (verdict.kind, verdict.tenant, verdict.fields) == ("failure", "t", fields)
     assert verdict.body == orjson.dumps(
         fields
-        | {"tenant_id": "t", "timestamp": told["timestamp"], "cached": False, "degraded": False}
+        | {"tenant_id": "t", "timestamp": "now", "cached": False, "degraded": False}
         | {"fingerprint": subject.reading.fingerprint()}
     )
-    subject.tenant = None
-    other = orjson.loads(encoder.encode("failure", subject, {"x": 1}).body)
-    assert (other["tenant_id"], other["timestamp"]) == (None, told["timestamp"])
+    (other,) = subjects("B")
+    other.tenant = None
+    both = encoded("failure", [subject, other], [{"x": 1}, {"x": 2}], timestamp="now")
+    assert [orjson.loads(each.body)["tenant_id"] for each in both] == ["t", None]
 
 
 def reader(broken: str, error: Exception) -> Runtime:
