@@ -1,11 +1,13 @@
 """`python -m bench.compare REF`: is this working tree slower than an older commit?
 
-    python -m bench.compare REF [--limit 5] [--pairs 12] [--most-pairs 40] [--only WORD,…]
+    python -m bench.compare REF [--limit 5] [--pairs 12] [--most-pairs 40] [--only WORD,…] [--traces SHARE]
 
 Both services run at the same time, each started like `make run`, from its own checkout with its own packages.
 Only one of them is loaded at a time. For each measure a pair consists of four shots in the order old, new,
 new, old. The next pair has the order new, old, old, new, so that drift of the machine affects both equally.
 Both are restarted every `PAIRS_A_START` pairs.
+
+With `--traces` the new side sends traces of this share of its requests to a receiver of the comparison.
 
 Exit code 0: within the limit; 1: worse, or new failed requests; 2: no comparison (unknown commit, a side that
 does not start); 3: undecided after the most pairs. Writes build/bench-compare.json and .md.
@@ -16,7 +18,8 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from bench import compare_report
@@ -24,6 +27,7 @@ from bench.checkouts import Checkout, CheckoutFailed, checkout, described, here
 from bench.compare_load import MEASURES, Shot, Target, numbers, warm_up
 from bench.compare_side import FOLDER, Side
 from bench.compare_verdict import FIGURES, Judgement, exit_code, judge_all, undecided_measures
+from tests.otlp_receiver import OtlpReceiver
 
 # Processes vary between starts. Without restarts this would look like a difference of the commits.
 # Starting both takes about as long as a pair.
@@ -77,6 +81,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=12, help="of each measure, at least; six are needed")
     parser.add_argument("--most-pairs", type=int, default=40, help="where the interval is too wide")
     parser.add_argument("--only", default="", help="words; measures whose name holds one of them")
+    parser.add_argument("--traces", type=float, help="share of requests that the new side traces, like 0.01")
     given = parser.parse_args()
     measures = [name for name in MEASURES if any(word in name for word in given.only.split(","))]
     if not measures:
@@ -87,8 +92,9 @@ def main() -> int:
         old, new = checkout(given.ref), here()
         names = {OLD: described(old), NEW: described(new)}
         _print_line(f"old: {names[OLD]}  new: {names[NEW]}")
-        while comparison.wanted():
-            _pairs(comparison, old, new)
+        with _receiver(given.traces) as added:
+            while comparison.wanted():
+                _pairs(comparison, old, new, added)
     except (CheckoutFailed, RuntimeError) as error:
         _print_line(str(error))
         return EXIT_NO_COMPARISON
@@ -102,10 +108,28 @@ def main() -> int:
     return code
 
 
-def _pairs(comparison: Comparison, old: Checkout, new: Checkout) -> None:
-    """Start both sides and measure some pairs."""
+@contextmanager
+def _receiver(share: float | None) -> Iterator[dict[str, str]]:
+    """Run a receiver of traces. Yields the settings of a side that sends it this share, none for None."""
+    if share is None:
+        yield {}
+        return
+    with OtlpReceiver() as receiver:
+        yield {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": str(share),
+        }
+        _print_line(f"{len(receiver.spans)} spans were received.")
+
+
+def _pairs(comparison: Comparison, old: Checkout, new: Checkout, added: dict[str, str]) -> None:
+    """Start both sides, the new one with `added` in its environment, and measure some pairs."""
     with ExitStack() as running:
-        sides = [running.enter_context(Side(name, each)) for name, each in ((OLD, old), (NEW, new))]
+        sides = [
+            running.enter_context(Side(OLD, old)),
+            running.enter_context(Side(NEW, new, added)),
+        ]
         for side in sides:
             side.await_ready()
         targets = [running.enter_context(Target(side)) for side in sides]

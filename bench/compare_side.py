@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,8 +35,10 @@ class Side:
     The constructor starts them and does not wait.
     """
 
-    def __init__(self, name: str, checkout: Checkout) -> None:
+    def __init__(self, name: str, checkout: Checkout, added: Mapping[str, str] | None = None) -> None:
+        """`added` is set in this side's environment alone."""
         self.name = name
+        self._added = added or {}
         self._folder = FOLDER / name
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
@@ -114,6 +117,7 @@ class Side:
             "KAFKA_BOOTSTRAP_SERVERS": "",
             "STATE_DIR": str(self._folder / "state"),
             "TMPDIR": self._temporary.name,
+            **self._added,
         }
 
 

@@ -70,12 +70,13 @@ class OtlpReceiver:
         self._thread.start()
 
     @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self._server.server_port}"
+
+    @property
     def settings(self) -> dict[str, str]:
         """The variables that make a program send its spans here, soon after they end."""
-        return {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{self._server.server_port}",
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-        }
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
 
     def trace(self, trace_id: str) -> list[ReceivedSpan]:
         """The spans of a trace, in the order of their beginnings."""
