@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
@@ -26,7 +27,10 @@ def reading(charger_id: str | None = None, **fields: object) -> Reading:
 
 
 class AsyncDriven:
-    """Runs what an `AsyncMLClient` returns on a loop of its own, as long as the context lasts."""
+    """Runs what an `AsyncMLClient` returns on a loop of its own, as long as the context lasts.
+
+    Each call runs in a copy of its caller's context variables, as a task does.
+    """
 
     def __init__(self, driven: AsyncMLClient) -> None:
         self._driven = driven
@@ -43,9 +47,12 @@ class AsyncDriven:
 
         def called(*args: Any, **kwargs: Any) -> Any:
             result = found(*args, **kwargs)
-            return self._iterated(result) if inspect.isasyncgen(result) else self._runner.run(result)
+            return self._iterated(result) if inspect.isasyncgen(result) else self._run(result)
 
         return called
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(coroutine, context=copy_context())
 
     def _iterated(self, items: AsyncIterator[Any]) -> Iterator[Any]:
         async def following() -> Any:
@@ -53,7 +60,7 @@ class AsyncDriven:
 
         while True:
             try:
-                item = self._runner.run(following())
+                item = self._run(following())
             except StopAsyncIteration:
                 return
             yield item

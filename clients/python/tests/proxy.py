@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import threading
@@ -9,12 +10,24 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
 PIECE_BYTES = 16_384
 TRICKLE_S = 0.05
+HEAD = re.compile(rb"(GET|POST|DELETE) (\S+) HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
+
+
+class Head(NamedTuple):
+    """A request as it arrived, without its body. Names of headers are in lower case."""
+
+    method: str
+    path: str
+    headers: list[tuple[str, str]]
+
+    def values(self, name: str) -> list[str]:
+        return [value for found, value in self.headers if found == name]
 
 
 @dataclass
@@ -48,12 +61,18 @@ class Proxy:
         self.connected_at: list[float] = []
         self.cuts = 0
         self._open: list[socket.socket] = []
+        self._received: list[bytearray] = []
         self._behaviour = Behaviour()
         self._listen()
 
     @property
     def connections(self) -> int:
         return len(self.connected_at)
+
+    @property
+    def requests(self) -> list[Head]:
+        """All requests so far, those of the oldest connection first."""
+        return [_head(found) for received in self._received for found in HEAD.finditer(received)]
 
     def refuse(self) -> None:
         """Nobody listens any more."""
@@ -110,22 +129,28 @@ class Proxy:
             except OSError:
                 return
             self.connected_at.append(time.monotonic())
+            received = bytearray()
+            self._received.append(received)
             behaviour = self._behaviour
             if behaviour.answers:
-                threading.Thread(target=_answer, args=(client, behaviour.answers.pop(0)), daemon=True).start()
+                answer = behaviour.answers.pop(0)
+                threading.Thread(target=_answer, args=(client, answer, received), daemon=True).start()
                 continue
             server = socket.create_connection(self._target)
             self._open += [client, server]
-            for way in ((client, server), (server, client)):
-                threading.Thread(
-                    target=self._pass_on, args=(*way, behaviour, way[0] is client), daemon=True
-                ).start()
+            for way in ((client, server, received), (server, client, None)):
+                threading.Thread(target=self._pass_on, args=(*way, behaviour), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, behaviour: Behaviour, up: bool) -> None:
+    def _pass_on(
+        self, source: socket.socket, sink: socket.socket, received: bytearray | None, behaviour: Behaviour
+    ) -> None:
+        up = received is not None
         most = behaviour.up_bytes if up else behaviour.down_bytes
         passed = 0
         with suppress(OSError):
             while piece := source.recv(PIECE_BYTES):
+                if received is not None:
+                    received += piece
                 if behaviour.mute and not up:
                     continue
                 if most is not None and behaviour.cuts_left != 0 and passed + len(piece) > most:
@@ -142,9 +167,15 @@ class Proxy:
             _break(end)
 
 
-def _answer(client: socket.socket, answer: bytes) -> None:
+def _head(found: re.Match[bytes]) -> Head:
+    method, path, lines = (part.decode("latin-1") for part in found.groups())
+    headers = [line.partition(":") for line in lines.split("\r\n")]
+    return Head(method, path, [(name.lower(), value.strip()) for name, _, value in headers])
+
+
+def _answer(client: socket.socket, answer: bytes, received: bytearray) -> None:
     with suppress(OSError):
-        client.recv(PIECE_BYTES)
+        received += client.recv(PIECE_BYTES)
         client.sendall(answer)
         client.shutdown(socket.SHUT_WR)
         while client.recv(PIECE_BYTES):  # what is still coming: a reset would take the answer along

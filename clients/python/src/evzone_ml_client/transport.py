@@ -9,6 +9,7 @@ import httpx
 
 from evzone_ml_client.exchange import Request
 from evzone_ml_client.settings import Settings
+from evzone_ml_client.trace_context import trace_headers
 from evzone_ml_client.version import __version__
 
 # A time-out of 0 makes a socket non-blocking, which fails with another error.
@@ -39,12 +40,15 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 def request_options(request: Request, timeout_s: float) -> dict[str, Any]:
-    """Return the arguments of `build_request`, except the content."""
+    """Return the arguments of `build_request`, except the content.
+
+    Must be called in the context of the caller: the headers continue its trace.
+    """
     return {
         "method": request.method,
         "url": request.path,
         "params": request.params,
-        "headers": request.headers,
+        "headers": {**trace_headers(), **request.headers},
         "timeout": httpx.Timeout(
             _within(timeout_s, LONGEST_SILENCE_S), connect=_within(timeout_s, LONGEST_CONNECT_S)
         ),
