@@ -8,4 +8,11 @@ export default defineConfig({
   dts: true,
   clean: true,
   sourcemap: true,
+  // ES modules have no `require`, which loads the optional package of src/trace-context.ts.
+  banner: ({ format }) =>
+    format === 'esm'
+      ? {
+          js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+        }
+      : {},
 });

@@ -11,6 +11,7 @@ import {
 import { Deadline } from './deadline';
 import type { ResolvedOptions } from './ml-client.options';
 import { Breaker, withRetries } from './policies';
+import { fetchTraceHeaders } from './trace-context';
 import { AttemptFailed, type ServiceRequest, Transport } from './transport';
 
 /** Options of a single call. They override the module's settings. */
@@ -125,8 +126,13 @@ export class Caller {
     return this.breaker.run(() => withRetries(attempt, deadline, rules));
   }
 
+  /** Add the headers of the call. All its attempts have the same. */
   private addressed(request: ServiceRequest, call: CallOptions, requestId: string): ServiceRequest {
-    const headers: Record<string, string> = { 'X-Request-ID': requestId, ...request.headers };
+    const headers: Record<string, string> = {
+      ...fetchTraceHeaders(),
+      'X-Request-ID': requestId,
+      ...request.headers,
+    };
     const tenantId = call.tenantId ?? this.options.tenantId;
     if (tenantId !== undefined) {
       headers['X-Tenant-ID'] = tenantId;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { Consumer, EachMessagePayload } from 'kafkajs';
+import { continueTrace } from '../trace-context';
 import { eventListenedTo } from './decorators';
 import { dedupIdOf, eventOf, type MLEventHandler, type MLEventName } from './messages';
 import { MLKafkaClient } from './ml-kafka.client';
@@ -10,7 +11,8 @@ const TRY_AGAIN_MS = 2_000;
 
 /**
  * Calls the listening methods (`@OnPrediction()` and the others) with the records of the service's topics, one
- * by one. A record is committed after all its methods have returned: at-least-once delivery.
+ * by one. A record is committed after all its methods have returned: at-least-once delivery. The methods run in
+ * the trace context of the record.
  *
  * If Kafka is unavailable, at start or later, the consumer reconnects until the application ends.
  */
@@ -112,7 +114,9 @@ export class MLEventConsumer implements OnApplicationBootstrap, OnApplicationShu
     await consumer.subscribe({ topics, fromBeginning: this.client.options.fromBeginning });
     // `run` after a disconnect would reconnect, and outlive the application.
     this.ended.signal.throwIfAborted();
-    await consumer.run({ eachMessage: (payload) => this.handle(payload) });
+    await consumer.run({
+      eachMessage: (payload) => continueTrace(payload.message.headers ?? {}, () => this.handle(payload)),
+    });
     this.client.logger.log(`Consuming ${topics.join(', ')}`);
     return gone;
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { Producer } from 'kafkajs';
+import { traceHeaders } from '../trace-context';
 import type { Reading } from '../types';
 import { metricsRecord } from './messages';
 import { MLKafkaClient } from './ml-kafka.client';
@@ -15,7 +16,10 @@ export class MLMetricsPublisher implements OnApplicationShutdown {
 
   constructor(@Inject(MLKafkaClient) private readonly client: MLKafkaClient) {}
 
-  /** Publish readings, in order for each charger. Resolves after the brokers' confirmation; never rejects. */
+  /**
+   * Publish readings, in order for each charger. Resolves after the brokers' confirmation; never rejects. The
+   * records carry the caller's trace context.
+   */
   async publish(
     readings: Reading | Reading[],
     { tenantId, timeoutMs = this.client.options.publishTimeoutMs }: PublishOptions = {},
@@ -23,7 +27,11 @@ export class MLMetricsPublisher implements OnApplicationShutdown {
     const timer = new AbortController();
     const late = sleep(timeoutMs, null, { signal: timer.signal });
     try {
-      const messages = [readings].flat().map((reading) => metricsRecord(reading, tenantId));
+      const trace = traceHeaders();
+      // A copy for each record: an instrumentation of kafkajs writes into them.
+      const messages = [readings]
+        .flat()
+        .map((reading) => ({ ...metricsRecord(reading, tenantId), headers: { ...trace } }));
       const sent = this.producer().then((producer) =>
         producer.send({ topic: this.client.options.topics.metrics, messages }),
       );
