@@ -48,6 +48,7 @@ def test_each_recorded_series_that_an_alert_uses_is_recorded() -> None:
 def test_each_alert_has_a_page_that_names_it(name: str) -> None:
     alert = ALERTS[name]
     assert alert["labels"]["severity"] in ("page", "ticket")
+    assert alert["labels"]["service"] == "evzone-ml"  # by which the overview finds what fires
     page = (ROOT / alert["annotations"]["runbook"]).read_text()
     assert f"`{name}`" in page
     for part in ("**Seen.**", "**Wake somebody.**", "## Look", "## Do"):
