@@ -1,7 +1,7 @@
 """The web process's ASGI application: `granian --interface asginl asgi:app`."""
 
 import tracing
-from process import collect_garbage_seldom, configure_logging
+from process import allow_open_files, collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
 from web.app import serve_admin_port
@@ -11,6 +11,7 @@ settings = load_or_exit()
 configure_logging(settings)
 refuse_eviction(settings)
 tracing.start(settings, "web")
+allow_open_files(settings.web_max_connections)
 app = FastPath(settings)
 serve_admin_port(app.flask)
 # A full collection delays every caller by tens of milliseconds.

@@ -54,6 +54,12 @@ class MalformedBody(ServiceError):
     code = "malformed_body"
 
 
+class BodyTooSlow(ServiceError):
+    """Raised when a request's body is not complete in time."""
+
+    code = "request_timeout"
+
+
 class UnsupportedMediaType(ServiceError):
     """Raised when the endpoint does not support the body's media type or encoding."""
 

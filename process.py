@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from settings import Settings
 
+log = logging.getLogger(__name__)
+
+# Open files of a web process besides its connections.
+OTHER_FILES: Final = 512
 GARBAGE_THRESHOLD: Final = 100_000
 # Logs one line per HTTP response if `ACCESS_LOG` is on. The fields are in `extra`.
 ACCESS_LOGGER: Final = "access"
@@ -90,6 +95,28 @@ def _write_traceback(file: TextIO, exc_info: ExcInfo) -> None:
     """Indent each line, because exception messages may contain a caller's line breaks."""
     for line in logging.Formatter().formatException(exc_info).split("\n"):
         file.write(f"\n    {_escaped(line)}")
+
+
+def connections_allowed(wanted: int) -> int:
+    """Return how many connections a web process may accept: `wanted`, or what its open files allow.
+
+    Each connection is an open file. Some stay free for Redis, uploads and the admin port.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, max(hard - OTHER_FILES, 1))
+
+
+def allow_open_files(connections: int) -> None:
+    """Raise this process's limit of open files to what so many connections need, or as far as possible.
+
+    1,024 is a usual limit. Logs a warning if the system allows fewer connections.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = connections_allowed(connections)
+    if soft not in (resource.RLIM_INFINITY, hard):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(allowed + OTHER_FILES, hard)), hard))
+    if allowed < connections:
+        log.warning("%d connections at most: this system allows %d open files (ulimit -Hn)", allowed, hard)
 
 
 def collect_garbage_seldom() -> None:

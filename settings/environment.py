@@ -87,6 +87,8 @@ def _positive(name_of_unit: str) -> validate.Range:
 _PORT: Final = validate.Range(min=1, max=65535, error="must be a port, 1 to 65535")
 # make run uses the five ports after it too.
 _ADMIN_PORT: Final = validate.Range(min=0, max=65530, error="must be a port, 1 to 65530, or 0 for none")
+_CONNECTIONS: Final = validate.Range(min=128, error="must be a whole number of at least 128")
+_IDLE_S: Final = validate.Range(min=1, max=60, error="must be 1 to 60 seconds")  # granian takes no more
 _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 1")
 _AT_LEAST_ONE: Final = validate.Range(min=1, error="must be 1 or more")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
@@ -128,6 +130,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "port": env.int("PORT", 8000, validate=_PORT),
         "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),
         "web_threads": env.int("WEB_THREADS", 32, validate=_COUNT),
+        "web_max_connections": env.int("WEB_MAX_CONNECTIONS", 4096, validate=_CONNECTIONS),
+        "web_idle_timeout_s": env.float("WEB_IDLE_TIMEOUT", 30.0, validate=_IDLE_S),
+        "web_body_timeout_s": env.float("WEB_BODY_TIMEOUT", 30.0, validate=_positive("seconds")),
         "max_waiting": env.int("ML_MAX_WAITING", 256, validate=_COUNT),
         "sync_timeout_s": env.float("ML_SYNC_TIMEOUT", 3.0, validate=_positive("seconds")),
         "max_body_bytes": env.int("ML_MAX_BODY_BYTES", 1_000_000, validate=_COUNT),

@@ -57,6 +57,9 @@ class Settings:
     port: int
     web_processes: int
     web_threads: int
+    web_max_connections: int
+    web_idle_timeout_s: float
+    web_body_timeout_s: float
     max_waiting: int
     sync_timeout_s: float
     max_body_bytes: int

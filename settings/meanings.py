@@ -55,6 +55,20 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "(`gunicorn.conf.py` passes it on). Three quarters may wait or stream; a quarter may send "
             "downloads.",
         ),
+        "WEB_MAX_CONNECTIONS": (
+            "connections",
+            "Open connections of each web process of `make run`. More wait until one ends.",
+        ),
+        "WEB_IDLE_TIMEOUT": (
+            "seconds",
+            "A connection that sends no whole request header for this long is closed: silent, slow and idle "
+            "ones. A proxy must close its idle connections earlier.",
+        ),
+        "WEB_BODY_TIMEOUT": (
+            "seconds",
+            "Time for a body of up to 64 kB after its header, and a second more for each kilobyte. A larger "
+            "body is given up when nothing of it comes for this long.",
+        ),
         "ML_MAX_WAITING": (
             "requests",
             "Single predictions of one process that may wait at the same time. Further ones get 503 unless "

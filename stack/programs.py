@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from process import connections_allowed
 from settings import ROOT, Settings
 from stack.servers import LOOPBACK, kafka_command, redis_command
 from tasks.messaging.names import Queues
@@ -21,6 +22,11 @@ QUEUES: Final = {"single": Queues.SINGLE, "batch": Queues.BATCH, "stream": Queue
 # Processes of a worker; default 1. Two processes share a job with a waiting caller; a large job leaves one of
 # them to other jobs (docs/adr/0009).
 PROCESSES: Final = {Queues.BATCH: 2}
+
+# Connections that the kernel holds until the web process accepts them.
+BACKLOG: Final = 2_048
+# The limit of a request's header. granian buffers as much of each connection, 400 kB by default.
+HEADER_BYTES: Final = 65_536
 
 FLOWER_MAX_TASKS: Final = 5_000  # the default of 100,000 costs hundreds of MB
 FLOWER_PURGE_OFFLINE_S: Final = 60
@@ -99,16 +105,30 @@ def _ours(settings: Settings, admin_port: int) -> dict[str, str]:
 
 
 def _web(settings: Settings) -> Program:
-    # No --backpressure: granian counts idle keep-alive connections too. With a limit below its backlog
-    # (1024), idle pooled clients would block all others. The service itself refuses excess requests.
     command = [
-        *(sys.executable, "-m", "granian", "asgi:app", "--interface", "asginl", "--http", "1", "--no-ws"),
+        *(sys.executable, "-m", "granian", "asgi:app", *granian_options(settings)),
         *("--host", settings.host, "--port", str(settings.port)),
         *("--workers", str(settings.web_processes)),
         *("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "10"),
         *("--no-access-log", "--log-level", settings.log_level.lower()),
     ]
     return Program("web", command)
+
+
+def granian_options(settings: Settings) -> list[str]:
+    """Return the options of granian by which slow and silent clients cannot keep others out.
+
+    `--backpressure` counts connections, idle ones too. Clients that hang could take all of its default,
+    1,024. The time-out covers a request's header and the idle time before it. granian has one timer for both,
+    and starts it for `--http 1` only.
+    """
+    connections = connections_allowed(settings.web_max_connections)
+    return [
+        *("--interface", "asginl", "--http", "1", "--no-ws"),
+        *("--backlog", str(BACKLOG), "--backpressure", str(connections)),
+        *("--http1-header-read-timeout", str(round(settings.web_idle_timeout_s * 1000))),
+        *("--http1-buffer-size", str(HEADER_BYTES)),
+    ]
 
 
 def _worker(name: str, queue: str, settings: Settings) -> Program:

@@ -21,6 +21,7 @@ import httpx
 
 from settings import ROOT, Settings, read_settings
 from stack.die_with_parent import bound_to_parent, processes_of_session
+from stack.programs import granian_options
 from stack.servers import LOOPBACK
 from tasks.messaging.names import Queues
 
@@ -48,10 +49,15 @@ def environment(redis_url: str = NOWHERE, **extra: str) -> dict[str, str]:
     }
 
 
-def settings_for(redis_url: str = NOWHERE, **extra: str) -> Settings:
+def settings_of(env: Mapping[str, str]) -> Settings:
     """The settings that a process with this environment reads."""
-    with mock.patch.dict(os.environ, environment(redis_url, **extra), clear=True):
+    with mock.patch.dict(os.environ, env, clear=True):
         return read_settings(dotenv=None)
+
+
+def settings_for(redis_url: str = NOWHERE, **extra: str) -> Settings:
+    """The settings that a process with `environment` reads."""
+    return settings_of(environment(redis_url, **extra))
 
 
 def free_port() -> int:
@@ -188,7 +194,7 @@ def running_service(env: Mapping[str, str], *, bin_folder: Path = BIN) -> Iterat
 
 # How the application is served; the first is what `make run` does.
 SERVERS: Final[dict[str, str]] = {
-    "asgi": "granian --interface asginl asgi:app --port {port}",
+    "asgi": "granian asgi:app {options} --port {port}",
     "gunicorn": "gunicorn --worker-class gthread --threads {threads} wsgi:app --bind 127.0.0.1:{port}",
     "granian-wsgi": "granian --interface wsgi --blocking-threads {threads} wsgi:app --port {port}",
 }
@@ -208,7 +214,11 @@ class Web(Process):
         port = free_port() if port is None else port
         self.port = port
         self.server: Final = server
-        command = SERVERS[server].format(port=port, threads=env.get("WEB_THREADS", "32"))
+        command = SERVERS[server].format(
+            port=port,
+            threads=env.get("WEB_THREADS", "32"),
+            options=" ".join(granian_options(settings_of(env))),
+        )
         super().__init__(f"{bin_folder}/{command}".split(), env)
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": KEY}, timeout=10)

@@ -9,6 +9,7 @@ go to Flask's view of the same path, which parses them in a thread and returns t
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote_from_bytes
 
@@ -18,14 +19,17 @@ from structlog.contextvars import bound_contextvars
 
 import metrics
 import tracing
+from errors import BodyTooSlow, ServiceError
 from readings.reading import Kind
 from settings import Settings
 from web.app import create_app
 from web.http import access
+from web.http.asgi_bodies import read_body, replayed
 from web.http.connection import AsgiConnection
 from web.http.errors import Problem, problem_of
 from web.http.request_bodies import KIND_BY_PATH, PREFIX, SingleRequest, parse
 from web.http.services import EXTENSION, Services
+from web.http.thread_places import ThreadPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,6 +56,9 @@ WANTED: Final = {
 }
 # Larger bodies are decoded in a thread: decoding blocks the event loop.
 MOST_BYTES: Final = 65_536
+# These need no place (`web/http/thread_places.py`): two threads more than places are for them alone.
+PROBES: Final = frozenset({"/health", "/health/ready"})
+PROBE_THREADS: Final = 2
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -76,8 +83,10 @@ class FastPath:
         self._predictor = services.predictor
         self._access = services.access
         self._most_bytes = min(MOST_BYTES, settings.max_body_bytes)
+        self._body_s = settings.web_body_timeout_s
         # a2wsgi types the environ as a TypedDict, Flask as Any.
-        self._threads = WSGIMiddleware(cast(Any, self.flask), workers=settings.web_threads)
+        self._threads = WSGIMiddleware(cast(Any, self.flask), workers=settings.web_threads + PROBE_THREADS)
+        self._places = ThreadPlaces(settings.web_threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,35 +96,33 @@ class FastPath:
         body = None
         if scope["method"] == "POST":
             # Read small bodies here for Flask too: one that never ends must not occupy a thread.
-            events, body = await _read(receive, self._most_bytes)
+            try:
+                events, body = await read_body(receive, self._most_bytes, within_s=self._body_s)
+            except BodyTooSlow as error:
+                await _refuse(error, scope, send, started)
+                return
             if body is not None and scope["path"] in KIND_BY_PATH:
                 asked = self._parsed(scope, body)
                 if asked is not None:
                     await self._send_prediction(*asked, send, started)
                     return
         connection = AsgiConnection(
-            _again(events, receive), send, has_body=bool(events), body_is_here=body is not None
+            replayed(events, receive),
+            send,
+            silent_s=self._body_s,
+            has_body=bool(events),
+            body_is_here=body is not None,
         )
+        place = nullcontext() if scope["path"] in PROBES else self._places.place()
         try:
-            await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
+            async with place:
+                await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
         except Exception as error:
             if connection.answers:
                 raise  # the server aborts the response
-            metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
-            request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
-            with bound_contextvars(request_id=request_id):
-                problem = problem_of(error)
-            await _send_problem(problem, request_id, connection.send)
-            access.count(
-                "none",
-                scope["method"],
-                problem.status,
-                started,
-                path=scope["path"],
-                request_id=request_id,
-                tenant=None,
-                span=None,
-            )
+            if not isinstance(error, ServiceError):
+                metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
+            await _refuse(error, scope, connection.send, started)
         finally:
             connection.close()
 
@@ -173,6 +180,26 @@ class FastPath:
         )
 
 
+async def _refuse(
+    error: Exception, scope: HTTPScope, send: Callable[[SendEvent], Awaitable[None]], started: float
+) -> None:
+    """Answer a request that did not reach Flask with a problem document, and count it."""
+    request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
+    with bound_contextvars(request_id=request_id):
+        problem = problem_of(error)
+    await _send_problem(problem, request_id, send)
+    access.count(
+        "none",
+        scope["method"],
+        problem.status,
+        started,
+        path=scope["path"],
+        request_id=request_id,
+        tenant=None,
+        span=None,
+    )
+
+
 async def _send_problem(
     problem: Problem, request_id: str, send: Callable[[SendEvent], Awaitable[None]]
 ) -> None:
@@ -195,37 +222,6 @@ async def _send(
     ]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def _read(receive: Receive, most_bytes: int) -> tuple[list[ReceiveEvent], bytes | None]:
-    """The received events and the body. The body is None if it is too large or the client disconnected."""
-    events: list[ReceiveEvent] = []
-    chunks: list[bytes] = []
-    size, more = 0, True
-    while more:
-        event = await receive()
-        events.append(event)
-        if event["type"] != "http.request":
-            return events, None
-        chunk = event.get("body", b"")
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > most_bytes:
-            return events, None
-        more = event.get("more_body", False)
-    return events, b"".join(chunks)
-
-
-def _again(events: list[ReceiveEvent], receive: Receive) -> Receive:
-    """A `receive` that replays `events` first. Always a coroutine function, which a2wsgi requires."""
-    heard = iter(events)
-
-    async def receive_again() -> ReceiveEvent:
-        for event in heard:
-            return event
-        return await receive()
-
-    return receive_again
 
 
 def _in_ascii(scope: HTTPScope) -> HTTPScope:

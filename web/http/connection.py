@@ -180,17 +180,24 @@ class AsgiConnection(Connection):
 
     Call `receive`, `send` and `close` on the event loop, the other methods in the request's thread.
 
-    `has_body`: the request has a body. `body_is_here`: all of it has been received. `answers`: the response
-    has started.
+    `has_body`: the request has a body. `body_is_here`: all of it has been received. `silent_s`: the longest
+    pause within the body. `answers`: the response has started.
     """
 
     can_cut = True
     tells_cut_bodies = True
 
     def __init__(
-        self, receive: Receive, send: Send, *, has_body: bool = False, body_is_here: bool = False
+        self,
+        receive: Receive,
+        send: Send,
+        *,
+        silent_s: float,
+        has_body: bool = False,
+        body_is_here: bool = False,
     ) -> None:
         super().__init__()
+        self._silent_s = silent_s
         self.body_is_here = body_is_here
         self._has_body = has_body and not body_is_here
         self._receive = receive
@@ -211,16 +218,15 @@ class AsgiConnection(Connection):
         self._loop.call_soon_threadsafe(self._start_watching)
 
     async def receive(self) -> ReceiveEvent:
-        """Receive the next event of the body, within 60 s.
+        """Receive the next event of the body, within `silent_s`.
 
         Raises werkzeug's `RequestTimeout` if none arrives, and `ClientDisconnected` if the client disconnects
         before the end. a2wsgi would treat a disconnect as the end of the body, and accept half a file.
         """
-        stalled_s = STALLED_S
         try:
-            event = await asyncio.wait_for(self._receive(), stalled_s)
+            event = await asyncio.wait_for(self._receive(), self._silent_s)
         except TimeoutError:
-            raise RequestTimeout(f"Nothing of the body has come for {stalled_s:g} s.") from None
+            raise RequestTimeout(f"Nothing of the body has come for {self._silent_s:g} s.") from None
         if event["type"] == "http.disconnect":
             if not self._body_ended:
                 raise ClientDisconnected("The connection was lost before the end of the body.")

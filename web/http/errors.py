@@ -24,6 +24,7 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.MalformedBody: HTTPStatus.BAD_REQUEST,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidReading: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
@@ -105,6 +106,8 @@ def problem_of(error: Exception, *, retry_location: str | None = None) -> Proble
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
+    if isinstance(error, errors.BodyTooSlow):
+        headers["Connection"] = "close"  # the rest of the body may still come
     if isinstance(error, errors.PredictionTimeout) and retry_location is not None:
         headers["Location"] = retry_location
     if isinstance(error, errors.InvalidReading):
