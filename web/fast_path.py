@@ -29,7 +29,7 @@ from web.http.connection import AsgiConnection
 from web.http.errors import Problem, problem_of
 from web.http.request_bodies import KIND_BY_PATH, PREFIX, SingleRequest, parse
 from web.http.services import EXTENSION, Services
-from web.http.thread_places import ThreadPlaces
+from web.http.thread_queue import ThreadQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ WANTED: Final = {
 }
 # Larger bodies are decoded in a thread: decoding blocks the event loop.
 MOST_BYTES: Final = 65_536
-# These need no place (`web/http/thread_places.py`): two threads more than places are for them alone.
+# These do not wait (`web/http/thread_queue.py`): two threads are for them alone.
 PROBES: Final = frozenset({"/health", "/health/ready"})
 PROBE_THREADS: Final = 2
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
@@ -86,7 +86,7 @@ class FastPath:
         self._body_s = settings.web_body_timeout_s
         # a2wsgi types the environ as a TypedDict, Flask as Any.
         self._threads = WSGIMiddleware(cast(Any, self.flask), workers=settings.web_threads + PROBE_THREADS)
-        self._places = ThreadPlaces(settings.web_threads)
+        self._thread_queue = ThreadQueue(settings.web_threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,10 +113,10 @@ class FastPath:
             has_body=bool(events),
             body_is_here=body is not None,
         )
-        place = nullcontext() if scope["path"] in PROBES else self._places.place()
+        turn = nullcontext() if scope["path"] in PROBES else self._thread_queue.turn()
         try:
-            async with place:
-                await self._threads(connection.within(_in_ascii(scope)), connection.receive, connection.send)
+            async with turn:
+                await self._threads(connection.within(_for_wsgi(scope)), connection.receive, connection.send)
         except Exception as error:
             if connection.answers:
                 raise  # the server aborts the response
@@ -224,8 +224,15 @@ async def _send(
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _in_ascii(scope: HTTPScope) -> HTTPScope:
-    """The scope with non-ASCII bytes of the query percent-encoded: a2wsgi fails on them."""
-    if scope["query_string"].isascii():
-        return scope
-    return {**scope, "query_string": quote_from_bytes(scope["query_string"], safe=VISIBLE).encode()}
+def _for_wsgi(scope: HTTPScope) -> HTTPScope:
+    """The scope without what WSGI cannot carry: bytes and header names of more than one meaning.
+
+    Non-ASCII bytes of the query are percent-encoded, as a2wsgi fails on them. Header names with `_` are
+    dropped: in WSGI `X_Tenant_ID` is the same as `X-Tenant-ID`, which a gateway may have checked.
+    """
+    changed: dict[str, Any] = {}
+    if not scope["query_string"].isascii():
+        changed["query_string"] = quote_from_bytes(scope["query_string"], safe=VISIBLE).encode()
+    if any(b"_" in name for name, _ in scope["headers"]):
+        changed["headers"] = [header for header in scope["headers"] if b"_" not in header[0]]
+    return cast("HTTPScope", {**scope, **changed}) if changed else scope

@@ -99,6 +99,8 @@ def score_chunk(raw: dict[str, Any]) -> None:
             "evzone.attempt": attempt,
         }
         sent_at = request.get(SENT_AT)
+        if sent_at is not None:  # a sender of an older release
+            metrics.QUEUE_SECONDS.labels(queue=Queues.BATCH).observe(max(0.0, time.time() - sent_at))
         with tracing.task(TaskNames.SCORE_CHUNK, [job.trace], sent_at=sent_at, attributes=seen):
             results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
             counted = chunks.finish(

@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 
+from tests.http_jobs import assert_problem
 from tests.processes import KEY, Web, environment, wait_until
 from tests.readings import request
 from tests.services import RunningServer
@@ -69,6 +70,19 @@ def test_a_header_sent_twice_is_nobodys_key(client: httpx.Client) -> None:
     with httpx.Client(base_url=client.base_url) as bare:
         answer = bare.post(FAILURE, content=orjson.dumps(request()), headers=twice)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/predictions/failure", "/api/v1/jobs"])
+def test_header_names_with_underscores_are_nobodys(client: httpx.Client, path: str) -> None:
+    """A gateway that checks X-Tenant-ID does not see them."""
+    body = orjson.dumps(request()) if path == FAILURE else None
+    method = "GET" if body is None else "POST"
+    odd = [("X_Tenant_ID", "not a tenant"), ("Content-Type", "application/json")]
+    answer = client.request(method, path, headers=odd, content=body)
+    assert answer.status_code == 200, answer.text
+    with httpx.Client(base_url=client.base_url) as bare:
+        keyless = bare.request(method, path, headers=[("X_API_Key", KEY), *odd], content=body)
+    assert_problem(keyless, 401, "unauthorized")
 
 
 def test_a_query_of_any_bytes_does_no_harm(web: Web) -> None:

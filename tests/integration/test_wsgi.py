@@ -33,6 +33,13 @@ THEIR_OWN: Final = {"connection", "content-length", "date", "etag", "server", "t
 LAST_YEAR: Final = "2025-01-01T00:00:00Z"
 
 
+def test_gunicorn_drops_header_names_with_underscores(redis: RunningServer) -> None:
+    """WSGI cannot tell X_Tenant_ID from X-Tenant-ID."""
+    with Web(environment(redis.url), server="gunicorn") as web:
+        answer = web.client.get("/api/v1/jobs", headers={"X_Tenant_ID": "not a tenant"})
+        assert answer.status_code == 200, answer.text
+
+
 @pytest.fixture(scope="module", params=SERVERS)
 def served(web: Web, redis: RunningServer, request: pytest.FixtureRequest) -> Iterator[Web]:
     """Another web process before the Redis and the workers of `web`."""
