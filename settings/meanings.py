@@ -41,8 +41,9 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Web": {
         "ML_SERVICE_API_KEY": (
             "`KEY[:ROLE],…`",
-            "Accepted keys. Roles are `predict`, `read` and `admin`; a key without a role has all three. A "
-            "key may be named several times with different roles. Required.",
+            "First keys, for all tenants. Roles are `predict`, `read` and `admin`; a key without a role has "
+            "all three. A key may be named several times with different roles. Required. `python -m web.keys` "
+            "makes others.",
         ),
         "ML_SERVICE_URL": ("URL", "Where `evzone-ml batch` finds the service."),
         "HOST": ("address", "Where the HTTP server listens. `0.0.0.0` answers other hosts too."),

@@ -56,8 +56,6 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     shared = app.extensions[EXTENSION] = Services(settings)
-    _measure(app)
-    access.register(app, shared.access)
     api = _DocumentedApi(app, spec_kwargs={"info": {"description": _DESCRIPTION}, **_SECURITY})
     for blueprint in (
         predictions.blueprint,
@@ -78,6 +76,8 @@ def create_app(settings: Settings) -> Flask:
         "ApiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "From your .env."}
     )
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=_API_PAGE))
+    _measure(app)
+    access.register(app, shared.access)
     errors.register(app)
     shared.monitor.wait_first(FIRST_LOOK_S)
     return app

@@ -138,7 +138,6 @@ class FastPath:
                 headers[known] = f"{headers[known]},{text}" if known in headers else text  # as in WSGI
         try:
             asked = parse(
-                scope["method"],
                 scope["path"],
                 headers.get,
                 lambda: body,

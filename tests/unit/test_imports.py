@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web.downloads": {"readings", "tasks.jobs"},
     "web.api": {"web.http", "web.openapi", "web.uploads", "web.downloads", "readings"}
     | {"tasks.client", "tasks.jobs", "tasks.monitoring", "tasks.storage"},
-    "web": {"web.api", "web.http", "web.openapi", "readings"},
+    "web": {"web.api", "web.http", "web.openapi", "readings", "tasks.storage"},
     "consumers.kafka": {*STORES, "tasks.monitoring"},
     "consumers.predictions": {"consumers.kafka", "tasks.client", "tasks.messaging", "readings"},
     "consumers.ocpp": {"consumers.kafka", "readings"},

@@ -22,6 +22,7 @@ from tasks.jobs.idempotency import Claim
 from tasks.jobs.job_record import Job
 from tasks.jobs.job_store import Draft
 from web.http.messages import Response, current_request
+from web.http.roles import needs
 from web.http.services import services
 from web.http.streaming import StreamBroken, check_length, stream
 from web.openapi import job_schemas
@@ -65,6 +66,7 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
     200, schema=job_schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
 )
 @refuses(blueprint, 400, 408, 409, 413, 415, 422)
+@needs("predict")
 def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""
     held, tenant, key = services(), current_request().tenant, _idempotency_key()

@@ -8,6 +8,7 @@ from flask_smorest import Blueprint
 
 from web.http.messages import Response, current_request
 from web.http.paging import page
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import schemas
 from web.openapi.decorators import refuses
@@ -21,6 +22,7 @@ blueprint = Blueprint(
 @blueprint.arguments(schemas.FleetQuerySchema, location="query")
 @blueprint.response(200, schemas.PageSchema)
 @refuses(blueprint)
+@needs("read")
 def list_chargers(query: dict[str, Any]) -> Response:
     """Newest verdict of each charger, highest probability first"""
     offset, limit = query["cursor"], query["limit"]
@@ -32,6 +34,7 @@ def list_chargers(query: dict[str, Any]) -> Response:
 @blueprint.arguments(schemas.PageQuerySchema, location="query")
 @blueprint.response(200, schemas.PageSchema)
 @refuses(blueprint, 404)
+@needs("read")
 def charger_history(query: dict[str, Any], charger_id: str) -> Response:
     """Past verdicts of a charger, newest reading first"""
     offset, limit = query["cursor"], query["limit"]

@@ -8,6 +8,7 @@ import orjson
 from flask import Response
 from flask_smorest import Blueprint
 
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import model_schemas
 from web.openapi.decorators import refuses
@@ -19,6 +20,7 @@ blueprint = Blueprint("drift", __name__, url_prefix="/api/v1/models", descriptio
 @blueprint.arguments(model_schemas.DriftQuerySchema, location="query")
 @blueprint.response(200, model_schemas.DriftSchema)
 @refuses(blueprint, 404, 409)
+@needs("read")
 def show_drift(query: dict[str, Any], name: str) -> Response:
     """How far readings and scores of all tenants have moved away from what the active version learnt from"""
     report = services().drift.report(name, query["window"])

@@ -13,6 +13,7 @@ from errors import UnknownJob
 from tasks.jobs.job_record import Job
 from web.http.connection import Connection, shutting_down
 from web.http.messages import Response, current_request, no_content
+from web.http.roles import needs
 from web.http.services import services
 from web.http.streaming import StreamBroken, stream
 from web.openapi.decorators import refuses, takes_headers
@@ -59,6 +60,7 @@ _DESCRIBED: Final = {
 @refuses(blueprint, 404)
 @takes_headers(blueprint, EventsHeadersSchema)
 @blueprint.doc(**_DESCRIBED)
+@needs("read")
 def job_events(job_id: str) -> Response:
     """Progress of a job as server-sent events"""
     request, jobs = current_request(), services().jobs

@@ -15,6 +15,7 @@ import metrics
 from tasks.jobs.job_record import Job, JobKind
 from web.http.messages import Response, current_request
 from web.http.paging import page
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import job_schemas
 from web.openapi.decorators import refuses
@@ -26,6 +27,7 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="
 @blueprint.arguments(job_schemas.JobsQuerySchema, location="query")
 @blueprint.response(200, job_schemas.JobPageSchema)
 @refuses(blueprint)
+@needs("read")
 def list_jobs(query: dict[str, Any]) -> Response:
     """Jobs, newest first"""
     offset, limit = query["cursor"], query["limit"]
@@ -49,12 +51,14 @@ class JobResource(MethodView):
 
     @blueprint.response(200, job_schemas.JobSchema)
     @refuses(blueprint, 404)
+    @needs("read")
     def get(self, job_id: str) -> Response:
         """Status and progress of a job"""
         return _json(services().jobs.get(job_id, current_request().tenant).document(time.time()))
 
     @blueprint.response(200, job_schemas.JobSchema)
     @refuses(blueprint, 404)
+    @needs("predict")
     def delete(self, job_id: str) -> Response:
         """Cancel a job; what is done stays readable"""
         jobs = services().jobs

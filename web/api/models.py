@@ -13,6 +13,7 @@ from tasks.monitoring import heartbeats
 from tasks.monitoring.heartbeats import WorkerState
 from web.http.messages import Response
 from web.http.request_bodies import loaded_body
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import model_schemas
 from web.openapi.decorators import refuses, takes
@@ -26,6 +27,7 @@ _VERSION: Final = model_schemas.ActivateSchema()
 @blueprint.route("")
 @blueprint.response(200, model_schemas.ModelsSchema)
 @refuses(blueprint)
+@needs("read")
 def list_models() -> Response:
     """The models that the workers hold now"""
     models = held_models(heartbeats.living(services().redis))
@@ -38,6 +40,7 @@ def list_models() -> Response:
     202, schema=model_schemas.ReloadSchema, description="Not every worker has answered yet."
 )
 @refuses(blueprint)
+@needs("admin")
 def reload_models() -> Response:
     """Have every worker look at the model folder; running requests are answered by the old version"""
     with services().waiting_threads:
@@ -54,6 +57,7 @@ def reload_models() -> Response:
 @blueprint.route("/<string:name>")
 @blueprint.response(200, model_schemas.ModelCardSchema)
 @refuses(blueprint, 404, 409)
+@needs("read")
 def show_model(name: str) -> Response:
     """The model card: its versions, how the active one was made and measured, and who holds it"""
     return _json(services().versions.card(name))
@@ -66,6 +70,7 @@ def show_model(name: str) -> Response:
     202, schema=model_schemas.SwitchSchema, description="Not every worker has switched yet."
 )
 @refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
+@needs("admin")
 def activate_model(name: str) -> Response:
     """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
     version: str = loaded_body(_VERSION)["version"]
@@ -81,6 +86,7 @@ def activate_model(name: str) -> Response:
     202, schema=model_schemas.SwitchSchema, description="Not every worker has switched yet."
 )
 @refuses(blueprint, 404, 409, 504)
+@needs("admin")
 def rollback_model(name: str) -> Response:
     """Make the version active that was active before; again goes one version further back"""
     with services().waiting_threads:
@@ -92,6 +98,7 @@ def rollback_model(name: str) -> Response:
 @blueprint.route("/<string:name>/versions/<string:version>/verify", methods=["POST"])
 @blueprint.response(200, model_schemas.SwitchSchema)
 @refuses(blueprint, 404, 409, 504)
+@needs("admin")
 def verify_version(name: str, version: str) -> Response:
     """Have a worker check a version's files and golden rows, without using it"""
     with services().waiting_threads:

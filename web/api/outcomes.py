@@ -14,6 +14,7 @@ from readings.wrong_values import IN_THE_FUTURE
 from tasks.storage.outcomes import live_quality
 from web.http.messages import Response, current_request
 from web.http.request_bodies import loaded_body
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import schemas
 from web.openapi.decorators import refuses, takes
@@ -29,6 +30,7 @@ _SCHEMA = schemas.OutcomeSchema()
 @takes(blueprint, schemas.OutcomeSchema)
 @blueprint.response(202, schemas.OutcomeAcceptedSchema)
 @refuses(blueprint, 400, 408, 413, 415)
+@needs("predict")
 def post_outcome() -> Response:
     """Report that a charger failed, was repaired, or that an alert was false"""
     outcome = loaded_body(_SCHEMA)
@@ -54,6 +56,7 @@ def post_outcome() -> Response:
 @blueprint.route("/quality")
 @blueprint.response(200, schemas.LiveQualitySchema)
 @refuses(blueprint)
+@needs("read")
 def quality() -> Response:
     """Precision, recall, lead time and calibration of the verdicts, by the outcomes reported"""
     report = live_quality(services().outcomes.kept(current_request().tenant))

@@ -16,6 +16,7 @@ from readings.parsing import decode_json
 from readings.reading import KINDS
 from web.http.messages import Response, current_request, no_content
 from web.http.request_bodies import parse, read_body
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import schemas
 from web.openapi.decorators import answers, refuses, takes
@@ -35,7 +36,6 @@ _decode = partial(decode_json, for_schema=True)
 def _predict() -> Response:
     request, shared = current_request(), services()
     asked = parse(
-        request.method,
         request.path,
         request.headers.get,
         lambda: read_body(request, shared.settings.max_body_bytes),
@@ -54,6 +54,7 @@ def _predict() -> Response:
 @takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.FailurePredictionSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
+@needs("predict")
 def predict_failure() -> Response:
     """Probability of failure within 1, 7 and 30 days, with reasons and next steps"""
     return _predict()
@@ -63,6 +64,7 @@ def predict_failure() -> Response:
 @takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.MaintenanceScheduleSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
+@needs("predict")
 def predict_maintenance() -> Response:
     """When a visit is cheapest, and what it saves"""
     return _predict()
@@ -72,6 +74,7 @@ def predict_maintenance() -> Response:
 @takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.AnomalyVerdictSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 504)
+@needs("predict")
 def detect_anomaly() -> Response:
     """Whether the reading is unlike the fleet's, and in what"""
     return _predict()
@@ -83,6 +86,7 @@ class CachedPrediction(MethodView):
 
     @blueprint.response(200, schemas.FailurePredictionSchema)
     @refuses(blueprint, 404)
+    @needs("read")
     def get(self, charger_id: str) -> Response:
         """The newest cached failure prediction of a charger"""
         body = services().cache.newest("failure", charger_id, current_request().tenant)
@@ -93,6 +97,7 @@ class CachedPrediction(MethodView):
 
     @blueprint.response(204)
     @refuses(blueprint)
+    @needs("predict")
     def delete(self, charger_id: str) -> Response:
         """Forget the cached predictions of a charger"""
         services().cache.delete(charger_id, current_request().tenant)

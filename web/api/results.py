@@ -18,6 +18,7 @@ from tasks.jobs.job_record import Job
 from tasks.jobs.job_store import Lines
 from web.http.messages import Response, current_request
 from web.http.paging import next_link, page
+from web.http.roles import needs
 from web.http.services import services
 from web.http.streaming import StreamBroken, stream
 from web.openapi import job_schemas, schemas
@@ -92,6 +93,7 @@ _DESCRIBED: Final = {
 @refuses(blueprint, 404, 406)
 @takes_headers(blueprint, ResultsHeadersSchema)
 @blueprint.doc(**_DESCRIBED)
+@needs("read")
 def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     """Results in input order, also of a job that still runs: up to the first row that is missing
 

@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 
 from settings import SERVICE, VERSION, Settings
 from web.http.messages import Response
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import service_schemas
 from web.openapi.decorators import refuses
@@ -19,6 +20,7 @@ blueprint = Blueprint("service", __name__, url_prefix="/api/v1/service", descrip
 @blueprint.route("")
 @blueprint.response(200, service_schemas.ServiceInfoSchema)
 @refuses(blueprint)
+@needs("read")
 def show_service() -> Response:
     """Name, version, and the brokers, topics and consumer group of the service"""
     return Response(orjson.dumps(_described(services().settings)), content_type="application/json")

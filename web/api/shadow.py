@@ -11,6 +11,7 @@ from flask_smorest import Blueprint
 
 import metrics
 from web.http.request_bodies import loaded_body
+from web.http.roles import needs
 from web.http.services import services
 from web.openapi import model_schemas
 from web.openapi.decorators import refuses, takes
@@ -26,6 +27,7 @@ class Shadow(MethodView):
 
     @blueprint.response(200, model_schemas.ShadowSchema)
     @refuses(blueprint, 404, 409)
+    @needs("read")
     def get(self, name: str) -> Response:
         """Compare the active version with its shadow on a sample of the traffic of all tenants"""
         return Response(orjson.dumps(services().shadows.report(name)), content_type="application/json")
@@ -36,6 +38,7 @@ class Shadow(MethodView):
         202, schema=model_schemas.SwitchSchema, description="Not every worker holds it yet."
     )
     @refuses(blueprint, 400, 404, 408, 409, 413, 415, 422, 504)
+    @needs("admin")
     def post(self, name: str) -> Response:
         """Verify a version in a worker and have it score beside the active one"""
         version: str = loaded_body(_VERSION)["version"]
@@ -47,6 +50,7 @@ class Shadow(MethodView):
 
     @blueprint.response(204)
     @refuses(blueprint, 404)
+    @needs("admin")
     def delete(self, name: str) -> None:
         """Have no version score beside the active one; the sums of the pair are kept for 30 days"""
         with services().waiting_threads:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import random
 import re
@@ -21,7 +20,9 @@ from errors import FieldError, Forbidden, InvalidParameter, Unauthorized
 from process import ACCESS_LOGGER
 from readings.reading import TENANT_ID_PATTERN
 from settings import Settings
+from web.http.key_ring import Key, KeyRing
 from web.http.messages import Request, current_request
+from web.http.roles import Role, roles_of
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -31,66 +32,75 @@ log = logging.getLogger(ACCESS_LOGGER)
 API_PREFIX: Final = "/api/v1"
 REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
-# Writes below this prefix need the role `admin` (see `_role_needed`).
-ADMIN_PREFIX: Final = "/api/v1/models/"
 # Headers of every response, besides its request id.
 FIXED: Final = {"X-Content-Type-Options": "nosniff"}
 SERVER_ERROR: Final = 500
-READERS: Final = frozenset({"read", "predict", "admin"})
-PREDICTORS: Final = frozenset({"predict"})
-ADMINS: Final = frozenset({"admin"})
+# The roles of which a key must have one, by the role that a view needs.
+ALLOWED: Final[dict[Role, frozenset[str]]] = {
+    "read": frozenset({"read", "predict", "admin"}),
+    "predict": frozenset({"predict"}),
+    "admin": frozenset({"admin"}),
+}
 
 
 class Access:
-    """The API keys and their roles. One instance per application; thread-safe."""
+    """Who may do what. One instance per application; thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._keys = [(entry.key.encode(), entry.roles) for entry in settings.api_keys]
+    def __init__(self, settings: Settings, keys: KeyRing) -> None:
+        self._keys = keys
         self._protects_metrics = settings.metrics_require_key
 
-    def tenant_of(self, method: str, path: str, header: Callable[[str], str | None]) -> str | None:
-        """Check the API key of a request and return its tenant, or None without one.
-
-        `header` looks up a header by its name, case-insensitively. Paths outside the API need no key.
-
-        Raises `Unauthorized` for a missing or unknown key, `Forbidden` for a missing role, and
-        `InvalidParameter` for an invalid tenant id.
-        """
-        if not self._is_protected(path):
-            return None
-        key = header("X-API-Key")
-        roles = self._roles_of(key)
-        if not roles:
-            if key:
-                raise Unauthorized("The header X-API-Key names no valid key.")
-            read_elsewhere = " The header Authorization is not read." if header("Authorization") else ""
-            raise Unauthorized(f"The header X-API-Key is missing.{read_elsewhere}")
-        needed = _role_needed(method, path)
-        if not roles & needed:
-            raise Forbidden(f"This key lacks the role {' or '.join(sorted(needed))}.")
-        tenant = header("X-Tenant-ID")
-        if tenant is not None and not TENANT_ID.match(tenant):
-            detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
-            raise InvalidParameter([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
-        return tenant
-
-    def _is_protected(self, path: str) -> bool:
+    def is_protected(self, path: str) -> bool:
+        """Whether this path needs a key."""
         return path.startswith(API_PREFIX + "/") or (
             self._protects_metrics and (path == "/metrics" or path.startswith("/health"))
         )
 
-    def _roles_of(self, given: str | None) -> frozenset[str]:
-        """The roles of a key. Compares it with every known key, each in constant time."""
-        presented = (given or "").encode("utf-8", "surrogateescape")
-        roles: frozenset[str] = frozenset()
-        for key, its_roles in self._keys:
-            if hmac.compare_digest(key, presented):
-                roles = its_roles
-        return roles
+    def tenant_of(self, needed: Role, header: Callable[[str], str | None]) -> str | None:
+        """Check the API key of a request that needs a role, and return the tenant that it acts for.
+
+        `header` looks up a header by its name, case-insensitively. A key for one tenant acts for it without
+        the header, and a key for all tenants acts for none.
+
+        Raises `Unauthorized` for a missing, unknown or expired key. Raises `Forbidden` for a missing role or
+        another tenant, and `InvalidParameter` for an invalid tenant id, or none from a key of several.
+        """
+        presented = header("X-API-Key")
+        key = self._keys.find(presented) if presented else None
+        if key is None:
+            if presented:
+                raise Unauthorized("The header X-API-Key names no valid key.")
+            read_elsewhere = " The header Authorization is not read." if header("Authorization") else ""
+            raise Unauthorized(f"The header X-API-Key is missing.{read_elsewhere}")
+        allowed = ALLOWED[needed]
+        if not key.roles & allowed:
+            raise Forbidden(f"This key lacks the role {' or '.join(sorted(allowed))}.")
+        return _tenant_of(key, header("X-Tenant-ID"))
+
+
+def _tenant_of(key: Key, given: str | None) -> str | None:
+    if given is not None and not TENANT_ID.match(given):
+        detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
+        raise InvalidParameter([FieldError("/headers/X-Tenant-ID", detail, "pattern")])
+    if key.tenants is None:
+        return given
+    if given is None:
+        if len(key.tenants) == 1:
+            (only,) = key.tenants
+            return only
+        detail = "This key acts for several tenants: name one of them."
+        raise InvalidParameter([FieldError("/headers/X-Tenant-ID", detail, "required")])
+    if given not in key.tenants:
+        raise Forbidden("This key does not act for this tenant.")
+    return given
 
 
 def register(app: Flask, access: Access) -> None:
-    """Register the access check before each request of `app` and the fixed headers after it."""
+    """Register the access check before each request of `app` and the fixed headers after it.
+
+    Call it when all views are registered. Raises `RoleMissing` for one that declares no role.
+    """
+    roles = roles_of(app)
 
     def identify() -> None:
         request = current_request()
@@ -101,7 +111,10 @@ def register(app: Flask, access: Access) -> None:
         bind_contextvars(
             request_id=request.request_id, trace_id=tracing.trace_id_of(request.span), tenant=None
         )
-        request.tenant = access.tenant_of(request.method, request.path, header)
+        if access.is_protected(request.path):
+            # What has no view is a 404 or 405, for any key.
+            needed = roles.get((request.endpoint or "", request.method), "read")
+            request.tenant = access.tenant_of(needed, header)
         bind_contextvars(tenant=request.tenant)
 
     def stamp(response: Response) -> Response:
@@ -173,10 +186,3 @@ def _meters(endpoint: str, method: str, status: int) -> tuple[Counter, Histogram
     known = method if method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS") else "other"
     answers = metrics.HTTP_REQUESTS.labels(endpoint=endpoint, method=known, status=status)
     return answers, metrics.HTTP_SECONDS.labels(endpoint=endpoint)
-
-
-def _role_needed(method: str, path: str) -> frozenset[str]:
-    """The roles of which the key must have one. Every role may read."""
-    if method in ("GET", "HEAD", "OPTIONS"):
-        return READERS
-    return ADMINS if path.startswith(ADMIN_PREFIX) and path != ADMIN_PREFIX else PREDICTORS

@@ -81,7 +81,6 @@ class SingleRequest(NamedTuple):
 
 
 def parse(
-    method: str,
     path: str,
     header: Callable[[str], str | None],
     read_body: Callable[[], bytes],
@@ -97,7 +96,7 @@ def parse(
     Raises `Unauthorized`, `Forbidden`, `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`,
     and the errors of `read_body` and `decode`.
     """
-    tenant = access.tenant_of(method, path, header)
+    tenant = access.tenant_of("predict", header)
     check_json(header)
     reading = parse_flat_or_enveloped(decode(read_body()), now=datetime.now(UTC))
     return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading, tenant)

@@ -21,11 +21,13 @@ from tasks.monitoring.service_health import Monitor
 from tasks.monitoring.shadow_counts import ShadowReports
 from tasks.monitoring.snapshot_metrics import SnapshotCollector
 from tasks.monitoring.versions import Versions
+from tasks.storage.api_keys import KeyStore
 from tasks.storage.fleet import FleetStore
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import connect
 from tasks.storage.verdict_cache import VerdictCache
 from web.http.access import Access
+from web.http.key_ring import KeyRing
 
 EXTENSION: Final = "evzone-ml"
 
@@ -48,8 +50,10 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.access = Access(settings)
         self.redis = connect(settings.redis_url)
+        self.keys = KeyRing(settings)
+        self.keys.follow(KeyStore(self.redis))
+        self.access = Access(settings, self.keys)
         self.cache = VerdictCache(settings)
         self.predictor = PredictionClient(settings, self.cache)
         self.publisher = TaskPublisher(settings)
@@ -71,6 +75,7 @@ class Services:
 
     def close(self) -> None:
         """Stop the prediction client, the monitor and the admin port."""
+        self.keys.close()
         self.admin_port.close()
         self.predictor.close()
         self.monitor.close()
