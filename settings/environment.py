@@ -205,6 +205,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "model_dir": _path(env.str("MODEL_DIR", MODEL_DIR)),
         "state_dir": _path(env.str("STATE_DIR", "var")),
     }
+    raw["audit_log"] = _path(env.str("AUDIT_LOG", "") or str(raw["state_dir"] / "log" / "audit.jsonl"))
     raw["redis_cache_url"] = env.str("REDIS_CACHE_URL", "") or raw["redis_url"]
     raw["costs"] = Costs(
         currency=env.str(

@@ -120,6 +120,7 @@ class Settings:
     # models
     model_dir: Path
     costs: Costs
+    audit_log: Path
     # folder of all local data: embedded servers, metric files, logs
     state_dir: Path
 

@@ -7,6 +7,7 @@ from typing import Final
 # Defaults that follow from other settings, or from where the service runs.
 DEFAULTS_IN_WORDS: Final = {
     "ML_SERVICE_URL": "`http://localhost:PORT`",
+    "AUDIT_LOG": "`STATE_DIR/log/audit.jsonl`",
     "ADMIN_PORT": "9464, or the next free one",
     "REDIS_URL": "an embedded Valkey",
     "REDIS_CACHE_URL": "`REDIS_URL`",
@@ -31,6 +32,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "elsewhere. `make run` writes text into `var/log` unless this is `json`.",
         ),
         "ACCESS_LOG": ("", "Whether each HTTP answer is logged in one line."),
+        "AUDIT_LOG": (
+            "file",
+            "What administrators did: one JSON object a line, appended. The file is not rotated here.",
+        ),
         "STATE_DIR": (
             "folder",
             "Data of the embedded Redis, logs, metric files, and the journal by which a consumer "
@@ -42,8 +47,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ML_SERVICE_API_KEY": (
             "`KEY[:ROLE],…`",
             "First keys, for all tenants. Roles are `predict`, `read` and `admin`; a key without a role has "
-            "all three. A key may be named several times with different roles. Required. `python -m web.keys` "
-            "makes others.",
+            "all three. A key may be named several times with different roles. Required. "
+            "`python -m web.keys` makes others.",
         ),
         "ML_SERVICE_URL": ("URL", "Where `evzone-ml batch` finds the service."),
         "HOST": ("address", "Where the HTTP server listens. `0.0.0.0` answers other hosts too."),

@@ -12,6 +12,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from settings import VERSION, Settings
 from web.api import (
+    audit,
     batch,
     chargers,
     drift,
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> Flask:
         outcomes.blueprint,
         service_info.blueprint,
         health.blueprint,
+        audit.blueprint,
     ):
         api.register_blueprint(blueprint)
     api.spec.components.security_scheme(
@@ -77,7 +79,7 @@ def create_app(settings: Settings) -> Flask:
     )
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=_API_PAGE))
     _measure(app)
-    access.register(app, shared.access)
+    access.register(app, shared.access, shared.audit)
     errors.register(app)
     shared.monitor.wait_first(FIRST_LOOK_S)
     return app

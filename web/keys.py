@@ -6,7 +6,9 @@ A new key is printed alone on standard output, once. Changes count within 5 s ev
 from __future__ import annotations
 
 import argparse
+import getpass
 import re
+import socket
 import sys
 import time
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from readings.reading import TENANT_ID_PATTERN, epoch_rfc3339
 from settings import load_or_exit
 from settings.fields import ROLES
 from tasks.storage.api_keys import KeyStore, StoredKey
+from tasks.storage.audit_log import AuditEntry, AuditLog
 from tasks.storage.redis_connection import connect
 
 SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400}
@@ -28,9 +31,13 @@ _NAME: Final = re.compile(r"[\w .@-]{1,64}")
 def main() -> int:
     """Run one command; returns the exit code. Blocks until Redis has answered."""
     given = _parser().parse_args()
-    store = KeyStore(connect(load_or_exit().redis_url))
+    settings = load_or_exit()
+    redis = connect(settings.redis_url)
     try:
-        return _run(store, given)
+        code = _run(KeyStore(redis), given)
+        if code == 0 and given.command != "list":
+            AuditLog(settings.audit_log, redis).add(_audit_entry(given))
+        return code
     except RedisError as error:
         sys.stderr.write(f"web.keys: Redis cannot be reached: {error}\n")
         return 2
@@ -56,6 +63,11 @@ def _run(store: KeyStore, given: argparse.Namespace) -> int:
         return _unknown(given.id)
     _print(key)
     return 0
+
+
+def _audit_entry(given: argparse.Namespace) -> AuditEntry:
+    action = f"keys {given.command} {given.id if given.command in ('revoke', 'rotate') else given.name}"
+    return AuditEntry(action, "", "", f"{getpass.getuser()} at {socket.gethostname()}")
 
 
 def _unknown(key_id: str) -> int:

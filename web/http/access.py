@@ -20,7 +20,8 @@ from errors import FieldError, Forbidden, InvalidParameter, Unauthorized
 from process import ACCESS_LOGGER
 from readings.reading import TENANT_ID_PATTERN
 from settings import Settings
-from web.http.key_ring import Key, KeyRing
+from tasks.storage.audit_log import AuditEntry, AuditLog
+from web.http.key_ring import Caller, Key, KeyRing
 from web.http.messages import Request, current_request
 from web.http.roles import Role, roles_of
 
@@ -56,8 +57,8 @@ class Access:
             self._protects_metrics and (path == "/metrics" or path.startswith("/health"))
         )
 
-    def tenant_of(self, needed: Role, header: Callable[[str], str | None]) -> str | None:
-        """Check the API key of a request that needs a role, and return the tenant that it acts for.
+    def caller(self, needed: Role, header: Callable[[str], str | None]) -> Caller:
+        """Check the API key of a request that needs a role. Return it, and the tenant that it acts for.
 
         `header` looks up a header by its name, case-insensitively. A key for one tenant acts for it without
         the header, and a key for all tenants acts for none.
@@ -75,7 +76,7 @@ class Access:
         allowed = ALLOWED[needed]
         if not key.roles & allowed:
             raise Forbidden(f"This key lacks the role {' or '.join(sorted(allowed))}.")
-        return _tenant_of(key, header("X-Tenant-ID"))
+        return Caller(key, _tenant_of(key, header("X-Tenant-ID")))
 
 
 def _tenant_of(key: Key, given: str | None) -> str | None:
@@ -95,8 +96,8 @@ def _tenant_of(key: Key, given: str | None) -> str | None:
     return given
 
 
-def register(app: Flask, access: Access) -> None:
-    """Register the access check before each request of `app` and the fixed headers after it.
+def register(app: Flask, access: Access, audit: AuditLog) -> None:
+    """Register the access check before each request of `app`, and fixed headers and audit log after it.
 
     Call it when all views are registered. Raises `RoleMissing` for one that declares no role.
     """
@@ -114,7 +115,8 @@ def register(app: Flask, access: Access) -> None:
         if access.is_protected(request.path):
             # What has no view is a 404 or 405, for any key.
             needed = roles.get((request.endpoint or "", request.method), "read")
-            request.tenant = access.tenant_of(needed, header)
+            request.caller = access.caller(needed, header)
+            request.tenant = request.caller.tenant
         bind_contextvars(tenant=request.tenant)
 
     def stamp(response: Response) -> Response:
@@ -122,8 +124,26 @@ def register(app: Flask, access: Access) -> None:
             response.headers.add(name, value)
         return response
 
+    def note(response: Response) -> Response:
+        request = current_request()
+        changes = request.method not in ("GET", "HEAD", "OPTIONS")
+        if changes and request.caller and roles.get((request.endpoint or "", request.method)) == "admin":
+            audit.add(
+                AuditEntry(
+                    f"{request.method} {request.path}",
+                    request.caller.key.key_id,
+                    request.caller.key.name,
+                    request.remote_addr or "",
+                    request.tenant,
+                    response.status_code,
+                    request.request_id,
+                )
+            )
+        return response
+
     app.before_request(identify)
     app.after_request(stamp)
+    app.after_request(note)
 
 
 def _route_of(request: Request) -> str:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from redis import RedisError
 
@@ -21,22 +21,36 @@ log = logging.getLogger(__name__)
 
 # A change counts everywhere within 5 s, by contract.
 LOOK_EVERY_S: Final = 2.0
+# The id of all keys of the settings.
+OF_SETTINGS: Final = "settings"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """The rights of a key. `tenants` None is all tenants; `expires_at` is in epoch seconds."""
 
+    key_id: str
+    name: str
     roles: frozenset[str]
     tenants: frozenset[str] | None = None
     expires_at: float | None = None
+
+
+class Caller(NamedTuple):
+    """The key of a request, and the tenant that it acts for."""
+
+    key: Key
+    tenant: str | None
 
 
 class KeyRing:
     """The keys of one process. Thread-safe."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._own = {digest_of(entry.key): Key(entry.roles) for entry in settings.api_keys}
+        self._own = {
+            digest_of(entry.key): Key(OF_SETTINGS, "ML_SERVICE_API_KEY", entry.roles)
+            for entry in settings.api_keys
+        }
         self._keys = self._own
         self._clock = clock
         self._stopped = threading.Event()
@@ -63,6 +77,8 @@ class KeyRing:
         """Replace the keys of Redis. A key of the settings stays as the settings say."""
         found = {
             key.digest: Key(
+                key.key_id,
+                key.name,
                 frozenset(key.roles),
                 None if key.tenants is None else frozenset(key.tenants),
                 key.expires_at,

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from opentelemetry.trace import Span
 
+    from web.http.key_ring import Caller
+
 
 class Request(flask.Request):
-    """A request. `web/http/access.py` sets `request_id`, `tenant` and `span`.
+    """A request. `web/http/access.py` sets `request_id`, `caller`, `tenant` and `span`.
 
     `retry_location` is the `Location` header of a 504. `started` is the `time.perf_counter()` at arrival.
     """
 
     request_id: str = ""
     tenant: str | None = None
+    caller: Caller | None = None
     span: Span | None = None
     retry_location: str | None = None
 

@@ -96,7 +96,7 @@ def parse(
     Raises `Unauthorized`, `Forbidden`, `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`,
     and the errors of `read_body` and `decode`.
     """
-    tenant = access.tenant_of("predict", header)
+    tenant = access.caller("predict", header).tenant
     check_json(header)
     reading = parse_flat_or_enveloped(decode(read_body()), now=datetime.now(UTC))
     return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading, tenant)

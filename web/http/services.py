@@ -22,6 +22,7 @@ from tasks.monitoring.shadow_counts import ShadowReports
 from tasks.monitoring.snapshot_metrics import SnapshotCollector
 from tasks.monitoring.versions import Versions
 from tasks.storage.api_keys import KeyStore
+from tasks.storage.audit_log import AuditLog
 from tasks.storage.fleet import FleetStore
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import connect
@@ -54,6 +55,7 @@ class Services:
         self.keys = KeyRing(settings)
         self.keys.follow(KeyStore(self.redis))
         self.access = Access(settings, self.keys)
+        self.audit = AuditLog(settings.audit_log, self.redis)
         self.cache = VerdictCache(settings)
         self.predictor = PredictionClient(settings, self.cache)
         self.publisher = TaskPublisher(settings)

@@ -1,0 +1,86 @@
+"""What administrators do is written down: by whom, when, from where; never with a key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settings import ROOT
+from tests.http_jobs import assert_problem
+from tests.processes import KEY, READ_KEY, Web, environment
+from tests.services import RunningServer, start_redis
+
+AUDIT = "/api/v1/audit"
+RELOAD = "/api/v1/models/reload"
+
+
+@dataclass
+class Audited:
+    web: Web
+    file: Path
+    redis: RunningServer
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return environment(self.redis.url, AUDIT_LOG=str(self.file))
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.file.read_text().splitlines()]
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Iterator[Audited]:
+    file = tmp_path / "folder" / "audit.jsonl"
+    with start_redis() as redis, Web(environment(redis.url, AUDIT_LOG=str(file))) as web:
+        yield Audited(web, file, redis)
+
+
+def test_a_request_of_an_administrator_is_written_to_file_and_redis(audited: Audited) -> None:
+    client = audited.web.client
+    client.get("/api/v1/models")
+    assert not audited.file.exists()
+    headers = {"X-Request-ID": "mine", "X-Tenant-ID": "acme"}
+    assert client.post(RELOAD, headers=headers).status_code in (200, 202)
+    client.post("/api/v1/models/failure/activate", json={"version": "none"})
+    lines = audited.lines()
+    assert [(line["action"], line["status"]) for line in lines] == [
+        (f"POST {RELOAD}", lines[0]["status"]),
+        ("POST /api/v1/models/failure/activate", 404),
+    ]
+    first = lines[0]
+    assert (first["key_id"], first["key_name"]) == ("settings", "ML_SERVICE_API_KEY")
+    assert (first["origin"], first["tenant"], first["request_id"]) == ("127.0.0.1", "acme", "mine")
+    assert audited.file.stat().st_mode & 0o777 == 0o600
+    assert KEY not in audited.file.read_text()
+    page = client.get(f"{AUDIT}?limit=1").json()
+    assert (page["items"], page["next"], page["total"]) == ([lines[1]], "1", 2)
+
+
+def test_only_administrators_read_it(audited: Audited) -> None:
+    answer = audited.web.client.get(AUDIT, headers={"X-API-Key": READ_KEY})
+    assert_problem(answer, 403, "forbidden")
+
+
+def test_a_change_of_keys_is_written_with_user_and_host(audited: Audited) -> None:
+    command = [sys.executable, "-m", "web.keys", "create", "--name", "backend", "--role", "admin"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=audited.environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    (line,) = audited.lines()
+    assert (line["action"], line["key_id"], line["status"]) == ("keys create backend", "", None)
+    assert " at " in line["origin"]
+    assert done.stdout.strip() not in audited.file.read_text()
+
+
+def test_a_file_that_cannot_be_written_costs_no_action(audited: Audited) -> None:
+    audited.file.parent.write_text("in the way")
+    assert audited.web.client.post(RELOAD).status_code in (200, 202)
+    assert audited.web.client.get(AUDIT).json()["total"] == 1
+    assert "is not in" in audited.web.log()
