@@ -22,6 +22,14 @@ from settings.fields import ROLES, ROOT, ApiKey, Costs, Settings
 from settings.unknown_names import unknown_names
 
 MODEL_DIR: Final = "models/versions"
+# Each may also be in a file that `NAME_FILE` names.
+SECRETS: Final = (
+    "ML_SERVICE_API_KEY",
+    "REDIS_URL",
+    "REDIS_CACHE_URL",
+    "KAFKA_SASL_PASSWORD",
+    "FLOWER_BASIC_AUTH",
+)
 UNSTATED: Final = None  # the default follows from other settings
 
 
@@ -49,7 +57,7 @@ def load_or_exit() -> Settings:
         settings = _read(env)
     except SettingsInvalid as error:
         _exit(error.problems)
-    for line in unknown_names(os.environ, env._fields):
+    for line in unknown_names(os.environ, {*env._fields, *(f"{name}_FILE" for name in SECRETS)}):
         _warn(line)
     return settings
 
@@ -77,7 +85,28 @@ def _environment(dotenv: Path | None) -> _CollectingEnv:
     env = _CollectingEnv()
     if dotenv is not None and dotenv.is_file():
         env.read_env(str(dotenv), recurse=False)
+    for name in SECRETS:
+        _read_file(env, name)
     return env
+
+
+def _read_file(env: _CollectingEnv, name: str) -> None:
+    """Set a secret from the file that `NAME_FILE` names, if there is one. Child processes inherit it."""
+    file = os.environ.get(f"{name}_FILE", "")
+    if not file:
+        return
+    try:
+        text = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        env.problems.append(f"{name}_FILE: {file} cannot be read: {reason}")
+        return
+    if not text:
+        env.problems.append(f"{name}_FILE: {file} is empty")
+    elif os.environ.get(name, text) not in ("", text):
+        env.problems.append(f"{name}_FILE: {name} is set too, to something else")
+    else:
+        os.environ[name] = text
 
 
 def _positive(name_of_unit: str) -> validate.Range:
@@ -222,11 +251,11 @@ def _read(env: _CollectingEnv) -> Settings:
         failure_downtime_hours=env.float("FAILURE_DOWNTIME_HOURS", 240.0, validate=_NOT_NEGATIVE),
     )
     raw["api_keys"] = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
-    problems = _lines(env)
+    problems = [*env.problems, *_lines(env)]
     if problems:  # the cross-checks below need values of the right type
         raise SettingsInvalid(problems)
     settings = Settings(**raw)
-    problems = [*env.problems, *contradictions(settings)]
+    problems = contradictions(settings)
     if problems:
         raise SettingsInvalid(problems)
     return settings

@@ -31,6 +31,10 @@ lists the same settings as a file to copy from.
 Each process checks all settings when it starts. A wrong one ends the process with exit code 2 and the line
 `Wrong setting: NAME: reason`; there is one line for each problem.
 
+Secrets may be in files, such as mounted secrets of containers: `NAME_FILE` is the file's path. These are
+{secrets}.
+Blanks and line breaks around a secret are ignored.
+
 "-" means that there is no default. Money is in `COST_CURRENCY`.
 """
 
@@ -76,7 +80,8 @@ def settings() -> dict[str, Setting]:
 def page() -> str:
     """Return the page as Markdown."""
     found = settings()
-    parts = [_INTRODUCTION]
+    names = [f"`{name}`" for name in environment.SECRETS]
+    parts = [_INTRODUCTION.format(secrets=f"{', '.join(names[:-1])} and {names[-1]}")]
     for title, meanings in SECTIONS.items():
         parts.append(f"\n## {title}\n\n| setting | default | unit, limits | meaning |\n|---|---|---|---|\n")
         for name, (unit, meaning) in meanings.items():

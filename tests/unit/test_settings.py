@@ -10,6 +10,7 @@ import pytest
 
 from errors import SettingsInvalid
 from settings import ROOT, load_or_exit, read_settings
+from settings.environment import SECRETS as SECRETS_IN_FILES
 from settings.unknown_names import OF_CLIENTS, unknown_names
 
 
@@ -151,6 +152,52 @@ def test_traces_over_grpc_are_refused(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4317")
     environment.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     assert problems() == ["OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf; gRPC is not built in"]
+
+
+SECRETS = {
+    "ML_SERVICE_API_KEY": "a-key:read,another",
+    "REDIS_URL": "redis://user:hidden@redis:6379/0",
+    "REDIS_CACHE_URL": "redis://user:hidden@cache:6379/0",
+    "KAFKA_SASL_PASSWORD": "hidden",
+    "FLOWER_BASIC_AUTH": "admin:hidden",
+}
+
+
+@pytest.fixture
+def files(environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with a file for each secret, each named by its variable."""
+    for name, secret in SECRETS.items():
+        environment.setenv(name, "")
+        (tmp_path / name).write_text(f"{secret}\n")
+        environment.setenv(f"{name}_FILE", str(tmp_path / name))
+    return tmp_path
+
+
+def test_secrets_may_be_in_files(environment: pytest.MonkeyPatch, files: Path) -> None:
+    settings = read_settings(dotenv=None)
+    assert [key.key for key in settings.api_keys] == ["a-key", "another"]
+    assert (settings.redis_url, settings.redis_cache_url) == (
+        SECRETS["REDIS_URL"],
+        SECRETS["REDIS_CACHE_URL"],
+    )
+    assert (settings.kafka_sasl_password, settings.flower_basic_auth) == ("hidden", "admin:hidden")
+    assert read_settings(dotenv=None) == settings  # as a child process does, with both
+    assert SECRETS.keys() == set(SECRETS_IN_FILES)
+
+
+def test_a_file_that_cannot_count_is_named_and_not_shown(
+    environment: pytest.MonkeyPatch, files: Path
+) -> None:
+    (files / "REDIS_URL").unlink()
+    (files / "KAFKA_SASL_PASSWORD").write_bytes(b"\xff")
+    (files / "FLOWER_BASIC_AUTH").write_text("\n")
+    environment.setenv("ML_SERVICE_API_KEY", "other")
+    assert problems() == [
+        "ML_SERVICE_API_KEY_FILE: ML_SERVICE_API_KEY is set too, to something else",
+        f"REDIS_URL_FILE: {files}/REDIS_URL cannot be read: No such file or directory",
+        f"KAFKA_SASL_PASSWORD_FILE: {files}/KAFKA_SASL_PASSWORD cannot be read: it is not UTF-8",
+        f"FLOWER_BASIC_AUTH_FILE: {files}/FLOWER_BASIC_AUTH is empty",
+    ]
 
 
 def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
