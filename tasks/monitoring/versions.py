@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import orjson
@@ -37,6 +38,15 @@ def stored_name(name: str) -> str:
             f"{name[:80]}: no such model, there are {', '.join(KINDS)}; {registry.MAINTENANCE}"
         )
     return STORED[name]
+
+
+def queue_to_verify(living: Iterable[heartbeats.WorkerState]) -> str:
+    """The queue of a verification: one that a living worker serves, and that of single predictions last.
+
+    Loading a large model would hold up callers who wait.
+    """
+    served = {queue for worker in living for queue in worker.queues}
+    return next((queue for queue in (Queues.BATCH, Queues.STREAM) if queue in served), Queues.SINGLE)
 
 
 class Versions:
@@ -80,7 +90,8 @@ class Versions:
             raise UnknownModel(f"No version {version[:80]} of {name}.")
         key = f"ml:verify:{uuid.uuid4().hex}"
         message = {"v": SCHEMA_VERSION, "reply_key": key, "model": name, "version": version}
-        self._publisher.send(TaskNames.VERIFY, message, queue=Queues.SINGLE, expires_s=VERIFY_WAIT_S)
+        queue = queue_to_verify(heartbeats.living(self._redis))
+        self._publisher.send(TaskNames.VERIFY, message, queue=queue, expires_s=VERIFY_WAIT_S)
         deadline = time.monotonic() + VERIFY_WAIT_S
         while time.monotonic() < deadline:
             raw = cast(bytes | None, self._redis.getdel(key))
