@@ -2,7 +2,7 @@
 
 `docs/metrics.md` is generated from these declarations (`python -m metrics.reference`). Labels are bounded:
 never a charger, tenant or process id. Gauges have a mode that begins with `live`, so that the values of ended
-processes can be removed (`metrics/exposition.py`).
+processes can be removed (`metrics/folder.py`).
 """
 
 from __future__ import annotations

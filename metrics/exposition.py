@@ -1,9 +1,12 @@
-"""What a scrape shows: the metrics of this program, or of all programs of this host."""
+"""The metrics of a scrape: those of this program, or of all programs of this host."""
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -11,6 +14,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from metrics import folder
+
+log = logging.getLogger(__name__)
 
 
 def of_program(more: Collector | None = None) -> CollectorRegistry:
@@ -38,14 +43,20 @@ def of_host(more: Collector) -> CollectorRegistry:
 
 
 def samples_of_program(name: str) -> list[Sample]:
-    """The samples of one metric of this program, by its name at `/metrics`."""
-    return [each for metric in _Program().collect() for each in metric.samples if each.name == name]
+    """The samples of one gauge of this program, by its name at `/metrics`. Waits for no lock."""
+    own = folder.own_folder()
+    found = _own_metrics() if own is None else _merged(folder.files_of_program(own))
+    return [each for metric in found for each in metric.samples if each.name == name]
 
 
 class _Program(Collector):
     def collect(self) -> Iterable[Metric]:
         own = folder.own_folder()
-        return _own_metrics() if own is None else _merged(folder.files_of_program(own))
+        if own is None:
+            return _own_metrics()
+        folder.sweep(own.parent)
+        with folder.locked(own.parent, fcntl.LOCK_SH):
+            return _merged(folder.files_of_program(own))
 
 
 class _Host(Collector):
@@ -53,8 +64,9 @@ class _Host(Collector):
         own = folder.own_folder()
         if own is None:
             return _own_metrics()
+        folder.sweep(own.parent)
         with folder.locked(own.parent, fcntl.LOCK_SH):
-            return list(_merged(folder.files_of_host(own.parent)))
+            return _merged(folder.files_of_host(own.parent))
 
 
 def _own_metrics() -> list[Metric]:
@@ -62,5 +74,30 @@ def _own_metrics() -> list[Metric]:
     return [metric for metric in REGISTRY.collect() if metric.name.startswith("ml_")]
 
 
-def _merged(files: list[str]) -> Iterable[Metric]:
-    return MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call, no-any-return]  # not typed there
+def _merged(files: Sequence[str]) -> Iterable[Metric]:
+    """The metrics of the files, added up. A damaged file is left out and logged once."""
+    try:
+        return _merge(files)
+    except Exception:  # the library raises whatever half an entry leads to
+        return _merge([file for file in files if _is_readable(file)])
+
+
+def _merge(files: Sequence[str]) -> list[Metric]:
+    return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]  # not typed there
+
+
+def _is_readable(file: str) -> bool:
+    try:
+        if Path(file).stat().st_size:  # empty: its process is just starting
+            _merge([file])
+            return True
+    except FileNotFoundError:
+        pass  # its process has ended
+    except Exception:
+        _log_damaged(file)
+    return False
+
+
+@cache  # once for each file
+def _log_damaged(file: str) -> None:
+    log.warning("a file of metrics cannot be read and is left out: %s", file, exc_info=True)
