@@ -155,8 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one of the three paths. An error of a health check or a metric costs this answer only."""
         try:
             self._respond(self.path.partition("?")[0])
-        except OSError:
-            raise  # the client is gone
+        except (ConnectionError, TimeoutError):
+            raise  # the client is gone, or reads nothing
         except Exception:
             log.exception("admin port: %s failed", self.path)
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -78,6 +78,16 @@ def test_a_health_that_raises_costs_its_request_only(program: Program) -> None:
     assert httpx.get(f"{program.url}/health").status_code == 200
 
 
+def test_a_file_that_is_gone_is_no_client_that_is_gone(program: Program) -> None:
+    class Unreadable:
+        @property
+        def ready(self) -> bool:
+            raise FileNotFoundError("a metric file")
+
+    program.health = Unreadable()  # type: ignore[assignment]  # as a health that reads files
+    assert httpx.get(f"{program.url}/health/ready").status_code == 500
+
+
 def test_clients_that_say_nothing_do_not_keep_others_out(program: Program) -> None:
     """They use up all places until their time is over; then it answers again."""
     with ExitStack() as clients:
