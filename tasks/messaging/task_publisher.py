@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -170,8 +171,11 @@ class TaskPublisher:
             return
         self._flushed_at = now
         events = []
-        while self._pending_events:
-            events.append(self._pending_events.popleft())
+        with suppress(IndexError):  # none is left; another thread may take some of them
+            while True:
+                events.append(self._pending_events.popleft())
+        if not events:
+            return
         try:
             self._connection.execute(publish_command(self._redis, self._name, events))
         except RedisError as error:
