@@ -100,7 +100,8 @@ class FailureModel:
 
     `mean_log_odds` are the raw log-odds of the mean training row, with history and without: the base of
     contributions. `confidence` are breakpoints: probability, and share of correct out-of-fold predictions of
-    whether a failure within 30 days is more likely than not.
+    whether a failure within 30 days is more likely than not. `base_30d` is the base rate of failure within 30
+    days.
     """
 
     version: str
@@ -109,6 +110,7 @@ class FailureModel:
     horizons: tuple[Horizon, ...]
     mean_log_odds: tuple[float, float]
     confidence: tuple[Floats, Floats]
+    base_30d: float
 
     def raw(self, frame: Frame) -> Floats:
         """Output of the graph [n, horizons + features]: log-odds, then contributions to the last horizon."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 GOLDEN_TOLERANCE: Final = 1e-5
+# The manifest entries that `Scorer.info` shows.
+_SHOWN: Final = ("type", "trained_at", "trained_on", "metrics")
 
 
 class Scorer:
@@ -42,7 +44,6 @@ class Scorer:
         manifests: dict[str, dict[str, Any]],
     ) -> None:
         self._failure, self._anomaly, self._costs, self._manifests = failure, anomaly, costs, manifests
-        self._base_30d = float(manifests["failure"]["base_rate"]["30d"])
         self.versions: dict[str, str] = {
             "failure": failure.version,
             "maintenance": maintenance.version(failure.version),
@@ -112,20 +113,13 @@ class Scorer:
             failures,
             quiet_hours(*batch.columns(self._failure.spec)),
             costs=self._costs,
-            base_30d=self._base_30d,
+            base_30d=self._failure.base_30d,
         )
         return cast(list[dict[str, Any]], schedules)
 
     def part(self, name: str) -> tuple[FailureModel | AnomalyModel, dict[str, Any]]:
         """A stored model (one of `registry.NAMES`) and its manifest."""
         return (self._anomaly if name == "anomaly" else self._failure), self._manifests[name]
-
-    def card(self, kind: Kind) -> dict[str, Any]:
-        """A model's card: its manifest without the entries that only machines read."""
-        manifest = self._manifests["anomaly" if kind == "anomaly" else "failure"]
-        hidden = ("golden", "distributions", "files", "schema")
-        card = {key: value for key, value in manifest.items() if key not in hidden}
-        return {**card, "name": kind, "version": self.versions[kind]}
 
     def info(self) -> list[dict[str, Any]]:
         """One entry per model, for `GET /api/v1/models`."""
@@ -181,6 +175,7 @@ def failure_model(version: registry.Version) -> FailureModel:
             horizons=horizons,
             mean_log_odds=(float(mean_log_odds["with_history"]), float(mean_log_odds["without_history"])),
             confidence=(np.array(confidence["probability"]), np.array(confidence["right"])),
+            base_30d=float(manifest["base_rate"]["30d"]),
         )
 
     model = _built(version, build)
@@ -212,6 +207,8 @@ def anomaly_model(version: registry.Version) -> AnomalyModel:
 
 def _built(version: registry.Version, build: Callable[[dict[str, Any]], Model]) -> Model:
     label = f"{version.name} {version.version}"
+    if missing := [name for name in _SHOWN if name not in version.manifest]:
+        raise ModelRefused(f"{label}: the manifest has no {missing[0]}")
     try:
         return build(version.manifest)
     except ModelRefused as error:

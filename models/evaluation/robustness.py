@@ -20,7 +20,7 @@ from models.failure import HORIZON_NAMES, FailureModel
 from models.scorer import failure_model
 from models.simulation.assumptions import Assumptions, moved
 from models.simulation.simulate import simulate
-from models.training.history import History, load
+from models.training.history import History, load, origin
 from models.training.train_failure import train_failure
 
 BASELINES: Final = ("error-count rule", "logistic regression", "logistic regression, all features")
@@ -68,7 +68,7 @@ def _trained(folder: Path) -> FailureModel:
     until = datetime.fromtimestamp(_window_start_s(load(folder)), UTC)
     manifest, files = train_failure(load(folder, until=until))
     with tempfile.TemporaryDirectory() as scratch:
-        registry.write(Path(scratch), "failure", "moved", manifest, files)
+        registry.write(Path(scratch), "failure", "moved", manifest | origin(folder), files)
         return failure_model(registry.load(Path(scratch), "failure", "moved"))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from errors import Conflict, ModelRefused, UnknownModel
 from models import pointer_files, registry
-from models.scorer import Scorer
+from models.scorer import Scorer, failure_model
 from settings import Costs
 from tests.unit.models.samples import VERSIONS
 
@@ -82,6 +82,9 @@ def test_a_model_that_is_no_onnx(model_dir: Path, costs: Costs) -> None:
         (lambda m: m["features"].update(schema=0), "train anew"),
         (lambda m: m["features"]["names"].pop(), "train anew"),
         (lambda m: m.pop("horizons"), "incomplete"),
+        (lambda m: m.pop("base_rate"), "incomplete"),
+        (lambda m: m["base_rate"].pop("30d"), "incomplete"),
+        (lambda m: m.pop("trained_on"), "has no trained_on"),
         (lambda m: m.pop("golden"), "golden"),
         (lambda m: m["golden"].update(rows=[]), "golden"),
         (lambda m: m["files"].update({"../../x": "0"}), "outside"),
@@ -94,6 +97,14 @@ def test_a_manifest_that_was_changed(
     edit(model_dir, change)
     with pytest.raises(ModelRefused, match=reason):
         Scorer.load(model_dir, costs)
+
+
+def test_a_version_that_cannot_serve_is_refused_before_it_is_active(model_dir: Path) -> None:
+    """`verify` builds the model alone."""
+    edit(model_dir, lambda manifest: manifest.pop("base_rate"))
+    version = registry.load(model_dir, "failure", folder(model_dir).name)
+    with pytest.raises(ModelRefused, match="incomplete"):
+        failure_model(version)
 
 
 def test_a_manifest_that_is_no_json(model_dir: Path, costs: Costs) -> None:

@@ -119,7 +119,7 @@ def test_horizons_that_cannot_be_observed_are_carried(
     for verdict in scorer.score("failure", [reading(), hot, faulty]):
         curve = list(verdict["horizons"].values())
         assert 0 < curve[0] <= curve[1] <= curve[2] < 1
-    assert scorer.card("failure")["horizons"]["30d"]["carried_from"] == (None if learnt == 3 else longest)
+    assert manifest["horizons"]["30d"]["carried_from"] == (None if learnt == 3 else longest)
     assert len(scorer.score("maintenance", [reading()])) == len(scorer.score("anomaly", [reading()])) == 1
     assert manifest_of(tmp_path, "anomaly")["metrics"]["healthy_days"] == (1.0, 7.0, 30.0)[learnt - 1]
 
