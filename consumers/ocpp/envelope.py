@@ -23,6 +23,7 @@ from readings.schema import Moment
 MAX_NAME_CHARS: Final = 256
 # OCPP's integers have 32 bits.
 MAX_NUMBER: Final = 2**31 - 1
+MAX_DIGITS: Final = len(str(MAX_NUMBER))
 _MOMENT: Final = Moment(epoch=True)
 _CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN)
 _TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
@@ -92,8 +93,8 @@ def text(document: Mapping[str, Any], name: str, pointer: str = "") -> str:
 def number(document: Mapping[str, Any], name: str, pointer: str = "") -> int | None:
     """The number of a connector or EVSE; None if the field is missing. Raises `InvalidEvent`."""
     found = document.get(name)
-    if isinstance(found, str) and found.isascii() and found.isdigit():
-        found = int(found[:9])
+    if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) <= MAX_DIGITS:
+        found = int(found)
     if found is None or (type(found) is int and 0 <= found <= MAX_NUMBER):
         return found
     raise InvalidEvent(f"{pointer}/{name}", f"Must be a whole number from 0 to {MAX_NUMBER}.")

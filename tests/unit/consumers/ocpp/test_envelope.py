@@ -64,6 +64,8 @@ def test_spellings_of_a_version(said: str, version: int) -> None:
         ({"tenantId": "a b"}, "/tenantId"),
         ({"connectorId": -1}, "/connectorId"),
         ({"connectorId": "one"}, "/connectorId"),
+        ({"connectorId": "2147483648"}, "/connectorId"),
+        ({"connectorId": "9" * 5000}, "/connectorId"),
         ({"ocppVersion": "J"}, "/ocppVersion"),
         ({"ocppVersion": None}, "/ocppVersion"),
     ],
@@ -72,6 +74,11 @@ def test_what_is_wrong_is_named(change: dict[str, Any], pointer: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
         read(status(0, "Available") | change)
     assert caught.value.pointer == pointer
+
+
+@pytest.mark.parametrize(("said", "number"), [("2", 2), ("007", 7), ("2147483647", 2**31 - 1), (7, 7)])
+def test_a_connector_may_be_a_number_or_its_digits(said: str | int, number: int) -> None:
+    assert read(status(0, "Available") | {"connectorId": said}).connector == number
 
 
 def test_bytes_that_are_no_event() -> None:
