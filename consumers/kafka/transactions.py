@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
@@ -28,6 +28,8 @@ from consumers.kafka.outcome_publisher import (
 from errors import ServiceError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # A transaction takes some tens of milliseconds. The broker aborts an open one after a longer timeout.
 TRANSACTION_TIMEOUT_S: Final = 10.0
@@ -130,7 +132,7 @@ class TransactionalPublisher:
         try:
             _bounded(transact, TRANSACTION_TIMEOUT_S)
         except CommitFailedError as error:
-            log.info("round abandoned, the group has moved on (%s)", error)
+            log.info("batch abandoned, the group has rebalanced (%s)", error)
             self.close()
             return False
         except (KafkaUnavailable, OutcomeRefused):
@@ -157,38 +159,46 @@ class TransactionalPublisher:
             discard(producer)
 
 
-def _bounded(act: Callable[[], None], timeout_s: float) -> None:
+def _bounded(act: Callable[[], T], timeout_s: float) -> T:
     """Run `act` with a timeout: its Kafka calls block for ever without a broker. Raises `TimeoutError`."""
-    ended: Future[None] = Future()
+    ended: Future[T] = Future()
 
     def run() -> None:
         try:
-            act()
+            result = act()
         except BaseException as error:
             ended.set_exception(error)
         else:
-            ended.set_result(None)
+            ended.set_result(result)
 
     threading.Thread(target=run, name="transaction", daemon=True).start()
-    ended.result(timeout_s)
+    return ended.result(timeout_s)
 
 
 def verify_isolation(producer: KafkaProducer, reader: KafkaConsumer, topic: str) -> None:
     """Abort one probe record, commit another, and check that a `read_committed` reader gets only the second.
 
-    Blocks for at most 10 s while it reads. Raises `TransactionsNotIsolated`, `KafkaUnavailable`, or
-    `KafkaError`.
+    Blocks for at most 10 s while it writes, and 10 s while it reads. Raises `TransactionsNotIsolated`,
+    `KafkaUnavailable`, or `KafkaError`. After an error the producer must be discarded.
     """
     nonce = uuid.uuid4().bytes
-    producer.begin_transaction()
-    first = producer.send(topic, b"aborted " + nonce, partition=0).get(PROBE_TIMEOUT_S)
-    producer.abort_transaction()
-    producer.begin_transaction()
-    producer.send(topic, b"committed " + nonce, partition=0)
-    producer.commit_transaction()
+
+    def write() -> int:
+        producer.begin_transaction()
+        first = producer.send(topic, b"aborted " + nonce, partition=0).get(PROBE_TIMEOUT_S)
+        producer.abort_transaction()
+        producer.begin_transaction()
+        producer.send(topic, b"committed " + nonce, partition=0)
+        producer.commit_transaction()
+        return first.offset
+
+    try:
+        offset = _bounded(write, PROBE_TIMEOUT_S)
+    except TimeoutError as error:
+        raise as_trouble(error, "writing the probe records") from error
     probed = TopicPartition(topic, 0)
     reader.assign([probed])
-    reader.seek(probed, first.offset)
+    reader.seek(probed, offset)
     deadline = time.monotonic() + PROBE_TIMEOUT_S
     while time.monotonic() < deadline:
         for record in reader.poll(timeout_ms=200).get(probed, []):

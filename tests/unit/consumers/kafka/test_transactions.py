@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,7 +21,7 @@ from kafka.errors import (
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.outcome_publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.kafka.records import Outgoing, Received
-from consumers.kafka.transactions import MemberSlot, TransactionalPublisher
+from consumers.kafka.transactions import MemberSlot, TransactionalPublisher, verify_isolation
 
 MEMBER = ConsumerGroupMetadata("g", 4, "member-1", None, "<stable>")
 
@@ -163,6 +165,29 @@ def test_a_broker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(bench.producers[0], "flush", lambda _: time.sleep(0.3))
     with pytest.raises(KafkaUnavailable):
         bench.publisher.publish(a_round())
+
+
+class SilentProducer(FakeProducer):
+    """A producer whose broker never ends a transaction."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.released = threading.Event()
+
+    def send(self, topic: str, value: bytes, **_: Any) -> Any:
+        self._did("send", topic, value)
+        return SimpleNamespace(get=lambda timeout: SimpleNamespace(offset=0))
+
+    def abort_transaction(self) -> None:
+        self.released.wait(timeout=5)
+
+
+def test_a_broker_that_never_ends_the_probe_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.kafka.transactions.PROBE_TIMEOUT_S", 0.05)
+    producer = SilentProducer()
+    with pytest.raises(KafkaUnavailable, match="probe"):
+        verify_isolation(cast(KafkaProducer, producer), cast(KafkaConsumer, None), "probe")
+    producer.released.set()
 
 
 def test_processes_of_a_host_have_different_ids_and_successors_the_same(tmp_path: Path) -> None:
