@@ -19,7 +19,7 @@ from admin_port import Health
 from settings import Settings
 from tasks.messaging.names import Queues
 from tasks.monitoring import heartbeats
-from tasks.monitoring.service_health import CONSUMERS_KEY
+from tasks.monitoring.service_health import CONSUMERS_KEY, consumer_records
 from tasks.storage.redis_connection import connect
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Heartbeat:
     def start(self) -> None:
         """Start the thread. Its log lines contain the fields that the caller has bound."""
         run = partial(contextvars.copy_context().run, self._run)
-        self._thread = threading.Thread(target=run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -147,11 +147,10 @@ class Heartbeat:
 
 
 def _forget_silent(redis: Redis, now: float) -> None:
-    records = cast(dict[bytes, bytes], redis.hgetall(CONSUMERS_KEY))
     silent = [
         field
-        for field, record in records.items()
-        if now - orjson.loads(record).get("seen_at", 0) > FORGOTTEN_AFTER_S
+        for field, record in consumer_records(redis).items()
+        if now - record["seen_at"] > FORGOTTEN_AFTER_S
     ]
     if silent:
         redis.hdel(CONSUMERS_KEY, *cast(list[str], silent))  # the stubs lack bytes

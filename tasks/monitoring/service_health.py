@@ -207,11 +207,25 @@ def _check_workers(living: list[heartbeats.WorkerState]) -> dict[str, Check]:
     return {"workers": Check("ok", f"{len(living)} processes"), "models": models}
 
 
+def consumer_records(redis: Redis) -> dict[bytes, dict[str, Any]]:
+    """The records of consumers by their field of `CONSUMERS_KEY`; one that cannot be read is left out.
+
+    Raises `redis.RedisError`.
+    """
+    found: dict[bytes, dict[str, Any]] = {}
+    for name, raw in cast(dict[bytes, bytes], redis.hgetall(CONSUMERS_KEY)).items():
+        try:
+            record = orjson.loads(raw)
+            found[name] = {**record, "seen_at": float(record["seen_at"])}
+        except (ValueError, KeyError, TypeError):
+            log.debug("the record %r of a consumer cannot be read and is left out", name)
+    return found
+
+
 def _consumers(redis: Redis) -> list[dict[str, Any]]:
-    raw = cast(dict[bytes, bytes], redis.hgetall(CONSUMERS_KEY))
+    records = consumer_records(redis).values()
     seconds, _ = redis.time()
-    found = [orjson.loads(value) for value in raw.values()]
-    return [record for record in found if seconds - record.get("seen_at", 0) < heartbeats.SILENT_AFTER_S]
+    return [record for record in records if seconds - record["seen_at"] < heartbeats.SILENT_AFTER_S]
 
 
 def _check_consumers(consumers: list[dict[str, Any]]) -> Check:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
+from redis import Redis
 
 from consumers.kafka import heartbeat as module
 from consumers.kafka.heartbeat import FORGOTTEN_AFTER_S, HUNG_AFTER_S, Heartbeat, Status
+from tasks.messaging.names import Queues
 from tasks.monitoring import heartbeats
 from tasks.monitoring.heartbeats import SILENT_AFTER_S, WORKERS_KEY
-from tasks.monitoring.service_health import CONSUMERS_KEY
+from tasks.monitoring.service_health import CONSUMERS_KEY, consumer_records
 from tests.processes import settings_for
 from tests.redis_by_hand import HandClock, RedisByHand
 
@@ -75,6 +77,16 @@ def test_a_beat_writes_the_newest_status(heartbeat: Heartbeat, redis: RedisByHan
     }
 
 
+@pytest.mark.parametrize("record", [b"no JSON", b"[]", b'{"seen_at": null}'])
+def test_a_record_that_cannot_be_read_stops_neither_consumers_nor_health(
+    record: bytes, heartbeat: Heartbeat, redis: RedisByHand, clock: HandClock
+) -> None:
+    redis.hset(CONSUMERS_KEY, "other@host:1", record)
+    add_worker(redis, clock, Queues.STREAM)
+    assert reason_after_a_beat(heartbeat) is None
+    assert len(consumer_records(cast(Redis, redis))) == 1
+
+
 def test_a_consumer_that_ends_takes_its_record_along(heartbeat: Heartbeat, redis: RedisByHand) -> None:
     heartbeat.beat()
     heartbeat.stop()
@@ -130,9 +142,9 @@ def test_an_outage_of_redis_is_a_reason_to_pause_until_the_next_beat(
 
 
 def test_an_unexpected_error_ends_no_beat(
-    heartbeat: Heartbeat, redis: RedisByHand, caplog: pytest.LogCaptureFixture
+    heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    redis.hset(CONSUMERS_KEY, "odd:1", b"no json")
+    monkeypatch.setattr(module, "_pause_reason", lambda _: 1 / 0)
     heartbeat.beat()
     assert "heartbeat failed" in caplog.text
 
