@@ -77,8 +77,8 @@ def _run(settings: Settings, stop: threading.Event) -> int:
     metrics_folder(settings).mkdir()
     ports = admin_ports(settings)
     supervisor = Supervisor(programs(settings, ports), settings.state_dir, shared_environment(settings))
+    supervisor.start()
     try:
-        supervisor.start()
         if took_s := _wait_until_ready(settings, supervisor, stop):
             print_line(_summary(settings, ports, took_s))
             _restart_ended(settings, supervisor, stop)

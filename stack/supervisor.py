@@ -99,18 +99,17 @@ class Supervisor:
         self._socket_folder = Path(tempfile.mkdtemp(prefix="evzone-ml-"))
         socket = self._socket_folder / "supervisor.sock"
         config = self.folder / "supervisord.conf"
-        config.write_text(self._config(socket))
-        config.chmod(0o600)
-        self._process = subprocess.Popen(
-            bound_to_parent(
-                [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)]
-            ),
-            env=os.environ | self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log" / "supervisord.err").open("wb"),
-            start_new_session=True,  # this process handles Ctrl-C, and finds leftovers by session
-        )
+        _write_private(config, self._config(socket))
+        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)]
+        with (self.folder / "log" / "supervisord.err").open("wb") as errors:
+            self._process = subprocess.Popen(
+                bound_to_parent(command),
+                env=os.environ | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,  # this process handles Ctrl-C, and finds leftovers by session
+            )
         self._rpc = ServerProxy("http://supervisor", SupervisorTransport(None, None, f"unix://{socket}"))
 
     def alive(self) -> bool:
@@ -176,6 +175,13 @@ class Supervisor:
             if names:
                 parts.append(GROUP.format(name=group, programs=",".join(names), priority=priority))
         return "".join(parts)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: it holds passwords."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        os.fchmod(file.fileno(), 0o600)  # the file of an earlier run has its own mode
+        file.write(text)
 
 
 def _escaped(text: str) -> str:
