@@ -102,21 +102,20 @@ class FleetStore:
     def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:
         """A page of newest verdicts as JSON, highest 30-day probability first, and the number of chargers.
 
-        Chargers whose verdict has expired are skipped, and removed from the set.
+        Chargers whose verdict has expired are removed from the set. Others then move up into the page, so the
+        next page begins where this one ends.
         """
         risk = _risk_key(tenant)
-        ids = [
-            member.decode()
-            for member in cast(list[bytes], self._redis.zrevrange(risk, offset, offset + limit - 1))
-        ]
-        pipeline = self._redis.pipeline(transaction=False)
-        for charger_id in ids:
-            pipeline.hget(_verdict_key(tenant, charger_id), "body")
-        bodies = cast(list[bytes | None], pipeline.execute())
-        gone = [charger_id for charger_id, body in zip(ids, bodies, strict=True) if body is None]
-        if gone:
+        while True:
+            members = cast(list[bytes], self._redis.zrevrange(risk, offset, offset + limit - 1))
+            pipeline = self._redis.pipeline(transaction=False)
+            for member in members:
+                pipeline.hget(_verdict_key(tenant, member.decode()), "body")
+            bodies = cast(list[bytes | None], pipeline.execute())
+            gone = [member for member, body in zip(members, bodies, strict=True) if body is None]
+            if not gone:
+                return [body for body in bodies if body is not None], self._redis.zcard(risk)
             self._redis.zrem(risk, *gone)
-        return [body for body in bodies if body is not None], self._redis.zcard(risk)
 
     def history(
         self, tenant: str | None, charger_id: str, *, offset: int, limit: int

@@ -172,3 +172,15 @@ def test_a_reading_that_is_too_old_for_the_past_is_still_the_newest_where_there_
     assert redis.exists(newest) == 1
     assert redis.exists(past) == 0
     assert redis.ttl(newest) >= RETENTION_S
+
+
+def test_chargers_that_have_expired_leave_no_gap_between_two_pages(redis: Redis, store: FleetStore) -> None:
+    tenant = uuid.uuid4().hex
+    chargers = [f"c{number}" for number in range(8)]
+    put(redis, store, *[(tenant, verdict(name, 0, 0.9 - n / 10)) for n, name in enumerate(chargers)])
+    for name in ("c0", "c2", "c3"):
+        redis.delete(keys(tenant, name)[0])
+    first, total = store.by_risk(tenant, offset=0, limit=2)
+    second, _ = store.by_risk(tenant, offset=2, limit=2)
+    assert [orjson.loads(body)["charger_id"] for body in (*first, *second)] == ["c1", "c4", "c5", "c6"]
+    assert total == 5
