@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 
 from models.failure import HORIZON_DAYS, FailureModel
-from models.features.columns import Floats, Ints
-from models.features.frame import compute
+from models.features.columns import Columns, Floats, Ints, count_codes, to_millisecond
+from models.features.frame import FeatureSpec, compute
 from models.maintenance import INTERVAL_DAYS, Prices, expected_costs
 from models.simulation.assumptions import CHARGERS_PER_SITE, Assumptions
-from models.simulation.world import STEP_DAYS, World
+from models.simulation.error_codes_sent import codes_of
+from models.simulation.world import START_S, STEP_DAYS, World
 
 NEVER_DAYS: Final = 1e9
 # Minimum time between any visit and one by the schedule, as the history still contains the old symptoms.
@@ -139,7 +140,7 @@ def _chooser(model: FailureModel, price: Prices, base_30d: float) -> Callable[[W
     """Select chargers in service for which planned work now is cheaper than none."""
 
     def choose(world: World, day: float) -> Ints:
-        columns, rows = world.columns(model.spec, RECORDED_STEPS)
+        columns, rows = _recorded(world, model.spec)
         curves: Floats = model.probabilities(compute(columns, model.spec, rows))
         work, nothing = expected_costs(curves, base_30d, price)
         worth = (work.argmin(axis=-1) <= HORIZON_DAYS[0]) & (work.min(axis=-1) < nothing)
@@ -148,3 +149,28 @@ def _chooser(model: FailureModel, price: Prices, base_30d: float) -> Callable[[W
         return chosen
 
     return choose
+
+
+def _recorded(world: World, spec: FeatureSpec) -> tuple[Columns, Ints]:
+    """The newest readings of each charger, and the row [n] of each charger's last reading."""
+    seen = world.seen[-RECORDED_STEPS:]
+
+    def column(name: str) -> Floats:
+        return np.stack([one[name] for one in seen], axis=1).astype(np.float64).reshape(-1)
+
+    masks, inverse = np.unique(column("codes").astype(np.int64), return_inverse=True)
+    lists = [None if mask < 0 else codes_of(int(mask)).split(";") if mask else [] for mask in masks]
+    codes = np.array([count_codes(words, spec.code_columns) for words in lists])[inverse]
+    count = len(seen)
+    return Columns(
+        charger=np.repeat(np.arange(world.n), count),
+        time_s=to_millisecond(START_S + column("at") * 86_400),
+        status=column("status").astype(np.int64),
+        energy_kwh=np.round(column("energy"), 2),
+        power_kw=np.round(column("power"), 2),
+        temperature_c=np.round(column("temperature"), 1),
+        uptime_h=np.round(column("uptime"), 1),
+        sessions=column("sessions"),
+        serviced_s=to_millisecond(START_S + column("serviced") * 86_400),
+        codes=codes,
+    ), np.arange(1, world.n + 1) * count - 1

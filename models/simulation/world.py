@@ -13,14 +13,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from models.features.columns import STATUS_INDEX, Bools, Columns, Floats, Ints, count_codes, to_millisecond
-from models.features.frame import FeatureSpec
+from models.features.columns import STATUS_INDEX, Bools, Floats, Ints
 from models.simulation import assumptions as facts
 from models.simulation import error_codes_sent
 from models.simulation.assumptions import Assumptions
-from models.simulation.error_codes_sent import codes_of
 
-STEP_S: Final = 12 * 3600
 STEP_DAYS: Final = 0.5
 YEAR_DAYS: Final = 365.25
 BURN_IN_STEPS: Final = 120  # 60 days unrecorded, so that the fleet starts with some troubles
@@ -120,9 +117,9 @@ class World:
         self.uptime_h[repaired] = 0.0
 
         due = np.flatnonzero((self.next_service_day <= day) & np.isinf(self.down_until))
-        self._serve(due, day)
+        self.visit(due, day)
 
-    def _serve(self, who: Ints, day: float) -> None:
+    def visit(self, who: Ints, day: float) -> None:
         """Do planned work: it ends most troubles that build up, and renews the benefit of service."""
         found = self.rng.random((len(who), _N)) < self.a.service_finds
         self.trouble[who] = np.where(found, 0.0, self.trouble[who])
@@ -264,10 +261,6 @@ class World:
             }
         )
 
-    def visit(self, who: Ints, day: float) -> None:
-        """Do planned work on some chargers, in addition to the visits that are due."""
-        self._serve(who, day)
-
     def in_service(self) -> Bools:
         """Whether each charger is in service [n]."""
         up: Bools = np.isinf(self.down_until)
@@ -283,30 +276,6 @@ class World:
             return counted.astype(np.float64)
 
         return total(failed), total(planned)
-
-    def columns(self, spec: FeatureSpec, steps: int) -> tuple[Columns, Ints]:
-        """The newest `steps` readings of each charger, and the row [n] of each charger's last reading."""
-        seen = self.seen[-steps:]
-
-        def column(name: str) -> Floats:
-            return np.stack([one[name] for one in seen], axis=1).astype(np.float64).reshape(-1)
-
-        masks, inverse = np.unique(column("codes").astype(np.int64), return_inverse=True)
-        lists = [None if mask < 0 else codes_of(int(mask)).split(";") if mask else [] for mask in masks]
-        codes = np.array([count_codes(words, spec.code_columns) for words in lists])[inverse]
-        count = len(seen)
-        return Columns(
-            charger=np.repeat(np.arange(self.n), count),
-            time_s=to_millisecond(START_S + column("at") * 86_400),
-            status=column("status").astype(np.int64),
-            energy_kwh=np.round(column("energy"), 2),
-            power_kw=np.round(column("power"), 2),
-            temperature_c=np.round(column("temperature"), 1),
-            uptime_h=np.round(column("uptime"), 1),
-            sessions=column("sessions"),
-            serviced_s=to_millisecond(START_S + column("serviced") * 86_400),
-            codes=codes,
-        ), np.arange(1, self.n + 1) * count - 1
 
 
 def _lognormal_mean_1(rng: np.random.Generator, sigma: float, n: int) -> Floats:
