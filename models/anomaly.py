@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 import numpy as np
 
@@ -55,7 +55,7 @@ IDLE_POWER_KW: Final = 1.0
 CHARGING_POWER_KW: Final = 0.05
 _NOT_CHARGING: Final = frozenset({"AVAILABLE", "UNAVAILABLE", "OFFLINE", "FAULTY"})
 
-TYPES: Final = (
+AnomalyType = Literal[
     "ELECTRICAL_FAULT",  # a ground-fault, over-current or voltage code
     "SENSOR_IMPLAUSIBLE",  # a temperature outside what such a sensor can measure
     "OVER_TEMPERATURE",  # 90 °C or more, or an over-temperature code
@@ -69,8 +69,8 @@ TYPES: Final = (
     "COMMUNICATION",
     "RESTARTS",
     "PATTERN",
-)
-_TYPE_OF: Final = {
+]
+_TYPE_OF: Final[dict[str, AnomalyType]] = {
     "temperature_c": "TEMPERATURE",
     "temperature_above_usual": "TEMPERATURE",
     "power_kw": "POWER",
@@ -93,7 +93,7 @@ class AnomalyVerdict(TypedDict):
     charger_id: str
     is_anomaly: bool
     anomaly_score: float
-    anomaly_type: str | None
+    anomaly_type: AnomalyType | None
     deviation: dict[str, float]
     model_version: str
     reading_timestamp: str
@@ -160,9 +160,9 @@ def filled(frame: Frame, median: Floats) -> Frame:
     return np.where(np.isnan(frame), median.astype(np.float32), frame)
 
 
-def rule(reading: Reading) -> str | None:
+def rule(reading: Reading) -> AnomalyType | None:
     """The most dangerous physical rule that the reading violates, or None."""
-    families: Any = code_families(reading)
+    families = code_families(reading)
     temperature, power = reading.temperature, reading.power
     if any(name in families for name in ("ground", "current", "voltage")):
         return "ELECTRICAL_FAULT"

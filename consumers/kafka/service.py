@@ -104,7 +104,7 @@ class Service:
             log.critical("%s Ending the process, so that it starts afresh.", error)
             return 1
         except TransactionsNotIsolated as error:
-            log.critical("%s KAFKA_TRANSACTIONS=on refuses this broker; off accepts it.", error)
+            log.critical("%s KAFKA_TRANSACTIONS=true refuses this broker; false accepts it.", error)
             return 1
         finally:
             self._close()

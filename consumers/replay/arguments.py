@@ -10,7 +10,7 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
-INTERRUPTED: Final = 130  # what a shell expects of a command that Ctrl-C has ended
+INTERRUPTED: Final = 130  # the usual exit code after Ctrl-C
 
 
 def moment(text: str) -> datetime:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MOST_UNACKNOWLEDGED: Final = 10_000
 # The delay of Ctrl-C and of updates of the progress bar, seconds.
 TURN_S: Final = 0.1
-LEFT_OUT: Final = 1  # as `python -m batch` for failed rows
+LEFT_OUT: Final = 1  # as `evzone-ml batch` for failed rows
 
 Show = Callable[[int, datetime, float], None]
 

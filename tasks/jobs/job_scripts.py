@@ -95,7 +95,7 @@ redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], ARGV[1])
 """
 )
 
-# Uncount an attempt, unless the chunk is done or its job has expired.
+# Uncount an attempt, unless its job has ended or expired.
 RETURN: Final = """
 local attempts = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
 if attempts > 0 then redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
@@ -120,8 +120,8 @@ end
 for i = 1, 7 do redis.call('EXPIRE', KEYS[i], retention) end
 local total = tonumber(redis.call('HGET', KEYS[1], 'total'))
 if done < total then
-  -- The pace of late: a number of rows and the seconds that they took, 10 at most, so that what is longer ago
-  -- counts less and less. Where nothing was done for long (the service was away), the pace is what it was.
+  -- The recent pace: a number of rows and the seconds that they took. The seconds are limited to 10, so
+  -- older rows count less and less. After a long pause, such as an outage, the pace stays the same.
   local pace = redis.call('HMGET', KEYS[1], 'pace_rows', 'pace_s', 'pace_at', 'started_at')
   local rows, seconds, last = tonumber(pace[1]), tonumber(pace[2]), tonumber(pace[3])
   if last then

@@ -40,7 +40,7 @@ class Memory(NamedTuple):
 
 
 def measure(redis: Redis) -> Memory:
-    """The memory of a server. Blocks for three round trips. Raises `redis.RedisError`."""
+    """The memory of a server. Blocks for two round trips. Raises `redis.RedisError`."""
     pipeline = redis.pipeline(transaction=False)
     pipeline.info("memory")
     pipeline.dbsize()

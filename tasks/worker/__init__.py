@@ -1,4 +1,4 @@
-"""What runs in a worker. Its children count in files, which its parent reads (`metrics/folder.py`)."""
+"""Code of the worker processes. Children count in files, which their parent reads (`metrics/folder.py`)."""
 
 import atexit
 import os

@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 10.0
 # A batch worker waits this long for a Redis that restarts, and can still stop in time.
 JOB_PATIENCE_S: Final = 10.0
-# The models with a folder. The maintenance schedule is a policy over the failure model.
-STORED_MODELS: Final = ("failure", "anomaly")
 
 
 class Runtime:
@@ -122,7 +120,7 @@ class Runtime:
     def _is_active(self, scorer: Scorer) -> bool:
         return all(
             registry.active_version(self._settings.model_dir, name) == scorer.versions[name]
-            for name in STORED_MODELS
+            for name in registry.NAMES
         )
 
     def _keep_current(self) -> None:

@@ -42,4 +42,4 @@ def test_where_transactions_are_demanded_it_is_refused(bench: StreamBench) -> No
     consumer = bench.start_consumer()
     wait_until(consumer.has_ended, what="the end", log=consumer.log)
     assert consumer.process.returncode == 1
-    assert "KAFKA_TRANSACTIONS=on refuses this broker" in consumer.log()
+    assert "KAFKA_TRANSACTIONS=true refuses this broker" in consumer.log()

@@ -31,7 +31,7 @@ class Columns:
 
 
 def chosen(kind: JobKind, named: str) -> Columns:
-    """The columns of a comma-separated list. What lies deeper is named with dots, as in a CSV file.
+    """The columns of a comma-separated list. Nested fields are named with dots, as in a CSV file.
 
     Raises:
         InvalidParameter: names those that no row of this kind has.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment
     from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Send, SendEvent
 
+log = logging.getLogger(__name__)
+
 # A client that sends or reads nothing for this long is disconnected: it occupies one of few threads.
 STALLED_S: Final = 60.0
 KEY: Final = "evzone.connection"
@@ -170,9 +172,6 @@ def connection_of(environ: WSGIEnvironment) -> Connection:
     """The connection of the request with this environ. Needs `connect` first."""
     connection: Connection = environ[KEY]
     return connection
-
-
-log = logging.getLogger(__name__)
 
 
 class AsgiConnection(Connection):

@@ -135,7 +135,7 @@ def _from_http_exception(error: HTTPException) -> Response:
         for name, value in error.get_headers()
         if name.lower() in ("allow", "www-authenticate", "location", "retry-after")
     }
-    messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
+    messages = getattr(error, "data", {}).get("messages")  # set by webargs
     if messages:
         return _from_error(errors.InvalidParameter(field_errors(messages)))
     if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:

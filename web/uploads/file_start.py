@@ -1,4 +1,4 @@
-"""Recognise a file of another format by its first bytes, whatever its `Content-Type` says."""
+"""Recognise a file of another format by its first bytes, for any `Content-Type`."""
 
 from __future__ import annotations
 
