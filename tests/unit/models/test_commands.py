@@ -180,3 +180,23 @@ def test_a_folder_of_versions_that_is_missing_is_named(
     monkeypatch.setenv("MODEL_DIR", str(tmp_path / "nowhere"))
     assert main(["list"]) == 2
     assert said() == f"models list: {tmp_path / 'nowhere'} is not a folder"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (
+            ["simulate", "--out", "fleet", "--chargers", "many"],
+            "--chargers: must be a whole number of at least 1",
+        ),
+        (["simulate", "--out", "fleet", "--days", "0"], "--days: must be a whole number of at least 1"),
+        (["robustness", "--seeds", "1,two"], "--seeds: must be whole numbers, like 1,2,3"),
+        (["robustness", "--worlds", ""], "--worlds: must be whole numbers, like 1,2,3"),
+    ],
+)
+def test_a_wrong_number_is_refused_in_words(
+    arguments: list[str], wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert f"argument {wanted}, not " in capsys.readouterr().err
