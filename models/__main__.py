@@ -189,7 +189,7 @@ def _count(text: str) -> int:
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(number) for number in text.split(",")]
+        return [int(number) for number in text.split(",") if number]
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be whole numbers, like 1,2,3, not {text!r}") from None
 

@@ -191,7 +191,6 @@ def test_a_folder_of_versions_that_is_missing_is_named(
         ),
         (["simulate", "--out", "fleet", "--days", "0"], "--days: must be a whole number of at least 1"),
         (["robustness", "--seeds", "1,two"], "--seeds: must be whole numbers, like 1,2,3"),
-        (["robustness", "--worlds", ""], "--worlds: must be whole numbers, like 1,2,3"),
     ],
 )
 def test_a_wrong_number_is_refused_in_words(
