@@ -28,7 +28,7 @@ NO_SLOTS: Final[dict[int, list[Any]]] = {}
 # Above this number of chargers, one script looks up all and returns only those with entries. A command for
 # each would cost a tenth of the scoring time.
 FEW: Final = 64
-# Redis serves nobody else while a script runs: a third of a millisecond for this many chargers.
+# Redis runs no other command while a script runs: a third of a millisecond for this many chargers.
 MOST_AT_ONCE: Final = 512
 
 Asker = tuple[str | None, str]  # tenant, charger

@@ -155,7 +155,7 @@ def tenant_prefix(tenant: str | None) -> str:
     return f"ml:tenant:{tenant}:" if tenant else "ml:"
 
 
-# Redis serves nobody else while a script runs, so each call handles at most this many items.
+# Redis runs no other command while a script runs, so each call handles at most this many items.
 MOST_AT_ONCE: Final = 64
 
 Things = Sequence[tuple[Sequence[str], Sequence[bytes | str | int | float]]]

@@ -99,10 +99,6 @@ class VerdictCache:
         self._broken_until = 0.0
         self._lock = threading.Lock()
 
-    def get(self, kind: Kind, charger_id: str, tenant: str | None, *, fingerprint: str) -> bytes | None:
-        """`get_all` for one reading."""
-        return self.get_all([(kind, charger_id, tenant, fingerprint)])[0]
-
     def get_all(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
         """Cached verdicts of exactly these readings, as JSON bodies with `cached: true`; None for misses.
 
