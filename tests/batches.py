@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import httpx
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,6 +24,16 @@ def parquet_of(table: pa.Table) -> bytes:
     file = io.BytesIO()
     pq.write_table(table, file, row_group_size=50_000)
     return file.getvalue()
+
+
+def ndjson_of(rows: Iterable[object]) -> bytes:
+    return b"\n".join(map(orjson.dumps, rows))
+
+
+def in_pieces(body: bytes) -> Iterator[bytes]:
+    """Sent without a length, in chunks."""
+    for start in range(0, len(body), 10_000):
+        yield body[start : start + 10_000]
 
 
 def post_file(

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from bench.fleet_file import fleet_table
-from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_file, results_of
+from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, ndjson_of, parquet_of, post_file, results_of
 from tests.http_jobs import assert_half_is_refused, assert_problem
 from tests.processes import Web, environment
 from tests.readings import metrics
@@ -27,10 +27,6 @@ MOST_BYTES = 8_000_000
 LARGE_ROW_BYTES = 1500
 LARGE_BODY_BYTES = 150_000_000
 MOST_GROWTH_KB = 150_000
-
-
-def lines(rows: list[Any]) -> bytes:
-    return b"\n".join(map(orjson.dumps, rows))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +50,7 @@ def test_every_format_may_be_packed(client: httpx.Client, content_type: str) -> 
     table = pa.table({name: [row[name] for row in rows] for name in ("charger_id", "connector_status")})
     body = {
         JSON: orjson.dumps({"chargers": rows}),
-        NDJSON: lines(rows),
+        NDJSON: ndjson_of(rows),
         CSV: text.encode(),
         PARQUET: parquet_of(table),
     }[content_type]
@@ -70,7 +66,7 @@ def test_what_grows_beyond_the_limit_when_unpacked_is_413(strict: httpx.Client) 
 
 
 def test_damaged_gzip_is_400(client: httpx.Client) -> None:
-    whole = gzip.compress(lines([metrics() for _ in range(2000)]))
+    whole = gzip.compress(ndjson_of([metrics() for _ in range(2000)]))
     for damaged in (
         whole[:-20],
         whole[: len(whole) // 2],
@@ -137,7 +133,9 @@ def test_what_makes_a_file_no_csv_is_named_with_its_line(
 
 def test_a_broken_line_of_ndjson_fails_alone(client: httpx.Client) -> None:
     body = (
-        lines([metrics("LINE-0")]) + b'\n{"charger_id":"LINE-1",\n\xff\xfe\n\n' + lines([metrics("LINE-4")])
+        ndjson_of([metrics("LINE-0")])
+        + b'\n{"charger_id":"LINE-1",\n\xff\xfe\n\n'
+        + ndjson_of([metrics("LINE-4")])
     )
     results = scored(client, body, NDJSON)
     assert ["failure_probability" in row for row in results] == [True, False, False, True]
@@ -225,7 +223,7 @@ def repeated(text: str, rows: int) -> bytes:
     ("content_type", "body"),
     [
         (PARQUET, repeated("x" * 200_000, 4096)),
-        (NDJSON, lines([{"charger_id": "EVZ-1", "metadata": "x" * 900_000}] * 100)),
+        (NDJSON, ndjson_of([{"charger_id": "EVZ-1", "metadata": "x" * 900_000}] * 100)),
         (CSV, b"charger_id,connector_status\n" + b"x" * 1_000_001),
         (CSV, b"charger_id,connector_status\n" + (b"x" * 900_000 + b",CHARGING\n") * 100),
     ],
@@ -316,4 +314,6 @@ def peak_kb(web: Web) -> int:
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_half_a_file_is_no_file(web: Web, framing: str) -> None:
     """Of lines nobody can see that more were to come, but by the connection."""
-    assert_half_is_refused(web, f"half-{framing}", lines([metrics() for _ in range(2000)]), NDJSON, framing)
+    assert_half_is_refused(
+        web, f"half-{framing}", ndjson_of([metrics() for _ in range(2000)]), NDJSON, framing
+    )

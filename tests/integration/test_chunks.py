@@ -23,6 +23,7 @@ from tasks.messaging.names import Queues
 from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
 from tasks.worker.recovery import Recovery
+from tests.batches import ndjson_of
 from tests.processes import Web, settings_for, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer
@@ -125,7 +126,7 @@ def test_all_processes_get_a_part_of_a_small_upload(
             ["charger_id,connector_status", *(f"{each['charger_id']},CHARGING" for each in readings)]
         ).encode()
     else:
-        content = b"\n".join(map(orjson.dumps, readings))
+        content = ndjson_of(readings)
     two_processes_sign_on(store)
     wait_until(lambda: len(heartbeats.living(store)) >= 2, what="two workers")
     time.sleep(WORKERS_KNOWN_S)  # as long may web believe what it knew

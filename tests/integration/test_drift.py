@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.simulation.simulate import simulate
-from settings import ROOT
 from tests.processes import READ_KEY, environment, running_service, wait_until
 from tests.readings import metrics, new_charger_id, request
 from tests.services import start_redis
+from tests.versions import copied_versions, copy_version
 
 DRIFT = "/api/v1/models/failure/drift"
 # As many as a worker keeps for a moment.
@@ -28,16 +26,10 @@ ROWS = 120
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed versions, copies under other names, and one that states no distributions."""
-    folder = tmp_path_factory.mktemp("models") / "versions"
-    shutil.copytree(ROOT / "models" / "versions", folder)
-    active = (folder / "failure" / "ACTIVE").read_text().strip()
-    manifest = orjson.loads((folder / "failure" / active / "manifest.json").read_bytes())
-    for name in ("second", "third", "fourth", "silent"):
-        shutil.copytree(folder / "failure" / active, folder / "failure" / name)
-        changed = {
-            key: value for key, value in manifest.items() if name != "silent" or key != "distributions"
-        }
-        (folder / "failure" / name / "manifest.json").write_bytes(orjson.dumps(changed | {"version": name}))
+    folder = copied_versions(tmp_path_factory.mktemp("models"))
+    for name in ("second", "third", "fourth"):
+        copy_version(folder / "failure", name)
+    copy_version(folder / "failure", "silent", without="distributions")
     return folder
 
 

@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 
+from tests.batches import in_pieces
 from tests.http_jobs import assert_problem
 from tests.processes import KEY, Web, environment, wait_until
 from tests.readings import request
@@ -24,12 +25,6 @@ JSON = {"Content-Type": "application/json"}
 PLACES = 40
 # Of the four threads of a lonely process.
 MAY_BE_RECEIVED = 3
-
-
-def pieces(body: bytes) -> Iterator[bytes]:
-    """Sent without a length, in chunks."""
-    for start in range(0, len(body), 10_000):
-        yield body[start : start + 10_000]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +56,7 @@ def test_a_body_in_pieces_is_read_by_both(client: httpx.Client) -> None:
     small = orjson.dumps(request())
     large = orjson.dumps(request(metadata={"note": "x" * 200_000}))
     for body in (small, large):
-        answer = client.post(FAILURE, content=pieces(body), headers=JSON)
+        answer = client.post(FAILURE, content=in_pieces(body), headers=JSON)
         assert answer.status_code == 200, answer.text
 
 
@@ -193,5 +188,5 @@ def test_who_is_refused_before_the_body_is_told_that_the_connection_ends(
     headers = JSON | {"X-API-Key": key}
     with httpx.Client(base_url=client.base_url) as bare:
         for size, connection in ((70_000, "close"), (1_000, None)):
-            answer = bare.post(path, content=pieces(b"x" * size), headers=headers)
+            answer = bare.post(path, content=in_pieces(b"x" * size), headers=headers)
             assert (answer.status_code, answer.headers.get("Connection")) == (status, connection)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import httpx
-import orjson
 import pytest
 from redis import Redis
 
 from tasks.jobs.chunks import MAX_ATTEMPTS
 from tasks.jobs.job_keys import JobKeys
 from tasks.messaging.names import Queues
-from tests.batches import NDJSON, ended, job_of, job_state, post_file, results_of
+from tests.batches import NDJSON, ended, job_of, job_state, ndjson_of, post_file, results_of
 from tests.processes import Process, Web, environment, start_worker, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer
@@ -20,18 +19,14 @@ from tests.services import RunningServer
 CHUNK_ROWS = 20
 
 
-def lines(rows: list[dict[str, object]]) -> bytes:
-    return b"\n".join(map(orjson.dumps, rows))
-
-
 def large_job(client: httpx.Client) -> str:
     """Seconds of work in many chunks."""
-    return job_of(post_file(client, lines([metrics() for _ in range(40_000)]), NDJSON, "?kind=all"))
+    return job_of(post_file(client, ndjson_of([metrics() for _ in range(40_000)]), NDJSON, "?kind=all"))
 
 
 def test_a_small_job_ends_before_the_large_one_that_came_first(client: httpx.Client) -> None:
     large = large_job(client)
-    small = job_of(post_file(client, lines([metrics() for _ in range(200)]), NDJSON))
+    small = job_of(post_file(client, ndjson_of([metrics() for _ in range(200)]), NDJSON))
     assert ended(client, small)["status"] == "SUCCEEDED"
     while_the_large = job_state(client, large)
     assert while_the_large["status"] == "RUNNING"
@@ -44,7 +39,7 @@ def test_a_cancelled_job_begins_no_chunk_any_more(client: httpx.Client, redis: R
     wait_until(lambda: job_state(client, job_id)["done"] > 0, what="a first chunk")
     cancelled = client.delete(f"/api/v1/jobs/{job_id}").json()
     # The worker has nothing of it in hand any more once it has done another's job.
-    ended(client, job_of(post_file(client, lines([metrics()]), NDJSON)))
+    ended(client, job_of(post_file(client, ndjson_of([metrics()]), NDJSON)))
     assert (cancelled["status"], job_state(client, job_id)["done"]) == ("CANCELLED", cancelled["done"])
     assert len(results_of(client, job_id)) == cancelled["done"]
     with Redis.from_url(redis.url) as store:
@@ -69,7 +64,7 @@ def test_a_chunk_that_kills_its_worker_is_given_up_and_the_others_are_scored(fra
     rows = [metrics() for _ in range(5 * CHUNK_ROWS)]
     deadly = range(2 * CHUNK_ROWS, 3 * CHUNK_ROWS)
     rows[deadly[7]]["metadata"] = {"costs": {"fault": "kills"}}
-    job_id = job_of(post_file(fragile, lines(rows), NDJSON))
+    job_id = job_of(post_file(fragile, ndjson_of(rows), NDJSON))
     state = ended(fragile, job_id, timeout_s=100)
     assert (state["status"], state["done"], state["failed"]) == ("SUCCEEDED", len(rows), CHUNK_ROWS)
     for number, row in enumerate(results_of(fragile, job_id)):

@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from tests.batches import NDJSON, ended, job_of, post_file, results_of
+from tests.batches import NDJSON, ended, job_of, ndjson_of, post_file, results_of
 from tests.http_jobs import assert_problem
 from tests.readings import metrics, new_charger_id
 
@@ -51,7 +51,7 @@ def test_rows_of_a_batch_have_either_shape(client: httpx.Client, content_type: s
     rows = shapes("SHAPES-1", metadata={"note": "not read", "costs": {"visit": 90}})
     rows.append({"charger_id": "ONE", "metrics": metrics("ANOTHER")})
     rows.append({"metrics": {"charger_id": "LAST", "connector_status": "CHARGING", "power": -1}})
-    body = b"\n".join(map(orjson.dumps, rows)) if content_type == NDJSON else orjson.dumps({"chargers": rows})
+    body = ndjson_of(rows) if content_type == NDJSON else orjson.dumps({"chargers": rows})
     job_id = job_of(post_file(client, body, content_type, "?store=false"))
     assert ended(client, job_id)["failed"] == 2
     *scored, two, wrong = results_of(client, job_id)

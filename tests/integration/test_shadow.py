@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from redis import Redis
 
@@ -26,6 +24,7 @@ from tasks.monitoring.shadow_counts import ShadowComparison
 from tests.processes import READ_KEY, environment, running_service, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer, start_redis
+from tests.versions import copied_versions, copy_version, damage
 
 FAILURE = "/api/v1/predictions/failure"
 SHADOW = "/api/v1/models/failure/shadow"
@@ -34,24 +33,12 @@ SHADOW = "/api/v1/models/failure/shadow"
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed versions, one that judges FAULTY readings otherwise, a twin, and a damaged one."""
-    folder = tmp_path_factory.mktemp("models") / "versions"
-    shutil.copytree(ROOT / "models" / "versions", folder)
+    folder = copied_versions(tmp_path_factory.mktemp("models"))
     copy_version(folder / "failure", "milder", faulty_shift=-1.0)
     copy_version(folder / "failure", "damaged")
     copy_version(folder / "anomaly", "twin")
-    onnx = folder / "failure" / "damaged" / "model.onnx"
-    onnx.write_bytes(onnx.read_bytes()[:-1] + b"\x00")
+    damage(folder / "failure" / "damaged")
     return folder
-
-
-def copy_version(folder: Path, name: str, **change: float) -> None:
-    active = (folder / "ACTIVE").read_text().strip()
-    shutil.copytree(folder / active, folder / name)
-    path = folder / name / "manifest.json"
-    manifest = orjson.loads(path.read_bytes()) | {"version": name}
-    if change:
-        manifest["horizons"] = {key: value | change for key, value in manifest["horizons"].items()}
-    path.write_bytes(orjson.dumps(manifest))
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stream_bench import StreamBench
+from tests.integration.stream_bench import StreamBench, stream_bench
 from tests.processes import wait_until
 from tests.services import start_kafka, start_redis
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[StreamBench]:
-    with start_redis() as redis, start_kafka() as kafka:
-        bench = StreamBench(redis, kafka, tmp_path)
+    with start_redis() as redis, start_kafka() as kafka, stream_bench(redis, kafka, tmp_path) as bench:
         yield bench
-        for process in bench.processes:
-            process.stop()
-        bench.redis.close()
 
 
 def test_by_default_it_is_used_at_least_once_and_that_is_said(bench: StreamBench) -> None:

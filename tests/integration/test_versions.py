@@ -9,34 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 
-from settings import ROOT
 from tasks.messaging.names import Queues
 from tests.processes import READ_KEY, Web, environment, start_worker, wait_until
 from tests.readings import request
 from tests.services import start_redis
+from tests.versions import copied_versions, copy_version, damage
 
 FAILURE = "/api/v1/predictions/failure"
 
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "versions"
-    shutil.copytree(ROOT / "models" / "versions", folder)
+    folder = copied_versions(tmp_path_factory.mktemp("models"))
     for name in ("second", "damaged"):
         copy_version(folder / "failure", name)
-    onnx = next((folder / "failure" / "damaged").glob("*.onnx"))
-    onnx.write_bytes(onnx.read_bytes()[:-1] + b"\x00")
+    damage(folder / "failure" / "damaged")
     return folder
-
-
-def copy_version(folder: Path, name: str) -> None:
-    active = (folder / "ACTIVE").read_text().strip()
-    shutil.copytree(folder / active, folder / name)
-    manifest = folder / name / "manifest.json"
-    manifest.write_bytes(orjson.dumps(orjson.loads(manifest.read_bytes()) | {"version": name}))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,18 @@ import pytest
 from pyarrow import parquet
 
 from settings import ROOT
-from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, parquet_of, post_file, results_of
+from tests.batches import (
+    CSV,
+    NDJSON,
+    PARQUET,
+    ended,
+    in_pieces,
+    job_of,
+    ndjson_of,
+    parquet_of,
+    post_file,
+    results_of,
+)
 from tests.http_jobs import assert_half_is_refused, assert_problem, events, events_of
 from tests.processes import BIN, READ_KEY, Web, environment, free_port, wait_until
 from tests.readings import metrics, request
@@ -48,17 +59,11 @@ def served(web: Web, redis: RunningServer, request: pytest.FixtureRequest) -> It
         yield served
 
 
-def in_pieces(body: bytes) -> Iterator[bytes]:
-    """Sent without a length, in chunks."""
-    for start in range(0, len(body), 10_000):
-        yield body[start : start + 10_000]
-
-
 def files(ids: list[str]) -> dict[str, bytes]:
     rows = [{"charger_id": charger_id, "connector_status": "CHARGING"} for charger_id in ids]
     return {
         JSON: orjson.dumps({"chargers": rows}),
-        NDJSON: b"\n".join(map(orjson.dumps, rows)),
+        NDJSON: ndjson_of(rows),
         CSV: b"charger_id,connector_status\n" + b"".join(f"{each},CHARGING\n".encode() for each in ids),
         PARQUET: parquet_of(pa.table({"charger_id": ids, "connector_status": ["CHARGING"] * len(ids)})),
     }
