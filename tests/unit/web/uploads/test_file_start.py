@@ -18,7 +18,7 @@ HEADER = "charger_id,connector_status\n"
     [
         (b"PK\x03\x04rest", "Excel workbook or a ZIP archive"),
         (b"\xd0\xcf\x11\xe0rest", "old Excel workbook"),
-        (gzip.compress(HEADER.encode()), "Send Content-Encoding: gzip"),
+        (gzip.compress(HEADER.encode(), mtime=0), "Send Content-Encoding: gzip"),
         (HEADER.encode("utf-16"), "UTF-16"),
         (b"\xfe\xff" + HEADER.encode("utf-16-be"), "UTF-16"),
     ],
