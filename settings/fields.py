@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,18 +131,3 @@ class Settings:
     def kafka_servers(self) -> list[str]:
         """The brokers of `KAFKA_BOOTSTRAP_SERVERS`, each as `host:port`."""
         return [server.strip() for server in self.kafka_bootstrap_servers.split(",")]
-
-    def masked(self) -> dict[str, str]:
-        """Return every setting as text for the log, with keys and passwords hidden."""
-        shown: dict[str, str] = {}
-        for spec in dataclasses.fields(self):
-            value = getattr(self, spec.name)
-            if spec.name == "api_keys":
-                shown[spec.name] = ", ".join("****:" + "+".join(sorted(key.roles)) for key in value)
-            elif spec.name == "flower_basic_auth":
-                shown[spec.name] = value.split(":")[0] + ":****"
-            elif spec.name == "kafka_sasl_password":
-                shown[spec.name] = "****" if value else ""
-            else:
-                shown[spec.name] = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:****@", str(value))
-        return shown

@@ -79,6 +79,11 @@ class PendingRequests:
         )
         return held, False
 
+    def leave(self, request: PendingRequest, waiter: Waiter) -> None:
+        """Remove a caller that waits no more. Others may go on joining a request while no worker answers."""
+        if request.outcome is None:
+            request.waiters.remove(waiter)
+
     def settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> list[Waiter]:
         """Set outcomes; return the waiters to wake.
 

@@ -117,6 +117,7 @@ class PredictionClient:
             timer.cancel()
             with self._lock:
                 self._capacity += place
+                self._pending.leave(request, woken)
         if request.outcome is None:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
         if isinstance(request.outcome, Exception):

@@ -57,9 +57,3 @@ def test_anything_else_does_not(
 ) -> None:
     with pytest.raises(KafkaError):
         make_producer(settings(monkeypatch, kafka, **changes))
-
-
-def test_the_log_does_not_tell_the_password(
-    kafka: broker.ApacheKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert broker.PASSWORD not in str(settings(monkeypatch, kafka).masked())

@@ -200,15 +200,6 @@ def test_a_file_that_cannot_count_is_named_and_not_shown(
     ]
 
 
-def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("REDIS_URL", "redis://user:hidden-1@redis:6379/0")
-    environment.setenv("FLOWER_BASIC_AUTH", "admin:hidden-2")
-    environment.setenv("ML_SERVICE_API_KEY", "hidden-3:read")
-    shown = str(read_settings(dotenv=None).masked())
-    assert "hidden" not in shown
-    assert "redis:6379" in shown
-
-
 def test_a_misspelt_setting_is_warned_of_with_the_nearest_name(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

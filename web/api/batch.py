@@ -139,7 +139,7 @@ def _job_response(job: Job) -> Response:
             if job.ended:
                 return _with_results(job, headers)
         except (ServiceError, RedisError, StreamBroken) as error:
-            log.warning("nobody can wait for job %s: %s", job.job_id, error)
+            log.warning("the wait for job %s ended early: %s", job.job_id, error)
     return Response(
         orjson.dumps(job.document(time.time())), 202, content_type="application/json", headers=headers
     )
