@@ -82,7 +82,9 @@ def files_of_program(folder: Path) -> list[str]:
 def files_of_host(folder: Path) -> list[str]:
     """The metric files of all programs that share `folder`, those that have ended included."""
     programs = (*folder.glob(f"{_PROGRAM}*"), folder / _ENDED)
-    return [file for program in programs for file in files_of_program(program)]
+    # Release 1 writes into `folder` itself.
+    earlier = [str(file) for file in folder.glob("*.db") if not _is_gauge(file) or _process_lives(file)]
+    return earlier + [file for program in programs for file in files_of_program(program)]
 
 
 def sweep(folder: Path) -> None:

@@ -213,3 +213,16 @@ def test_damaged_totals_begin_anew(tmp_path: Path) -> None:
     text = run(tmp_path, SCRAPE.format(of="of_host(Nothing())"))
     assert value(text, "ml_expired_tasks_total") == 3
     assert value(text, 'ml_score_seconds_count{kind="failure"}') == 2
+
+
+def test_files_of_release_1_count_too(tmp_path: Path) -> None:
+    """It writes into the shared folder itself."""
+    run(tmp_path, COUNT.format(count=3))
+    (program,) = tmp_path.glob("program-*")
+    for file in program.glob("*.db"):
+        file.rename(tmp_path / file.name)
+    text = run(tmp_path, COUNT.format(count=1) + SCRAPE.format(of="of_host(Nothing())"))
+    assert value(text, "ml_expired_tasks_total") == 4
+    assert (
+        value(text, 'ml_stream_lag_records{topic="t"}') == 1
+    )  # the gauge of a process that has ended is left out
