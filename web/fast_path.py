@@ -24,7 +24,7 @@ from readings.reading import Kind
 from settings import Settings
 from web.app import create_app
 from web.http import access
-from web.http.asgi_bodies import read_body, replayed
+from web.http.asgi_bodies import BodyReader, replayed
 from web.http.connection import AsgiConnection
 from web.http.errors import Problem, problem_of
 from web.http.request_bodies import KIND_BY_PATH, PREFIX, SingleRequest, parse
@@ -82,8 +82,8 @@ class FastPath:
         services: Services = self.flask.extensions[EXTENSION]
         self._predictor = services.predictor
         self._access = services.access
-        self._most_bytes = min(MOST_BYTES, settings.max_body_bytes)
         self._body_s = settings.web_body_timeout_s
+        self._bodies = BodyReader(min(MOST_BYTES, settings.max_body_bytes), self._body_s)
         # a2wsgi types the environ as a TypedDict, Flask as Any.
         self._threads = WSGIMiddleware(cast(Any, self.flask), workers=settings.web_threads + PROBE_THREADS)
         self._thread_queue = ThreadQueue(settings.web_threads)
@@ -97,7 +97,7 @@ class FastPath:
         if scope["method"] == "POST":
             # Read small bodies here for Flask too: one that never ends must not occupy a thread.
             try:
-                events, body = await read_body(receive, self._most_bytes, within_s=self._body_s)
+                events, body = await self._bodies.read(receive)
             except BodyTooSlow as error:
                 await _refuse(error, scope, send, started)
                 return
