@@ -1,4 +1,7 @@
-"""The worker app, with a scorer that readings with `fault` (`kills` or `hangs`) in `metadata.costs` upset."""
+"""The worker app, with a scorer that some readings upset.
+
+The word `fault` in `metadata.costs` says how: `kills`, `hangs` or `raises`.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ def _fragile(self: Scorer, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
         os.kill(os.getpid(), signal.SIGKILL)
     if "hangs" in faults:
         time.sleep(HANG_S)
+    if "raises" in faults:
+        raise RuntimeError("an error that no code expects")
     return _verdicts(self, kind, batch)
 
 
