@@ -223,6 +223,9 @@ def test_counters_are_asked_for_their_increase_alone() -> None:
     for expr in ALL:
         # A series begins with its first event, which is no increase. Its value counts while it is new.
         asked = re.sub(r"\((\w+) unless \1 offset (\w+)\) or increase\(\1\[\2\]\)", r"increase(\1[\2])", expr)
+        asked = re.sub(
+            r"increase\((\w+)\[(\w+)\]\) > 0\s+or \(\1 unless \1 offset \2\)", r"increase(\1[\2])", asked
+        )
         for name in ours(expr):
             growing = isinstance(metric_of(name), Counter | Histogram)
             increases = re.findall(rf"\b(?:rate|increase)\({name}\b", asked)
@@ -235,7 +238,10 @@ def test_what_each_web_program_computes_for_all_is_not_added_up() -> None:
         for name in ours(expr):
             if isinstance(metric_of(name), Looked):
                 uses = len(re.findall(rf"\b{name}\b", expr))
-                whole = re.findall(rf"\b(?:max|min)\s*(?:by\s*\([^)]*\)\s*)?\({name}\b", expr)
+                over_time = r"(?:(?:avg|max)_over_time\()?"
+                whole = re.findall(
+                    rf"\b(?:max|min)\s*(?:by\s*\([^)]*\)\s*)?\({over_time}{name}\b|\babsent\({name}\b", expr
+                )
                 assert len(whole) == uses, expr
 
 
