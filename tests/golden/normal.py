@@ -22,7 +22,8 @@ HOUR: Final = ":<hour>"
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 _HTTP_DATE: Final = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
-_EPOCH: Final = re.compile(r"\d{10}(?:\.\d+)?")
+# Redis writes a number of many digits with an exponent.
+_EPOCH: Final = re.compile(r"\d{10}(?:\.\d+)?|\d\.\d+e\+0?9")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX_ID: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _PORT: Final = re.compile(r"(127\.0\.0\.1|localhost):[1-9]\d{3,4}\b")

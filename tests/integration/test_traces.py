@@ -200,10 +200,16 @@ def test_readings_of_one_task_are_linked(traced: Traced) -> None:
     }
 
 
-def test_predictions_go_on_while_the_receiver_is_mute(redis: RunningServer) -> None:
+@pytest.fixture
+def redis_url(redis: RunningServer) -> str:
+    """A database without the workers of other tests, which are not traced."""
+    return redis.url.replace("/0", "/4")
+
+
+def test_predictions_go_on_while_the_receiver_is_mute(redis_url: str) -> None:
     with OtlpReceiver() as receiver:
         receiver.is_mute = True
-        env = environment(redis.url, **receiver.settings)
+        env = environment(redis_url, **receiver.settings)
         with start_worker(Queues.SINGLE, env), Web(env) as web:
             wait_until(web.ready, what="readiness", log=web.log)
             predict(web, new_caller())
@@ -213,9 +219,9 @@ def test_predictions_go_on_while_the_receiver_is_mute(redis: RunningServer) -> N
 
 
 @pytest.mark.parametrize("server", ["asgi", "gunicorn", "granian-wsgi"])
-def test_programs_that_stop_send_their_last_spans(redis: RunningServer, server: str) -> None:
+def test_programs_that_stop_send_their_last_spans(redis_url: str, server: str) -> None:
     with OtlpReceiver() as receiver:
-        env = environment(redis.url, **receiver.settings | {"OTEL_BSP_SCHEDULE_DELAY": "600000"})
+        env = environment(redis_url, **receiver.settings | {"OTEL_BSP_SCHEDULE_DELAY": "600000"})
         caller = new_caller()
         with start_worker(Queues.SINGLE, env) as worker, Web(env, server=server) as web:
             wait_until(web.ready, what="readiness", log=web.log)
