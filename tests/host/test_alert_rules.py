@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from tests.host.faults import FAULTS
 from tests.host.programs import require
 from tests.host.recordings import FOLDER, RULES, Recording, alert_of, metrics_of, rules
 
@@ -39,8 +40,11 @@ STRETCHED: Final = {
 }
 # Their series are by hand.
 NOT_RECORDED: Final = {"DegradedAnswers": "nothing fills its metric yet"}
-# Metrics of other variants of the fault.
-OTHERS: Final = {"DeadLetters": {"ml_ocpp_events_total"}}
+# Metrics that a rule reads and that are not there, with the reason.
+NOT_THERE: Final = {
+    "DeadLetters": {"ml_ocpp_events_total": "no OCPP process runs"},
+    "ModelDrift": {"ml_drift_score_psi": "no reading of the load has a history"},
+}
 NOT_RESOLVED: Final = {"ModelDrift": "the gauges cover 24 hours, so they stay long after the fault"}
 MOST_BYTES: Final = 8_000
 
@@ -66,14 +70,18 @@ def test_the_rules_are_valid(promtool: str) -> None:
 
 def test_each_alert_has_a_recording() -> None:
     assert {name for name in RECORDINGS if alert_of(name) == name} == ALERTS == STRETCHED.keys()
-    assert {name for name in RECORDINGS if not Recording.of(name).recorded} == NOT_RECORDED.keys()
+    recorded = {name: recording for name in RECORDINGS if (recording := Recording.of(name)).recorded}
+    assert set(RECORDINGS) - recorded.keys() == NOT_RECORDED.keys()
+    assert {name: recording.fault for name, recording in recorded.items()} == {
+        name: fault.words for name, fault in FAULTS.items()
+    }
     assert max(file.stat().st_size for file in FOLDER.iterdir()) <= MOST_BYTES
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_a_recording_has_all_that_its_rule_reads(name: str) -> None:
     missing = metrics_of(name) - {series.partition("{")[0] for series in Recording.of(name).series}
-    assert missing == OTHERS.get(name, set())
+    assert missing == NOT_THERE.get(name, {}).keys()
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

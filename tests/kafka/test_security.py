@@ -34,6 +34,18 @@ def settings(monkeypatch: pytest.MonkeyPatch, kafka: broker.ApacheKafka, **chang
     return read_settings(dotenv=None)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"KAFKA_SASL_PASSWORD": "another"}, {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}, {"KAFKA_SSL_CAFILE": ""}],
+)
+def test_anything_else_does_not(
+    kafka: broker.ApacheKafka, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    with pytest.raises(KafkaError):
+        make_producer(settings(monkeypatch, kafka, **changes))
+
+
+# After the refusals: pytest keeps what a test has logged, the sockets too, until the next test of its file.
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 def test_a_password_opens_the_door(
     kafka: broker.ApacheKafka, monkeypatch: pytest.MonkeyPatch, mechanism: str
@@ -46,14 +58,3 @@ def test_a_password_opens_the_door(
     consumer = make_consumer(with_password)
     assert consumer.partitions_for_topic(with_password.kafka_topic_metrics)
     consumer.close()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"KAFKA_SASL_PASSWORD": "another"}, {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}, {"KAFKA_SSL_CAFILE": ""}],
-)
-def test_anything_else_does_not(
-    kafka: broker.ApacheKafka, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
-) -> None:
-    with pytest.raises(KafkaError):
-        make_producer(settings(monkeypatch, kafka, **changes))
