@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 # Its stubs are a package of their own, which may be missing.
-import yaml  # type: ignore[import-untyped, unused-ignore]
+import yaml
 
 from settings import ROOT
 
@@ -49,7 +49,7 @@ def expressions() -> dict[str, str]:
 def variable_series() -> list[str]:
     """The selectors in the queries of variables."""
     return [
-        re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])[1]  # type: ignore[index]  # or fail
+        re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])[1]  # type: ignore[index]  # another query fails here
         for dashboard in DASHBOARDS.values()
         for variable in dashboard["templating"]["list"]
         if variable["type"] == "query"

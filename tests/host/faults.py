@@ -125,7 +125,7 @@ def full_redis(service: LiveService) -> Iterator[None]:
 
 @contextmanager
 def other_clock(service: LiveService) -> Iterator[None]:
-    """Replace the worker of single predictions by one whose clock is 5 s ahead."""
+    """Replace the worker of single predictions. The clock of the new one is 5 s ahead."""
     library = next(Path("/usr/lib").glob(LIBFAKETIME), None)
     if library is None:
         sys.exit("A program with another clock needs libfaketime: apt-get install libfaketime")

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped, unused-ignore]  # its stubs are a package of their own
+import yaml
 
 from settings import ROOT
 from tests.dashboards import expressions, variable_series

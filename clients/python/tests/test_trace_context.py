@@ -60,7 +60,7 @@ class Broken(TextMapPropagator):
         context: context.Context | None = None,
         getter: Getter[CarrierT] = default_getter,
     ) -> context.Context:
-        raise NotImplementedError
+        raise NotImplementedError  # a client only injects; the base class demands the method
 
     def inject(
         self,

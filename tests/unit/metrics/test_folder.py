@@ -189,7 +189,9 @@ for _ in range(20):
     assert re.findall(r"^ml_expired_tasks_total (\S+)$", text, re.MULTILINE) == ["20.0", "20.0"]
     assert value(text, 'ml_stream_lag_records{topic="t"}') is None
     # Counters, histograms and gauges of the one that lives, and the totals of the others.
-    assert 2 <= value(text, "files") <= 2 + len({"livesum", "livemin", "livemostrecent"}) + 2  # type: ignore[operator]
+    files = value(text, "files")
+    assert files is not None
+    assert 2 <= files <= 2 + len({"livesum", "livemin", "livemostrecent"}) + 2
 
 
 @pytest.mark.parametrize("of", ["of_program()", "of_host(Nothing())"])

@@ -1,4 +1,4 @@
-"""Requests that callers wait for: shared while alike, and left by callers whose time is over."""
+"""Callers with equal readings share a request, and leave it when their time is over."""
 
 from __future__ import annotations
 
