@@ -25,7 +25,8 @@ PROCESSES: Final = {Queues.BATCH: 2}
 
 # Connections that the kernel holds until the web process accepts them.
 BACKLOG: Final = 2_048
-# The limit of a request's header. granian buffers as much of each connection, 400 kB by default.
+# The buffer of each connection, 400 kB by default. granian answers 431 to headers that outgrow it.
+# It may hold twice as much.
 HEADER_BYTES: Final = 65_536
 
 FLOWER_MAX_TASKS: Final = 5_000  # the default of 100,000 costs hundreds of MB

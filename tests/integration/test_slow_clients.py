@@ -109,6 +109,14 @@ def test_a_slow_body_is_answered_408(service: Service) -> None:
     assert b"x-request-id: " in answer
 
 
+def test_headers_that_outgrow_the_buffer_are_refused(service: Service) -> None:
+    answers = [
+        httpx.get(f"{service.web.url}/health", headers={"X-Large": "x" * size}).status_code
+        for size in (60_000, 140_000)
+    ]
+    assert answers == [200, 431]
+
+
 def test_health_has_a_thread_while_all_others_wait(service_without_redis: Web) -> None:
     web = service_without_redis
     with ThreadPoolExecutor(60) as pool, httpx.Client(base_url=web.url, timeout=30) as stranger:
