@@ -81,14 +81,14 @@ def task(
 ) -> AbstractContextManager[None]:
     """A context for a task that serves these traces. It is one span, in the first trace, with links to all.
 
-    Every trace gets a span for the time on the queue since `sent_at` (epoch seconds); every further trace
-    also gets one that links to the task's own. Does nothing without a sampled trace.
+    Every further trace gets a span that links to the task's own. An attribute of all is the time on the queue
+    since `sent_at` (epoch seconds). Does nothing without a sampled trace.
     """
     return _NOTHING if _recorder is None else _recorder.task(name, traceparents, sent_at, attributes)
 
 
 def phase(name: str) -> AbstractContextManager[object]:
-    """A context for a part of the current task: a span below that of the task, if it has one."""
+    """A context for a part of the current task: an attribute of its span, if it has one, in milliseconds."""
     return _NOTHING if _recorder is None else _recorder.phase(name)
 
 

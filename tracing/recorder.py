@@ -13,6 +13,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
     Link,
     Span,
@@ -26,14 +28,31 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from settings import SERVICE, VERSION
-from tracing.values import TRACEPARENT, Attributes, Headers
+from tracing.values import QUEUE_WAIT_MS, TRACEPARENT, Attributes, Headers
 
 # A program that stops waits this long for a receiver that does not answer.
 CLOSE_WITHIN_S: Final = 2.0
 _NS: Final = 1_000_000_000
+_NS_A_MS: Final = 1_000_000
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 # Without it, the current span of the thread would be the parent.
 _EMPTY: Final = Context()
+
+
+class _DrawnIds(RandomIdGenerator):
+    """Ids of spans, and of traces that were drawn before their span was begun. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def draw(self) -> int:
+        """A trace id for the next span that begins a trace in this thread."""
+        self._local.drawn = super().generate_trace_id()
+        return int(self._local.drawn)
+
+    def generate_trace_id(self) -> int:
+        """The id drawn last in this thread."""
+        return int(self._local.drawn)
 
 
 class Recorder:
@@ -47,8 +66,12 @@ class Recorder:
         if str(Resource.create().attributes[SERVICE_NAME]).startswith("unknown_service"):
             own[SERVICE_NAME] = f"{SERVICE}-{program}"
         self._processor = BatchSpanProcessor(OTLPSpanExporter())
-        provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
+        self._ids = _DrawnIds()
+        provider = TracerProvider(
+            resource=Resource.create(own), shutdown_on_exit=False, id_generator=self._ids
+        )
         provider.add_span_processor(self._processor)
+        self._sampler = provider.sampler
         self._tracer = provider.get_tracer(SERVICE, VERSION)
 
     def close(self) -> None:
@@ -73,8 +96,14 @@ class Recorder:
         self, name: str, kind: SpanKind, traceparent: str | None, attributes: Attributes
     ) -> Span | None:
         parent = _context_of(traceparent) if traceparent else _EMPTY
+        # Asked here first: a span that is not sampled costs three times as much as this decision.
+        if parent is _EMPTY and not self._is_sampled(name, kind, self._ids.draw()):
+            return None
         span = self._tracer.start_span(name, parent, kind, attributes)
         return span if span.is_recording() else None
+
+    def _is_sampled(self, name: str, kind: SpanKind, trace_id: int) -> bool:
+        return self._sampler.should_sample(None, trace_id, name, kind).decision is not Decision.DROP
 
     def end(self, span: Span, attributes: Attributes, error: str | None) -> None:
         """End a span. With an error code its status is an error."""
@@ -106,9 +135,9 @@ class Recorder:
         self, name: str, parents: list[Context], sent_at: float | None, attributes: Attributes
     ) -> Iterator[None]:
         began_ns = time.time_ns()
-        sent_ns = began_ns if sent_at is None else min(began_ns, int(sent_at * _NS))
-        for parent in parents:
-            self._tracer.start_span("wait on queue", parent, start_time=sent_ns).end(began_ns)
+        if sent_at is not None:
+            waited_ns = max(0, began_ns - int(sent_at * _NS))
+            attributes = attributes | {QUEUE_WAIT_MS: waited_ns / _NS_A_MS}
         first, *others = parents
         span = self._tracer.start_span(
             name,
@@ -135,14 +164,22 @@ class Recorder:
 
     def phase(self, name: str) -> AbstractContextManager[object]:
         """The context of a part of the current task."""
-        if not get_current_span().is_recording():
-            return nullcontext()
-        return self._tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False)
+        span = get_current_span()
+        return _phase(span, name) if span.is_recording() else nullcontext()
 
     def current_trace_id(self) -> str | None:
         """The trace id of the span that this thread runs in."""
         context = get_current_span().get_span_context()
         return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+@contextmanager
+def _phase(span: Span, name: str) -> Iterator[None]:
+    began_ns = time.perf_counter_ns()
+    try:
+        yield
+    finally:
+        span.set_attribute(f"evzone.{name}_ms", (time.perf_counter_ns() - began_ns) / _NS_A_MS)
 
 
 def _context_of(traceparent: str) -> Context:

@@ -56,11 +56,11 @@ def score(raw: dict[str, Any]) -> None:
 
 def _score(runtime: Runtime, message: ScoreMessage) -> None:
     asked = asked_of(message.score_requests)
-    with tracing.phase("read history"):
+    with tracing.phase("read_history"):
         add_histories(runtime, [each.subject for each in asked], source=message.source, among_themselves=True)
     with tracing.phase("score"):
         answers, stored = answer_all(runtime, message, asked)
-    with tracing.phase("store and reply"):
+    with tracing.phase("store_and_reply"):
         # Stored before the reply, so that a caller with an answer finds it in the cache.
         commands = _to_store(runtime, stored, source=message.source) if message.store else []
         commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))

@@ -78,26 +78,19 @@ def predict(web: Web, caller: Caller | str, request_id: str = "r") -> httpx.Resp
 def test_a_trace_leads_from_a_request_to_the_worker_and_back(traced: Traced) -> None:
     caller = new_caller()
     predict(traced.web, caller, "from-caller")
-    spans = traced.receiver.wait_for(
-        caller.trace_id,
-        f"POST {FAILURE}",
-        "wait on queue",
-        "ml.score",
-        "read history",
-        "score",
-        "store and reply",
-    )
+    spans = traced.receiver.wait_for(caller.trace_id, f"POST {FAILURE}", "ml.score")
     served, task = spans[f"POST {FAILURE}"], spans["ml.score"]
     assert served.parent_id == caller.span_id
     assert (served.service, task.service) == ("evzone-ml-service-web", "evzone-ml-service-worker")
     assert served.attributes["evzone.request_id"] == "from-caller"
     assert served.attributes["http.response.status_code"] == 200
-    assert task.parent_id == spans["wait on queue"].parent_id == served.span_id
+    assert task.parent_id == served.span_id
     assert task.attributes["messaging.destination.name"] == Queues.SINGLE
-    assert {spans[phase].parent_id for phase in ("read history", "score", "store and reply")} == {
-        task.span_id
-    }
-    assert served.began_ns <= spans["wait on queue"].began_ns <= task.began_ns
+    phases = [
+        float(task.attributes[f"evzone.{name}_ms"]) for name in ("read_history", "score", "store_and_reply")
+    ]
+    assert 0 < sum(phases) <= (task.ended_ns - task.began_ns) / 1e6
+    assert float(task.attributes["evzone.queue_wait_ms"]) <= (task.began_ns - served.began_ns) / 1e6
     (line,) = [line for line in traced.web.log().splitlines() if "from-caller" in line]
     assert json.loads(line)["trace_id"] == caller.trace_id
     sys.stdout.write(traced.receiver.drawn(caller.trace_id) + "\n")
@@ -142,7 +135,7 @@ def test_the_chunks_of_a_job_belong_to_the_request_that_submitted_it(traced: Tra
     job = submit(traced.web.client, [metrics() for _ in range(3)], traceparent=caller.traceparent)
     assert finish(traced.web.client, job["job_id"])["status"] == "SUCCEEDED"
     submitted = "POST /api/v1/predictions/batch"
-    spans = traced.receiver.wait_for(caller.trace_id, submitted, "wait on queue", "ml.score_chunk")
+    spans = traced.receiver.wait_for(caller.trace_id, submitted, "ml.score_chunk")
     assert spans["ml.score_chunk"].parent_id == spans[submitted].span_id
     assert spans["ml.score_chunk"].attributes["evzone.job_id"] == job["job_id"]
 
@@ -154,7 +147,7 @@ def test_a_trace_leads_from_a_record_to_its_outcome(traced: Traced) -> None:
         json.dumps(metrics()).encode(),
         headers=[("traceparent", caller.traceparent.encode())],
     ).get(10)
-    spans = traced.receiver.wait_for(caller.trace_id, f"process {INPUT}", "ml.score", "store and reply")
+    spans = traced.receiver.wait_for(caller.trace_id, f"process {INPUT}", "ml.score")
     consumed = spans[f"process {INPUT}"]
     assert (consumed.service, consumed.parent_id) == ("evzone-ml-service-consumer", caller.span_id)
     assert consumed.attributes["messaging.kafka.offset"] == sent.offset
@@ -228,4 +221,4 @@ def test_programs_that_stop_send_their_last_spans(redis_url: str, server: str) -
             predict(web, caller)
             worker.end(20)
             web.end(20)
-        receiver.wait_for(caller.trace_id, f"POST {FAILURE}", "wait on queue", "ml.score")
+        receiver.wait_for(caller.trace_id, f"POST {FAILURE}", "ml.score")
