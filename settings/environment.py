@@ -164,6 +164,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "web_body_timeout_s": env.float("WEB_BODY_TIMEOUT", 30.0, validate=_positive("seconds")),
         "max_waiting": env.int("ML_MAX_WAITING", 256, validate=_COUNT),
         "sync_timeout_s": env.float("ML_SYNC_TIMEOUT", 3.0, validate=_positive("seconds")),
+        "degraded_scoring": env.bool("ML_DEGRADED_SCORING", True),
         "max_body_bytes": env.int("ML_MAX_BODY_BYTES", 1_000_000, validate=_COUNT),
         "max_batch_bytes": env.int("ML_MAX_BATCH_BYTES", 512_000_000, validate=_COUNT),
         "max_batch_rows": env.int("ML_MAX_BATCH_ROWS", 1_000_000, validate=_COUNT),

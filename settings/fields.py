@@ -60,6 +60,7 @@ class Settings:
     web_body_timeout_s: float
     max_waiting: int
     sync_timeout_s: float
+    degraded_scoring: bool
     max_body_bytes: int
     max_batch_bytes: int
     max_batch_rows: int

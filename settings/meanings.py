@@ -84,6 +84,11 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "seconds",
             "Time until a single prediction is given up with 504. It must be below the caller's own limit.",
         ),
+        "ML_DEGRADED_SCORING": (
+            "",
+            "Whether a web process scores single predictions itself while no worker can: without history, "
+            "marked `degraded`. It then holds the models in memory.",
+        ),
         "ML_MAX_BODY_BYTES": ("bytes", "Largest body of a request that is not a batch."),
         "ML_MAX_BATCH_BYTES": ("bytes", "Largest body of a batch, compressed and decompressed."),
         "ML_MAX_BATCH_ROWS": ("rows", "Most readings of a batch."),

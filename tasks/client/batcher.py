@@ -73,6 +73,11 @@ class MicroBatcher:
         """Number of requests that wait for a task."""
         return len(self._queue)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a task is in flight."""
+        return bool(self._in_flight)
+
     def enqueue(self, requests: Iterable[PendingRequest], now: float) -> list[Batch]:
         """Queue requests for scoring. Returns the task to send now, if any."""
         self._queue.extend(requests)
@@ -106,6 +111,10 @@ class MicroBatcher:
     def fail_queued(self, error: Exception) -> Step:
         """Settle all queued requests with `error`, because the broker is unreachable."""
         return Step([], [(request, error) for request in self._empty_queue()])
+
+    def take_queued(self) -> list[PendingRequest]:
+        """Remove and return the queued requests. No outcome is set."""
+        return self._empty_queue()
 
     def replied(self, batch_id: str, answers: list[ScoreResult], now: float) -> Step:
         """Handle a reply. A reply to a task that was given up before is ignored."""
@@ -181,6 +190,8 @@ class MicroBatcher:
     def _split(self, batch: Batch, now: float) -> list[Batch]:
         """One task per request of a lost task that a caller still waits for."""
         batch.is_lost = batch.is_split = True
+        for request in batch.load:
+            request.is_suspect = True
         singles = self._each_alone(batch, now, least_s=WORTH_SENDING_S)
         if singles:
             log.warning("a task of %d readings was lost; each is sent again alone", batch.size)

@@ -25,7 +25,7 @@ class PendingRequest:
 
     `deadline` is the latest of its callers' deadlines. `outcome` is the result from cache or worker, or an
     error. `cached_only`: only the cache is read, because there is no capacity to wait for a worker. `trace`
-    is the context of its first traced caller.
+    is the context of its first traced caller. `is_suspect`: a task with it was lost, perhaps because of it.
     """
 
     key: Key
@@ -33,6 +33,7 @@ class PendingRequest:
     deadline: float
     cached_only: bool = False
     trace: str | None = None
+    is_suspect: bool = False
     outcome: Outcome | None = None
     waiters: list[Waiter] = field(default_factory=list)
 

@@ -20,12 +20,14 @@ from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.client.batcher import Batch, MicroBatcher, Step
 from tasks.client.cache_reader import CacheReader
+from tasks.client.degraded import DegradedScoring
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests, Waiter
 from tasks.client.queue_inspection import QueueInspector
 from tasks.client.reply_listener import ReplyListener
 from tasks.messaging.messages import ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import CacheGuard, TaskPublisher
+from tasks.monitoring.service_health import Snapshot
 from tasks.storage.verdict_cache import VerdictCache
 
 # Share of the deadline that a task may take before its process is killed. The rest is enough for a retry.
@@ -45,7 +47,9 @@ class PredictionClient:
     reading: an exception during look-up or sending becomes the outcome of its own readings only.
     """
 
-    def __init__(self, settings: Settings, cache: VerdictCache) -> None:
+    def __init__(
+        self, settings: Settings, cache: VerdictCache, degraded: DegradedScoring | None = None
+    ) -> None:
         self._timeout_s = settings.sync_timeout_s
         self._capacity = settings.max_waiting
         # Guards the capacity and the two state machines.
@@ -54,6 +58,11 @@ class PredictionClient:
         self._batcher = MicroBatcher(self._pending, timeout_s=self._timeout_s)
         self._publisher = TaskPublisher(settings, flush_every_s=EVENTS_EVERY_S)
         self._queue = QueueInspector(settings, Queues.SINGLE)
+        # Without a view of the service's parts it is never started, and never able.
+        self._degraded = degraded or DegradedScoring(settings, Snapshot)
+        self._replied_at = 0.0
+        # Whether tasks stand on the queue and none is answered. One of them stays there, as a probe.
+        self._stalled = False
         self._away_until = 0.0
         self._sweep_until = 0.0
         # Serves callers that are threads. Created by the first of them.
@@ -64,6 +73,8 @@ class PredictionClient:
         self._cache_reader = CacheReader(
             cache, settle=self._settle, enqueue=self._enqueue, send_unless_cached=self._send_unless_cached
         )
+        if degraded is not None and settings.degraded_scoring:
+            degraded.start(self._settle)
         self._replies.start()
         self._cache_reader.start()
 
@@ -71,6 +82,7 @@ class PredictionClient:
         """Stop the threads. Blocks 4 s at most. Callers that still wait end at their deadlines."""
         self._cache_reader.stop()
         self._replies.stop()
+        self._degraded.stop()
         if self._own_loop is not None:
             self._own_loop.stop()
 
@@ -137,11 +149,18 @@ class PredictionClient:
 
     def _enqueue(self, requests: list[PendingRequest]) -> None:
         """Queue requests and send the task that is due. Like all that may send, blocks 2 s at most."""
-        with self._lock:
-            to_send = self._batcher.enqueue(requests, time.monotonic())
-        self._carry_out(Step(to_send, []))
+        reason = self._degraded.reason()
+        if reason is None:
+            with self._lock:
+                is_probed = self._stalled and self._batcher.is_waiting
+                to_send = [] if is_probed else self._batcher.enqueue(requests, time.monotonic())
+            self._carry_out(Step(to_send, []))
+        if reason or self._stalled:
+            self._degraded.add(requests, reason or "stalled")
 
     def _send_unless_cached(self, requests: list[PendingRequest], guards: Sequence[CacheGuard]) -> bool:
+        if self._stalled or self._degraded.reason():
+            return False
         with self._lock:
             batch = self._batcher.alone(requests, time.monotonic())
         return batch is not None and self._send(batch, guards)
@@ -149,7 +168,16 @@ class PredictionClient:
     def _carry_out(self, step: Step) -> None:
         for batch in step.to_send:  # first, so that no worker is idle
             self._send(batch)
-        self._settle(step.settled)
+        settled = step.settled
+        if self._degraded.able:
+            unsent = [
+                request
+                for request, outcome in settled
+                if isinstance(outcome, BrokerUnavailable) and not request.is_suspect
+            ]
+            self._degraded.add(unsent, "redis")
+            settled = [each for each in settled if each[0] not in unsent]
+        self._settle(settled)
 
     def _send(self, batch: Batch, unless: Sequence[CacheGuard] = ()) -> bool:
         """Send a task. True if it was sent or has failed; False if Redis found a guard of `unless`."""
@@ -192,6 +220,7 @@ class PredictionClient:
 
     def _on_reply(self, batch_id: str, answers: list[ScoreResult]) -> None:
         with self._lock:
+            self._replied_at, self._stalled = time.monotonic(), False
             step = self._batcher.replied(batch_id, answers, time.monotonic())
         self._carry_out(step)
 
@@ -202,12 +231,16 @@ class PredictionClient:
 
     def _on_tick(self) -> None:
         now = time.monotonic()
+        reason = self._degraded.reason()
         with self._lock:
             metrics.WAITING.set(self._pending.callers)
             if self._batcher.give_up_expired(now):
                 self._sweep_until = now + SWEEP_FOR_S
+            unserved = self._batcher.take_queued() if reason else []
             to_send = self._batcher.due(now)
             silent = self._batcher.silent(now)
+        if reason:
+            self._degraded.add(unserved, reason)
         if silent:
             to_send += self._second_sendings(silent, now)
         if now < self._sweep_until:
@@ -218,11 +251,32 @@ class PredictionClient:
     def _second_sendings(self, silent: list[Batch], now: float) -> list[Batch]:
         ids = {batch.task_id for batch in silent}
         queued = self._queue.waiting(ids)
+        self._score_stalled(silent, queued)
         if queued is None or len(queued) == len(ids):
             return []
         is_served = self._queue.is_served()
         with self._lock:
             return self._batcher.looked(silent, queued, now, is_served=is_served)
+
+    def _score_stalled(self, silent: list[Batch], queued: dict[str, bytes] | None) -> None:
+        """Have the requests of stalled tasks scored in this process, and those that wait behind them.
+
+        A task is stalled while Redis cannot be reached (`queued` is None), or if it stands on the queue and
+        nothing was answered since it was sent. It stays there, and its answer ends the stall. Tasks off the
+        queue are retried: a reading may have ended their worker, and would end this process too.
+        """
+        stalled = [
+            batch
+            for batch in silent
+            if queued is None or (batch.task_id in queued and batch.sent_at > self._replied_at)
+        ]
+        if not stalled or not self._degraded.able:
+            return
+        with self._lock:
+            self._stalled = queued is not None
+            requests = [request for batch in stalled for request in batch.load if request.outcome is None]
+            requests += self._batcher.take_queued()
+        self._degraded.add(requests, "redis" if queued is None else "stalled")
 
 
 class _LoopThread:

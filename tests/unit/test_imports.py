@@ -37,7 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks.storage": {"models.features", "readings"},
     "tasks.messaging": {"tasks.storage", "readings"},
     "tasks.monitoring": {*SERVING, *STORES},
-    "tasks.client": {"tasks.monitoring", *STORES},
+    # The only module outside the workers that loads models (docs/adr/0017).
+    "tasks.client.local_scorer": {"models", "tasks.messaging", "readings"},
+    "tasks.client": {"tasks.client.local_scorer", "tasks.monitoring", *STORES},
     "tasks.jobs": {"tasks.monitoring", *STORES},
     "tasks.worker": {*SERVING, *STORES, "tasks.monitoring", "tasks.client", "tasks.jobs"},
     "tasks.app": {"tasks.worker"},

@@ -22,7 +22,7 @@ blueprint = Blueprint("health", __name__, description="For operations.")
 @blueprint.response(200, schemas.HealthSchema)
 def health() -> Response:
     """200 while the process lives; what is down is in `checks`"""
-    return _json(services().monitor.health().document())
+    return _json(services().health().document())
 
 
 @blueprint.route("/health/ready")
@@ -31,7 +31,7 @@ def health() -> Response:
 @blueprint.alt_response(503, schema=schemas.HealthSchema, description="No prediction can be served now.")
 def ready() -> Response:
     """503 unless a prediction can be served now"""
-    found = services().monitor.health()
+    found = services().health()
     return _json(found.document(), status=200 if found.ready else 503)
 
 

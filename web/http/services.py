@@ -7,9 +7,10 @@ from typing import Final, cast
 
 from flask import current_app
 
-from admin_port import AdminPort
+from admin_port import AdminPort, Health
 from errors import QueueFull
 from settings import Settings
+from tasks.client.degraded import DegradedScoring
 from tasks.client.predictor import PredictionClient
 from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
@@ -57,7 +58,9 @@ class Services:
         self.access = Access(settings, self.keys)
         self.audit = AuditLog(settings.audit_log, self.redis)
         self.cache = VerdictCache(settings)
-        self.predictor = PredictionClient(settings, self.cache)
+        self.monitor = Monitor(settings)
+        self.degraded = DegradedScoring(settings, lambda: self.monitor.snapshot)
+        self.predictor = PredictionClient(settings, self.cache, self.degraded)
         self.publisher = TaskPublisher(settings)
         self.jobs = JobStore(settings, self.redis)
         self.chunks = Chunks(settings, self.redis, self.publisher)
@@ -68,12 +71,22 @@ class Services:
         self.versions = Versions(settings, self.redis, self.publisher)
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)
-        self.monitor = Monitor(settings)
-        self.admin_port = AdminPort(settings, self.monitor.health, SnapshotCollector(self.monitor))
+        self.admin_port = AdminPort(settings, self.health, SnapshotCollector(self.monitor))
         # For views that block. A quarter of the threads stays free for /health and for refusals.
         self.waiting_threads = Capacity("threads", settings.web_threads * 3 // 4)
         # Each download holds a chunk of results in memory.
         self.downloads = Capacity("downloads", settings.web_threads // 4)
+
+    def health(self) -> Health:
+        """The health for `/health`. Does not block.
+
+        A process that can score single predictions by itself is ready whatever else is down.
+        """
+        found = self.monitor.health()
+        if found.ready or not self.degraded.able:
+            return found
+        detail = "single predictions are scored in the web process, without history"
+        return Health(True, False, {**found.checks, "degraded": ("down", detail)})
 
     def close(self) -> None:
         """Stop the prediction client, the monitor and the admin port."""

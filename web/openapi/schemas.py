@@ -109,8 +109,10 @@ class _VerdictSchema(Schema):
     reading_timestamp = _time("When the scored reading was taken.")
     timestamp = _time("When it was scored.")
     cached = fields.Boolean(required=True, metadata={"description": "Answered from the cache."})
-    degraded = fields.Boolean(required=True, metadata={"description": "Scored without the queue."})
-    fingerprint = _text("Equal for equal readings.")
+    degraded = fields.Boolean(
+        required=True, metadata={"description": "Scored by the web process, without history. Not stored."}
+    )
+    fingerprint = _text("Equal for equal readings; null if `degraded`.", allow_none=True)
 
 
 class FailurePredictionSchema(_VerdictSchema):
