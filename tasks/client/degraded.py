@@ -1,8 +1,8 @@
 """Degraded scoring: answer single predictions in the web process while no worker can (docs/adr/0017).
 
-A request is scored here if Redis cannot be reached, if no worker is alive, or if its task stands on the queue
-and nothing has been answered since it was sent. An old queue whose tasks are answered is overload: requests
-are refused then, not scored here.
+A request is scored here if Redis cannot be reached or no worker is alive. So is one whose task stands on the
+queue while nothing is answered. An old queue whose tasks are answered is overload: requests are refused then,
+not scored here.
 """
 
 from __future__ import annotations

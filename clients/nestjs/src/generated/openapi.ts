@@ -3316,10 +3316,10 @@ export interface components {
             timestamp: string;
             /** @description Answered from the cache. */
             cached: boolean;
-            /** @description Scored without the queue. */
+            /** @description Scored by the web process, without history. Not stored. */
             degraded: boolean;
-            /** @description Equal for equal readings. */
-            fingerprint: string;
+            /** @description Equal for equal readings; null if `degraded`. */
+            fingerprint: string | null;
             /** @description Of a failure within 30 days, 0 to 1. */
             failure_probability: number;
             horizons: components["schemas"]["Horizons"];
@@ -3371,10 +3371,10 @@ export interface components {
             timestamp: string;
             /** @description Answered from the cache. */
             cached: boolean;
-            /** @description Scored without the queue. */
+            /** @description Scored by the web process, without history. Not stored. */
             degraded: boolean;
-            /** @description Equal for equal readings. */
-            fingerprint: string;
+            /** @description Equal for equal readings; null if `degraded`. */
+            fingerprint: string | null;
             /**
              * Format: date-time
              * @description When a visit is cheapest.
@@ -3409,10 +3409,10 @@ export interface components {
             timestamp: string;
             /** @description Answered from the cache. */
             cached: boolean;
-            /** @description Scored without the queue. */
+            /** @description Scored by the web process, without history. Not stored. */
             degraded: boolean;
-            /** @description Equal for equal readings. */
-            fingerprint: string;
+            /** @description Equal for equal readings; null if `degraded`. */
+            fingerprint: string | null;
             is_anomaly: boolean;
             /** @description 0 to 100. */
             anomaly_score: number;

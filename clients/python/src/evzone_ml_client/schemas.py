@@ -130,7 +130,7 @@ class FailurePrediction(TypedDict):
     timestamp: str
     cached: bool
     degraded: bool
-    fingerprint: str
+    fingerprint: str | None
     failure_probability: float
     horizons: Horizons
     predicted_failure_date: str | None
@@ -157,7 +157,7 @@ class MaintenanceSchedule(TypedDict):
     timestamp: str
     cached: bool
     degraded: bool
-    fingerprint: str
+    fingerprint: str | None
     recommended_date: str
     urgency: Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
     estimated_downtime_hours: float
@@ -173,7 +173,7 @@ class AnomalyVerdict(TypedDict):
     timestamp: str
     cached: bool
     degraded: bool
-    fingerprint: str
+    fingerprint: str | None
     is_anomaly: bool
     anomaly_score: float
     anomaly_type: str | None
