@@ -238,7 +238,9 @@ export class MLClientService implements OnModuleDestroy {
     const answer = await this.caller.call<Verdicts[K]>({ method: 'POST', path, body: request }, call);
     if (answer.status === 'ok') {
       // A degraded verdict knows no history: the next call may get a better one.
-      await (answer.data.degraded ? undefined : this.cache?.store(kind, this.tenantOf(call), metrics, answer.data));
+      await (answer.data.degraded
+        ? undefined
+        : this.cache?.store(kind, this.tenantOf(call), metrics, answer.data));
     } else if (answer.status === 'unavailable' && !keeps) {
       cached = await this.cached(kind, chargerId, call);
     }

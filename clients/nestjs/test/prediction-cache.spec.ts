@@ -58,6 +58,18 @@ describe('in a Redis of its own', () => {
     expect(proxy.seen).toHaveLength(1);
   });
 
+  it('does not keep a degraded verdict', async () => {
+    const ml = await connected({ cacheRedisUrl: OWN });
+    const verdict = orThrow(await ml.predictFailure(asked(newCharger())));
+    const request = asked(newCharger());
+    const degraded = { ...verdict, charger_id: request.charger_id, degraded: true, fingerprint: null };
+    const headers = { 'Content-Type': 'application/json' };
+    proxy.next.push({ status: 200, headers, body: JSON.stringify(degraded) });
+    expect(await ml.predictFailure(request)).toMatchObject({ source: 'service', data: { degraded: true } });
+    expect(await ml.predictFailure(request)).toMatchObject({ source: 'service', data: { degraded: false } });
+    expect(await ml.predictFailure(request)).toMatchObject({ source: 'cache' });
+  });
+
   it('does not mind the order of fields, nor whether what is missing is null', async () => {
     const ml = await connected({ cacheRedisUrl: OWN });
     const charger = newCharger();
