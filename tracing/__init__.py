@@ -77,14 +77,14 @@ def trace_id_of(span: Span | None) -> str | None:
 
 
 def task(
-    name: str, traceparents: Iterable[str | None], *, sent_at: float | None, attributes: Attributes
+    name: str, traceparents: Iterable[str | None], *, waited_s: float | None, attributes: Attributes
 ) -> AbstractContextManager[None]:
     """A context for a task that serves these traces. It is one span, in the first trace, with links to all.
 
-    Every further trace gets a span that links to the task's own. An attribute of all is the time on the queue
-    since `sent_at` (epoch seconds). Does nothing without a sampled trace.
+    Every further trace gets a span that links to the task's own. An attribute of all is `waited_s`,
+    the time on the queue in seconds. Does nothing without a sampled trace.
     """
-    return _NOTHING if _recorder is None else _recorder.task(name, traceparents, sent_at, attributes)
+    return _NOTHING if _recorder is None else _recorder.task(name, traceparents, waited_s, attributes)
 
 
 def phase(name: str) -> AbstractContextManager[object]:

@@ -32,7 +32,7 @@ from tracing.values import QUEUE_WAIT_MS, TRACEPARENT, Attributes, Headers
 
 # A program that stops waits this long for a receiver that does not answer.
 CLOSE_WITHIN_S: Final = 2.0
-_NS: Final = 1_000_000_000
+_MS: Final = 1000
 _NS_A_MS: Final = 1_000_000
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 # Without it, the current span of the thread would be the parent.
@@ -123,21 +123,20 @@ class Recorder:
         return carrier[TRACEPARENT]
 
     def task(
-        self, name: str, traceparents: Iterable[str | None], sent_at: float | None, attributes: Attributes
+        self, name: str, traceparents: Iterable[str | None], waited_s: float | None, attributes: Attributes
     ) -> AbstractContextManager[None]:
         """The context of a task, as `tracing.task` describes it."""
         parents = [_context_of(each) for each in dict.fromkeys(traceparents) if each]
         sampled = [each for each in parents if _span_context(each).trace_flags.sampled]
-        return self._task(name, sampled, sent_at, attributes) if sampled else nullcontext()
+        return self._task(name, sampled, waited_s, attributes) if sampled else nullcontext()
 
     @contextmanager
     def _task(
-        self, name: str, parents: list[Context], sent_at: float | None, attributes: Attributes
+        self, name: str, parents: list[Context], waited_s: float | None, attributes: Attributes
     ) -> Iterator[None]:
         began_ns = time.time_ns()
-        if sent_at is not None:
-            waited_ns = max(0, began_ns - int(sent_at * _NS))
-            attributes = attributes | {QUEUE_WAIT_MS: waited_ns / _NS_A_MS}
+        if waited_s is not None:
+            attributes = attributes | {QUEUE_WAIT_MS: waited_s * _MS}
         first, *others = parents
         span = self._tracer.start_span(
             name,

@@ -28,6 +28,7 @@ from tasks.messaging.messages import ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import CacheGuard, TaskPublisher
 from tasks.monitoring.service_health import Snapshot
+from tasks.storage import redis_clock
 from tasks.storage.verdict_cache import VerdictCache
 
 # Share of the deadline that a task may take before its process is killed. The rest is enough for a retry.
@@ -110,7 +111,7 @@ class PredictionClient:
         """
         loop = asyncio.get_running_loop()
         score_request = ScoreRequest(
-            kind, tenant, reading, reading.fingerprint(), time.time() + self._timeout_s
+            kind, tenant, reading, reading.fingerprint(), redis_clock.now() + self._timeout_s
         )
         woken: Waiter = loop.create_future()
         now = time.monotonic()

@@ -10,7 +10,7 @@ import logging
 import time
 import weakref
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, cast
 
 import orjson
@@ -19,6 +19,7 @@ from redis import RedisError
 import metrics
 from settings import Settings
 from tasks.monitoring.heartbeats import living
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import connect
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,6 @@ class QueueInspector:
 def _is_expired(message: bytes) -> bool:
     try:
         expires = orjson.loads(message)["headers"]["expires"]
-        return expires is not None and datetime.fromisoformat(expires) < datetime.now(UTC)
+        return expires is not None and datetime.fromisoformat(expires).timestamp() < redis_clock.now()
     except (ValueError, KeyError, TypeError):
         return False  # not a Celery message: leave it

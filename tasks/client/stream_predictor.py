@@ -22,6 +22,7 @@ from tasks.client.reply_listener import ReplyListener
 from tasks.messaging.messages import TASK_LOST, ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import SCORE_HARD_LIMIT_S, Queues, TaskNames
 from tasks.messaging.task_publisher import TaskPublisher
+from tasks.storage import redis_clock
 
 # Interval of searches for unanswered tasks on the queue, and the minimum age of these tasks.
 LOOK_EVERY_S: Final = 1.0
@@ -63,7 +64,7 @@ class StreamPredictor:
 
     def requests_for(self, kinds: Iterable[Kind], reading: Reading, tenant: str | None) -> list[ScoreRequest]:
         """One request per kind, for `submit`. Workers skip requests that have expired here."""
-        fingerprint, expires_at = reading.fingerprint(), time.time() + self._expires_s
+        fingerprint, expires_at = reading.fingerprint(), redis_clock.now() + self._expires_s
         return [ScoreRequest(kind, tenant, reading, fingerprint, expires_at) for kind in kinds]
 
     def submit(

@@ -7,7 +7,6 @@ once, and no later step decodes it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -18,6 +17,7 @@ import orjson
 from readings.reading import Kind, Reading
 from tasks.messaging.names import NEWEST_SCHEMA, SCHEMA_VERSION
 from tasks.messaging.reading_columns import from_columns, to_columns
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import Command
 
 # Error code of all results of a task whose process died or was killed. The client may retry.
@@ -67,15 +67,15 @@ class ScoreMessage:
     """The readings of one task.
 
     `store`: whether verdicts are written to cache and fleet store. `source`: the interface that received the
-    readings, for metrics. `sent_at`: epoch seconds. `traces`: the contexts of traced requests or records,
-    each as a W3C `traceparent`.
+    readings, for metrics. `sent_at`: epoch seconds of Redis' clock. `traces`: the contexts of traced requests
+    or records, each as a W3C `traceparent`.
     """
 
     batch_id: str
     reply_to: str
     score_requests: Sequence[ScoreRequest]
     source: str
-    sent_at: float = field(default_factory=time.time)
+    sent_at: float = field(default_factory=redis_clock.now)
     store: bool = True
     traces: Sequence[str] = ()
 

@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -27,6 +27,7 @@ from redis import Redis, RedisError
 
 from errors import BrokerUnavailable
 from settings import Settings
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import Command, PinnedConnection, connect
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _AMQP: Final[Any] = Celery(set_as_current=False).amqp  # incompletely typed ther
 
 # Connecting and sending take this long each at most, well within the caller's 2 s.
 SEND_TIMEOUT_S: Final = 0.7
-# A header of each task: the time of sending, epoch seconds.
+# A header of each task: the time of sending, epoch seconds of Redis' clock.
 SENT_AT: Final = "sent_at"
 MAX_PENDING_EVENTS: Final = 1000
 # Celery sends the text "{}", which Flower parses as Python at each of a task's four events.
@@ -130,7 +131,7 @@ class TaskPublisher:
         task_id = str(uuid.uuid4())
         expires = None
         if expires_s is not None:
-            expires = (datetime.now(UTC) + timedelta(seconds=expires_s)).isoformat()
+            expires = datetime.fromtimestamp(redis_clock.now() + expires_s, UTC).isoformat()
         made = _AMQP.as_task_v2(
             task_id,
             task,
@@ -146,7 +147,7 @@ class TaskPublisher:
         body = encoded(made.body)
         # Flower shows this as the task's arguments. Readings must not be visible there.
         made.headers["argsrepr"] = made.sent_event["args"] = f"(<{len(body)} characters>,)"
-        made.headers[SENT_AT] = time.time()
+        made.headers[SENT_AT] = redis_clock.now()
         if expires_s is not None:
             made.properties["expiration"] = str(int(expires_s * 1000))
         envelope = envelope_of(body, made.headers, made.properties, tag=task_id, key=queue)

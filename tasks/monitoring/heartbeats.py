@@ -16,6 +16,7 @@ import orjson
 from redis import Redis
 
 import metrics
+from tasks.storage import redis_clock
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class WorkerState:
     """One worker process. `generation` is the last reload request that it has carried out.
 
     `problem` is the reason for which models were refused, or None. `seen_at` is in epoch seconds.
+    `clock_offset_s` is how far its host's clock is ahead of Redis; `beat` finds it out.
     """
 
     name: str
@@ -41,6 +43,7 @@ class WorkerState:
     problem: str | None
     generation: int
     seen_at: float
+    clock_offset_s: float = 0.0
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> WorkerState:
@@ -62,7 +65,7 @@ def beat(redis: Redis, state: WorkerState) -> int:
     pipeline = redis.pipeline(transaction=False)
     pipeline.time()
     pipeline.get(GENERATION_KEY)
-    asked_at = time.time()
+    asked_at = time.monotonic()
     (seconds, micros), generation = pipeline.execute()
     _note("worker", asked_at, seconds + micros / 1e6)
     record = {
@@ -73,6 +76,7 @@ def beat(redis: Redis, state: WorkerState) -> int:
         "problem": state.problem,
         "generation": state.generation,
         "seen_at": seconds + micros / 1e6,
+        "clock_offset_s": round(redis_clock.offset_s(), 3),
     }
     redis.hset(WORKERS_KEY, _field(state.name, state.pid), orjson.dumps(record))
     return int(generation or 0)
@@ -83,16 +87,16 @@ def note(program: str, redis: Redis) -> float:
 
     Raises `redis.RedisError`.
     """
-    asked_at = time.time()
+    asked_at = time.monotonic()
     seconds, micros = redis.time()
     _note(program, asked_at, seconds + micros / 1e6)
     return seconds + micros / 1e6
 
 
 def _note(program: str, asked_at: float, server_time: float) -> None:
-    now = time.time()
-    metrics.HEARTBEAT_TIME.labels(program=program).set(now)
-    metrics.CLOCK_OFFSET.set((asked_at + now) / 2 - server_time)
+    metrics.HEARTBEAT_TIME.labels(program=program).set(time.time())
+    redis_clock.note(server_time, asked_at)
+    metrics.CLOCK_OFFSET.set(redis_clock.offset_s())
 
 
 def sign_off(redis: Redis, name: str, pid: int) -> None:

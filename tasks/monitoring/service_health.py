@@ -20,6 +20,7 @@ from tasks.messaging.task_publisher import SENT_AT
 from tasks.monitoring import heartbeats, redis_memory
 from tasks.monitoring.drift_counts import DriftReports
 from tasks.monitoring.redis_memory import Memory
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import connect
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ SLOW_EVERY_S: Final = 10.0
 # A snapshot older than this is not trusted.
 STALE_AFTER_S: Final = 5.0
 CONSUMERS_KEY: Final = "ml:consumers"
+# The alert ClockSkew fires at the same offset.
+MAX_CLOCK_OFFSET_S: Final = 2.0
 
 State = Literal["ok", "down", "absent"]
 
@@ -128,6 +131,7 @@ class Monitor:
             except RedisError as error:
                 checks["redis"] = Check("down", _one_line(error))
         checks |= _check_workers(living)
+        checks["clocks"] = _check_clocks(living)
         ocpp = [record for record in consumers if record.get("role") == "ocpp"]
         checks["consumer"] = _check_consumers([record for record in consumers if record not in ocpp])
         if ocpp:  # most fleets have no OCPP consumer, so its absence is not shown
@@ -172,7 +176,21 @@ def _waiting(redis: Redis, queue: str) -> tuple[int, float]:
         sent_at = float(orjson.loads(oldest or b"")["headers"][SENT_AT])
     except (ValueError, KeyError, TypeError):
         return length, 0.0
-    return length, max(0.0, time.time() - sent_at)
+    return length, max(0.0, redis_clock.now() - sent_at)
+
+
+def _check_clocks(living: list[heartbeats.WorkerState]) -> Check:
+    """Deadlines are in Redis' time, but readings and logs carry the time of their host."""
+    offsets = {"this host": redis_clock.offset_s()}
+    offsets |= {f"{worker.name}:{worker.pid}": worker.clock_offset_s for worker in living}
+    wrong = [
+        f"{name} is {abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} Redis"
+        for name, offset in offsets.items()
+        if abs(offset) > MAX_CLOCK_OFFSET_S
+    ]
+    if wrong:
+        return Check("down", "; ".join(wrong))
+    return Check("ok", f"within {MAX_CLOCK_OFFSET_S:g} s of Redis")
 
 
 def _ping(redis: Redis) -> Check:

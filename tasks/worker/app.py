@@ -27,7 +27,8 @@ from admin_port import AdminPort
 from process import collect_garbage_seldom, configure_logging
 from settings import load_or_exit
 from tasks.messaging.names import Queues
-from tasks.storage.redis_connection import refuse_eviction
+from tasks.storage import redis_clock
+from tasks.storage.redis_connection import connect, refuse_eviction
 from tasks.worker.events import PatientEvents
 from tasks.worker.recovery import Recovery
 from tasks.worker.runtime import Runtime, close_current, set_current
@@ -96,8 +97,9 @@ def _start(**_: Any) -> None:
 
 
 @worker_ready.connect
-def _serve_admin_port(**_: Any) -> None:
-    """Start the admin port in the parent, after the first forks: a fork must not copy its thread's locks."""
+def _start_threads(**_: Any) -> None:
+    """Start the parent's threads after the first forks: a fork must not copy their locks."""
+    redis_clock.follow(connect(settings.redis_url))
     AdminPort(settings, worker_health).start()
 
 

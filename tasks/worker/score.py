@@ -6,11 +6,8 @@ twice is harmless. The models are read once per task, so that no reply mixes two
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-
-from celery.worker.request import Request
 
 import metrics
 import tracing
@@ -26,8 +23,10 @@ from tasks.messaging.messages import (
     to_reply,
 )
 from tasks.messaging.names import Queues, TaskNames
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import Command
 from tasks.worker.app import app
+from tasks.worker.expiry import ExpiringRequest
 from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import Subject, Verdict, add_histories, name_of, predictions, score_kinds, unit_of
 
@@ -44,13 +43,14 @@ def score(raw: dict[str, Any]) -> None:
     runtime = current()
     message = ScoreMessage.decode(raw)
     queue = Queues.STREAM if message.source == "kafka" else Queues.SINGLE
-    metrics.QUEUE_SECONDS.labels(queue=queue).observe(max(0.0, time.time() - message.sent_at))
+    waited_s = max(0.0, redis_clock.now() - message.sent_at)
+    metrics.QUEUE_SECONDS.labels(queue=queue).observe(waited_s)
     seen: tracing.Attributes = {
         "messaging.destination.name": queue,
         "celery.task_id": score.request.id or "",
         "evzone.requests": len(message.score_requests),
     }
-    with tracing.task(TaskNames.SCORE, message.traces, sent_at=message.sent_at, attributes=seen):
+    with tracing.task(TaskNames.SCORE, message.traces, waited_s=waited_s, attributes=seen):
         _score(runtime, message)
 
 
@@ -95,7 +95,7 @@ def answer_all(
     score_requests = message.score_requests
     answers: dict[int, ScoreResult] = {}
     stored: list[Scored] = []
-    now = time.time()
+    now = redis_clock.now()
     # Readings with the same kinds are scored together.
     by_kinds: dict[tuple[Kind, ...], list[Asked]] = {}
     for subject, indexes in asked:
@@ -145,7 +145,7 @@ def _to_store(runtime: Runtime, stored: Sequence[Scored], *, source: str) -> lis
     return commands
 
 
-class ScoringTaskRequest(Request):
+class ScoringTaskRequest(ExpiringRequest):
     """A task request without acknowledgement on the queue of single predictions.
 
     Kombu keeps no copy of these messages (celeryconfig.py). It would still ask Redis to delete one, in a

@@ -22,6 +22,7 @@ from tasks.jobs.job_record import Encoding, Job
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import SENT_AT
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.app import app
 from tasks.worker.runtime import Runtime, current
@@ -98,10 +99,11 @@ def score_chunk(raw: dict[str, Any]) -> None:
             "evzone.chunk": chunk,
             "evzone.attempt": attempt,
         }
-        sent_at = request.get(SENT_AT)
-        if sent_at is not None:  # a sender of an older release
-            metrics.QUEUE_SECONDS.labels(queue=Queues.BATCH).observe(max(0.0, time.time() - sent_at))
-        with tracing.task(TaskNames.SCORE_CHUNK, [job.trace], sent_at=sent_at, attributes=seen):
+        sent_at, waited_s = request.get(SENT_AT), None
+        if sent_at is not None:  # a sender of an older release states none
+            waited_s = max(0.0, redis_clock.now() - sent_at)
+            metrics.QUEUE_SECONDS.labels(queue=Queues.BATCH).observe(waited_s)
+        with tracing.task(TaskNames.SCORE_CHUNK, [job.trace], waited_s=waited_s, attributes=seen):
             results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
             counted = chunks.finish(
                 job_id,

@@ -16,7 +16,7 @@ from tasks.worker.app import app, settings
 from tasks.worker.runtime import current
 
 
-@app.task(name=TaskNames.VERIFY, ignore_result=True)
+@app.task(name=TaskNames.VERIFY, ignore_result=True, Request="tasks.worker.expiry:ExpiringRequest")
 def verify(raw: dict[str, Any]) -> None:
     """Load the version of `{v, reply_key, model, version}` with its golden rows, and store the result.
 

@@ -11,6 +11,7 @@ from redis import Redis
 
 from tasks.monitoring import heartbeats
 from tasks.monitoring.heartbeats import SILENT_AFTER_S, WORKERS_KEY, WorkerState
+from tasks.storage import redis_clock
 from tests.redis_by_hand import HandClock, RedisByHand
 
 ONE = WorkerState("single@a", 1, ["ml.single"], [{"name": "failure", "version": "v"}], None, 0, 0.0)
@@ -21,6 +22,8 @@ TWO = replace(ONE, name="batch@b", pid=2, queues=["ml.batch"])
 def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
     clock = HandClock()
     monkeypatch.setattr(heartbeats, "time", clock)
+    monkeypatch.setattr(redis_clock, "time", clock)
+    monkeypatch.setattr(redis_clock, "_origin", 0.0)  # restored afterwards: it is one for the process
     return clock
 
 
