@@ -23,7 +23,7 @@ RUN_TESTS = $(PY) -m pytest $(or $(TESTS),-n logical --dist loadfile --no-loadsc
 HOST_PACKAGES := faketime prometheus redis-server
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-host host-packages test-clients test-client-nestjs test-client-python soak fuzz compat bench \
+.PHONY: help run demo test test-host host-packages test-clients test-client-nestjs test-client-python soak faults fuzz compat bench \
 	bench-compare evaluate check format lock clean installed installed-dev
 
 help: ## list these commands
@@ -51,6 +51,9 @@ test-client-python: installed-dev ## test the Python client against the service,
 
 soak: installed-dev ## run the long forms of the tests that kill processes (half an hour; SEED=7 repeats a run)
 	@SOAK=1 $(PY) -m pytest -s $(LONG_FORMS)
+
+faults: installed-dev ## cause faults in a running service, and print what its callers saw (a quarter of an hour)
+	@$(PY) -m tests.faults $(FAULTS)
 
 # -s: it says how far it is, with a line for each pairing.
 compat: installed-dev ## serve with another release, in every pairing and in each other's place (REF=04f6cf5)

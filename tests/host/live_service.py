@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -119,16 +119,24 @@ async def _post(client: httpx.AsyncClient, path: str, body: Any) -> None:
 class LiveService:
     """Programs: `web`, the workers `single`, `batch` and `stream`, `consumer`, and `ocpp` if it has a topic.
 
-    `admin` has the address of each program's admin port.
+    With `two_webs` also `web-2`, a second web server. `admin` has the address of each program's admin port.
     """
 
     def __init__(
-        self, redis: RunningServer, kafka: RunningServer, folder: Path, app: str, **settings: str
+        self,
+        redis: RunningServer,
+        kafka: RunningServer,
+        folder: Path,
+        app: str,
+        settings: Mapping[str, str],
+        *,
+        two_webs: bool = False,
     ) -> None:
         self.redis, self.kafka = redis, kafka
         self.programs: dict[str, Process] = {}
         consumers = ("consumer", "ocpp") if "KAFKA_TOPIC_OCPP" in settings else ("consumer",)
-        ports = {name: free_port() for name in ("web", *QUEUES, *consumers)}
+        webs = ("web", "web-2") if two_webs else ("web",)
+        ports = {name: free_port() for name in (*webs, *QUEUES, *consumers)}
         self.admin = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         self._app = app
         shared = {
@@ -141,9 +149,11 @@ class LiveService:
         self._environments = {
             name: environment(redis.url, **shared, ADMIN_PORT=str(port)) for name, port in ports.items()
         }
+        self.webs: dict[str, Web] = {}
         for name in QUEUES:
             self.start(name)
-        self.web = self.programs["web"] = Web(self._environments["web"])
+        self.webs = {name: Web(self._environments[name]) for name in webs}
+        self.programs |= self.webs
         for name in QUEUES:
             self.wait_ready(name)
         for name in consumers:
@@ -151,11 +161,16 @@ class LiveService:
             self.wait_ready(name)
         self.load = Load(self.web.url, kafka.url)
 
+    @property
+    def web(self) -> Web:
+        """The first web server."""
+        return self.webs["web"]
+
     def start(self, name: str, **more: str) -> None:
         """Start a program, with further variables of its environment. Waits only for a web process."""
         env = self._environments[name] | more
-        if name == "web":
-            self.web = self.programs[name] = Web(env, self.web.port)
+        if name in self.webs:
+            self.webs[name] = self.programs[name] = Web(env, self.webs[name].port)
         elif name in QUEUES:
             self.programs[name] = start_worker(QUEUES[name], env, app=self._app)
         else:
@@ -179,11 +194,11 @@ class LiveService:
 
 
 @contextmanager
-def live_service(app: str, **settings: str) -> Iterator[LiveService]:
+def live_service(app: str, settings: Mapping[str, str], *, two_webs: bool = False) -> Iterator[LiveService]:
     """A service whose programs are ready. `app` is the workers' Celery app. Its load does not run yet."""
     with ExitStack() as stack:
         redis, kafka = stack.enter_context(start_redis()), stack.enter_context(start_kafka())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        service = LiveService(redis, kafka, folder, app, **settings)
+        service = LiveService(redis, kafka, folder, app, settings, two_webs=two_webs)
         stack.callback(service.stop)
         yield service

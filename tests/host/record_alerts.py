@@ -81,7 +81,7 @@ class Scraper(threading.Thread):
 def record(name: str) -> Path:
     """Record the series of one of `FAULTS`. Returns the file. Blocks for minutes."""
     fault = FAULTS[name]
-    with live_service(fault.app, **fault.settings) as service:
+    with live_service(fault.app, settings=fault.settings) as service:
         fault.prepare(service)
         scraper = Scraper(service.admin, metrics_of(name), fault.interval_s)
         with service.load.running():

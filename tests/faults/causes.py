@@ -1,0 +1,195 @@
+"""The faults, each caused for real, and what is promised while it lasts."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+from redis import Redis
+
+from tests import readings
+from tests.host.faults import killed_redis, mute_redis, other_clock, stopped
+from tests.host.live_service import FAILURE, QUEUES, LiveService
+
+# Causes a fault for so many seconds.
+Cause = Callable[[LiveService, float], None]
+KILL_EVERY_S: Final = 2.0
+STOP_WITHIN_S: Final = 30.0
+
+
+def again_and_again(do: Callable[[], None], fault_s: float) -> None:
+    """Call `do` every 2 s. In this thread: a process ends with the thread that has started it."""
+    over = time.monotonic() + fault_s
+    while time.monotonic() < over:
+        time.sleep(KILL_EVERY_S)
+        do()
+
+
+def lasting(fault: Callable[[LiveService], AbstractContextManager[None]]) -> Cause:
+    """The cause of a fault that is a context."""
+
+    def cause(service: LiveService, fault_s: float) -> None:
+        with fault(service):
+            time.sleep(fault_s)
+
+    return cause
+
+
+def killed_often(name: str) -> Cause:
+    """Kill a program every 2 s, and start it at once, as a supervisor does."""
+
+    def cause(service: LiveService, fault_s: float) -> None:
+        def kill() -> None:
+            service.programs[name].kill()
+            service.start(name)
+
+        again_and_again(kill, fault_s)
+
+    return cause
+
+
+@contextmanager
+def without_workers(service: LiveService) -> Iterator[None]:
+    """Kill all workers, and start them again at the end."""
+    for name in QUEUES:
+        service.programs[name].kill()
+    yield
+    for name in QUEUES:
+        service.start(name)
+
+
+def rolling_restart(service: LiveService, fault_s: float) -> None:
+    """Restart each worker, each web server and the consumer by SIGTERM, one after the other."""
+    for name in (*QUEUES, *service.webs, "consumer"):
+        service.programs[name].end(STOP_WITHIN_S)
+        service.start(name)
+        service.wait_ready(name)
+
+
+@contextmanager
+def all_frozen(service: LiveService) -> Iterator[None]:
+    """Stop all workers (SIGSTOP)."""
+    with ExitStack() as stack:
+        for name in QUEUES:
+            stack.enter_context(stopped(service, name))
+        yield
+
+
+@contextmanager
+def cut_connections(service: LiveService) -> Iterator[None]:
+    """Have Redis close every connection, twice a second."""
+    over = threading.Event()
+
+    def run() -> None:
+        with Redis.from_url(service.redis.url) as redis:
+            while not over.wait(0.5):
+                redis.client_kill_filter(_type="normal", skipme=True)
+                redis.client_kill_filter(_type="pubsub")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+@contextmanager
+def read_only_redis(service: LiveService) -> Iterator[None]:
+    """Make Redis the replica of a server that is not there: reads go on, writes are refused."""
+    with Redis.from_url(service.redis.url) as redis:
+        redis.slaveof("127.0.0.1", 1)
+        yield
+        redis.slaveof()
+
+
+@contextmanager
+def full_redis(service: LiveService) -> Iterator[None]:
+    """Lower Redis' limit below what it holds: writes are refused."""
+    with Redis.from_url(service.redis.url) as redis:
+        redis.config_set("maxmemory", 1_000_000)
+        yield
+        redis.config_set("maxmemory", 0)
+
+
+@contextmanager
+def empty_redis(service: LiveService) -> Iterator[None]:
+    """Kill Redis, and start it again without its data."""
+    service.redis.kill()
+    yield
+    for path in service.redis.folder.rglob("*.aof*"):
+        if path.is_file():
+            path.unlink()
+    service.redis.restart()
+
+
+@contextmanager
+def frozen_kafka(service: LiveService) -> Iterator[None]:
+    """Stop the broker (SIGSTOP)."""
+    service.kafka.pause()
+    yield
+    service.kafka.resume()
+
+
+def poisons(service: LiveService, fault_s: float) -> None:
+    """Send readings that raise, hang, or end the process that scores them, one every 2 s."""
+    kinds = itertools.cycle(["raises", "kills", "hangs"])
+
+    def send() -> None:
+        body = readings.request(metadata={"costs": {"fault": next(kinds)}})
+        answer = httpx.post(
+            service.web.url + FAILURE, json=body, headers=service.web.client.headers, timeout=10
+        )
+        assert answer.status_code != 200, "a poison was scored"
+
+    again_and_again(send, fault_s)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault, and its promise.
+
+    `answered`: least share of single predictions that are answered 200 by a caller that retries once.
+    `keeps_jobs`: whether accepted jobs survive. `app` is the workers' Celery app.
+    """
+
+    cause: Cause
+    fault_s: float = 10.0
+    answered: float = 0.995
+    keeps_jobs: bool = True
+    app: str = "tasks.worker.app"
+
+
+FAULTS: Final[dict[str, Fault]] = {
+    "worker of singles killed every 2 s": Fault(killed_often("single")),
+    "worker of batch killed every 2 s": Fault(killed_often("batch")),
+    "worker of stream killed every 2 s": Fault(killed_often("stream")),
+    "a web server of two killed every 2 s": Fault(killed_often("web-2")),
+    "consumer killed every 2 s": Fault(killed_often("consumer")),
+    "all workers gone for 10 s": Fault(lasting(without_workers)),
+    "all workers frozen for 10 s": Fault(lasting(all_frozen)),
+    "rolling restart by SIGTERM": Fault(rolling_restart, fault_s=0),
+    "Redis killed, back with data": Fault(lasting(killed_redis)),
+    "Redis killed, back empty": Fault(lasting(empty_redis), keeps_jobs=False),
+    "Redis frozen for 3 s": Fault(lasting(mute_redis), fault_s=3),
+    "Redis frozen for 30 s": Fault(lasting(mute_redis), fault_s=30),
+    "connections to Redis cut twice a second": Fault(lasting(cut_connections)),
+    "Redis read-only": Fault(lasting(read_only_redis)),
+    "Redis out of memory": Fault(lasting(full_redis)),
+    "Kafka frozen for 30 s": Fault(lasting(frozen_kafka), fault_s=30, answered=1.0),
+    "clock of the worker 5 s ahead": Fault(lasting(other_clock), answered=1.0),
+    "readings that raise, hang and kill": Fault(poisons, app="tests.integration.fragile_app"),
+}
+# In CI, within 6 minutes.
+SMOKE: Final = (
+    "worker of singles killed every 2 s",
+    "all workers gone for 10 s",
+    "Redis killed, back with data",
+    "Redis frozen for 3 s",
+    "connections to Redis cut twice a second",
+)
