@@ -169,15 +169,15 @@ class PredictionClient:
     def _carry_out(self, step: Step) -> None:
         for batch in step.to_send:  # first, so that no worker is idle
             self._send(batch)
-        settled = step.settled
-        if self._degraded.able:
-            unsent = [
-                request
-                for request, outcome in settled
-                if isinstance(outcome, BrokerUnavailable) and not request.is_suspect
-            ]
-            self._degraded.add(unsent, "redis")
-            settled = [each for each in settled if each[0] not in unsent]
+        unsent: list[PendingRequest] = []
+        settled: list[tuple[PendingRequest, Outcome]] = []
+        for request, outcome in step.settled:
+            is_unsent = isinstance(outcome, BrokerUnavailable) and not request.is_suspect
+            if is_unsent and self._degraded.able:
+                unsent.append(request)
+            else:
+                settled.append((request, outcome))
+        self._degraded.add(unsent, "redis")
         self._settle(settled)
 
     def _send(self, batch: Batch, unless: Sequence[CacheGuard] = ()) -> bool:

@@ -245,6 +245,11 @@ FAULTS: Final[dict[str, Fault]] = {
         many_callers,
         settings={"ML_MAX_WAITING": "8"},
     ),
+    "DegradedAnswers": Fault(
+        "Redis is killed. The web process scores single predictions.",
+        killed_redis,
+        settings={"ML_DEGRADED_SCORING": "true"},
+    ),
     "PartDown": Fault("Redis is killed.", killed_redis, fault_s=120),
     "PartDown.web": Fault(
         "The only web process is killed.", lambda service: killed(service, "web"), fault_s=120
