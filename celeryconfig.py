@@ -22,6 +22,8 @@ broker_url = load_or_exit().redis_url
 # A worker without Redis retries forever.
 broker_connection_max_retries = None
 broker_connection_retry_on_startup = True
+# Nor does one end when Redis refuses a command, as while it is read-only or out of memory.
+broker_channel_error_retry = True
 broker_transport_options = {
     "visibility_timeout": VISIBILITY_TIMEOUT_S,
     # Search for unacknowledged tasks of dead workers every 5 s (kombu's default: 100 s).
