@@ -2,7 +2,8 @@
 
 A request that finds no task in flight is sent at once, so an idle service adds no delay. Requests that arrive
 meanwhile are queued in memory and share the next task. No timer is involved. A batch is bounded by
-`MAX_BATCH`, and each request by its own deadline.
+`MAX_BATCH`, and each request by its own deadline. Tenants take turns, so that a request waits for few of
+another tenant's.
 
 A task whose worker died is retried once, with one task per reading. A reading that kills workers then fails
 alone. Usually the worker's parent process reports the death (`tasks/worker/lost.py`). Without a report,
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
@@ -23,6 +23,7 @@ import metrics
 from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
 from tasks.client.in_flight import DeadlinePolicy, Fate, InFlightTask, InFlightTasks, loss_of
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests
+from tasks.client.turns import TurnQueue
 from tasks.messaging.messages import ScoreResult
 from tasks.messaging.names import Queues
 
@@ -36,6 +37,11 @@ MAX_IN_FLIGHT: Final = 2
 # after a reply, at the full fixed cost of a task (docs/adr/0008).
 SHARE_OF_THE_OTHER: Final = 1.0
 FOR_A_WHILE_S: Final = 0.1
+# Readings in flight while requests of several tenants arrive, and how long that is remembered. A request
+# waits for the tasks ahead of it, and for its own. Without this bound, a tenant that asks seldom would wait
+# for up to 128 readings of another one.
+MOST_IN_FLIGHT_SHARED: Final = 16
+SHARED_FOR_S: Final = 1.0
 # Share of the deadline after which a task that is neither answered nor on the queue counts as lost. The rest
 # is enough for a retry.
 LOST_AFTER: Final = 0.42
@@ -65,8 +71,10 @@ class MicroBatcher:
         self._in_flight: InFlightTasks[list[PendingRequest]] = InFlightTasks(
             DeadlinePolicy(timeout_s * LOST_AFTER)
         )
-        self._queue: deque[PendingRequest] = deque()
+        self._queue = TurnQueue()
         self._left_at = 0.0
+        self._last_tenant: str | None = None
+        self._shared_until = 0.0
 
     @property
     def queued(self) -> int:
@@ -78,15 +86,25 @@ class MicroBatcher:
         """Whether a task is in flight."""
         return bool(self._in_flight)
 
+    def is_shared(self, now: float) -> bool:
+        """Whether requests of several tenants have come lately."""
+        return now < self._shared_until
+
     def enqueue(self, requests: Iterable[PendingRequest], now: float) -> list[Batch]:
         """Queue requests for scoring. Returns the task to send now, if any."""
-        self._queue.extend(requests)
+        for request in requests:
+            if request.key[1] != self._last_tenant:
+                self._note_tenant(request, now)
+            self._queue.add(request)
         return self._next_batch(now)
 
     def alone(self, requests: list[PendingRequest], now: float) -> Batch | None:
         """Start a task with these requests only. None if a task is in flight or requests are queued."""
         if self._in_flight or self._queue:
             return None
+        for request in requests:
+            if request.key[1] != self._last_tenant:
+                self._note_tenant(request, now)
         return self._start(requests, now)
 
     def withdraw(self, batch: Batch) -> None:
@@ -172,13 +190,17 @@ class MicroBatcher:
         if len(sizes) >= MAX_IN_FLIGHT:
             return []
         least = 1 if even_small else max(sizes, default=0) * SHARE_OF_THE_OTHER
-        if len(self._queue) < min(least, MAX_BATCH):
+        most = MOST_IN_FLIGHT_SHARED - sum(sizes) if self.is_shared(now) else MAX_BATCH
+        if most <= 0 or len(self._queue) < min(least, most):
             return []
         requests: list[PendingRequest] = []
-        while self._queue and len(requests) < MAX_BATCH:
-            most = min(len(self._queue), MAX_BATCH - len(requests))
-            requests += self._pending.forget_expired([self._queue.popleft() for _ in range(most)], now)
+        while self._queue and len(requests) < most:
+            requests += self._pending.forget_expired(self._queue.take(most - len(requests)), now)
         return [self._start(requests, now)] if requests else []
+
+    def _note_tenant(self, request: PendingRequest, now: float) -> None:
+        self._last_tenant = request.key[1]
+        self._shared_until = now + SHARED_FOR_S
 
     def _start(self, requests: list[PendingRequest], now: float) -> Batch:
         expires_at = max(request.deadline for request in requests)
@@ -211,9 +233,7 @@ class MicroBatcher:
         return singles
 
     def _empty_queue(self) -> list[PendingRequest]:
-        waiting = list(self._queue)
-        self._queue.clear()
-        return waiting
+        return self._queue.take(len(self._queue))
 
 
 def _outcome_of(answer: ScoreResult) -> Outcome:

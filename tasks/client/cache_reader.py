@@ -1,8 +1,8 @@
 """Read verdicts from the cache for many callers in one round trip.
 
 Adaptive batching as in `tasks/client/batcher.py`, in a separate thread, so that no event loop waits for
-Redis. Requests that arrive during a round trip share the next one. If no task is in flight and the last
-readings were not cached, look-up and sending share one round trip (docs/adr/0008).
+Redis. Requests that arrive during a round trip share the next one, and tenants take turns. If no task is in
+flight and the last readings were not cached, look-up and sending share one round trip (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 import metrics
 from errors import QueueFull
 from tasks.client.pending import Outcome, PendingRequest
+from tasks.client.turns import TurnQueue
 from tasks.messaging.messages import ScoreResult
 from tasks.messaging.task_publisher import CacheGuard
 from tasks.storage.verdict_cache import VerdictCache, Wanted
@@ -62,13 +63,11 @@ class CacheReader:
         self._waiting.put(request)
 
     def _run(self) -> None:
+        turns = TurnQueue()
         while request := self._waiting.get():
-            together = [request]
-            while len(together) < MAX_TOGETHER and not self._waiting.empty():
-                if (another := self._waiting.get()) is None:
-                    return
-                together.append(another)
-            self._look_or_settle(together)
+            turns.add(request)
+            while turns and self._waiting.empty():
+                self._look_or_settle(turns.take(MAX_TOGETHER))
 
     def _look_or_settle(self, together: list[PendingRequest]) -> None:
         """Run `_look`. If it fails, look up each request alone: the error is then that request's outcome."""

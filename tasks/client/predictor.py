@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import metrics
-from errors import BrokerUnavailable, PredictionTimeout, ServiceError
+from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ServiceError
 from readings.reading import Kind, Reading
 from settings import Settings
 from tasks.client.batcher import Batch, MicroBatcher, Step
@@ -24,6 +24,7 @@ from tasks.client.degraded import DegradedScoring
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests, Waiter
 from tasks.client.queue_inspection import QueueInspector
 from tasks.client.reply_listener import ReplyListener
+from tasks.client.turns import REFUSED_AFTER_S, SharedCapacity
 from tasks.messaging.messages import ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import CacheGuard, TaskPublisher
@@ -44,15 +45,16 @@ LOOP_GRACE_S: Final = 1.0
 class PredictionClient:
     """Predict single readings. One instance per process; safe to share between its threads and event loops.
 
-    Without capacity to wait (`ML_MAX_WAITING`) a caller still gets cached verdicts. Errors are isolated per
-    reading: an exception during look-up or sending becomes the outcome of its own readings only.
+    Without capacity to wait (`ML_MAX_WAITING`) a caller still gets cached verdicts. Tenants share the
+    capacity, and take turns wherever requests wait. Errors are isolated per reading: an exception during
+    look-up or sending becomes the outcome of its own readings only.
     """
 
     def __init__(
         self, settings: Settings, cache: VerdictCache, degraded: DegradedScoring | None = None
     ) -> None:
         self._timeout_s = settings.sync_timeout_s
-        self._capacity = settings.max_waiting
+        self._capacity = SharedCapacity(settings.max_waiting)
         # Guards the capacity and the two state machines.
         self._lock = threading.Lock()
         self._pending = PendingRequests()
@@ -116,11 +118,10 @@ class PredictionClient:
         woken: Waiter = loop.create_future()
         now = time.monotonic()
         with self._lock:
-            place = min(self._capacity, 1)
+            admitted = self._capacity.take(tenant)
             request, is_new = self._pending.join(
-                score_request, now + self._timeout_s, woken, now, cached_only=not place, trace=trace
+                score_request, now + self._timeout_s, woken, now, cached_only=not admitted, trace=trace
             )
-            self._capacity -= place
         timer = loop.call_later(self._timeout_s, _wake, [woken])
         try:
             if is_new:
@@ -129,11 +130,14 @@ class PredictionClient:
         finally:
             timer.cancel()
             with self._lock:
-                self._capacity += place
+                if admitted:
+                    self._capacity.give_back(tenant)
                 self._pending.leave(request, woken)
         if request.outcome is None:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
         if isinstance(request.outcome, Exception):
+            if isinstance(request.outcome, QueueFull) and self._batcher.is_shared(now):
+                await asyncio.sleep(REFUSED_AFTER_S)
             raise request.outcome
         return request.outcome.body
 

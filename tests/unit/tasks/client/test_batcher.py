@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import BrokerUnavailable, ScoringFailed
-from readings.reading import Reading
 from tasks.client.batcher import (
     FOR_A_WHILE_S,
     LOST_AFTER,
@@ -19,73 +16,11 @@ from tasks.client.batcher import (
     MAX_IN_FLIGHT,
     WORTH_SENDING_S,
     Batch,
-    MicroBatcher,
-    Step,
 )
-from tasks.client.pending import PendingRequest, PendingRequests, Waiter
-from tasks.messaging.messages import TASK_LOST, ScoreRequest, ScoreResult
+from tasks.messaging.messages import TASK_LOST, ScoreResult
+from tests.unit.tasks.client.simulation import TIMEOUT_S, Simulation
 
-TIMEOUT_S = 3.0
 LOST = ScoreResult(error_code=TASK_LOST, error_detail="The process died.")
-READING = Reading("EVZ-1", "AVAILABLE", datetime(2026, 5, 4, tzinfo=UTC))
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
-
-
-class Simulation:
-    """A batcher, its clock, and what became of each request."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.now = 100.0
-        self.loop = loop
-        self.pending = PendingRequests()
-        self.batcher = MicroBatcher(self.pending, timeout_s=TIMEOUT_S)
-        self.sent: list[Batch] = []
-        self.requests: list[PendingRequest] = []
-
-    def request(self, name: str | None = None) -> PendingRequest:
-        """A new caller's; `name` tells equal readings."""
-        ask = ScoreRequest("failure", None, READING, name or f"f{len(self.requests)}", 0.0)
-        waiter: Waiter = self.loop.create_future()
-        request, is_new = self.pending.join(ask, self.now + TIMEOUT_S, waiter, self.now, cached_only=False)
-        if is_new:
-            self.requests.append(request)
-            self.send(self.batcher.enqueue([request], self.now))
-        return request
-
-    def send(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            batch.task_id = f"task-{batch.batch_id}"
-            self.sent.append(batch)
-
-    def carry_out(self, step: Step) -> None:
-        self.send(step.to_send)
-        self.pending.settle(step.settled)
-
-    def reply(self, batch: Batch, *answers: ScoreResult) -> None:
-        found = list(answers) or [ScoreResult(body=b"{}")] * batch.size
-        self.carry_out(self.batcher.replied(batch.batch_id, found, self.now))
-
-    def tick(self, *queued: Batch, is_served: bool = True) -> None:
-        self.batcher.give_up_expired(self.now)
-        self.send(self.batcher.due(self.now))
-        silent = self.batcher.silent(self.now)
-        ids = {batch.task_id for batch in queued}
-        self.send(self.batcher.looked(silent, ids, self.now, is_served=is_served))
-
-    def take(self) -> list[Batch]:
-        sent, self.sent = self.sent, []
-        return sent
-
-
-@pytest.fixture
-def simulation(loop: asyncio.AbstractEventLoop) -> Simulation:
-    return Simulation(loop)
 
 
 def test_a_request_that_finds_nothing_in_flight_leaves_at_once(simulation: Simulation) -> None:
@@ -249,9 +184,9 @@ def test_whatever_happens_each_request_ends_once_and_nothing_is_left(
             chosen = in_hand.pop(number % len(in_hand)) if in_hand and event in FAULTS else None
             match event:
                 case "request":
-                    simulation.request()
+                    simulation.request(tenant=TENANTS[number % 3])
                 case "same":
-                    simulation.request(f"same-{number % 2}")
+                    simulation.request(f"same-{number % 2}", TENANTS[number % 3])
                 case "reply" if chosen:
                     simulation.reply(chosen)
                 case "lose" if chosen:
@@ -287,4 +222,5 @@ def test_whatever_happens_each_request_ends_once_and_nothing_is_left(
         loop.close()
 
 
+TENANTS = (None, "a", "b")
 FAULTS = {"reply", "lose", "fail", "break"}
