@@ -1,7 +1,8 @@
-"""Distribution of a job's chunks to workers: a few chunks per job on the queue, and leases.
+"""Distribution of the jobs' chunks to workers: a few chunks per tenant on the queue, and leases.
 
-At any time only a job's next few chunks are tasks, and the worker that finishes one sends the next. So jobs
-take turns on the queue, and a large job does not flood it with messages.
+At any time only a few chunks of a tenant are tasks, and the worker that finishes one sends the next. The
+tenant's jobs take turns. So tenants take turns on the queue, however many jobs one has and however large they
+are.
 
 A worker renews the lease on its current chunk each second. A dead worker's chunk is thus free again in
 seconds (`tasks/worker/recovery.py` resends it). Correctness does not depend on leases: results are stored and
@@ -37,11 +38,13 @@ LEASE_S: Final = 8.0
 SENT_S: Final = 60.0
 # The same if the queue is empty: the task was lost in a crash of Redis.
 MISSED_S: Final = 5.0
-# Tasks of one job at a time, per worker process: the current one and the next one.
+# Tasks of one tenant at a time, per worker process: the current one and the next one.
 CHUNKS_A_WORKER: Final = 2
-# A job of more rows leaves one process to other jobs. A caller may wait for a job of a second, so a job of a
-# minute must not occupy all processes.
+# Jobs of more rows, of one tenant together, leave one process to other jobs. A caller may wait for a job of a
+# second, so a job of a minute must not occupy all processes.
 LARGE_ROWS: Final = 20_000
+# Jobs in one call of the script. Redis runs no other command meanwhile.
+FED_AT_ONCE: Final = 64
 ERRORS_SHOWN: Final = 10
 WORKERS_KNOWN_S: Final = 2.0
 
@@ -61,7 +64,7 @@ class Chunks:
         self._redis = redis
         self._publisher = publisher
         self._retention_s = settings.job_retention_s
-        self._take = redis.register_script(job_scripts.TAKE)
+        self._feed = redis.register_script(job_scripts.FEED)
         self._lost = redis.register_script(job_scripts.LOST)
         self._begin = redis.register_script(job_scripts.BEGIN)
         self._renew = redis.register_script(job_scripts.RENEW)
@@ -72,28 +75,34 @@ class Chunks:
         self._processes = 1
         self._processes_known_until = 0.0
 
-    def feed(self, job_id: str) -> int:
-        """Send the next chunks of a job, up to the workers' capacity. Returns the number sent.
+    def feed(self, *job_ids: str) -> int:
+        """Send the next chunks of these jobs' tenants, up to the workers' capacity. Returns the number sent.
 
-        Also raises `BrokerUnavailable`. Chunks that were not sent then are sent a minute later.
+        The jobs of a tenant take turns, so these may be chunks of its other jobs. Also raises
+        `BrokerUnavailable`. Chunks that were not sent then are sent a minute later.
         """
-        keys = JobKeys(job_id)
         processes = self.processes()
         enough = CHUNKS_A_WORKER * processes
         enough_of_large = enough if processes == 1 else processes - 1
-        args = [enough, SENT_S, self._retention_s, LARGE_ROWS, enough_of_large]
-        taken = self._take(keys=[keys.record, keys.sent, keys.held], args=args)
-        return self._send(job_id, cast(list[int], taken))
+        args = [enough, enough_of_large, LARGE_ROWS, SENT_S, self._retention_s]
+        taken = 0
+        for first in range(0, len(job_ids), FED_AT_ONCE):
+            found = self._feed(keys=[], args=[*args, *job_ids[first : first + FED_AT_ONCE]])
+            pairs = cast(list[Any], found)
+            taken += self._send(
+                [(job_id.decode(), chunk) for job_id, chunk in zip(pairs[::2], pairs[1::2], strict=True)]
+            )
+        return taken
 
     def send_lost(self, job_id: str) -> int:
         """Resend chunks whose worker or message is lost. Returns the number sent. Raises like `feed`."""
         keys = JobKeys(job_id)
         args = [SENT_S, self._retention_s, MISSED_S]
         lost = self._lost(keys=[keys.sent, keys.held, Queues.BATCH], args=args)
-        return self._send(job_id, [int(chunk) for chunk in cast(list[bytes], lost)])
+        return self._send([(job_id, int(chunk)) for chunk in cast(list[bytes], lost)])
 
-    def _send(self, job_id: str, chunks: Sequence[int]) -> int:
-        messages = [{"v": SCHEMA_VERSION, "job_id": job_id, "chunk": chunk} for chunk in chunks]
+    def _send(self, chunks: Sequence[tuple[str, int]]) -> int:
+        messages = [{"v": SCHEMA_VERSION, "job_id": job_id, "chunk": chunk} for job_id, chunk in chunks]
         self._publisher.send_all(TaskNames.SCORE_CHUNK, messages, queue=Queues.BATCH)
         return len(chunks)
 

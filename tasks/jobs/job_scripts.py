@@ -22,25 +22,94 @@ end
 return 0
 """
 
-# Take the next chunks to send, until enough of them are sent or leased for a job of this size.
-TAKE: Final = (
+# Take the next chunks to send of the tenants of the given jobs. A tenant's jobs take turns, chunk by chunk,
+# until enough chunks of the tenant are sent or leased. Large jobs take turns of their own, because fewer of
+# their chunks may be. Returns job ids and chunks alternately.
+#
+# Each tenant has three keys. `turns` and `turns:large` are sorted sets of jobs that have chunks to send; the
+# next job has the lowest score. `active` is the set of jobs with chunks that are sent or leased.
+#
+# A given job that has chunks to send is added. So a job of another release, or one whose turn was lost in a
+# crash of Redis, goes on when one of its chunks ends, or when recovery finds it.
+#
+# ARGV: enough, enough of large jobs, most rows of a job that is not large, seconds after which a sent chunk
+# may be lost, retention, job ids.
+FEED: Final = (
     _NOW
     + """
-local status = redis.call('HGET', KEYS[1], 'status')
-if status ~= 'PENDING' and status ~= 'RUNNING' then return {} end
-local out = redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3])
-local following = tonumber(redis.call('HGET', KEYS[1], 'next'))
-local chunks = tonumber(redis.call('HGET', KEYS[1], 'chunks'))
-local large = tonumber(redis.call('HGET', KEYS[1], 'total')) > tonumber(ARGV[4])
-local enough = tonumber(large and ARGV[5] or ARGV[1])
-local taken = {}
-while out < enough and following < chunks do
-  redis.call('ZADD', KEYS[2], now + ARGV[2], following)
-  table.insert(taken, following)
-  following, out = following + 1, out + 1
+local enough, enough_of_large, large_rows = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local function read(id)
+  local found = redis.pcall('HMGET', 'ml:job:' .. id, 'status', 'next', 'chunks', 'total', 'tenant')
+  if found['err'] then return {} end
+  local job = {following = tonumber(found[2]), chunks = tonumber(found[3]), tenant = found[5]}
+  local is_open = (found[1] == 'PENDING' or found[1] == 'RUNNING') and job.following and job.chunks
+  job.is_waiting = is_open and job.following < job.chunks
+  job.size = (tonumber(found[4]) or 0) > large_rows and 2 or 1
+  return job
 end
-redis.call('HSET', KEYS[1], 'next', following)
-redis.call('EXPIRE', KEYS[2], ARGV[3])
+local function keys_of(tenant)
+  local prefix = tenant == '' and 'ml:' or 'ml:tenant:' .. tenant .. ':'
+  return {prefix .. 'jobs:turns', prefix .. 'jobs:turns:large', prefix .. 'jobs:active'}
+end
+local function last_turn(keys)
+  local last = 0
+  for i = 1, 2 do
+    local found = redis.call('ZRANGE', keys[i], -1, -1, 'WITHSCORES')
+    last = math.max(last, tonumber(found[2]) or 0)
+  end
+  return last
+end
+local tenants, seen = {}, {}
+for i = 6, #ARGV do
+  local job = read(ARGV[i])
+  if job.tenant then
+    local keys = keys_of(job.tenant)
+    if job.is_waiting then redis.call('ZADD', keys[job.size], 'NX', last_turn(keys) + 1, ARGV[i]) end
+    redis.call('SADD', keys[3], ARGV[i])
+    if not seen[job.tenant] then table.insert(tenants, keys) end
+    seen[job.tenant] = true
+  end
+end
+local taken = {}
+for _, keys in ipairs(tenants) do
+  local out = {0, 0}
+  for _, id in ipairs(redis.call('SMEMBERS', keys[3])) do
+    local job = 'ml:job:' .. id
+    local count = redis.call('ZCARD', job .. ':sent') + redis.call('ZCARD', job .. ':held')
+    if count == 0 then
+      redis.call('SREM', keys[3], id)
+    else
+      local size = read(id).size or 1
+      out[size] = out[size] + count
+    end
+  end
+  while out[1] + out[2] < enough do
+    local id, size, turn
+    for i = 1, out[2] < enough_of_large and 2 or 1 do
+      local head = redis.call('ZRANGE', keys[i], 0, 0, 'WITHSCORES')
+      if head[1] and not (turn and turn <= tonumber(head[2])) then
+        id, size, turn = head[1], i, tonumber(head[2])
+      end
+    end
+    if not id then break end
+    local job = read(id)
+    if job.is_waiting then
+      redis.call('ZADD', 'ml:job:' .. id .. ':sent', now + ARGV[4], job.following)
+      redis.call('EXPIRE', 'ml:job:' .. id .. ':sent', ARGV[5])
+      redis.call('HSET', 'ml:job:' .. id, 'next', job.following + 1)
+      redis.call('SADD', keys[3], id)
+      table.insert(taken, id)
+      table.insert(taken, job.following)
+      out[size] = out[size] + 1
+    end
+    if job.is_waiting and job.following + 1 < job.chunks then
+      redis.call('ZADD', keys[size], last_turn(keys) + 1, id)
+    else
+      redis.call('ZREM', keys[size], id)
+    end
+  end
+  for _, key in ipairs(keys) do redis.call('EXPIRE', key, 2 * ARGV[5]) end
+end
 return taken
 """
 )

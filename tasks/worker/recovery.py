@@ -30,7 +30,7 @@ class Recovery:
         self._next = 0.0
 
     def look(self) -> int:
-        """Resend lost chunks of all open jobs if a check is due. Returns the number of chunks sent.
+        """Send lost and missing chunks of all open jobs if a check is due. Returns the number of chunks sent.
 
         Raises `redis.RedisError` and `BrokerUnavailable`.
         """
@@ -39,16 +39,16 @@ class Recovery:
         self._next = time.monotonic() + LOOK_EVERY_S
         if not self._redis.set(LOCK_KEY, 1, nx=True, px=int(LOOK_EVERY_S * 900)):
             return 0
-        sent = 0
-        for job_id in self._chunks.open_jobs():
+        sent, open_jobs = 0, self._chunks.open_jobs()
+        for job_id in open_jobs:
             try:
-                sent += self._send_what_is_missing(job_id)
+                sent += self._send_lost(job_id)
             except ResponseError:  # a damaged record must not stop the other jobs
                 log.exception("job %s cannot be looked after", job_id)
-        return sent
+        return sent + self._chunks.feed(*open_jobs)
 
-    def _send_what_is_missing(self, job_id: str) -> int:
+    def _send_lost(self, job_id: str) -> int:
         lost = self._chunks.send_lost(job_id)
         if lost:
             log.warning("job %s: %d chunks were lost and are sent again", job_id, lost)
-        return lost + self._chunks.feed(job_id)
+        return lost

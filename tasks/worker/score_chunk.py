@@ -87,8 +87,9 @@ def score_chunk(raw: dict[str, Any]) -> None:
     runtime.scorer  # noqa: B018  # raises without models: another worker takes the chunk, or it waits
     with chunks.started(job_id, chunk, task_id=request.id or "", redelivered=redelivered) as attempt:
         job = runtime.jobs.find(job_id) if attempt else None
-        if job is None:
-            return  # done before, cancelled, expired or leased to another worker
+        if job is None:  # done before, cancelled, expired or leased to another worker
+            chunks.feed(job_id)
+            return
         if attempt > 1:
             metrics.REPEATED_TASKS.labels(queue=Queues.BATCH).inc()
         started = time.perf_counter()
@@ -118,8 +119,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
         metrics.JOB_ROWS.labels(result="scored").inc(len(results.lines) - len(results.problems))
     if counted is Counted.LAST:
         metrics.JOBS.labels(status="ended").inc()
-    else:
-        chunks.feed(job_id)
+    chunks.feed(job_id)  # after the last one too: the tenant's next job has its turn
     runtime.chunk_sizer.note(job.kind, len(results.lines), seconds)
 
 
