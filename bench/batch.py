@@ -71,7 +71,7 @@ def measure(say: Callable[[str], None]) -> Found:
     rival = [replace(program, environment={"PORT": str(RIVAL_PORT)}) for program in fastapi()]
     with running(ours(), f"{URL}/health/ready", FOLDER / "batch.log") as processes, _client() as client:
         for _ in range(2):  # the first job determines the chunk size of the second
-            _job(client, _file(WARM_UP_ROWS))
+            _job(client, file_of(WARM_UP_ROWS))
         found["files"] = [_rows(client, processes, size, times, say) for size, times in SIZES.items()]
         with running(rival, f"{RIVAL_URL}/batch", FOLDER / "batch-fastapi.log") as rivals:
             for pid in rivals.pids():
@@ -88,7 +88,8 @@ def _client() -> Iterator[httpx.Client]:
         yield client
 
 
-def _file(rows: int) -> Path:
+def file_of(rows: int) -> Path:
+    """Return a Parquet file of random readings. Makes it on first use."""
     path = FOLDER / f"fleet-{rows}.parquet"
     if not path.exists():
         pq.write_table(fleet_table(rows), path)
@@ -99,7 +100,7 @@ def _rows(
     client: httpx.Client, processes: Running, rows: int, times: int, say: Callable[[str], None]
 ) -> Found:
     """Measure Parquet in and Parquet out: the service and the limit in turn."""
-    source = _file(rows)
+    source = file_of(rows)
     seconds, cpu_s, worker_cpu_s = [], [], []
     workers = _workers(processes)
     limits: dict[str, list[Found]] = {"full": [], "probability": []}
@@ -234,7 +235,7 @@ def _singles(client: httpx.Client, say: Callable[[str], None]) -> Found:
         time.sleep(SETTLE_S)
         idle_from = time.time()
         time.sleep(IDLE_S)
-        phases = _job(client, _file(max(SIZES)))
+        phases = _job(client, file_of(max(SIZES)))
         generator.send_signal(signal.SIGTERM)
         samples: Sequence[Sample] = json.loads(generator.communicate()[0])
     found: Found = {

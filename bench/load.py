@@ -21,13 +21,17 @@ Protocol = Literal["v1", "v2"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Target and kind of the requests. `word` makes the readings of one measurement unique."""
+    """Target and kind of the requests. `word` makes the readings of one measurement unique.
+
+    `tenant` is sent by `bench/steady.py` and `bench/flood.py` only.
+    """
 
     url: str
     key: str
     mode: Mode
     word: str
     protocol: Protocol = "v1"
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from bench import batch_report, stream_report
+from bench import batch_report, fairness_report, stream_report
 from bench.contestants import CONTESTANTS, FASTAPI, FOLDER, LITSERVE, MLSERVER, OURS, PLAIN, REPEATED, venv
 from settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PLOT: Final = ROOT / "docs" / "benchmarks.svg"
 # Measurements besides the contestants, in the page's order. Each has a section.
-PARTS: Final = {"batch": batch_report, "stream": stream_report}
+PARTS: Final = {"batch": batch_report, "stream": stream_report, "fairness": fairness_report}
 HOW: Final = "## How"
 # A rival below this multiple of the plain way is badly configured.
 LEAST_FASTAPI_RATIO: Final = 10.0
@@ -39,7 +39,8 @@ def write(results: Sequence[Result], generator: str, seconds: float, rounds: int
 def renew_parts() -> None:
     """Replace the sections of `PARTS` by the newest results. The rest of the page is unchanged."""
     before, _, after = PAGE.read_text().partition(HOW)
-    before = before.partition(batch_report.HEADING)[0].partition(stream_report.HEADING)[0]
+    for part in PARTS.values():
+        before = before.partition(part.HEADING)[0]
     PAGE.write_text(before + "\n".join([*_parts(), HOW]) + after)
 
 

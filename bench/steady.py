@@ -35,6 +35,7 @@ class Source:
         self._load = load
         address = urlsplit(load.url)
         self._host, self._port, self._path = address.hostname or "", address.port or 80, address.path
+        self._tenant = f"X-Tenant-ID: {load.tenant}\r\n" if load.tenant else ""
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._count = 0
         self.samples: list[Sample] = []
@@ -54,7 +55,7 @@ class Source:
         reader, writer = await self._connection()
         writer.write(
             f"POST {self._path} HTTP/1.1\r\nHost: {self._host}\r\nX-API-Key: {self._load.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            f"{self._tenant}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -107,8 +108,9 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("key")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
+    parser.add_argument("--tenant")
     given = parser.parse_args()
-    load = Load(given.url, given.key, "unique", uuid.uuid4().hex[:8])
+    load = Load(given.url, given.key, "unique", uuid.uuid4().hex[:8], tenant=given.tenant)
     json.dump(asyncio.run(steady(load, given.rate)), sys.stdout)
 
 
