@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from redis import Redis, RedisError, ResponseError
+from redis import Connection, Redis, RedisError, ResponseError, SSLConnection
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError
 from redis.retry import Retry
@@ -24,7 +24,7 @@ COMMAND_TIMEOUT_S: Final = 1.0
 CACHE_TIMEOUT_S: Final = 0.3
 RETRY_EVERY_S: Final = 0.25
 # Errors that do not depend on the command: Redis is unreachable, out of memory or read-only.
-OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
+OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError)
 
 # A command's name and arguments.
 Command = tuple[bytes | str | int | float, ...]
@@ -33,6 +33,8 @@ Command = tuple[bytes | str | int | float, ...]
 def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float = 0.0) -> Redis:
     """A client that connects lazily. Each command ends within about `timeout_s`, without retries.
 
+    A connection to a server that has become a replica is closed, and the command is sent on a new one.
+
     Raises nothing; commands raise `redis.RedisError`. A blocking command must block for less than
     `timeout_s`. With `patience_s`, commands are retried for this long, plus one attempt, while the server is
     unreachable or silent. This suits a batch worker: no caller waits for it, and its work would be repeated
@@ -40,6 +42,7 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
     """
     return Redis.from_url(
         url,
+        connection_class=_TlsConnection if url.startswith("rediss:") else _PlainConnection,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
@@ -47,8 +50,35 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
         # By default redis-py makes four round trips, each with the full time-out.
         protocol=2,
         driver_info=None,
-        retry=_Patient(patience_s) if patience_s else Retry(ConstantBackoff(0), 0),
+        # Once on a new connection after a failover. Nothing else is repeated: the server may have done it.
+        retry=_Patient(patience_s) if patience_s else Retry(ConstantBackoff(0), 1, (NotTheMaster,)),
     )
+
+
+class NotTheMaster(ConnectionError):
+    """Raised if a server refuses a write because it is a replica. The command was not carried out."""
+
+
+class _LeavesReplicas:
+    """A connection that is closed when its server refuses a write as a replica.
+
+    The name of a master may lead to another server after a failover. Only a new connection asks for it.
+    """
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)  # type: ignore[misc]  # a mixin of connections
+        except ReadOnlyError as error:
+            self.disconnect()  # type: ignore[attr-defined]  # a mixin of connections
+            raise NotTheMaster(str(error)) from None
+
+
+class _PlainConnection(_LeavesReplicas, Connection):
+    pass
+
+
+class _TlsConnection(_LeavesReplicas, SSLConnection):
+    pass
 
 
 class PinnedConnection:

