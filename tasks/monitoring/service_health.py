@@ -30,6 +30,7 @@ SLOW_EVERY_S: Final = 10.0
 # A snapshot older than this is not trusted.
 STALE_AFTER_S: Final = 5.0
 CONSUMERS_KEY: Final = "ml:consumers"
+NOT_PERSISTENT: Final = "answers, but has no append-only file: its restart would lose jobs and histories"
 # The alert ClockSkew fires at the same offset.
 MAX_CLOCK_OFFSET_S: Final = 2.0
 
@@ -83,6 +84,7 @@ class Monitor:
         self._drift_reports = DriftReports(settings, self._redis)
         self._drift: dict[str, dict[str, Any]] = {}
         self._memory: dict[str, Memory] = {}
+        self._persists = True
         self._slow_at = 0.0
         self.snapshot = Snapshot()
         self._looked = threading.Event()
@@ -128,6 +130,8 @@ class Monitor:
                     lengths[queue], oldest_s[queue] = _waiting(self._redis, queue)
                 consumers = _consumers(self._redis)
                 self._look_seldom(cache_answers=checks["cache"].state == "ok")
+                if not self._persists:
+                    checks["redis"] = Check("ok", NOT_PERSISTENT)
             except RedisError as error:
                 checks["redis"] = Check("down", _one_line(error))
         checks |= _check_workers(living)
@@ -145,6 +149,7 @@ class Monitor:
         self._slow_at = time.monotonic() + SLOW_EVERY_S
         self._memory = {}
         self._measure("main", self._redis)
+        self._persists = _persists(self._redis)
         if cache_answers and self._cache is not self._redis:
             self._measure("cache", self._cache)
         found = {}
@@ -161,6 +166,14 @@ class Monitor:
             self._memory[name] = redis_memory.measure(server)
         except Exception:
             log.debug("memory of Redis (%s) not known", name, exc_info=True)
+
+
+def _persists(redis: Redis) -> bool:
+    """Whether the server has an append-only file, as far as its user may know."""
+    try:
+        return bool(redis.info("persistence").get("aof_enabled", 1))
+    except RedisError:
+        return True
 
 
 def _waiting(redis: Redis, queue: str) -> tuple[int, float]:
