@@ -13,8 +13,10 @@ SLOT_S: Final = DAY_S // 2
 # Readings of the scenarios are from 2024. Any time around the present comes from the run itself.
 BACK_S: Final = 2 * DAY_S
 AHEAD_S: Final = 60 * DAY_S
-# Values that depend on the speed of the machine, by their key.
-RATES: Final = frozenset({"rows_per_second", "eta_seconds", "pace_rows", "pace_s", "median_lead_hours"})
+# Values that depend on the speed and load of the machine, by their key.
+RATES: Final = frozenset(
+    {"rows_per_second", "eta_seconds", "pace_rows", "pace_s", "median_lead_hours", "clock_offset_s"}
+)
 # 32 hexadecimal digits under these keys are computed from the reading, not drawn.
 COMPUTED: Final = frozenset({"fingerprint"})
 
