@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -157,6 +158,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "access_log": env.bool("ACCESS_LOG", False),
         "host": env.str("HOST", "127.0.0.1"),
         "port": env.int("PORT", 8000, validate=_PORT),
+        "trusted_proxies": _networks(env, "TRUSTED_PROXIES", env.str("TRUSTED_PROXIES", "")),
         "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),
         "web_threads": env.int("WEB_THREADS", 32, validate=_COUNT),
         "web_max_connections": env.int("WEB_MAX_CONNECTIONS", 4096, validate=_CONNECTIONS),
@@ -297,6 +299,17 @@ def _lines(env: Env) -> list[str]:
 def _path(text: str) -> Path:
     path = Path(text)
     return path if path.is_absolute() else ROOT / path
+
+
+def _networks(env: _CollectingEnv, name: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Parse networks and addresses, separated by commas."""
+    networks = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        try:
+            networks.append(ip_network(part))
+        except ValueError:
+            env.problems.append(f"{name}: {part!r} must be an address, or a network like 10.0.0.0/8")
+    return tuple(networks)
 
 
 def _api_keys(env: _CollectingEnv, text: str) -> tuple[ApiKey, ...]:

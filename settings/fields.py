@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,8 @@ class Settings:
     api_keys: tuple[ApiKey, ...]
     host: str
     port: int
+    # proxies whose X-Forwarded-For is believed
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     web_processes: int
     web_threads: int
     web_max_connections: int

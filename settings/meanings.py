@@ -53,6 +53,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ML_SERVICE_URL": ("URL", "Where `evzone-ml batch` finds the service."),
         "HOST": ("address", "Where the HTTP server listens. `0.0.0.0` answers other hosts too."),
         "PORT": ("port", "Port of the HTTP server."),
+        "TRUSTED_PROXIES": (
+            "networks, like `10.0.0.0/8,::1`",
+            "Reverse proxies in front of the API. Only their `X-Forwarded-For` is believed.",
+        ),
         "WEB_PROCESSES": ("processes", "Web processes."),
         "WEB_THREADS": (
             "threads",

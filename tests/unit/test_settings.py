@@ -38,6 +38,11 @@ def test_defaults_are_enough(environment: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_trusted_proxies_are_networks(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TRUSTED_PROXIES", "10.0.0.0/8, ::1")
+    assert [str(each) for each in read_settings(dotenv=None).trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
 def test_the_environment_wins_over_the_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text("PORT=8001\nFLOWER_PORT=5556\n")
@@ -70,6 +75,7 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
         ("ML_SERVICE_API_KEY", ""),
         ("ML_SERVICE_API_KEY", "key:owner"),
         ("WEB_THREADS", "1"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "unix:///run/redis.sock"),
         ("REDIS_URL", "redis://localhost:99999/0"),
