@@ -20,7 +20,7 @@ class ServiceError(Exception):
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,20 @@ class Unauthorized(ServiceError):
     """Raised when a request has no valid key."""
 
     code = "unauthorized"
+
+
+class TooManyWrongKeys(ServiceError):
+    """Raised for a wrong key from an address that has sent many. A valid key is accepted meanwhile."""
+
+    code = "too_many_wrong_keys"
+    retryable = True
+    retry_after_s = 2
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            "The header X-API-Key names no valid key, and this address has sent many wrong ones."
+        )
 
 
 class Forbidden(ServiceError):
@@ -149,6 +163,14 @@ class QueueFull(ServiceError):
     def __init__(self, capacity: str) -> None:
         self.capacity = capacity
         super().__init__("Too many requests are waiting already.")
+
+
+class TooManyFromAddress(ServiceError):
+    """Raised when the client's address has too many requests open. Nothing was accepted."""
+
+    code = "too_many_from_address"
+    retryable = True
+    retry_after_s = 1
 
 
 class BrokerUnavailable(ServiceError):

@@ -27,7 +27,10 @@ OTHER_FILES: Final = 512
 GARBAGE_THRESHOLD: Final = 100_000
 # Logs one line per HTTP response if `ACCESS_LOG` is on. The fields are in `extra`.
 ACCESS_LOGGER: Final = "access"
-ACCESS_FIELDS: Final = ("method", "path", "status", "duration_ms", "request_id", "trace_id", "tenant")
+ACCESS_FIELDS: Final = (
+    *("method", "path", "address", "status", "duration_ms"),
+    *("request_id", "trace_id", "tenant"),
+)
 # These log a line per task or Kafka heartbeat; the metrics contain the same information.
 NOISY: Final = ("celery.worker.strategy", "celery.app.trace", "kafka")
 

@@ -120,6 +120,7 @@ _ADMIN_PORT: Final = validate.Range(min=0, max=65530, error="must be a port, 1 t
 _CONNECTIONS: Final = validate.Range(min=128, error="must be a whole number of at least 128")
 _IDLE_S: Final = validate.Range(min=1, max=60, error="must be 1 to 60 seconds")  # granian takes no more
 _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 1")
+_NOT_NEGATIVE_COUNT: Final = validate.Range(min=0, error="must be a whole number of 0 or more")
 _AT_LEAST_ONE: Final = validate.Range(min=1, error="must be 1 or more")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
 _SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
@@ -162,6 +163,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),
         "web_threads": env.int("WEB_THREADS", 32, validate=_COUNT),
         "web_max_connections": env.int("WEB_MAX_CONNECTIONS", 4096, validate=_CONNECTIONS),
+        "web_max_requests_by_address": env.int(
+            "WEB_MAX_REQUESTS_BY_ADDRESS", 0, validate=_NOT_NEGATIVE_COUNT
+        ),
         "web_idle_timeout_s": env.float("WEB_IDLE_TIMEOUT", 30.0, validate=_IDLE_S),
         "web_body_timeout_s": env.float("WEB_BODY_TIMEOUT", 30.0, validate=_positive("seconds")),
         "max_waiting": env.int("ML_MAX_WAITING", 256, validate=_COUNT),

@@ -59,6 +59,7 @@ class Settings:
     web_processes: int
     web_threads: int
     web_max_connections: int
+    web_max_requests_by_address: int  # 0: no limit
     web_idle_timeout_s: float
     web_body_timeout_s: float
     max_waiting: int

@@ -69,6 +69,12 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "connections",
             "Open connections of each web process of `make run`. More wait until one ends.",
         ),
+        "WEB_MAX_REQUESTS_BY_ADDRESS": (
+            "requests",
+            "Requests that one address may have open at once in a web process: also those whose body has not "
+            "come, that wait, and streams. More get 429. 0 is no limit. Behind a proxy set `TRUSTED_PROXIES` "
+            "too, or all callers share the proxy's address. An IPv6 network (`/64`) counts as one address.",
+        ),
         "WEB_IDLE_TIMEOUT": (
             "seconds",
             "A connection that sends no whole request header for this long is closed: silent, slow and idle "

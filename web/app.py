@@ -27,6 +27,7 @@ from web.api import (
     shadow,
 )
 from web.http import access, errors, messages
+from web.http.addresses import held_until_sent
 from web.http.connection import connect
 from web.http.messages import current_request
 from web.http.services import EXTENSION, Services
@@ -107,6 +108,10 @@ class _Application(Flask):
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         connect(environ)
+        shared: Services = self.extensions[EXTENSION]
+        # `web/fast_path.py` counts the requests that it passes on.
+        if shared.access.open_requests is not None and "asgi.scope" not in environ:
+            return held_until_sent(super().wsgi_app, environ, start_response)
         return super().wsgi_app(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,6 +166,7 @@ def _measure(app: Flask) -> None:
             response.status_code,
             request.started,
             path=request.path,
+            address=request.address,
             request_id=request.request_id,
             tenant=request.tenant,
             span=request.span,

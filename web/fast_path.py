@@ -9,7 +9,7 @@ go to Flask's view of the same path, which parses them in a thread and returns t
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote_from_bytes
 
@@ -56,8 +56,7 @@ WANTED: Final = {
 }
 # Larger bodies are decoded in a thread: decoding blocks the event loop.
 MOST_BYTES: Final = 65_536
-# These do not wait (`web/http/thread_queue.py`): two threads are for them alone.
-PROBES: Final = frozenset({"/health", "/health/ready"})
+# Probes do not wait (`web/http/thread_queue.py`): two threads are for them alone.
 PROBE_THREADS: Final = 2
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -82,6 +81,7 @@ class FastPath:
         services: Services = self.flask.extensions[EXTENSION]
         self._predictor = services.predictor
         self._access = services.access
+        self._logs_answers = settings.access_log
         self._body_s = settings.web_body_timeout_s
         self._bodies = BodyReader(min(MOST_BYTES, settings.max_body_bytes), self._body_s)
         # a2wsgi types the environ as a TypedDict, Flask as Any.
@@ -92,6 +92,34 @@ class FastPath:
         if scope["type"] != "http":
             raise RuntimeError(f"No {scope['type']} here.")
         started = time.perf_counter()
+        if not self._access.counts_addresses:
+            await self._respond(scope, receive, send, started)
+            return
+        with ExitStack() as held:
+            try:
+                self._admit(scope, held)
+            except ServiceError as error:
+                await self._refuse(error, scope, send, started)
+            else:
+                await self._respond(scope, receive, send, started)
+
+    def _admit(self, scope: HTTPScope, held: ExitStack) -> None:
+        """Refuse a request for its address, before its body is read and without a thread.
+
+        Raises `TooManyFromAddress`, and `TooManyWrongKeys`.
+        """
+        path = scope["path"]
+        if access.is_probe(scope["method"], path):
+            return
+        address = self._access.addresses.of_scope(scope)
+        if self._access.open_requests is not None:
+            held.enter_context(self._access.open_requests.one(address))
+        if self._access.wrong_keys.is_slowed(address) and self._access.is_protected(path):
+            presented = dict(scope["headers"]).get(b"x-api-key", b"").decode("latin-1")
+            if self._access.is_wrong(presented):
+                self._access.wrong_keys.count(address)
+
+    async def _respond(self, scope: HTTPScope, receive: Receive, send: Send, started: float) -> None:
         events: list[ReceiveEvent] = []
         body = None
         if scope["method"] == "POST":
@@ -99,12 +127,12 @@ class FastPath:
             try:
                 events, body = await self._bodies.read(receive)
             except BodyTooSlow as error:
-                await _refuse(error, scope, send, started)
+                await self._refuse(error, scope, send, started)
                 return
             if body is not None and scope["path"] in KIND_BY_PATH:
                 asked = self._parsed(scope, body)
                 if asked is not None:
-                    await self._send_prediction(*asked, send, started)
+                    await self._send_prediction(*asked, scope, send, started)
                     return
         connection = AsgiConnection(
             replayed(events, receive),
@@ -113,7 +141,7 @@ class FastPath:
             has_body=bool(events),
             body_is_here=body is not None,
         )
-        turn = nullcontext() if scope["path"] in PROBES else self._thread_queue.turn()
+        turn = nullcontext() if scope["path"] in access.PROBES else self._thread_queue.turn()
         try:
             async with turn:
                 await self._threads(connection.within(_for_wsgi(scope)), connection.receive, connection.send)
@@ -122,7 +150,7 @@ class FastPath:
                 raise  # the server aborts the response
             if not isinstance(error, ServiceError):
                 metrics.UNEXPECTED_ERRORS.labels(unit="request").inc()
-            await _refuse(error, scope, connection.send, started)
+            await self._refuse(error, scope, connection.send, started)
         finally:
             connection.close()
 
@@ -149,7 +177,13 @@ class FastPath:
         return asked, access.request_id(headers.get("X-Request-ID", "")), headers.get(tracing.TRACEPARENT)
 
     async def _send_prediction(
-        self, asked: SingleRequest, request_id: str, traceparent: str | None, send: Send, started: float
+        self,
+        asked: SingleRequest,
+        request_id: str,
+        traceparent: str | None,
+        scope: HTTPScope,
+        send: Send,
+        started: float,
     ) -> None:
         status = 200
         span = tracing.begin_request("POST", PREFIX + asked.kind, traceparent)
@@ -173,30 +207,31 @@ class FastPath:
             status,
             started,
             path=PREFIX + asked.kind,
+            address=self._access.addresses.of_scope(scope) if self._logs_answers else "",
             request_id=request_id,
             tenant=asked.tenant,
             span=span,
         )
 
-
-async def _refuse(
-    error: Exception, scope: HTTPScope, send: Callable[[SendEvent], Awaitable[None]], started: float
-) -> None:
-    """Answer a request that did not reach Flask with a problem document, and count it."""
-    request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
-    with bound_contextvars(request_id=request_id):
-        problem = problem_of(error)
-    await _send_problem(problem, request_id, send)
-    access.count(
-        "none",
-        scope["method"],
-        problem.status,
-        started,
-        path=scope["path"],
-        request_id=request_id,
-        tenant=None,
-        span=None,
-    )
+    async def _refuse(
+        self, error: Exception, scope: HTTPScope, send: Callable[[SendEvent], Awaitable[None]], started: float
+    ) -> None:
+        """Answer a request that did not reach Flask with a problem document, and count it."""
+        request_id = access.request_id(dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1"))
+        with bound_contextvars(request_id=request_id):
+            problem = problem_of(error)
+        await _send_problem(problem, request_id, send)
+        access.count(
+            "none",
+            scope["method"],
+            problem.status,
+            started,
+            path=scope["path"],
+            address=self._access.addresses.of_scope(scope),
+            request_id=request_id,
+            tenant=None,
+            span=None,
+        )
 
 
 async def _send_problem(

@@ -16,8 +16,8 @@ from settings import ROOT
 
 PACKAGES: Final = ("web", "tasks", "consumers", "models", "readings", "isolation.py")
 CONSTRUCTORS: Final = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Looked", "GaugeMetricFamily"}
-# For the limits of a key and for scoring without Redis, which rules and dashboards may name already.
-NOT_USED_YET: Final = {"REQUESTS_LIMITED", "REQUESTS_DEGRADED"}
+# For scoring without Redis, which rules and dashboards may name already.
+NOT_USED_YET: Final = {"REQUESTS_DEGRADED"}
 SOURCES: Final = [
     file
     for package in PACKAGES

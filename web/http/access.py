@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -16,14 +17,16 @@ from structlog.contextvars import bind_contextvars
 
 import metrics
 import tracing
-from errors import FieldError, Forbidden, InvalidParameter, Unauthorized
+from errors import FieldError, Forbidden, InvalidParameter, TooManyWrongKeys, Unauthorized
 from process import ACCESS_LOGGER
 from readings.reading import TENANT_ID_PATTERN
 from settings import Settings
 from tasks.storage.audit_log import AuditEntry, AuditLog
+from web.http.addresses import HELD, ClientAddresses, OpenRequests
 from web.http.key_ring import Caller, Key, KeyRing
 from web.http.messages import Request, current_request
 from web.http.roles import Role, roles_of
+from web.http.wrong_keys import WrongKeys
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -35,6 +38,8 @@ REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 # Headers of every response, besides its request id.
 FIXED: Final = {"X-Content-Type-Options": "nosniff"}
+# They are answered without waiting.
+PROBES: Final = frozenset({"/health", "/health/ready"})
 SERVER_ERROR: Final = 500
 # The roles of which a key must have one, by the role that a view needs.
 ALLOWED: Final[dict[Role, frozenset[str]]] = {
@@ -50,12 +55,26 @@ class Access:
     def __init__(self, settings: Settings, keys: KeyRing) -> None:
         self._keys = keys
         self._protects_metrics = settings.metrics_require_key
+        self.addresses = ClientAddresses(settings.trusted_proxies)
+        most = settings.web_max_requests_by_address
+        # None: no limit.
+        self.open_requests = OpenRequests(most) if most else None
+        self.wrong_keys = WrongKeys()
 
     def is_protected(self, path: str) -> bool:
         """Whether this path needs a key."""
         return path.startswith(API_PREFIX + "/") or (
             self._protects_metrics and (path == "/metrics" or path.startswith("/health"))
         )
+
+    @property
+    def counts_addresses(self) -> bool:
+        """Whether a request may be refused for its address."""
+        return self.open_requests is not None or self.wrong_keys.addresses > 0
+
+    def is_wrong(self, presented: str | None) -> bool:
+        """Whether this is the text of a key, and of none that counts. A missing key is not wrong."""
+        return bool(presented) and self._keys.find(str(presented)) is None
 
     def caller(self, needed: Role, header: Callable[[str], str | None]) -> Caller:
         """Check the API key of a request that needs a role. Return it, and the tenant that it acts for.
@@ -112,11 +131,23 @@ def register(app: Flask, access: Access, audit: AuditLog) -> None:
         bind_contextvars(
             request_id=request.request_id, trace_id=tracing.trace_id_of(request.span), tenant=None
         )
+        request.address = access.addresses.of(request.remote_addr or "", header("X-Forwarded-For"))
+        held: ExitStack | None = request.environ.get(HELD)
+        if held and access.open_requests and not is_probe(request.method, request.path):
+            held.enter_context(access.open_requests.one(request.address))
         if access.is_protected(request.path):
             # What has no view is a 404 or 405, for any key.
             needed = roles.get((request.endpoint or "", request.method), "read")
-            request.caller = access.caller(needed, header)
+            try:
+                request.caller = access.caller(needed, header)
+            except Unauthorized:
+                if header("X-API-Key"):
+                    access.wrong_keys.count(request.address)
+                raise
             request.tenant = request.caller.tenant
+        elif access.is_wrong(header("X-API-Key")):
+            with suppress(TooManyWrongKeys):  # a probe must not fail
+                access.wrong_keys.count(request.address)
         bind_contextvars(tenant=request.tenant)
 
     def stamp(response: Response) -> Response:
@@ -133,7 +164,7 @@ def register(app: Flask, access: Access, audit: AuditLog) -> None:
                     f"{request.method} {request.path}",
                     request.caller.key.key_id,
                     request.caller.key.name,
-                    request.remote_addr or "",
+                    request.address,
                     request.tenant,
                     response.status_code,
                     request.request_id,
@@ -144,6 +175,11 @@ def register(app: Flask, access: Access, audit: AuditLog) -> None:
     app.before_request(identify)
     app.after_request(stamp)
     app.after_request(note)
+
+
+def is_probe(method: str, path: str) -> bool:
+    """Whether a request is a health check. One must not fail because of other requests of its address."""
+    return path in PROBES and method in ("GET", "HEAD")
 
 
 def _route_of(request: Request) -> str:
@@ -169,13 +205,15 @@ def count(
     started: float,
     *,
     path: str,
+    address: str,
     request_id: str,
     tenant: str | None,
     span: Span | None,
 ) -> None:
     """Count one response, end its span, and log it if `ACCESS_LOG` is on.
 
-    `started` is the `time.perf_counter()` of the request's arrival in seconds; `path` has no query string.
+    `address` is the client's, for the log; `path` has no query string. `started` is the
+    `time.perf_counter()` of the request's arrival in seconds.
     """
     answers, seconds = _meters(endpoint, method, status)
     answers.inc()
@@ -190,6 +228,7 @@ def count(
         fields = {
             "method": method,
             "path": path,
+            "address": address,
             "status": int(status),  # problems have an HTTPStatus
             "duration_ms": round(took_s * 1000, 1),
             "request_id": request_id,

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.MalformedBody: HTTPStatus.BAD_REQUEST,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.TooManyWrongKeys: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -31,6 +32,7 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.ModelRefused: HTTPStatus.CONFLICT,
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyFromAddress: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ModelsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.BrokerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PredictionTimeout: HTTPStatus.GATEWAY_TIMEOUT,
@@ -106,7 +108,7 @@ def problem_of(error: Exception, *, retry_location: str | None = None) -> Proble
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
-    if isinstance(error, errors.BodyTooSlow):
+    if isinstance(error, errors.BodyTooSlow | errors.TooManyFromAddress | errors.TooManyWrongKeys):
         headers["Connection"] = "close"  # the rest of the body may still come
     if isinstance(error, errors.PredictionTimeout) and retry_location is not None:
         headers["Location"] = retry_location

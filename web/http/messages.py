@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 class Request(flask.Request):
-    """A request. `web/http/access.py` sets `request_id`, `caller`, `tenant` and `span`.
+    """A request. `web/http/access.py` sets `request_id`, `address`, `caller`, `tenant` and `span`.
 
-    `retry_location` is the `Location` header of a 504. `started` is the `time.perf_counter()` at arrival.
+    `address` is the client's (`web/http/addresses.py`). `retry_location` is the `Location` header of a 504.
+    `started` is the `time.perf_counter()` at arrival.
     """
 
     request_id: str = ""
+    address: str = ""
     tenant: str | None = None
     caller: Caller | None = None
     span: Span | None = None
