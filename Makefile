@@ -24,7 +24,7 @@ HOST_PACKAGES := faketime prometheus redis-server
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-host host-packages test-clients test-client-nestjs test-client-python soak faults fuzz compat bench \
-	bench-compare evaluate check format lock clean installed installed-dev
+	bench-compare evaluate check owasp format lock clean installed installed-dev
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -86,6 +86,9 @@ fuzz: installed-dev ## send any JSON the whole way from body to record (EXAMPLES
 
 evaluate: installed ## judge the active version on a fresh simulated fleet; report in build/evaluation (EVALUATE="--seed 7")
 	@$(PY) -m models evaluate --out build/evaluation $(EVALUATE)
+
+owasp: installed-dev ## write docs/owasp.md from the markers of the tests
+	@mkdir -p build && $(PY) -m tests.owasp > build/owasp.md && mv build/owasp.md docs/owasp.md
 
 format: installed-dev ## put code into shape
 	@$(PY) -m ruff format .

@@ -58,6 +58,7 @@ def wait_for(web: Web, key: str, *expected: int) -> None:
     wait_until(lambda: status(web, key) in expected, what=f"status {expected}", timeout_s=10)
 
 
+@pytest.mark.owasp("API2", "a revoked key is refused by all processes")
 def test_a_key_counts_until_it_is_revoked(redis: RunningServer, web: Web) -> None:
     key = created(redis, "--role", "read")
     prefix, key_id, secret = key.split("_", 2)
@@ -73,6 +74,7 @@ def test_a_key_counts_until_it_is_revoked(redis: RunningServer, web: Web) -> Non
     )
 
 
+@pytest.mark.owasp("API1", "a key made for a tenant acts for no other")
 def test_a_key_of_a_tenant_acts_for_no_other(redis: RunningServer, web: Web) -> None:
     one = created(redis, "--role", "predict", "--tenant", "acme")
     two = created(redis, "--role", "read", "--tenant", "acme", "--tenant", "volt")
@@ -83,6 +85,7 @@ def test_a_key_of_a_tenant_acts_for_no_other(redis: RunningServer, web: Web) -> 
     assert status(web, one, RELOAD, method="POST") == 403
 
 
+@pytest.mark.owasp("API2", "Redis, lists and logs hold no key")
 def test_only_the_hash_of_a_key_is_stored_and_listed(redis: RunningServer, web: Web) -> None:
     key = created(redis, "--role", "predict", "--role", "read", "--expires", "90d")
     secret = key.split("_", 2)[2]
@@ -97,6 +100,7 @@ def test_only_the_hash_of_a_key_is_stored_and_listed(redis: RunningServer, web: 
     assert secret not in web.log()
 
 
+@pytest.mark.owasp("API2", "keys can be rotated and expire")
 def test_a_rotated_key_goes_on_for_a_while(redis: RunningServer, web: Web) -> None:
     old = created(redis, "--role", "read", "--tenant", "acme")
     done = run(redis, "rotate", old.split("_")[1], "--keep-old", "1m")
@@ -155,6 +159,7 @@ def test_keys_read_before_count_while_redis_is_away() -> None:
         wait_for(web, key, 200)
 
 
+@pytest.mark.owasp("API2", "both web servers check the same keys")
 def test_both_ways_in_know_the_same_keys(redis: RunningServer) -> None:
     key = created(redis, "--role", "read", "--tenant", "acme")
     with Web(environment(redis.url), server="gunicorn") as web:

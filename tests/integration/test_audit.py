@@ -42,6 +42,7 @@ def audited(tmp_path: Path) -> Iterator[Audited]:
         yield Audited(web, file, redis)
 
 
+@pytest.mark.owasp("API5", "each action of an administrator is in the audit log, refused ones too")
 def test_a_request_of_an_administrator_is_written_to_file_and_redis(audited: Audited) -> None:
     client = audited.web.client
     client.get("/api/v1/models")
@@ -63,11 +64,13 @@ def test_a_request_of_an_administrator_is_written_to_file_and_redis(audited: Aud
     assert (page["items"], page["next"], page["total"]) == ([lines[1]], "1", 2)
 
 
+@pytest.mark.owasp("API5", "reading the audit log needs the role admin")
 def test_only_administrators_read_it(audited: Audited) -> None:
     answer = audited.web.client.get(AUDIT, headers={"X-API-Key": READ_KEY})
     assert_problem(answer, 403, "forbidden")
 
 
+@pytest.mark.owasp("API2", "changes of keys are in the audit log")
 def test_a_change_of_keys_is_written_with_user_and_host(audited: Audited) -> None:
     command = [sys.executable, "-m", "web.keys", "create", "--name", "backend", "--role", "admin"]
     done = subprocess.run(

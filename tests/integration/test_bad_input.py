@@ -87,6 +87,7 @@ def test_a_wrong_envelope_is_named(client: httpx.Client, body: Any, pointer: str
     assert pointer in [error["pointer"] for error in problem["errors"]]
 
 
+@pytest.mark.owasp("API4", "deep, long and huge JSON values are refused")
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
 @pytest.mark.parametrize(
     ("member", "pointer"),
@@ -113,11 +114,13 @@ def test_what_is_not_json_is_400(client: httpx.Client, content: bytes) -> None:
     assert_problem(client.post(FAILURE, content=content, headers=JSON), 400, "malformed_body")
 
 
+@pytest.mark.owasp("API4", "bodies are limited in size")
 def test_a_body_that_is_too_large_is_413(client: httpx.Client) -> None:
     body = b'{"charger_id": "' + b"x" * 10_000_000 + b'"}'
     assert_problem(client.post(FAILURE, content=body, headers=JSON), 413, "too_large")
 
 
+@pytest.mark.owasp("API4", "bodies without a length are limited in size")
 def test_a_chunked_body_that_is_too_large_is_413(client: httpx.Client) -> None:
     chunks = (b"[" + b" " * 65_536 for _ in range(32))
     answer = client.post(FAILURE, content=chunks, headers=JSON)
@@ -139,10 +142,12 @@ def test_a_compressed_reading_is_415(client: httpx.Client) -> None:
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.owasp("API3", "unknown fields of a reading are ignored")
 def test_unknown_fields_are_ignored(client: httpx.Client) -> None:
     assert client.post(FAILURE, json=request(firmware="1.2.3") | {"trace": 1}).status_code == 200
 
 
+@pytest.mark.owasp("API2", "missing, wrong and lesser keys are refused")
 def test_a_missing_wrong_or_lesser_key_is_refused(client: httpx.Client) -> None:
     url = str(client.base_url).rstrip("/") + FAILURE
     assert_problem(httpx.post(url, json=request()), 401, "unauthorized")

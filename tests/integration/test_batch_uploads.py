@@ -59,12 +59,14 @@ def test_every_format_may_be_packed(client: httpx.Client, content_type: str) -> 
     assert all("failure_probability" in row for row in results)
 
 
+@pytest.mark.owasp("API4", "compressed files are limited by their unpacked size")
 def test_what_grows_beyond_the_limit_when_unpacked_is_413(strict: httpx.Client) -> None:
     bomb = gzip.compress(b" " * (20 * MOST_BYTES))
     assert len(bomb) < MOST_BYTES
     assert_problem(post_file(strict, bomb, NDJSON, **GZIP), 413, "too_large")
 
 
+@pytest.mark.owasp("API10", "damaged gzip files are refused")
 def test_damaged_gzip_is_400(client: httpx.Client) -> None:
     whole = gzip.compress(ndjson_of([metrics() for _ in range(2000)]))
     for damaged in (
@@ -142,6 +144,7 @@ def test_a_broken_line_of_ndjson_fails_alone(client: httpx.Client) -> None:
     assert {row["error"]["code"] for row in results[1:3]} == {"malformed_body"}
 
 
+@pytest.mark.owasp("API10", "damaged Parquet files are refused")
 def test_a_damaged_parquet_file_is_400(client: httpx.Client) -> None:
     whole = parquet_of(fleet_table(1000))
     middle = len(whole) // 2
@@ -162,6 +165,7 @@ def test_a_missing_column_is_named(client: httpx.Client, content_type: str, body
     assert [error["pointer"] for error in problem["errors"]] == ["/connector_status"]
 
 
+@pytest.mark.owasp("API4", "batches are limited in rows")
 def test_too_many_rows_are_413(strict: httpx.Client) -> None:
     row = b'{"charger_id":"MANY","connector_status":"CHARGING"}\n'
     assert_problem(post_file(strict, row * (MOST_ROWS + 1), NDJSON), 413, "too_large")
@@ -219,6 +223,7 @@ def repeated(text: str, rows: int) -> bytes:
     return parquet_of(pa.table(columns))
 
 
+@pytest.mark.owasp("API4", "rows of a file are limited in size")
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
@@ -283,6 +288,7 @@ def test_texts_may_be_views(client: httpx.Client) -> None:
     assert (row["charger_id"], "error" in row) == ("EVZ-1", False)
 
 
+@pytest.mark.owasp("API4", "a large file is not held in memory")
 def test_the_web_process_holds_no_large_body(redis: RunningServer) -> None:
     env = environment(redis.url.replace("/0", "/9"))  # no worker there: the web process alone is looked at
     row = orjson.dumps(metrics(metadata={"note": "x" * LARGE_ROW_BYTES}))

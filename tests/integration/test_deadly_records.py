@@ -58,6 +58,7 @@ def reading(charger_id: str) -> bytes:
     return orjson.dumps(metrics(charger_id))
 
 
+@pytest.mark.owasp("API10", "a Kafka record that ends its process is a dead letter after three times")
 def test_a_record_that_kills_the_consumer_is_a_dead_letter_after_the_third_death(bench: StreamBench) -> None:
     deadly = b'{"charger_id":"%b"}' % KILLS
     with always_restarted(bench) as processes:
@@ -75,6 +76,7 @@ def test_a_record_that_kills_the_consumer_is_a_dead_letter_after_the_third_death
     assert len(processes) == MOST_DEATHS + 1
 
 
+@pytest.mark.owasp("API10", "a Kafka batch larger than the memory ends no process")
 def test_a_batch_that_does_not_fit_into_the_memory_ends_no_process(
     bench: StreamBench,
 ) -> None:

@@ -27,6 +27,7 @@ def evicting() -> Iterator[RunningServer]:
         yield server
 
 
+@pytest.mark.owasp("API8", "a Redis that may evict jobs is refused at start")
 @pytest.mark.parametrize(
     "command",
     [WORKER, f"{sys.executable} -m consumers", f"{sys.executable} -m consumers ocpp", WEB, GUNICORN],

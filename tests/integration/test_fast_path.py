@@ -60,6 +60,7 @@ def test_a_body_in_pieces_is_read_by_both(client: httpx.Client) -> None:
         assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.owasp("API2", "a key that is sent twice is no key")
 def test_a_header_sent_twice_is_nobodys_key(client: httpx.Client) -> None:
     twice = [("X-API-Key", KEY), ("X-API-Key", KEY), ("Content-Type", "application/json")]
     with httpx.Client(base_url=client.base_url) as bare:
@@ -67,6 +68,7 @@ def test_a_header_sent_twice_is_nobodys_key(client: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
+@pytest.mark.owasp("API2", "`X_API_Key` and `X_Tenant_ID` count for nothing")
 @pytest.mark.parametrize("path", ["/api/v1/predictions/failure", "/api/v1/jobs"])
 def test_header_names_with_underscores_are_nobodys(client: httpx.Client, path: str) -> None:
     """A gateway that checks X-Tenant-ID does not see them."""
@@ -119,6 +121,7 @@ def waiting(web: Web) -> float:
     return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("ml_gate_waiting"))
 
 
+@pytest.mark.owasp("API4", "waiting predictions are bounded, and health is answered")
 def test_however_many_wait_health_is_answered_and_one_too_many_is_refused(lonely_web: Web) -> None:
     url = lonely_web.url + FAILURE
     with ThreadPoolExecutor(PLACES) as pool:
@@ -150,6 +153,7 @@ def started(web: Web, path: str, body: bytes, *, length: int) -> socket.socket:
     return connection
 
 
+@pytest.mark.owasp("API4", "bodies that stop midway hold up no other request")
 @pytest.mark.parametrize("path", ["/api/v1/predictions/batch", "/api/v1/outcomes", FAILURE])
 def test_bodies_that_stop_midway_hold_up_nobody(lonely_web: Web, path: str) -> None:
     """Of a cut network, for example: nobody tells the service that the rest will never come."""
@@ -162,6 +166,7 @@ def test_bodies_that_stop_midway_hold_up_nobody(lonely_web: Web, path: str) -> N
         assert lonely_web.client.post("/api/v1/predictions/batch", json=batch).status_code == 202
 
 
+@pytest.mark.owasp("API4", "large bodies that are being received are bounded")
 def test_too_many_bodies_that_still_come_are_refused(lonely_web: Web) -> None:
     path, body = "/api/v1/predictions/batch", b" " * 200_000
     with ExitStack() as held:

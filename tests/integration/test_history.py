@@ -58,6 +58,7 @@ def test_the_first_reading_of_each_slot_is_kept_whatever_the_order_of_arrival(st
     assert by_time(past) == by_time(entries(first_of_slot.values()))
 
 
+@pytest.mark.owasp("API4", "the history of a charger is bounded")
 def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
     history, charger = RecentHistory(PinnedConnection(store)), new_charger_id()
     readings = [a_reading(charger, NOON + timedelta(hours=12 * n)) for n in range(SLOTS + 20)]
@@ -66,6 +67,7 @@ def test_it_is_bounded_and_forgets_the_oldest(store: Redis) -> None:
     assert sorted(past.time_s) == [r.timestamp.timestamp() for r in readings[-SLOTS:]]
 
 
+@pytest.mark.owasp("API1", "a tenant's readings are no history of another's chargers")
 def test_tenants_and_chargers_have_pasts_of_their_own(store: Redis) -> None:
     history, one, other = RecentHistory(PinnedConnection(store)), new_charger_id(), new_charger_id()
     add(store, history, a_reading(one, NOON), tenant="north")

@@ -47,6 +47,7 @@ def test_events_of_no_job_are_404(client: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_job")
 
 
+@pytest.mark.owasp("API4", "event streams leave threads to others")
 @EITHER_SERVER
 def test_listeners_leave_threads_for_others_and_give_theirs_back(lonely: tuple[Web, RunningServer]) -> None:
     web, _ = lonely

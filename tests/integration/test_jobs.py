@@ -162,6 +162,7 @@ def test_a_batch_fills_the_cache_unless_told_not_to(client: httpx.Client) -> Non
     assert client.get(f"/api/v1/predictions/{passing['charger_id']}").status_code == 404
 
 
+@pytest.mark.owasp("API6", "a batch that is sent again with its Idempotency-Key is no second job")
 def test_a_repeated_request_with_the_same_key_is_the_same_job(client: httpx.Client) -> None:
     rows = [metrics()]
     first = submit(client, rows, **{"Idempotency-Key": "once"})
@@ -171,6 +172,7 @@ def test_a_repeated_request_with_the_same_key_is_the_same_job(client: httpx.Clie
     assert (other.status_code, other.json()["code"]) == (409, "conflict")
 
 
+@pytest.mark.owasp("API1", "a tenant lists its own jobs only")
 def test_jobs_are_listed_newest_first_for_their_tenant(client: httpx.Client) -> None:
     tenant = {"X-Tenant-ID": "lister"}
     ids = [submit(client, [metrics()], **tenant)["job_id"] for _ in range(3)]
@@ -248,6 +250,7 @@ def test_a_job_whose_input_is_gone_ends_and_says_so(client: httpx.Client, redis:
     assert [(each["row"], each["code"]) for each in ended["errors"]] == [(2, "scoring_failed")]
 
 
+@pytest.mark.owasp("API1", "a malformed job id names no job")
 @pytest.mark.parametrize("suffix", [":attempts", ":errors", ":held", ":input", ":results", ":sent", "\n"])
 @pytest.mark.parametrize("path", ["", "/results", "/events"])
 def test_what_is_no_job_id_names_no_job(client: httpx.Client, suffix: str, path: str) -> None:

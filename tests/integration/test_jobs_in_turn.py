@@ -24,6 +24,7 @@ def large_job(client: httpx.Client) -> str:
     return job_of(post_file(client, ndjson_of([metrics() for _ in range(40_000)]), NDJSON, "?kind=all"))
 
 
+@pytest.mark.owasp("API4", "a large job does not delay a small one")
 def test_a_small_job_ends_before_the_large_one_that_came_first(client: httpx.Client) -> None:
     large = large_job(client)
     small = job_of(post_file(client, ndjson_of([metrics() for _ in range(200)]), NDJSON))

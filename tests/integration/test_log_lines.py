@@ -22,6 +22,7 @@ def lines_about(web: Web, request_id: str) -> list[dict[str, Any]]:
     return [line for line in found if line.get("request_id") == request_id]
 
 
+@pytest.mark.owasp("API8", "logs hold no key, and text of callers cannot begin a line")
 @pytest.mark.parametrize("server", ["asgi", "gunicorn"])
 def test_each_answer_is_one_line_with_request_and_tenant(redis: RunningServer, server: str) -> None:
     env = environment(redis.url.replace("/0", "/9"), ACCESS_LOG="true", ML_SYNC_TIMEOUT="0.5")

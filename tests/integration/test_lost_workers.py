@@ -78,6 +78,7 @@ def ask_together(
     return asked
 
 
+@pytest.mark.owasp("API4", "a reading that ends its worker costs no other reading")
 @pytest.mark.parametrize("fault", ["kills", "hangs"])
 def test_one_reading_that_ends_its_process_takes_no_neighbour_with_it(
     client: PredictionClient, fault: str

@@ -16,6 +16,7 @@ SEED = "20261101"
 EXAMPLES = "8"
 
 
+@pytest.mark.owasp("API9", "every operation of the specification answers as it says (Schemathesis)")
 @pytest.mark.timeout(300)  # on a busy machine
 def test_schemathesis_finds_nothing(web: Web) -> None:
     command = [str(BIN / "schemathesis"), "run", f"{web.url}/openapi.json", "-H", f"X-API-Key: {KEY}"]

@@ -139,6 +139,7 @@ def test_the_cached_value_is_the_body_itself_under_the_contracts_key(
     assert ask(client, body)["cached"] is False
 
 
+@pytest.mark.owasp("API10", "foreign values under the cache's keys block no prediction")
 def test_what_another_client_left_under_the_key_never_blocks_it(
     client: httpx.Client, redis: RunningServer
 ) -> None:
@@ -178,6 +179,7 @@ def test_an_older_reading_never_replaces_a_newer_cached_verdict(client: httpx.Cl
     assert history["total"] == 2
 
 
+@pytest.mark.owasp("API1", "cached verdicts and fleet of a tenant are hidden from others")
 def test_tenants_do_not_see_each_other(client: httpx.Client) -> None:
     body = request()
     charger = body["charger_id"]
@@ -218,6 +220,7 @@ def test_models_are_listed_as_the_workers_hold_them(client: httpx.Client) -> Non
     assert verdict["model_version"] in {model["version"] for model in listed["models"]}
 
 
+@pytest.mark.owasp("API5", "reloading models needs the role admin")
 def test_reload_needs_the_admin_role_and_reaches_every_worker(client: httpx.Client) -> None:
     refused = client.post("/api/v1/models/reload", headers={"X-API-Key": READ_KEY})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")

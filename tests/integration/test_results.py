@@ -103,6 +103,7 @@ def test_pages_of_json_link_to_the_next(client: httpx.Client, finished: dict[str
     assert following(last) is None
 
 
+@pytest.mark.owasp("API4", "a page of results is bounded")
 def test_a_page_of_json_has_at_most_a_thousand_rows_and_who_asks_for_more_is_told(
     client: httpx.Client, finished: dict[str, Any]
 ) -> None:
@@ -238,6 +239,7 @@ def large(own_web: Web) -> dict[str, Any]:
     return finish(own_web.client, submit(own_web.client, rows, "?store=false")["job_id"])
 
 
+@pytest.mark.owasp("API4", "abandoned downloads free their threads")
 def test_downloads_that_are_given_up_free_their_places(own_web: Web, large: dict[str, Any]) -> None:
     client, address = own_web.client, results_of(large)
 

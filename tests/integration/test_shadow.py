@@ -113,6 +113,7 @@ def test_a_shadow_is_compared_and_never_answers(client: httpx.Client) -> None:
     assert client.get("/api/v1/models/failure").json()["shadow"] == "milder"
 
 
+@pytest.mark.owasp("API10", "a damaged shadow version is refused")
 def test_a_damaged_shadow_is_refused_and_the_one_before_stays(client: httpx.Client) -> None:
     client.post(SHADOW, json={"version": "milder"})
     refused = client.post(SHADOW, json={"version": "damaged"})
@@ -218,6 +219,7 @@ def test_the_anomaly_model_can_have_one_too(client: httpx.Client) -> None:
     assert client.delete(path).status_code == 204
 
 
+@pytest.mark.owasp("API5", "setting a shadow model needs the role admin")
 def test_what_is_none_and_who_may_not(client: httpx.Client) -> None:
     assert client.post(SHADOW, json={"version": "never-seen"}).status_code == 404
     assert client.post(SHADOW, json={"version": 1}).status_code == 422

@@ -85,6 +85,7 @@ def are_closed(clients: list[socket.socket]) -> bool:
     return not clients
 
 
+@pytest.mark.owasp("API4", "1,500 clients that hang cost others no answer, and are closed")
 @pytest.mark.parametrize("sent", HALVES.values(), ids=HALVES)
 def test_others_are_answered_while_clients_hang_and_these_are_closed(service: Service, sent: bytes) -> None:
     with hanging(service.web, sent) as clients, httpx.Client(timeout=3) as stranger:
@@ -96,6 +97,7 @@ def test_others_are_answered_while_clients_hang_and_these_are_closed(service: Se
         wait_until(lambda: are_closed(clients), what="the end of all that hang")
 
 
+@pytest.mark.owasp("API4", "a slow body is given up")
 def test_a_slow_body_is_answered_408(service: Service) -> None:
     client = socket.create_connection(("127.0.0.1", service.web.port), 5)
     with client:
@@ -109,6 +111,7 @@ def test_a_slow_body_is_answered_408(service: Service) -> None:
     assert b"x-request-id: " in answer
 
 
+@pytest.mark.owasp("API4", "headers are limited in size")
 def test_headers_that_outgrow_the_buffer_are_refused(service: Service) -> None:
     answers = [
         httpx.get(f"{service.web.url}/health", headers={"X-Large": "x" * size}).status_code
@@ -117,6 +120,7 @@ def test_headers_that_outgrow_the_buffer_are_refused(service: Service) -> None:
     assert answers == [200, 431]
 
 
+@pytest.mark.owasp("API4", "requests that wait for a thread are bounded, and health is answered")
 def test_health_has_a_thread_while_all_others_wait(service_without_redis: Web) -> None:
     web = service_without_redis
     with ThreadPoolExecutor(60) as pool, httpx.Client(base_url=web.url, timeout=30) as stranger:

@@ -44,6 +44,7 @@ BAD: dict[str, tuple[object, str]] = {
 }
 
 
+@pytest.mark.owasp("API10", "Kafka records that are no readings become dead letters")
 def test_every_reading_ends_as_prediction_or_dead_letter(bench: StreamBench) -> None:
     bad = {name: bench.produce(value, partition=0)[0] for name, (value, _) in BAD.items()}
     good = bench.produce(*(metrics("EVZ-1", temperature=20.0 + n) for n in range(50)), partition=0)

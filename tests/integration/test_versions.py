@@ -85,6 +85,7 @@ def test_a_switch_under_traffic_fails_nothing_mixes_nothing_and_makes_the_cache_
     assert client.post(FAILURE, json=request()).json()["model_version"] == before
 
 
+@pytest.mark.owasp("API10", "a damaged model version is refused and changes nothing")
 def test_a_damaged_version_is_refused_with_its_reason_and_changes_nothing(client: httpx.Client) -> None:
     before = first_version(client)
     for path in ("activate", "versions/damaged/verify"):
@@ -138,6 +139,7 @@ def test_two_rollbacks_go_two_versions_back(client: httpx.Client, model_dir: Pat
     shutil.rmtree(model_dir / "failure" / "third")
 
 
+@pytest.mark.owasp("API5", "switching models needs the role admin")
 def test_switching_needs_the_admin_role(client: httpx.Client) -> None:
     for path in ("activate", "rollback", "versions/second/verify"):
         answer = client.post(

@@ -30,6 +30,7 @@ def bench(tmp_path: Path) -> Iterator[StreamBench]:
         yield bench
 
 
+@pytest.mark.owasp("API10", "oversized Kafka records become dead letters of 64 kB")
 @pytest.mark.timeout(180)
 def test_large_records_are_dead_letters_of_64_kb_and_their_neighbours_are_scored(bench: StreamBench) -> None:
     good = orjson.dumps({"charger_id": "C", "connector_status": "CHARGING"})

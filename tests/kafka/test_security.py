@@ -34,6 +34,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, kafka: broker.ApacheKafka, **chang
     return read_settings(dotenv=None)
 
 
+@pytest.mark.owasp("API8", "a broker whose certificate or login does not fit is not talked to")
 @pytest.mark.parametrize(
     "changes",
     [{"KAFKA_SASL_PASSWORD": "another"}, {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}, {"KAFKA_SSL_CAFILE": ""}],

@@ -64,6 +64,7 @@ def test_metrics_have_the_format_of_prometheus(program: Program) -> None:
     assert "process_resident_memory_bytes" in answer.text
 
 
+@pytest.mark.owasp("API9", "the admin port has three paths and no other")
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("POST", "/metrics", 501)])
 def test_there_is_nothing_else(program: Program, method: str, path: str, status: int) -> None:
     answer = httpx.request(method, f"{program.url}{path}")
@@ -88,6 +89,7 @@ def test_a_file_that_is_gone_is_no_client_that_is_gone(program: Program) -> None
     assert httpx.get(f"{program.url}/health/ready").status_code == 500
 
 
+@pytest.mark.owasp("API4", "silent clients do not block the admin port")
 def test_clients_that_say_nothing_do_not_keep_others_out(program: Program) -> None:
     """They use up all places until their time is over; then it answers again."""
     with ExitStack() as clients:

@@ -52,6 +52,7 @@ def test_the_environment_wins_over_the_file(environment: pytest.MonkeyPatch, tmp
     assert (settings.port, settings.flower_port) == (8002, 5556)
 
 
+@pytest.mark.owasp("API8", "a password in a broker's address is refused, and not repeated in the message")
 def test_a_password_in_the_address_of_a_broker_is_refused_and_not_repeated(
     environment: pytest.MonkeyPatch,
 ) -> None:
@@ -101,6 +102,7 @@ def test_what_cannot_work_is_refused_by_name(environment: pytest.MonkeyPatch, na
     assert any(line.startswith(f"{name}:") for line in problems())
 
 
+@pytest.mark.owasp("API2", "production refuses missing, short and example keys")
 @pytest.mark.parametrize("key", ["", "change-me", "short"])
 def test_production_refuses_missing_and_example_keys(environment: pytest.MonkeyPatch, key: str) -> None:
     environment.setenv("ENVIRONMENT", "production")
@@ -121,6 +123,7 @@ def test_outcomes_may_share_a_topic(environment: pytest.MonkeyPatch) -> None:
     assert read_settings(dotenv=None).kafka_topic_anomalies == "charger.failure_alerts"
 
 
+@pytest.mark.owasp("API8", "production refuses the example password of Flower")
 def test_production_refuses_an_example_password_of_flower(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ENVIRONMENT", "production")
     environment.setenv("FLOWER_BASIC_AUTH", "admin:change-me")
@@ -191,6 +194,7 @@ def test_secrets_may_be_in_files(environment: pytest.MonkeyPatch, files: Path) -
     assert SECRETS.keys() == set(SECRETS_IN_FILES)
 
 
+@pytest.mark.owasp("API8", "a wrong secret file is named and not shown")
 def test_a_file_that_cannot_count_is_named_and_not_shown(
     environment: pytest.MonkeyPatch, files: Path
 ) -> None:
@@ -206,6 +210,7 @@ def test_a_file_that_cannot_count_is_named_and_not_shown(
     ]
 
 
+@pytest.mark.owasp("API8", "a misspelt setting is warned of")
 def test_a_misspelt_setting_is_warned_of_with_the_nearest_name(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

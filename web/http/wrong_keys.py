@@ -1,7 +1,7 @@
 """Slow down addresses that present one wrong key after another.
 
-A valid key counts at once, from any address: others behind the same proxy may have sent the wrong ones. So this
-does not stop guessing; the length of the keys does. It makes wrong keys cheap, and guessing visible.
+A valid key counts at once, from any address: others behind the same proxy may have sent the wrong ones. So
+this does not stop guessing; the length of the keys does. It makes wrong keys cheap, and guessing visible.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ def edit(model_dir: Path, change: Callable[[dict[str, Any]], object], name: str 
     path.write_text(json.dumps(manifest))
 
 
+@pytest.mark.owasp("API10", "a changed model file is refused by its checksum")
 def test_a_flipped_byte(model_dir: Path, costs: Costs) -> None:
     path = folder(model_dir) / "model.onnx"
     content = bytearray(path.read_bytes())
@@ -50,12 +51,14 @@ def test_a_missing_file(model_dir: Path, costs: Costs) -> None:
         Scorer.load(model_dir, costs)
 
 
+@pytest.mark.owasp("API10", "a model folder with an unlisted file (a pickle) is refused")
 def test_a_file_nobody_listed(model_dir: Path, costs: Costs) -> None:
     (folder(model_dir) / "extra.pkl").write_bytes(b"x")
     with pytest.raises(ModelRefused, match=r"extra\.pkl is not in the manifest"):
         Scorer.load(model_dir, costs)
 
 
+@pytest.mark.owasp("API10", "a model that scores its reference rows differently is refused")
 def test_a_swapped_model_with_a_matching_sum_fails_its_golden_rows(model_dir: Path, costs: Costs) -> None:
     def bend(manifest: dict[str, Any]) -> None:
         calibration = manifest["horizons"]["30d"]["calibration"]["with_history"]
@@ -66,6 +69,7 @@ def test_a_swapped_model_with_a_matching_sum_fails_its_golden_rows(model_dir: Pa
         Scorer.load(model_dir, costs)
 
 
+@pytest.mark.owasp("API10", "a model file that is not ONNX is refused")
 def test_a_model_that_is_no_onnx(model_dir: Path, costs: Costs) -> None:
     (folder(model_dir, "anomaly") / "model.onnx").write_bytes(b"not a model")
     digest = hashlib.sha256(b"not a model").hexdigest()
@@ -118,6 +122,7 @@ def test_no_model_at_all(tmp_path: Path, costs: Costs) -> None:
         Scorer.load(tmp_path, costs)
 
 
+@pytest.mark.owasp("API10", "a pointer that leads out of the model folder is refused")
 def test_an_active_file_that_leads_out_of_the_folder(model_dir: Path) -> None:
     (model_dir / "failure" / "ACTIVE").write_text("../anomaly/x\n")
     with pytest.raises(ModelRefused, match="not the name of a version"):

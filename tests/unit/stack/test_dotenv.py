@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import dotenv
+import pytest
 
 from stack.dotenv import write_if_missing
 
 
+@pytest.mark.owasp("API2", "the first start makes random secrets, which only their owner can read")
 def test_first_env_holds_random_secrets_for_its_owner_only(tmp_path: Path) -> None:
     paths = [tmp_path / "one", tmp_path / "two"]
     assert [write_if_missing(path) for path in paths] == [True, True]

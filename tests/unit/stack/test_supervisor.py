@@ -24,6 +24,7 @@ def open_umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.mark.owasp("API8", "files with secrets can be read by their owner only")
 @pytest.mark.parametrize("is_there", [False, True])
 def test_nobody_else_can_read_it_at_any_moment(
     is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

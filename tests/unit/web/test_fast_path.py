@@ -44,6 +44,7 @@ def answered(front: FastPath) -> list[dict[str, Any]]:
     return sent
 
 
+@pytest.mark.owasp("API8", "an unexpected error shows nothing of its cause")
 def test_an_error_outside_flask_is_a_problem_document(
     front: FastPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_each_record_of_a_batch_that_is_too_large_is_unreadable(codec: int) -> N
         assert "larger than" in record.value.reason
 
 
+@pytest.mark.owasp("API10", "garbage in a Kafka batch costs its own records only")
 @pytest.mark.parametrize("codec", range(1, 5))
 def test_each_record_of_a_batch_that_is_garbage_is_unreadable(codec: int) -> None:
     data = batch(b"a" * 100, b"b" * 100, codec=codec)

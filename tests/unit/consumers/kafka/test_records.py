@@ -78,6 +78,7 @@ def test_a_record_that_names_no_time_is_from_when_kafka_recorded_it() -> None:
     assert not reading.stated_at
 
 
+@pytest.mark.owasp("API10", "a Kafka record's recorded time in the future is not believed")
 def test_a_recorded_time_ahead_of_the_clock_is_not_believed() -> None:
     for recorded_at in ((NOW + timedelta(days=1)).timestamp(), 2**63 / 1000):
         reading, _ = read(received(recorded_at=recorded_at), now=NOW)

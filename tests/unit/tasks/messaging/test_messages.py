@@ -104,6 +104,7 @@ def test_a_reply_of_an_older_worker_lacks_only_the_gists() -> None:
     assert decode_reply(raw) == ("b1", answers)
 
 
+@pytest.mark.owasp("API10", "a worker's reply that is none is refused")
 @pytest.mark.parametrize("raw", [b"", b"x", b"{}", b'{"batch_id":"b","errors":[null]}', b"[]"])
 def test_what_is_no_reply_is_refused(raw: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):

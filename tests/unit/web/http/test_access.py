@@ -68,6 +68,7 @@ def test_a_key_acts_for_its_tenants(access: Access, key: str, given: str | None,
     assert access.caller("read", headers(key, given)).tenant == tenant
 
 
+@pytest.mark.owasp("API1", "a key made for a tenant acts for no other")
 @pytest.mark.parametrize(("key", "given"), [("one", "volt"), ("two", "other"), ("one", "ACME")])
 def test_a_key_does_not_act_for_others(access: Access, key: str, given: str) -> None:
     with pytest.raises(Forbidden, match="tenant"):
@@ -81,12 +82,14 @@ def test_a_tenant_must_be_named_and_valid(access: Access, key: str, given: str |
     assert [error.pointer for error in caught.value.errors] == ["/headers/X-Tenant-ID"]
 
 
+@pytest.mark.owasp("API2", "missing, unknown and expired keys are refused alike")
 @pytest.mark.parametrize("key", [None, "", "wrong", "ended", "ALL", "all ", "\udcff"])
 def test_missing_unknown_and_ended_keys_are_refused_alike(access: Access, key: str | None) -> None:
     with pytest.raises(Unauthorized):
         access.caller("read", headers(key))
 
 
+@pytest.mark.owasp("API5", "a key without the role is refused")
 @pytest.mark.parametrize(
     ("needed", "key"), [("predict", "two"), ("admin", "one"), ("admin", "all"), ("predict", "own")]
 )
@@ -125,6 +128,7 @@ CHANGING = {
 }
 
 
+@pytest.mark.owasp("API5", "every route of the API declares the role that it needs")
 def test_every_view_declares_its_role(settings: Settings) -> None:
     app = create_app(settings)
     try:
@@ -142,6 +146,7 @@ def test_every_view_declares_its_role(settings: Settings) -> None:
         app.extensions[EXTENSION].close()
 
 
+@pytest.mark.owasp("API5", "a route without a role ends the process at start")
 def test_a_view_without_a_role_is_refused_at_start() -> None:
     app = Flask("test")
 

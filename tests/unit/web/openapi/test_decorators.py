@@ -94,6 +94,7 @@ def test_the_query_of_each_operation_is_what_its_view_parses(
         assert operation.parameters("query") == taken, name
 
 
+@pytest.mark.owasp("API9", "the specification names the headers that are read")
 def test_the_headers_of_each_operation_are_those_that_the_code_behind_it_reads(
     app: Flask, operations: dict[str, Operation]
 ) -> None:
@@ -170,6 +171,7 @@ def test_whatever_is_not_said_of_an_operation_is_a_problem(
         assert answer["content"] == {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}, name
 
 
+@pytest.mark.owasp("API9", "the specification has no part that no operation uses")
 def test_nothing_is_described_that_no_operation_has(document: dict[str, Any]) -> None:
     named = set(re.findall(r'"#/components/(\w+/\w+)"', json.dumps(document)))
     parts = document["components"]
