@@ -123,6 +123,9 @@ _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 
 _NOT_NEGATIVE_COUNT: Final = validate.Range(min=0, error="must be a whole number of 0 or more")
 _AT_LEAST_ONE: Final = validate.Range(min=1, error="must be 1 or more")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
+_MEMBER_ID: Final = validate.Regexp(
+    r"^[A-Za-z0-9._-]{0,100}$", error="must be 1 to 100 characters of A-Z a-z 0-9 . _ -"
+)
 _SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
 # Those of OpenTelemetry's SDK.
 _SAMPLERS: Final = [
@@ -212,6 +215,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_sasl_username": env.str("KAFKA_SASL_USERNAME", ""),
         "kafka_sasl_password": env.str("KAFKA_SASL_PASSWORD", ""),
         "kafka_group_id": env.str("KAFKA_GROUP_ID", "evzone-ml"),
+        "kafka_member_id": env.str("KAFKA_MEMBER_ID", "", validate=_MEMBER_ID),
         "kafka_topic_metrics": env.str("KAFKA_TOPIC_METRICS", "charger.metrics"),
         "kafka_topic_predictions": env.str("KAFKA_TOPIC_PREDICTIONS", "ml.predictions"),
         "kafka_topic_dead_letters": env.str("KAFKA_TOPIC_DEAD_LETTERS", "charger.metrics.dlq"),

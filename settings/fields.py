@@ -99,6 +99,7 @@ class Settings:
     kafka_sasl_username: str
     kafka_sasl_password: str
     kafka_group_id: str
+    kafka_member_id: str
     kafka_topic_metrics: str
     kafka_topic_predictions: str
     kafka_topic_dead_letters: str

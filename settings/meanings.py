@@ -13,6 +13,7 @@ DEFAULTS_IN_WORDS: Final = {
     "REDIS_CACHE_URL": "`REDIS_URL`",
     "KAFKA_BOOTSTRAP_SERVERS": "an embedded broker",
     "KAFKA_TOPIC_OCPP": "`ocpp.events`, not started by `make run`",
+    "KAFKA_MEMBER_ID": "the host name and a random part, kept in `STATE_DIR`",
     "KAFKA_TRANSACTIONS": "see the meaning",
     "ML_ALERT_CLEAR_THRESHOLD": "0.1 below `ML_ALERT_THRESHOLD`, at least half of it",
 }
@@ -155,6 +156,12 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "KAFKA_SASL_USERNAME": ("", "Required with `SASL_PLAINTEXT` and `SASL_SSL`."),
         "KAFKA_SASL_PASSWORD": ("", "Required with `SASL_PLAINTEXT` and `SASL_SSL`."),
         "KAFKA_GROUP_ID": ("", "Consumer group of the scoring consumer."),
+        "KAFKA_MEMBER_ID": (
+            "name",
+            "Part of the transactional ids of the consumers of this `STATE_DIR`: "
+            "`KAFKA_GROUP_ID-KAFKA_MEMBER_ID-NUMBER`. Two consumers with one id stop each other. Where "
+            "`STATE_DIR` is lost at each restart, set a name that stays, like that of the pod.",
+        ),
         "KAFKA_TOPIC_METRICS": ("topic", "Readings that are scored. No other setting may name this topic."),
         "KAFKA_TOPIC_PREDICTIONS": ("topic", "Predictions."),
         "KAFKA_TOPIC_DEAD_LETTERS": ("topic", "Records that could not be scored or translated."),

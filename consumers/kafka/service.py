@@ -27,6 +27,7 @@ from consumers.kafka.loop import Stream
 from consumers.kafka.outcome_publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.kafka.record_processor import RecordProcessor
 from consumers.kafka.transactions import (
+    MemberFenced,
     MemberSlot,
     TransactionalPublisher,
     TransactionsNotIsolated,
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 
 LEAVE_TIMEOUT_MS: Final = 3_000
 RETRY_PAUSE_S: Final = 1.0
+# Two consumers with one member id fence each other. Each works for this long before the other is back.
+FENCED_PAUSE_S: Final = 10.0
 
 
 class Service:
@@ -93,6 +96,10 @@ class Service:
                         raise
                     log.warning("%s Going on without transactions.", error)
                     self._with_transactions = False
+                except MemberFenced as error:
+                    log.debug("Kafka: %r", error)
+                    self._heartbeat.set_status(Status("disconnected", self._fenced()))
+                    stopping.wait(FENCED_PAUSE_S)
                 except (KafkaUnavailable, KafkaError) as error:
                     log.debug("Kafka: %r", error)
                     self._heartbeat.set_status(Status("disconnected", self._reason(error)))
@@ -160,6 +167,13 @@ class Service:
             reader.close(timeout_ms=LEAVE_TIMEOUT_MS)
         self._isolation_verified = True
 
+    def _fenced(self) -> str:
+        member = "" if self._slot is None else self._slot.transactional_id
+        return (
+            f"another consumer has the member id of {member}, or this one stood still for long; "
+            "give each STATE_DIR a KAFKA_MEMBER_ID of its own"
+        )
+
     def _reason(self, error: KafkaUnavailable | KafkaError) -> str:
         """The reason for operators. The text is equal for every attempt, so that it is logged once."""
         cause = error.__cause__ if isinstance(error, KafkaUnavailable) else error
@@ -174,7 +188,7 @@ def _member_slot(settings: Settings, folder: Path) -> MemberSlot | None:
     Raises `OSError` if transactions need the slot.
     """
     try:
-        return MemberSlot(folder, settings.kafka_group_id)
+        return MemberSlot(folder, settings.kafka_group_id, settings.kafka_member_id)
     except OSError:
         if settings.kafka_transactions:
             raise

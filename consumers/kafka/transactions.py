@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Final, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError
+from kafka.errors import CommitFailedError, InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from consumers.kafka.clients import discard
 from consumers.kafka.offsets import CommitBatch, Partition
@@ -33,7 +33,14 @@ T = TypeVar("T")
 
 # A transaction takes some tens of milliseconds. The broker aborts an open one after a longer timeout.
 TRANSACTION_TIMEOUT_S: Final = 10.0
+FENCED: Final = (ProducerFencedError, InvalidProducerEpochError)
 PROBE_TIMEOUT_S: Final = 10.0
+
+
+class MemberFenced(KafkaUnavailable):
+    """Raised if another producer has taken over the transactional id. Nothing of the batch is committed."""
+
+    code = "member_fenced"
 
 
 class TransactionsNotIsolated(ServiceError):
@@ -43,26 +50,40 @@ class TransactionsNotIsolated(ServiceError):
 
 
 class MemberSlot:
-    """The lowest `number` that no other consumer process of this host holds, locked until this process ends.
+    """The lowest `number` that no other process of this folder holds, locked until this process ends.
 
-    The number makes the transactional id stable. A successor with the same id first aborts the transaction
-    that a killed predecessor left open. Otherwise readers would wait until the broker aborts it.
+    Member id and number make the transactional id stable. A successor with the same id first aborts the
+    transaction that a killed predecessor left open. Otherwise readers would wait until the broker aborts it.
+    An empty `member_id` is the host name and a random part, which the folder keeps.
 
     Raises `OSError` if the folder is not writable.
     """
 
-    def __init__(self, folder: Path, group_id: str) -> None:
+    def __init__(self, folder: Path, group_id: str, member_id: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        member_id = member_id or _kept_member_id(folder / "member_id")
         number = 0
         while (lock := _locked(folder / f"{group_id}-{number}.lock")) is None:
             number += 1
         self._lock = lock  # the kernel releases it when the process ends
         self.number: Final = number
-        self.transactional_id: Final = f"{group_id}-{socket.gethostname()}-{number}"
+        self.transactional_id: Final = f"{group_id}-{member_id}-{number}"
 
     def release(self) -> None:
         """Release the number."""
         self._lock.close()
+
+
+def _kept_member_id(path: Path) -> str:
+    """The id in the file. An empty file gets one: each `STATE_DIR` of a host must have its own."""
+    with path.open("a+", encoding="ascii", errors="replace") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+        file.seek(0)
+        kept = file.read().strip()
+        if not kept:
+            kept = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+            file.write(f"{kept}\n")
+    return kept
 
 
 def _locked(path: Path) -> IO[bytes] | None:
@@ -99,8 +120,9 @@ class TransactionalPublisher:
             try:
                 _bounded(producer.init_transactions, TRANSACTION_TIMEOUT_S)
             except (KafkaError, TimeoutError) as error:
+                trouble = _trouble(producer, error, "taking over the transactional id")
                 self.close()
-                raise as_trouble(error, "taking over the transactional id") from error
+                raise trouble from error
         return self._producer
 
     def publish(self, done: CommitBatch) -> bool:
@@ -135,12 +157,15 @@ class TransactionalPublisher:
             log.info("batch abandoned, the group has rebalanced (%s)", error)
             self.close()
             return False
-        except (KafkaUnavailable, OutcomeRefused):
+        except OutcomeRefused:
             self.close()
             raise
-        except (KafkaError, TypeError, ValueError, TimeoutError) as error:
+        except (KafkaUnavailable, KafkaError, TypeError, ValueError, TimeoutError) as error:
+            trouble = _trouble(producer, error, "committing a transaction")
             self.close()
-            raise as_trouble(error, "committing a transaction") from error
+            if trouble is error:
+                raise
+            raise trouble from error
         return True
 
     def before_commit(self) -> None:
@@ -157,6 +182,15 @@ class TransactionalPublisher:
         producer, self._producer = self._producer, None
         if producer is not None:
             discard(producer)
+
+
+def _trouble(producer: KafkaProducer, error: Exception, doing: str) -> ServiceError:
+    """As `as_trouble`, or `MemberFenced`. The producer reports fencing as any error of its later calls."""
+    manager = getattr(producer, "_transaction_manager", None)
+    errors = (error, error.__cause__, getattr(manager, "last_error", None))
+    if any(isinstance(each, FENCED) for each in errors):
+        return MemberFenced(f"{doing}: another producer has the transactional id")
+    return error if isinstance(error, KafkaUnavailable) else as_trouble(error, doing)
 
 
 def _bounded(act: Callable[[], T], timeout_s: float) -> T:

@@ -12,6 +12,7 @@ import pytest
 from kafka import ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
+    InvalidProducerEpochError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
@@ -21,7 +22,7 @@ from kafka.errors import (
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.outcome_publisher import AtLeastOncePublisher, KafkaUnavailable, OutcomeRefused
 from consumers.kafka.records import Outgoing, Received
-from consumers.kafka.transactions import MemberSlot, TransactionalPublisher, verify_isolation
+from consumers.kafka.transactions import MemberFenced, MemberSlot, TransactionalPublisher, verify_isolation
 
 MEMBER = ConsumerGroupMetadata("g", 4, "member-1", None, "<stable>")
 
@@ -199,6 +200,37 @@ def test_processes_of_a_host_have_different_ids_and_successors_the_same(tmp_path
     assert third.transactional_id == first.transactional_id
     second.release()
     third.release()
+
+
+def test_each_folder_of_a_host_has_a_member_id_and_keeps_it(tmp_path: Path) -> None:
+    first, second = MemberSlot(tmp_path / "one", "g"), MemberSlot(tmp_path / "two", "g")
+    assert first.transactional_id != second.transactional_id
+    first.release()
+    again, named = MemberSlot(tmp_path / "one", "g"), MemberSlot(tmp_path / "one", "g", "pod-7")
+    assert again.transactional_id == first.transactional_id
+    assert named.transactional_id == "g-pod-7-1"
+    for slot in (second, again, named):
+        slot.release()
+
+
+@pytest.mark.parametrize("step", ["init", "begin", "acknowledge", "offsets", "flush", "commit"])
+@pytest.mark.parametrize("error", [ProducerFencedError(), InvalidProducerEpochError()])
+def test_a_member_that_is_fenced_is_called_so(step: str, error: KafkaError) -> None:
+    bench = Bench()
+    bench.failing[step] = error
+    with pytest.raises(MemberFenced):
+        bench.publisher.publish(a_round())
+    assert bench.producers[0].calls[-1] == "discarded"
+
+
+def test_fencing_that_the_producer_only_remembers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.publisher.open()
+    bench.failing["flush"] = KafkaError("in an error state")
+    remembered = SimpleNamespace(last_error=ProducerFencedError())
+    monkeypatch.setattr(bench.producers[0], "_transaction_manager", remembered, raising=False)
+    with pytest.raises(MemberFenced):
+        bench.publisher.publish(a_round())
 
 
 class CommitOnly:
