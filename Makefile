@@ -24,7 +24,7 @@ HOST_PACKAGES := faketime prometheus redis-server
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-host host-packages test-clients test-client-nestjs test-client-python soak faults fuzz compat bench \
-	bench-compare evaluate check owasp format lock clean installed installed-dev
+	bench-compare evaluate check owasp format lock audit clean installed installed-dev
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -99,7 +99,11 @@ lock: installed ## pin what the requirements*.in ask for, with hashes
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-serve.in -c requirements.txt -o requirements-serve.txt
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(LOCK) requirements-audit.in -o requirements-audit.txt
 	$(LOCK) clients/node.in -o clients/node.txt
+
+audit: installed ## ask for known vulnerabilities of all locked packages (exit 1: found, 2: a registry has no advisories)
+	@$(PY) -m stack.audit
 
 clean: ## remove .venv, caches and var/ (queues, jobs and logs); .env stays
 	rm -rf .venv var build .mypy_cache .ruff_cache .pytest_cache .hypothesis

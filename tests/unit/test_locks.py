@@ -37,7 +37,7 @@ def test_what_serves_has_no_package_of_training_or_of_embedded_servers() -> None
 
 
 @pytest.mark.owasp("API8", "packages are pinned with hashes")
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-serve.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", [f"requirements{name}.txt" for name in ("", "-serve", "-dev", "-audit")])
 def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
     assert all("--hash=sha256:" in entry for _, entry in pinned(lock))
     assert not re.search(r"https?://|--(?:extra-)?index-url|--find-links", (ROOT / lock).read_text())
