@@ -25,8 +25,8 @@ METHODS: Final = ("get", "post", "put", "patch", "delete")
 # Runs before every view, and lets what is outside the API pass.
 ACCESS: Final = "web.http.access"
 # Read for every request of the API: `security`, and a sentence at the head of the document.
-# `Authorization` is looked at to say that it is not read.
-OF_ALL: Final = {"x-api-key", "x-request-id", "authorization"}
+# `Authorization` is looked at to say that it is not read. `X-Forwarded-For` is a proxy's, not a caller's.
+OF_ALL: Final = {"x-api-key", "x-request-id", "authorization", "x-forwarded-for"}
 # Read only to refuse what is compressed, or no JSON.
 REFUSED: Final = {"web.http.request_bodies": {"content-encoding", "content-type"}}
 _HEADER_READ: Final = re.compile(
