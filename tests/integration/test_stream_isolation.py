@@ -29,7 +29,9 @@ def test_by_default_it_is_used_at_least_once_and_that_is_said(bench: StreamBench
     wait_until(lambda: "delivery: at least once" in consumer.log(), what="the start", log=consumer.log)
     lines = [json.loads(line) for line in consumer.log().splitlines() if line.startswith("{")]
     (warning,) = [line for line in lines if "Going on without transactions" in line["event"]]
-    assert warning["member"] == f"evzone-ml-{socket.gethostname()}-0"
+    member_id = (bench.folder / "consumers" / "member_id").read_text().strip()
+    assert member_id.startswith(f"{socket.gethostname()}-")
+    assert warning["member"] == f"evzone-ml-{member_id}-0"
     assert not consumer.has_ended()
 
 
