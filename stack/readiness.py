@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
-from typing import Any
+from http.client import HTTPConnection
 
 from redis import Redis, RedisError
 
 from settings import Settings
+from stack.local_api import ANSWER_TIMEOUT_S, LocalApi, get_json
 from stack.programs import QUEUES
 from stack.servers import LOOPBACK, kafka_answers, redis_answers
 from tasks.monitoring import heartbeats
 from tasks.storage.redis_connection import connect
-
-ANSWER_TIMEOUT_S = 4.0  # Flower waits 1 s for the workers' replies before it responds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +28,22 @@ class Check:
 
 def checks(settings: Settings) -> list[Check]:
     """Return the checks that must pass before `make run` reports the service as ready."""
-    host, port = local_host(settings.host), settings.port
+    api = LocalApi(settings)
     redis = connect(settings.redis_url)
     found = []
     if settings.redis_embedded:
         found.append(Check("Redis", "redis", lambda: _unless(redis_answers(settings.redis_port))))
     if settings.kafka_embedded:
         found.append(Check("Kafka", "kafka", lambda: _unless(kafka_answers(settings.kafka_port))))
-    found.append(Check("web", "web", lambda: http_problem(host, port, "/health")))
+    found.append(Check("web", "web", lambda: api.problem("/health")))
     for name, queue in QUEUES.items():
         found.append(Check(f"worker {name}", f"worker-{name}", _worker_check(redis, queue)))
-    found.append(Check("consumer", "consumer", lambda: _consumer_problem(host, port, "consumer")))
+    found.append(Check("consumer", "consumer", lambda: _consumer_problem(api, "consumer")))
     if settings.ocpp_wanted:
-        found.append(Check("OCPP", "ocpp", lambda: _consumer_problem(host, port, "ocpp")))
-    found.append(Check("predictions", "web", lambda: http_problem(host, port, "/health/ready")))
+        found.append(Check("OCPP", "ocpp", lambda: _consumer_problem(api, "ocpp")))
+    found.append(Check("predictions", "web", lambda: api.problem("/health/ready")))
     found.append(Check("Flower", "flower", lambda: _flower_problem(settings)))
     return found
-
-
-def local_host(host: str) -> str:
-    """Return the address on this machine of a server bound to `host`."""
-    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _unless(ready: bool) -> str | None:
@@ -71,8 +63,8 @@ def _worker_check(redis: Redis, queue: str) -> Callable[[], str | None]:
     return problem
 
 
-def _consumer_problem(host: str, port: int, role: str) -> str | None:
-    answer = _get(host, port, "/health")
+def _consumer_problem(api: LocalApi, role: str) -> str | None:
+    answer = api.get("/health")
     if answer is None:
         return "cannot be looked up: web does not answer yet"
     consumer: dict[str, str] = answer[1].get("checks", {}).get(role, {})
@@ -87,7 +79,8 @@ def _flower_problem(settings: Settings) -> str | None:
     """
     credentials = base64.b64encode(settings.flower_basic_auth.split(",")[0].encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"}
-    answer = _get(LOOPBACK, settings.flower_port, "/api/workers?refresh=true", headers)
+    connection = HTTPConnection(LOOPBACK, settings.flower_port, timeout=ANSWER_TIMEOUT_S)
+    answer = get_json(connection, "/api/workers?refresh=true", headers)
     if answer is None:
         return "does not answer yet"
     status, seen = answer
@@ -95,39 +88,3 @@ def _flower_problem(settings: Settings) -> str | None:
         return f"answers {status}"
     missing = [name for name in QUEUES if not any(worker.startswith(f"{name}@") for worker in seen)]
     return f"does not see the workers {', '.join(missing)} yet" if missing else None
-
-
-def http_problem(host: str, port: int, path: str) -> str | None:
-    """Return why a GET of `path` does not return 200, or None if it does. Blocks for up to 4 s a step."""
-    answer = _get(host, port, path)
-    if answer is None:
-        return "does not answer yet"
-    status, body = answer
-    if status == 200:
-        return None
-    missing = [
-        f"{name} {check['status']} ({check['detail']})"
-        for name, check in body.get("checks", {}).items()
-        if check["status"] != "ok"
-    ]
-    return f"answers {status}{': ' if missing else ''}{', '.join(missing)}"
-
-
-def _get(
-    host: str, port: int, path: str, headers: Mapping[str, str] | None = None
-) -> tuple[int, dict[str, Any]] | None:
-    """Return status and decoded body (empty if it is not a JSON object), or None without a response."""
-    connection = HTTPConnection(host, port, timeout=ANSWER_TIMEOUT_S)
-    try:
-        connection.request("GET", path, headers=dict(headers or {}))
-        response = connection.getresponse()
-        raw = response.read()
-    except (OSError, HTTPException):
-        return None
-    finally:
-        connection.close()
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        body = {}
-    return response.status, body if isinstance(body, dict) else {}

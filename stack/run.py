@@ -16,9 +16,10 @@ from typing import Final
 
 from settings import ROOT, Settings, load_or_exit
 from stack.console import LiveLine, clock, print_line
+from stack.local_api import local_host
 from stack.ports import admin_ports, port_problems, port_uses
 from stack.programs import log_file, metrics_folder, programs, shared_environment
-from stack.readiness import Check, checks, local_host
+from stack.readiness import Check, checks
 from stack.supervisor import Supervisor
 
 # Usually 10 to 20. The first start compiles every module and takes a minute on a busy machine.

@@ -17,7 +17,7 @@ from settings import Settings, load_or_exit
 from stack.demo import show
 from stack.demo.api import DemoFailed, ready_service, scored_as_job
 from stack.demo.stream import through_kafka
-from stack.readiness import local_host
+from stack.local_api import LocalApi
 from stack.sample.sessions import load_chargers, load_sessions
 
 SINGLES: Final = 5
@@ -33,7 +33,7 @@ def demo() -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_WIDTH)
     began = time.monotonic()
-    url = f"http://{local_host(settings.host)}:{settings.port}"
+    url = LocalApi(settings).url
     key = next((entry.key for entry in settings.api_keys if {"predict", "read"} <= entry.roles), "")
     try:
         with MLClient(ClientSettings(url=url, api_key=key, timeout_s=60)) as ml:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evzone_ml_client import MLClient, NotFound, RequestRejected, ServiceUnavailable
 from evzone_ml_client.schemas import Reading, ServiceInfo
 from settings import Settings
-from stack.readiness import http_problem, local_host
+from stack.local_api import LocalApi
 
 LOOK_EVERY_S: Final = 0.2
 NO_PROGRESS_AFTER_S: Final = 30.0
@@ -31,7 +31,7 @@ def ready_service(ml: MLClient, settings: Settings) -> ServiceInfo:
         raise DemoFailed(
             f"Nothing answers at {url}. Start the service first, in another terminal: make run"
         ) from None
-    if problem := http_problem(local_host(settings.host), settings.port, "/health/ready"):
+    if problem := LocalApi(settings).problem("/health/ready"):
         raise DemoFailed(f"The service is not ready: it {problem}.")
     try:
         return ml.service_info()

@@ -234,9 +234,7 @@ def test_a_caller_can_name_the_request(client: httpx.Client) -> None:
 
 
 def test_health_ready_metrics_and_docs_are_open(web_url: str) -> None:
-    health = httpx.get(f"{web_url}/health").json()
-    assert health["status"] == "healthy"
-    assert health["checks"]["redis"]["status"] == "ok"
+    assert httpx.get(f"{web_url}/health").json()["status"] == "healthy"
     assert httpx.get(f"{web_url}/health/ready").status_code == 200
     assert "ml_queue_tasks" in httpx.get(f"{web_url}/metrics").text
     page = httpx.get(f"{web_url}/docs")

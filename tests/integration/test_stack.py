@@ -23,8 +23,8 @@ from evzone_ml_client.schemas import KafkaInfo
 from settings import ROOT
 from stack.demo.api import DemoFailed
 from stack.demo.stream import through_kafka
-from stack.readiness import http_problem
-from tests.processes import Process, free_port, settings_for, wait_until
+from stack.local_api import LocalApi
+from tests.processes import Process, free_port, settings_for, settings_of, wait_until
 from tests.services import start_kafka
 
 TOPICS = ("charger.metrics", "ml.predictions")
@@ -138,8 +138,9 @@ def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
         lambda: "web ended unexpectedly" in stack.said(), what="word of it", timeout_s=40, log=stack.said
     )
     wait_until(lambda: not set(before) & set(stack.processes(WEB)), what="the end of the old", timeout_s=20)
+    api = LocalApi(settings_of(stack.environment))
     wait_until(
-        lambda: http_problem("127.0.0.1", stack.port, "/health/ready") is None,
+        lambda: api.problem("/health/ready") is None,
         what="the new web process",
         timeout_s=60,
         log=stack.said,

@@ -85,17 +85,22 @@ class Access:
         Raises `Unauthorized` for a missing, unknown or expired key. Raises `Forbidden` for a missing role or
         another tenant, and `InvalidParameter` for an invalid tenant id, or none from a key of several.
         """
-        presented = header("X-API-Key")
-        key = self._keys.find(presented) if presented else None
-        if key is None:
-            if presented:
-                raise Unauthorized("The header X-API-Key names no valid key.")
-            read_elsewhere = " The header Authorization is not read." if header("Authorization") else ""
-            raise Unauthorized(f"The header X-API-Key is missing.{read_elsewhere}")
+        key = self.key(header)
         allowed = ALLOWED[needed]
         if not key.roles & allowed:
             raise Forbidden(f"This key lacks the role {' or '.join(sorted(allowed))}.")
         return Caller(key, _tenant_of(key, header("X-Tenant-ID")))
+
+    def key(self, header: Callable[[str], str | None]) -> Key:
+        """Return the valid key of a request, whatever its roles. Raises `Unauthorized` without one."""
+        presented = header("X-API-Key")
+        key = self._keys.find(presented) if presented else None
+        if key is not None:
+            return key
+        if presented:
+            raise Unauthorized("The header X-API-Key names no valid key.")
+        read_elsewhere = " The header Authorization is not read." if header("Authorization") else ""
+        raise Unauthorized(f"The header X-API-Key is missing.{read_elsewhere}")
 
 
 def _tenant_of(key: Key, given: str | None) -> str | None:

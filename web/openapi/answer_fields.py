@@ -14,9 +14,9 @@ def time(description: str, *, allow_none: bool = False) -> fields.String:
     )
 
 
-def text(description: str, **kwargs: Any) -> fields.String:
-    """A required text."""
-    return fields.String(required=True, metadata={"description": description}, **kwargs)
+def text(description: str, *, required: bool = True, **kwargs: Any) -> fields.String:
+    """A text, required by default."""
+    return fields.String(required=required, metadata={"description": description}, **kwargs)
 
 
 def number(description: str, **kwargs: Any) -> fields.Float:

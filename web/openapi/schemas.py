@@ -264,9 +264,9 @@ class CheckSchema(Schema):
 
 
 class HealthSchema(Schema):
-    """The state of the service."""
+    """The state of the service. Without a valid key it is `status` alone."""
 
     status = _text("healthy or degraded.", validate=validate.OneOf(["healthy", "degraded"]))
-    service = _text("This service's name.")
-    version = _text("This service's version.")
-    checks = fields.Dict(keys=fields.String(), values=fields.Nested(CheckSchema), required=True)
+    service = _text("This service's name.", required=False)
+    version = _text("This service's version.", required=False)
+    checks = fields.Dict(keys=fields.String(), values=fields.Nested(CheckSchema))

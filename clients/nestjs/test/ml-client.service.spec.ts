@@ -131,7 +131,7 @@ describe('MLClientService, against the running service', () => {
   it('says how the service is', async () => {
     const health = await ml.healthCheck();
     expect(health).toMatchObject({ status: 'healthy', circuit: 'closed', message: null });
-    expect(health.service?.checks.workers?.status).toBe('ok');
+    expect(health.service?.checks?.workers?.status).toBe('ok');
   });
 });
 

@@ -2881,7 +2881,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** 200 while the process lives; what is down is in `checks` */
+        /** 200 while the process lives; with a key, `checks` name each part that is down */
         get: {
             parameters: {
                 query?: never;
@@ -2918,7 +2918,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** 503 unless a prediction can be served now */
+        /** 503 unless a prediction can be served now; with a key, `checks` name the reason */
         get: {
             parameters: {
                 query?: never;
@@ -3809,10 +3809,10 @@ export interface components {
              */
             status: "healthy" | "degraded";
             /** @description This service's name. */
-            service: string;
+            service?: string;
             /** @description This service's version. */
-            version: string;
-            checks: {
+            version?: string;
+            checks?: {
                 [key: string]: components["schemas"]["Check"];
             };
         };

@@ -82,7 +82,10 @@ class AsyncMLClient:
         await self.aclose()
 
     async def health_check(self) -> Health:
-        """Return the health of the service and its dependencies. One attempt, even in an open circuit."""
+        """Return the health of the service and its dependencies. One attempt, even in an open circuit.
+
+        With a key that the service does not know, it has `status` alone.
+        """
         return await self._run(calls.health_check())
 
     async def predict_failure(self, reading: Reading) -> FailurePrediction:

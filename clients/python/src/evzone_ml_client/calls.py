@@ -66,7 +66,7 @@ class Call(Generic[T]):
 
 def health_check() -> Call[Health]:
     """Read `/health`. Not guarded: one attempt, even in an open circuit."""
-    return Call(name="health_check", request=_get("/health"), read=_document("checks"), guarded=False)
+    return Call(name="health_check", request=_get("/health"), read=_document("status"), guarded=False)
 
 
 def predict_failure(reading: Reading) -> Call[FailurePrediction]:

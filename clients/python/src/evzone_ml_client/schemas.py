@@ -400,6 +400,6 @@ class Check(TypedDict):
 
 class Health(TypedDict):
     status: Literal["healthy", "degraded"]
-    service: str
-    version: str
-    checks: dict[str, Check]
+    service: NotRequired[str]
+    version: NotRequired[str]
+    checks: NotRequired[dict[str, Check]]

@@ -83,7 +83,10 @@ class MLClient:
         self.close()
 
     def health_check(self) -> Health:
-        """Return the health of the service and its dependencies. One attempt, even in an open circuit."""
+        """Return the health of the service and its dependencies. One attempt, even in an open circuit.
+
+        With a key that the service does not know, it has `status` alone.
+        """
         return self._run(calls.health_check())
 
     def predict_failure(self, reading: Reading) -> FailurePrediction:
