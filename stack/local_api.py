@@ -13,7 +13,7 @@ from stack.servers import LOOPBACK
 ANSWER_TIMEOUT_S: Final = 4.0  # Flower waits 1 s for the workers' replies before it responds
 
 # Status and decoded body; the body is empty if it is not a JSON object.
-Answer = tuple[int, dict[str, Any]]
+JsonResponse = tuple[int, dict[str, Any]]
 
 
 class LocalApi:
@@ -31,7 +31,7 @@ class LocalApi:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
-    def get(self, path: str) -> Answer | None:
+    def get(self, path: str) -> JsonResponse | None:
         """Return the answer to a GET of `path`, or None without one. Blocks for up to 4 s a step."""
         return get_json(HTTPConnection(self._host, self._port, timeout=ANSWER_TIMEOUT_S), path, self._headers)
 
@@ -56,7 +56,7 @@ def local_host(host: str) -> str:
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
-def get_json(connection: HTTPConnection, path: str, headers: Mapping[str, str]) -> Answer | None:
+def get_json(connection: HTTPConnection, path: str, headers: Mapping[str, str]) -> JsonResponse | None:
     """Return the answer to a GET, or None without one. Closes the connection. Blocks within its time-outs."""
     try:
         connection.request("GET", path, headers=dict(headers))

@@ -19,6 +19,9 @@ from tasks.messaging.names import Queues
 
 # One worker for each queue, so that a fleet job never delays a single request.
 QUEUES: Final = {"single": Queues.SINGLE, "batch": Queues.BATCH, "stream": Queues.STREAM}
+# Files and folders in the state folder, of this package and of the programs.
+OWN_FOLDERS: Final = ("consumers", "log", "prometheus", "redis")
+OWN_FILES: Final = ("run.lock", "supervisord.conf", "supervisord.pid")
 # Processes of a worker; default 1. Two processes share a job with a waiting caller; a large job leaves one of
 # them to other jobs (docs/adr/0009).
 PROCESSES: Final = {Queues.BATCH: 2}
@@ -159,6 +162,7 @@ def _flower(settings: Settings) -> Program:
         "flower",
         command,
         directory=settings.state_dir,
-        environment={"BROKER_URL": settings.redis_url},
+        # supervisord's configuration knows no way to write a quotation mark.
+        environment={"BROKER_URL": settings.redis_url.replace('"', "%22")},
         stop_wait_s=3,  # it has no work to finish
     )

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -14,11 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from private_files import OF_OTHERS, make_folder, tighten, tighten_all
 from settings import ROOT, Settings, load_or_exit
 from stack.console import LiveLine, clock, print_line
 from stack.local_api import local_host
 from stack.ports import admin_ports, port_problems, port_uses
-from stack.programs import log_file, metrics_folder, programs, shared_environment
+from stack.programs import (
+    OWN_FILES,
+    OWN_FOLDERS,
+    log_file,
+    metrics_folder,
+    programs,
+    shared_environment,
+)
 from stack.readiness import Check, checks
 from stack.supervisor import Supervisor
 
@@ -49,11 +58,14 @@ def run() -> int:
     """
     stop = _stop_on_signals()
     settings = load_or_exit()
+    # Files of all programs are this user's alone, whatever their mode would be.
+    os.umask(OF_OTHERS)
     if not settings.flower_basic_auth:
         print_line(
             "Wrong setting: FLOWER_BASIC_AUTH: must be set, as user:password, for Flower shows every task"
         )
         return EXIT_NOT_STARTED
+    tighten(ROOT / ".env")
     try:
         _make_folders(settings)
     except OSError as error:
@@ -154,12 +166,15 @@ def _summary(settings: Settings, ports: dict[str, int], took_s: float) -> str:
     url = f"http://{_for_people(settings.host)}:{settings.port}"
     user, _, password = settings.flower_basic_auth.split(",")[0].partition(":")
     key = max(settings.api_keys, key=lambda entry: len(entry.roles)).key
+    login = f"user {user}, password {password}; FLOWER_BASIC_AUTH"
+    if not sys.stdout.isatty():  # a log, which others may read
+        key, login = "not shown here", f"user {user}; FLOWER_BASIC_AUTH"
     return f"""
 EVzone ML Service is ready, after {took_s:.0f} s.
 
   API      {url}        (documentation: {url}/docs)
   API key  {key}        (header X-API-Key; ML_SERVICE_API_KEY)
-  Flower   http://localhost:{settings.flower_port}        (user {user}, password {password})
+  Flower   http://localhost:{settings.flower_port}        ({login})
   Redis    {_place(settings.redis_embedded, f"127.0.0.1:{settings.redis_port}", "REDIS_URL")}
   Kafka    {_place(settings.kafka_embedded, settings.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")}
   Metrics  {_admin(settings, ports)}
@@ -197,14 +212,25 @@ def _show_log(path: Path) -> None:
 
 
 def _make_folders(settings: Settings) -> None:
-    """Make the folders of `STATE_DIR`. Raises `OSError` with the folder in which files cannot be written."""
-    for folder in (settings.state_dir, settings.state_dir / "log", settings.state_dir / "redis"):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Make the folders of `STATE_DIR`, and close to others those of earlier runs.
+
+    Raises `OSError` with the folder in which files cannot be written.
+    """
+    state = settings.state_dir
+    for folder in (state, state / "log", state / "redis"):
+        make_folder(folder)
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(folder)) from None
+    for name in OWN_FOLDERS:
+        tighten_all(state / name)
+    for name in OWN_FILES:
+        tighten(state / name)
+    # A folder that others use too, like /tmp, stays open to them.
+    if {path.name for path in state.iterdir()} <= {*OWN_FOLDERS, *OWN_FILES}:
+        tighten(state)
 
 
 def _stop_on_signals() -> threading.Event:

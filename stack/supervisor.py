@@ -23,6 +23,7 @@ from xmlrpc.client import ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from private_files import opener
 from stack.die_with_parent import bound_to_parent, processes_of_session
 from stack.programs import Program
 
@@ -39,6 +40,7 @@ logfile = {folder}/log/supervisord.log
 logfile_maxbytes = 5MB
 logfile_backups = 1
 pidfile = {folder}/supervisord.pid
+umask = 077
 
 [unix_http_server]
 file = {socket}
@@ -101,7 +103,7 @@ class Supervisor:
         config = self.folder / "supervisord.conf"
         _write_private(config, self._config(socket))
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)]
-        with (self.folder / "log" / "supervisord.err").open("wb") as errors:
+        with open(self.folder / "log" / "supervisord.err", "wb", opener=opener) as errors:
             self._process = subprocess.Popen(
                 bound_to_parent(command),
                 env=os.environ | self.environment,
@@ -179,8 +181,8 @@ class Supervisor:
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read: it holds passwords."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        os.fchmod(file.fileno(), 0o600)  # the file of an earlier run has its own mode
+    path.unlink(missing_ok=True)  # that of an earlier run has its own mode, and may be open elsewhere
+    with open(path, "x", opener=opener) as file:
         file.write(text)
 
 

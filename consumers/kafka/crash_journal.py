@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from errors import ServiceError
+from private_files import make_folder, opener
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class CrashJournal:
             file = None
             if self._deaths_file is not None:
                 try:
-                    file = held.enter_context(self._deaths_file.open("a+b", buffering=0))
+                    file = held.enter_context(open(self._deaths_file, "a+b", buffering=0, opener=opener))
                     fcntl.flock(file, fcntl.LOCK_EX)
                     deaths = self._of_late(_read(file))
                 except OSError as error:
@@ -138,8 +139,8 @@ class CrashJournal:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    make_folder(path.parent)
+    with open(path, "a+b", opener=opener) as file:
         # Allocate the blocks: on a full disk a store into a sparse file would kill the process.
         os.posix_fallocate(file.fileno(), 0, _MARK_BYTES)
         return mmap.mmap(file.fileno(), _MARK_BYTES)

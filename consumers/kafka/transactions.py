@@ -26,6 +26,7 @@ from consumers.kafka.outcome_publisher import (
     send_all,
 )
 from errors import ServiceError
+from private_files import make_folder, opener
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class MemberSlot:
     """
 
     def __init__(self, folder: Path, group_id: str, member_id: str = "") -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         member_id = member_id or _kept_member_id(folder / "member_id")
         number = 0
         while (lock := _locked(folder / f"{group_id}-{number}.lock")) is None:
@@ -76,7 +77,7 @@ class MemberSlot:
 
 def _kept_member_id(path: Path) -> str:
     """The id in the file. An empty file gets one: each `STATE_DIR` of a host must have its own."""
-    with path.open("a+", encoding="ascii", errors="replace") as file:
+    with open(path, "a+", encoding="ascii", errors="replace", opener=opener) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
         file.seek(0)
         kept = file.read().strip()
@@ -87,7 +88,7 @@ def _kept_member_id(path: Path) -> str:
 
 
 def _locked(path: Path) -> IO[bytes] | None:
-    file = path.open("ab")
+    file = open(path, "ab", opener=opener)  # noqa: SIM115 - open while it is locked
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 import orjson
 from redis import Redis, RedisError
 
+from private_files import FOR_OWNER, make_folder
 from readings.reading import epoch_rfc3339
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,8 @@ class AuditLog:
 
     def _append(self, line: bytes) -> None:
         """Append a line in one write, so that lines of several processes do not mix."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        make_folder(self._file.parent)
+        file = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FOR_OWNER)
         try:
             os.write(file, line)
         finally:

@@ -9,103 +9,30 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from evzone_ml_client.schemas import KafkaInfo
-from settings import ROOT
 from stack.demo.api import DemoFailed
 from stack.demo.stream import through_kafka
 from stack.local_api import LocalApi
-from tests.processes import Process, free_port, settings_for, settings_of, wait_until
+from tests.processes import free_port, settings_for, settings_of, wait_until
 from tests.services import start_kafka
+from tests.stacks import Stack, open_to_others, stack_in
 
 TOPICS = ("charger.metrics", "ml.predictions")
-READY_WITHIN_S = 200  # longer than it gives itself, so that its own message is seen
 STOPPED_WITHIN_S = 40
 WEB = "granian"
 
 
-@dataclass
-class Stack:
-    """One `python -m stack run` with ports and folders of its own."""
-
-    folder: Path
-    process: Process | None = None
-
-    def __post_init__(self) -> None:
-        self.port = free_port()
-        ports = {"PORT": self.port} | {
-            name: free_port() for name in ("REDIS_PORT", "KAFKA_PORT", "FLOWER_PORT")
-        }
-        self.environment = (
-            {name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "KAFKA_"))}
-            | {name: str(port) for name, port in ports.items()}
-            | {"STATE_DIR": str(self.folder), "ML_SERVICE_API_KEY": "a-key", "FLOWER_BASIC_AUTH": "me:secret"}
-        )
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start in the background; what it says goes to a file."""
-        command = [sys.executable, "-m", "stack", "run"]
-        self.process = Process(command, self.environment, log_file=self.folder / "said")
-        return self.process.process
-
-    def run(
-        self, command: str = "run", *, timeout_s: float = 30, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end: a start that is refused, or the demo."""
-        return subprocess.run(
-            [sys.executable, "-m", "stack", command],
-            cwd=ROOT,
-            env=self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-
-    def said(self) -> str:
-        return (self.folder / "said").read_text()
-
-    def processes(self, part_of_command: str = "") -> list[int]:
-        """Every live process that belongs to this run: all inherit its folder's name.
-
-        Except that Redis writes its title over its environment; that title ends in its port.
-        """
-        mark = f"STATE_DIR={self.folder}".encode()
-        redis_title = f":{self.environment['REDIS_PORT']}"
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (entry / "environ").read_bytes()
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            ours = mark in environment.split(b"\0") or command.strip(" ").endswith(redis_title)
-            if ours and part_of_command in command:
-                found.append(int(entry.name))
-        return sorted(found)
-
-
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path)
-    yield stack
-    while left := stack.processes():  # more than once: what is being started now has children later
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
-    if stack.process is not None:
-        stack.process.process.wait()
+    with stack_in(tmp_path) as stack:
+        yield stack
 
 
 def records(consumer: KafkaConsumer, topic: str) -> list[int]:
@@ -117,15 +44,10 @@ def records(consumer: KafkaConsumer, topic: str) -> list[int]:
 @pytest.mark.timeout(320)
 def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
     process = stack.start()
-    wait_until(
-        lambda: "Service is ready" in stack.said() or process.poll() is not None,
-        what="the service",
-        timeout_s=READY_WITHIN_S,
-        log=stack.said,
-    )
-    assert "Service is ready" in stack.said(), stack.said()
+    stack.wait_until_said("Service is ready")
     assert f"http://localhost:{stack.port}" in stack.said()
-    assert "a-key" in stack.said()
+    assert "a-key" not in stack.said()  # its output is a file here
+    assert open_to_others(stack.folder) == []
 
     again = stack.run()
     assert again.returncode == 2
@@ -155,17 +77,12 @@ def test_run_serves_survives_a_crash_and_leaves_nothing(stack: Stack) -> None:
 @pytest.mark.timeout(400)
 def test_the_demo_of_a_second_service_uses_its_kafka_and_not_that_of_the_first(stack: Stack) -> None:
     """As `PORT=8101 make demo` does: all settings but the port are those of the first service."""
-    process = stack.start()
+    stack.start()
     with start_kafka() as first:
         with contextlib.closing(KafkaProducer(bootstrap_servers=first.url)) as producer:  # creates the topics
             for topic in TOPICS:
                 producer.send(topic, b"before").get(10)
-        wait_until(
-            lambda: "Service is ready" in stack.said() or process.poll() is not None,
-            what="the second service",
-            timeout_s=READY_WITHIN_S,
-            log=stack.said,
-        )
+        stack.wait_until_said("Service is ready")
         port_of_first = first.url.rpartition(":")[2]
         shown = stack.run("demo", timeout_s=150, KAFKA_PORT=port_of_first)
         assert shown.returncode == 0, shown.stdout + shown.stderr
@@ -238,8 +155,8 @@ def test_wrong_setting_is_one_readable_line(stack: Stack, name: str, value: str,
 def test_a_state_folder_that_cannot_be_written_is_one_readable_line(
     stack: Stack, below: str, named: str, why: str
 ) -> None:
-    (stack.folder / "occupied").write_text("a file")
-    stack.environment["STATE_DIR"] = str(stack.folder / "occupied" / below)
+    (stack.home / "occupied").write_text("a file")
+    stack.environment["STATE_DIR"] = str(stack.home / "occupied" / below)
     refused = stack.run()
     assert (refused.returncode, refused.stderr) == (2, "")
-    assert refused.stdout == f"Wrong setting: STATE_DIR: cannot write {stack.folder / named}: {why}\n"
+    assert refused.stdout == f"Wrong setting: STATE_DIR: cannot write {stack.home / named}: {why}\n"
