@@ -3,12 +3,14 @@
 import tracing
 from process import allow_open_files, collect_garbage_seldom, configure_logging
 from settings import load_or_exit
+from settings.tls_files import refuse_unusable_tls
 from tasks.storage.redis_connection import refuse_eviction
 from web.app import serve_admin_port
 from web.fast_path import FastPath
 
 settings = load_or_exit()
 configure_logging(settings)
+refuse_unusable_tls(settings)
 refuse_eviction(settings)
 tracing.start(settings, "web")
 allow_open_files(settings.web_max_connections)

@@ -7,10 +7,16 @@ import sys
 from typing import Any, Final
 
 from settings import load_or_exit
+from settings.tls_files import refuse_unusable_tls
 from tasks.storage.redis_connection import refuse_eviction
 
 # gunicorn's control socket is shared by all servers of a user.
 control_socket_disable: Final = True
+
+_settings = load_or_exit()
+refuse_unusable_tls(_settings)
+certfile: Final = _settings.tls_certfile or None
+keyfile: Final = _settings.tls_keyfile or None
 
 
 def on_starting(server: Any) -> None:

@@ -9,10 +9,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from settings.fields import Settings
+from settings.production import production_problems
 
-EXAMPLE_KEYS: Final = frozenset({"change-me", "changeme", "secret", "test", "dev-key", "example"})
 MIN_WEB_THREADS: Final = 4
-MIN_PRODUCTION_KEY_CHARS: Final = 16
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _REDIS_DB: Final = re.compile(r"(/[0-9]*)?")
 # Input topics, and the consumers' compacted state topics. They must not be shared with other topics.
@@ -34,7 +33,9 @@ def contradictions(settings: Settings) -> list[str]:
         )
     for name, url in (("REDIS_URL", settings.redis_url), ("REDIS_CACHE_URL", settings.redis_cache_url)):
         if not _is_redis_url(url):
-            problems.append(f"{name}: must look like redis://[user:password@]host:port/db")
+            problems.append(f"{name}: must look like redis://[user:password@]host:port/db, or rediss://")
+        elif urlsplit(url).query:  # not repeated: it may hold a password
+            problems.append(f"{name}: must have no parameters; certificates are REDIS_SSL_CAFILE and others")
     if settings.alert_clear_threshold > settings.alert_threshold:
         problems.append(
             f"ML_ALERT_CLEAR_THRESHOLD: must not be above ML_ALERT_THRESHOLD ({settings.alert_threshold:g})"
@@ -54,12 +55,23 @@ def contradictions(settings: Settings) -> list[str]:
             if not value:
                 problems.append(f"{name}: must be set with {settings.kafka_security_protocol}")
     for name, file in (
+        ("REDIS_SSL_CAFILE", settings.redis_ssl_cafile),
+        ("REDIS_SSL_CERTFILE", settings.redis_ssl_certfile),
+        ("REDIS_SSL_KEYFILE", settings.redis_ssl_keyfile),
         ("KAFKA_SSL_CAFILE", settings.kafka_ssl_cafile),
         ("KAFKA_SSL_CERTFILE", settings.kafka_ssl_certfile),
         ("KAFKA_SSL_KEYFILE", settings.kafka_ssl_keyfile),
     ):
         if file and not Path(file).is_file():
             problems.append(f"{name}: {file} is not a file")
+    for pair in (("TLS_CERTFILE", "TLS_KEYFILE"), ("REDIS_SSL_CERTFILE", "REDIS_SSL_KEYFILE")):
+        missing = [name for name in pair if not getattr(settings, name.lower())]
+        if len(missing) == 1:
+            (present,) = {*pair} - {*missing}
+            problems.append(f"{missing[0]}: must be set with {present}")
+    schemes = {urlsplit(url).scheme for url in (settings.redis_url, settings.redis_cache_url)}
+    if settings.redis_ssl_cafile + settings.redis_ssl_certfile and "rediss" not in schemes:
+        problems.append("REDIS_URL: must begin with rediss://, because REDIS_SSL_CAFILE or others are set")
     if settings.flower_basic_auth and not re.fullmatch(r"[^:]+:.+", settings.flower_basic_auth):
         problems.append("FLOWER_BASIC_AUTH: must be user:password")
     if settings.traces and settings.traces_protocol != "http/protobuf":
@@ -67,16 +79,7 @@ def contradictions(settings: Settings) -> list[str]:
     if not settings.model_dir.is_dir():
         problems.append(f"MODEL_DIR: {settings.model_dir} is not a folder")
     if settings.production:
-        if settings.flower_basic_auth.rpartition(":")[2].lower() in EXAMPLE_KEYS:
-            problems.append("FLOWER_BASIC_AUTH: is an example; production refuses that")
-        keys = [entry.key for entry in settings.api_keys]
-        if not keys:
-            problems.append("ML_SERVICE_API_KEY: must be set in production")
-        if any(k.lower() in EXAMPLE_KEYS or len(k) < MIN_PRODUCTION_KEY_CHARS for k in keys):
-            problems.append(
-                "ML_SERVICE_API_KEY: is an example or shorter than "
-                f"{MIN_PRODUCTION_KEY_CHARS} characters; production refuses that"
-            )
+        problems += production_problems(settings)
     elif not settings.api_keys:
         problems.append("ML_SERVICE_API_KEY: must be set (`make run` writes a random one into .env)")
     return problems

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -20,6 +21,7 @@ from marshmallow import validate
 from errors import SettingsInvalid
 from settings.checks import contradictions
 from settings.fields import ROLES, ROOT, ApiKey, Costs, Settings
+from settings.redis_tls import with_tls
 from settings.unknown_names import unknown_names
 
 MODEL_DIR: Final = "models/versions"
@@ -162,6 +164,8 @@ def _read(env: _CollectingEnv) -> Settings:
         "access_log": env.bool("ACCESS_LOG", False),
         "host": env.str("HOST", "127.0.0.1"),
         "port": env.int("PORT", 8000, validate=_PORT),
+        "tls_certfile": _file(env.str("TLS_CERTFILE", "")),
+        "tls_keyfile": _file(env.str("TLS_KEYFILE", "")),
         "trusted_proxies": _networks(env, "TRUSTED_PROXIES", env.str("TRUSTED_PROXIES", "")),
         "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),
         "web_threads": env.int("WEB_THREADS", 32, validate=_COUNT),
@@ -183,6 +187,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "traces": _traces_wanted(env),
         "traces_protocol": env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
         "redis_url": redis_url or f"redis://127.0.0.1:{redis_port}/0",
+        "redis_ssl_cafile": _file(env.str("REDIS_SSL_CAFILE", "")),
+        "redis_ssl_certfile": _file(env.str("REDIS_SSL_CERTFILE", "")),
+        "redis_ssl_keyfile": _file(env.str("REDIS_SSL_KEYFILE", "")),
         "redis_embedded": not redis_url,
         "redis_port": redis_port,
         "cache_ttl_failure_s": env.int("ML_CACHE_TTL_FAILURE", 3600, validate=_COUNT),
@@ -269,7 +276,11 @@ def _read(env: _CollectingEnv) -> Settings:
     problems = contradictions(settings)
     if problems:
         raise SettingsInvalid(problems)
-    return settings
+    return replace(
+        settings,
+        redis_url=with_tls(settings.redis_url, settings),
+        redis_cache_url=with_tls(settings.redis_cache_url, settings),
+    )
 
 
 def _traces_wanted(env: Env) -> bool:
@@ -307,6 +318,11 @@ def _lines(env: Env) -> list[str]:
 def _path(text: str) -> Path:
     path = Path(text)
     return path if path.is_absolute() else ROOT / path
+
+
+def _file(text: str) -> str:
+    """The absolute path of a file, as text. Programs run in several folders."""
+    return str(_path(text)) if text else ""
 
 
 def _networks(env: _CollectingEnv, name: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -54,6 +54,9 @@ class Settings:
     api_keys: tuple[ApiKey, ...]
     host: str
     port: int
+    # PEM files; empty: no TLS
+    tls_certfile: str
+    tls_keyfile: str
     # proxies whose X-Forwarded-For is believed
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     web_processes: int
@@ -78,6 +81,9 @@ class Settings:
     # Redis
     redis_url: str
     redis_cache_url: str
+    redis_ssl_cafile: str
+    redis_ssl_certfile: str
+    redis_ssl_keyfile: str
     redis_embedded: bool
     redis_port: int
     cache_ttl_failure_s: int

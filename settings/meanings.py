@@ -6,7 +6,7 @@ from typing import Final
 
 # Defaults that follow from other settings, or from where the service runs.
 DEFAULTS_IN_WORDS: Final = {
-    "ML_SERVICE_URL": "`http://localhost:PORT`",
+    "ML_SERVICE_URL": "`http://localhost:PORT`, `https://` with `TLS_CERTFILE`",
     "AUDIT_LOG": "`STATE_DIR/log/audit.jsonl`",
     "ADMIN_PORT": "9464, or the next free one",
     "REDIS_URL": "an embedded Valkey",
@@ -54,6 +54,12 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ML_SERVICE_URL": ("URL", "Where `evzone-ml batch` finds the service."),
         "HOST": ("address", "Where the HTTP server listens. `0.0.0.0` answers other hosts too."),
         "PORT": ("port", "Port of the HTTP server."),
+        "TLS_CERTFILE": (
+            "PEM file",
+            "Certificate of the API, with those of the authorities between. With it the API speaks HTTPS. A "
+            "relative path starts at the project's folder.",
+        ),
+        "TLS_KEYFILE": ("PEM file", "Its key, in PKCS#8 and not encrypted."),
         "TRUSTED_PROXIES": (
             "networks, like `10.0.0.0/8,::1`",
             "Reverse proxies in front of the API. Only their `X-Forwarded-For` is believed.",
@@ -122,6 +128,13 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "noeviction`). If empty, `make run` starts an embedded one.",
         ),
         "REDIS_CACHE_URL": ("as `REDIS_URL`", "Where cached verdicts go. This server may evict keys."),
+        "REDIS_SSL_CAFILE": (
+            "PEM file",
+            "The authority that signed the certificates of the servers with `rediss://`. If empty, the "
+            "system's authorities are used. A server is always verified, and so is its name.",
+        ),
+        "REDIS_SSL_CERTFILE": ("PEM file", "This client's certificate, if those servers ask for one."),
+        "REDIS_SSL_KEYFILE": ("PEM file", "The key of that certificate."),
         "REDIS_PORT": ("port", "Port of the embedded Redis."),
         "ML_CACHE_TTL_FAILURE": ("seconds", "How long a cached failure prediction is valid."),
         "ML_CACHE_TTL_MAINTENANCE": ("seconds", "How long a cached maintenance schedule is valid."),

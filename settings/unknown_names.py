@@ -15,6 +15,7 @@ OF_CLIENTS: Final = frozenset(
         "ML_CACHE_SHARED",
         "ML_CACHE_TIMEOUT",
         "ML_SERVICE_BREAKER_FAILURES",
+        "ML_SERVICE_CA_FILE",
         "ML_SERVICE_BREAKER_RESET",
         "ML_SERVICE_ENABLED",
         "ML_SERVICE_RETRIES",

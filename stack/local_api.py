@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final
 
 from settings import Settings
+from settings.tls_files import trusting
 from stack.servers import LOOPBACK
 
 ANSWER_TIMEOUT_S: Final = 4.0  # Flower waits 1 s for the workers' replies before it responds
@@ -22,6 +23,8 @@ class LocalApi:
     def __init__(self, settings: Settings) -> None:
         self._host = local_host(settings.host)
         self._port = settings.port
+        # None without TLS. The certificate itself is the authority.
+        self.tls: Final = trusting(settings.tls_certfile) if settings.tls_certfile else None
         # Any key will do: without one, the health has no reasons.
         self._headers = {"X-API-Key": settings.api_keys[0].key}
 
@@ -29,11 +32,17 @@ class LocalApi:
     def url(self) -> str:
         """Its address, without a path."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self.tls else 'http'}://{host}:{self._port}"
 
     def get(self, path: str) -> JsonResponse | None:
         """Return the answer to a GET of `path`, or None without one. Blocks for up to 4 s a step."""
-        return get_json(HTTPConnection(self._host, self._port, timeout=ANSWER_TIMEOUT_S), path, self._headers)
+        place = (self._host, self._port)
+        connection = (
+            HTTPSConnection(*place, timeout=ANSWER_TIMEOUT_S, context=self.tls)
+            if self.tls
+            else HTTPConnection(*place, timeout=ANSWER_TIMEOUT_S)
+        )
+        return get_json(connection, path, self._headers)
 
     def problem(self, path: str) -> str | None:
         """Return why a GET of `path` does not return 200, or None if it does. Blocks for up to 4 s a step."""

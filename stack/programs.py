@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from process import connections_allowed
 from settings import ROOT, Settings
-from stack.servers import LOOPBACK, kafka_command, redis_command
+from stack.servers import kafka_command, redis_command
 from tasks.messaging.names import Queues
 
 # One worker for each queue, so that a fleet job never delays a single request.
@@ -31,12 +31,6 @@ BACKLOG: Final = 2_048
 # The buffer of each connection, 400 kB by default. granian answers 431 to headers that outgrow it.
 # It may hold twice as much.
 HEADER_BYTES: Final = 65_536
-
-FLOWER_MAX_TASKS: Final = 5_000  # the default of 100,000 costs hundreds of MB
-FLOWER_PURGE_OFFLINE_S: Final = 60
-FLOWER_COLUMNS: Final = (
-    "name,routing_key,state,worker,received,started,runtime,uuid"  # routing_key is the queue
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,7 @@ def programs(settings: Settings, admin_ports: Mapping[str, int] | None = None) -
     for program in found:
         if program.group == "service":
             program.environment.update(_ours(settings, (admin_ports or {}).get(program.name, 0)))
-    found.append(_flower(settings))
+    found.append(_flower())
     return found
 
 
@@ -88,8 +82,6 @@ def shared_environment(settings: Settings) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # People read these files. An explicit setting is kept.
         "LOG_FORMAT": "text" if settings.log_format == "auto" else settings.log_format,
-        # Flower reads this variable, so the password is in no command line.
-        "FLOWER_BASIC_AUTH": settings.flower_basic_auth,
     }
 
 
@@ -115,8 +107,18 @@ def _web(settings: Settings) -> Program:
         *("--workers", str(settings.web_processes)),
         *("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "10"),
         *("--no-access-log", "--log-level", settings.log_level.lower()),
+        *tls_options(settings),
     ]
     return Program("web", command)
+
+
+def tls_options(settings: Settings) -> list[str]:
+    """Return the options of granian for the API's certificate; none without one."""
+    if not settings.tls_certfile:
+        return []
+    files = ("--ssl-certificate", settings.tls_certfile, "--ssl-keyfile", settings.tls_keyfile)
+    # Its default, tls1.3 alone, is not gunicorn's.
+    return [*files, "--ssl-protocol-min", "tls1.2"]
 
 
 def granian_options(settings: Settings) -> list[str]:
@@ -146,23 +148,7 @@ def _worker(name: str, queue: str, settings: Settings) -> Program:
     return Program(f"worker-{name}", command)
 
 
-def _flower(settings: Settings) -> Program:
-    # Broker URL and password (above) are in the environment, because command lines are public on a host.
-    # Without -A, and outside the folder of celeryconfig.py, Flower loads none of the service's code. It reads
-    # names, queues and states from events, which saves the models' memory. It is read-only and bound to this
-    # host, because its API could otherwise run any task. `nice`: reading events must not delay predictions
-    # (docs/adr/0004).
-    command = [
-        *("nice", "-n", "10", sys.executable, "-m", "celery", "flower", "--read_only=true"),
-        *(f"--address={LOOPBACK}", f"--port={settings.flower_port}"),
-        *(f"--max_tasks={FLOWER_MAX_TASKS}", f"--purge_offline_workers={FLOWER_PURGE_OFFLINE_S}"),
-        f"--tasks_columns={FLOWER_COLUMNS}",
-    ]
-    return Program(
-        "flower",
-        command,
-        directory=settings.state_dir,
-        # supervisord's configuration knows no way to write a quotation mark.
-        environment={"BROKER_URL": settings.redis_url.replace('"', "%22")},
-        stop_wait_s=3,  # it has no work to finish
-    )
+def _flower() -> Program:
+    # Its settings are in flowerconfig.py. `nice`: reading events must not delay predictions (docs/adr/0004).
+    command = ["nice", "-n", "10", sys.executable, "-m", "celery", "flower"]
+    return Program("flower", command, stop_wait_s=3)  # it has no work to finish

@@ -17,6 +17,7 @@ from typing import Final
 
 from private_files import OF_OTHERS, make_folder, tighten, tighten_all
 from settings import ROOT, Settings, load_or_exit
+from settings.tls_files import refuse_unusable_tls
 from stack.console import LiveLine, clock, print_line
 from stack.local_api import local_host
 from stack.ports import admin_ports, port_problems, port_uses
@@ -60,6 +61,7 @@ def run() -> int:
     settings = load_or_exit()
     # Files of all programs are this user's alone, whatever their mode would be.
     os.umask(OF_OTHERS)
+    refuse_unusable_tls(settings)
     if not settings.flower_basic_auth:
         print_line(
             "Wrong setting: FLOWER_BASIC_AUTH: must be set, as user:password, for Flower shows every task"
@@ -163,7 +165,8 @@ def _restart_ended(settings: Settings, supervisor: Supervisor, stop: threading.E
 
 
 def _summary(settings: Settings, ports: dict[str, int], took_s: float) -> str:
-    url = f"http://{_for_people(settings.host)}:{settings.port}"
+    scheme = "https" if settings.tls_certfile else "http"
+    url = f"{scheme}://{_for_people(settings.host)}:{settings.port}"
     user, _, password = settings.flower_basic_auth.split(",")[0].partition(":")
     key = max(settings.api_keys, key=lambda entry: len(entry.roles)).key
     login = f"user {user}, password {password}; FLOWER_BASIC_AUTH"

@@ -33,10 +33,11 @@ def demo() -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_WIDTH)
     began = time.monotonic()
-    url = LocalApi(settings).url
+    api = LocalApi(settings)
+    url = api.url
     key = next((entry.key for entry in settings.api_keys if {"predict", "read"} <= entry.roles), "")
     try:
-        with MLClient(ClientSettings(url=url, api_key=key, timeout_s=60)) as ml:
+        with MLClient(ClientSettings(url=url, api_key=key, timeout_s=60, ssl_context=api.tls)) as ml:
             service = ready_service(ml, settings)
             show.service(console, service, url)
             failures = _parts(ml, settings, service["kafka"], console)

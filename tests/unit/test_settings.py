@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -81,7 +82,9 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
         ("REDIS_URL", "unix:///run/redis.sock"),
         ("REDIS_URL", "redis://localhost:99999/0"),
         ("REDIS_URL", "redis://localhost:6379/jobs"),
+        ("REDIS_URL", "rediss://localhost:6379/0?ssl_cert_reqs=none"),
         ("REDIS_CACHE_URL", "http://localhost"),
+        ("REDIS_SSL_CAFILE", "/does/not/exist"),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost"),
         ("FLOWER_BASIC_AUTH", "nopassword"),
         ("MODEL_DIR", "/does/not/exist"),
@@ -110,12 +113,37 @@ def test_production_refuses_missing_and_example_keys(environment: pytest.MonkeyP
     assert any(line.startswith("ML_SERVICE_API_KEY:") for line in problems())
 
 
-@pytest.mark.parametrize(
-    "url", ["redis://h", "redis://h:1/", "rediss://u:p@h:6379/2", "redis://[::1]:6379/0"]
-)
+@pytest.mark.parametrize("url", ["redis://h", "redis://h:1/", "redis://u:p@h:6379/2", "redis://[::1]:6379/0"])
 def test_a_redis_url_may_leave_out_what_has_a_default(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("REDIS_URL", url)
     assert read_settings(dotenv=None).redis_url == url
+
+
+@pytest.mark.owasp("API8", "TLS to Redis always verifies the server's certificate")
+def test_a_rediss_url_names_its_certificates_and_verifies(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "a file.pem"
+    file.touch()
+    environment.setenv("REDIS_URL", "rediss://u:p@h:6379/2")
+    assert read_settings(dotenv=None).redis_url == "rediss://u:p@h:6379/2?ssl_cert_reqs=required"
+    environment.setenv("REDIS_SSL_CAFILE", str(file))
+    settings = read_settings(dotenv=None)
+    given = f"?ssl_cert_reqs=required&ssl_ca_certs={quote(str(file), safe='')}"
+    assert settings.redis_url == f"rediss://u:p@h:6379/2{given}"
+    assert settings.redis_cache_url == settings.redis_url
+    environment.setenv("REDIS_CACHE_URL", "redis://cache")
+    assert read_settings(dotenv=None).redis_cache_url == "redis://cache"
+
+
+def test_a_certificate_without_its_key_is_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TLS_CERTFILE", "cert.pem")
+    assert problems() == ["TLS_KEYFILE: must be set with TLS_CERTFILE"]
+
+
+def test_certificates_of_redis_want_a_rediss_url(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("REDIS_SSL_CAFILE", str(tmp_path))
+    assert [line.split(":")[0] for line in problems()] == ["REDIS_SSL_CAFILE", "REDIS_URL"]
 
 
 def test_outcomes_may_share_a_topic(environment: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -32,6 +33,9 @@ class Settings:
     The circuit opens after `breaker_failures` failed calls in a row. After `breaker_open_s` it allows one
     trial call. The last failure predictions of `stale_entries` chargers are kept for `stale_ttl_s`; 0
     entries: none.
+
+    `ca_file` names a PEM file of authorities, in place of the usual ones, for an https service behind a
+    private one. `ssl_context` replaces it, for example to send a client certificate.
     """
 
     url: str = "http://localhost:8000"
@@ -46,15 +50,23 @@ class Settings:
     breaker_open_s: float = 60.0
     stale_entries: int = 10_000
     stale_ttl_s: float = 3600.0
+    ca_file: str | None = None
+    ssl_context: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
-        problems = [*_address_problems(self.url), *self._identity_problems(), *self._number_problems()]
+        problems = [
+            *_address_problems(self.url),
+            *self._identity_problems(),
+            *self._number_problems(),
+            *_authority_problems(self.ca_file),
+        ]
         if problems:
             raise InvalidSettings(problems)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **others: Any) -> Self:
-        """Read `ML_SERVICE_URL`, `ML_SERVICE_API_KEY`, `ML_SERVICE_ENABLED` and `ML_SERVICE_TIMEOUT` (ms).
+        """Read `ML_SERVICE_URL`, `ML_SERVICE_API_KEY`, `ML_SERVICE_ENABLED`, `ML_SERVICE_TIMEOUT` (ms), and
+        `ML_SERVICE_CA_FILE`.
 
         An empty variable counts as unset. `others` are settings by field name and take precedence. Raises
         `InvalidSettings`.
@@ -121,6 +133,25 @@ def _address_problems(url: str) -> list[str]:
     return []
 
 
+def context_of(ca_file: str) -> ssl.SSLContext:
+    """Return a context that trusts the certificates of a PEM file: authorities, or the service's own.
+
+    Raises `OSError` for a file that cannot be read, and `ssl.SSLError` for one without certificates.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _authority_problems(ca_file: str | None) -> list[str]:
+    if ca_file is not None:
+        try:
+            context_of(ca_file)
+        except OSError as error:  # an SSLError too
+            return [f"ca_file (ML_SERVICE_CA_FILE): {ca_file}: {error.strerror or error}"]
+    return []
+
+
 def _switch(text: str) -> bool:
     if text.lower() in TRUE | FALSE:
         return text.lower() in TRUE
@@ -139,4 +170,5 @@ _VARIABLES: Final[Mapping[str, tuple[str, Any]]] = {
     "ML_SERVICE_API_KEY": ("api_key", str),
     "ML_SERVICE_ENABLED": ("enabled", _switch),
     "ML_SERVICE_TIMEOUT": ("timeout_s", _milliseconds),
+    "ML_SERVICE_CA_FILE": ("ca_file", str),
 }

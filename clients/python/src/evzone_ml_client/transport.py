@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 
 from evzone_ml_client.exchange import Request
-from evzone_ml_client.settings import Settings
+from evzone_ml_client.settings import Settings, context_of
 from evzone_ml_client.trace_context import trace_headers
 from evzone_ml_client.version import __version__
 
@@ -36,7 +36,12 @@ def client_options(settings: Settings) -> dict[str, Any]:
     headers = {"User-Agent": f"evzone-ml-client/{__version__}", "Accept": "application/json"}
     if settings.tenant is not None:
         headers["X-Tenant-ID"] = settings.tenant
-    return {"base_url": settings.url, "headers": headers, "auth": ApiKey(settings.api_key)}
+    options = {"base_url": settings.url, "headers": headers, "auth": ApiKey(settings.api_key)}
+    if settings.ssl_context is not None:
+        options["verify"] = settings.ssl_context
+    elif settings.ca_file is not None:
+        options["verify"] = context_of(settings.ca_file)
+    return options
 
 
 def request_options(request: Request, timeout_s: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from dotenv import dotenv_values
 
 from evzone_ml_client import InvalidSettings, Settings
 from evzone_ml_client.command.outcome import Refused
+from evzone_ml_client.settings import context_of
 
 DOTENV: Final = ".env"
 ANY_ROLE: Final = ("", "predict", "read", "admin")
@@ -30,8 +32,13 @@ def read_settings(url: str | None, tenant: str | None, patience_s: float, roles:
         raise Refused(f"ML_SERVICE_API_KEY (environment or .env) has no key{may}.")
     if url is not None and not is_http_url(url):
         raise Refused(f"--url: must look like http://host:port, not {url}")
+    context = None
     if url is None:
-        url = environ.get("ML_SERVICE_URL") or f"http://localhost:{environ.get('PORT') or 8000}"
+        url = environ.get("ML_SERVICE_URL") or ""
+        if not url:
+            certfile = environ.get("TLS_CERTFILE")
+            context = _trusting(certfile) if certfile else None
+            url = f"{'https' if certfile else 'http'}://localhost:{environ.get('PORT') or 8000}"
         if not is_http_url(url):
             raise InvalidSettings([f"ML_SERVICE_URL: must look like http://host:port, not {url}"])
     return Settings(
@@ -40,7 +47,22 @@ def read_settings(url: str | None, tenant: str | None, patience_s: float, roles:
         tenant=tenant or None,
         timeout_s=60.0,
         patience_s=max(0.0, patience_s),
+        ca_file=environ.get("ML_SERVICE_CA_FILE") or None,
+        ssl_context=context,
     )
+
+
+def _trusting(certfile: str) -> ssl.SSLContext:
+    """The context for the service of this folder, on this machine: it has this certificate and no other.
+
+    The name is not compared, because it need not be localhost. Raises `InvalidSettings`.
+    """
+    try:
+        context = context_of(certfile)
+    except OSError as error:
+        raise InvalidSettings([f"TLS_CERTFILE: {certfile}: {error.strerror or error}"]) from None
+    context.check_hostname = False
+    return context
 
 
 def is_http_url(url: str) -> bool:
