@@ -36,6 +36,8 @@ broker_transport_options = {
 
 # JSON only: a message is data, never code.
 accept_content = ["json"]
+# Messages that are no tasks of ours are refused. Celery's own consumer ends at some of them.
+worker_consumer = "tasks.worker.intake:TaskConsumer"
 task_serializer = "json"
 enable_utc = True
 

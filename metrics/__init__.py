@@ -82,6 +82,9 @@ LOST_TASKS = Counter("ml_lost_tasks", "Tasks of single predictions sent again be
 REPEATED_TASKS = Counter(
     "ml_repeated_tasks", "Tasks sent or started again because the first attempt did not finish.", ["queue"]
 )
+REFUSED_TASKS = Counter(
+    "ml_refused_tasks", "Messages of the task queues that were no task of ours.", ["reason"]
+)
 SHADOW_READINGS = Counter(
     "ml_shadow_readings", "Readings for a shadow version, by what became of them.", ["model", "result"]
 )

@@ -62,6 +62,10 @@ class ScoreResult(NamedTuple):
     headline_score: HeadlineScore | None = None
 
 
+class NewerSchema(ValueError):
+    """Raised for a message of a newer release."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreMessage:
     """The readings of one task.
@@ -129,7 +133,7 @@ class ScoreMessage:
 
     @classmethod
     def decode(cls, raw: dict[str, Any]) -> ScoreMessage:
-        """Decode either schema. Raises `ValueError` for a newer one, which a newer worker can read."""
+        """Decode either schema. Raises `NewerSchema` for another one, which a newer worker can read."""
         check_version(raw)
         return cls(
             batch_id=raw["batch_id"],
@@ -196,9 +200,9 @@ def add_fields(body: bytes, fields: bytes) -> bytes:
 
 
 def check_version(raw: dict[str, Any]) -> None:
-    """Raise `ValueError` for a message of a schema newer than `NEWEST_SCHEMA`."""
+    """Raise `NewerSchema` for a message of a schema newer than `NEWEST_SCHEMA`."""
     if raw.get("v", 0) > NEWEST_SCHEMA:
-        raise ValueError(f"message schema {raw['v']} is newer than this worker's {NEWEST_SCHEMA}")
+        raise NewerSchema(f"message schema {raw['v']} is newer than this worker's {NEWEST_SCHEMA}")
 
 
 def encode_reply(batch_id: str, answers: Sequence[ScoreResult]) -> bytes:

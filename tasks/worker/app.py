@@ -30,6 +30,7 @@ from tasks.messaging.names import Queues
 from tasks.storage import redis_clock
 from tasks.storage.redis_connection import connect, refuse_eviction
 from tasks.worker.events import PatientEvents
+from tasks.worker.intake import use_for_redis
 from tasks.worker.recovery import Recovery
 from tasks.worker.runtime import Runtime, close_current, set_current
 from tasks.worker.worker_health import worker_health
@@ -47,6 +48,7 @@ app = Celery("evzone-ml", events=PatientEvents)
 # Kombu's decoder calls a Python function per object, for each reading in parent and child.
 kombu.serialization.register("json", kombu.utils.json.dumps, orjson.loads, "application/json", "utf-8")
 app.config_from_object("celeryconfig")
+use_for_redis()
 
 _name = "worker"
 _queues: list[str] = []

@@ -37,13 +37,17 @@ def reply_lost(
     if sender.name != TaskNames.SCORE or not args:
         return
     message = args[0]
+    try:
+        batch_id, reply_to, count = message["batch_id"], message["reply_to"], requests_in(message)
+    except (KeyError, TypeError):  # no task of our senders
+        return
     lost = ScoreResult(error_code=TASK_LOST, error_detail="The process that scored this died or was stopped.")
     redis = connect(settings.redis_url)  # deaths are rare, and a socket does not survive a fork
     try:
-        reply = encode_reply(message["batch_id"], [lost] * requests_in(message))
-        redis.execute_command(*to_reply(message["reply_to"], reply))  # type: ignore[no-untyped-call]  # untyped there
+        reply = encode_reply(batch_id, [lost] * count)
+        redis.execute_command(*to_reply(reply_to, reply))  # type: ignore[no-untyped-call]  # untyped there
         with bound_contextvars(task_id=task_id):
-            log.warning("task of %d readings lost: %s", requests_in(message), exception)
+            log.warning("task of %d readings lost: %s", count, exception)
     except RedisError as error:
         log.debug("a lost task could not be reported: %s", error)
     finally:

@@ -27,6 +27,7 @@ from tasks.storage import redis_clock
 from tasks.storage.redis_connection import Command
 from tasks.worker.app import app
 from tasks.worker.expiry import ExpiringRequest
+from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import Subject, Verdict, add_histories, name_of, predictions, score_kinds, unit_of
 
@@ -37,13 +38,14 @@ Scored = tuple[Subject, Verdict]
 def score(raw: dict[str, Any]) -> None:
     """Score the readings of one `ScoreMessage`, store the verdicts, push the reply to the reply list.
 
-    Raises `ValueError` for a newer message schema and `redis.RedisError` in an outage. The client receives
+    Raises `NewerSchema` for a newer message schema and `redis.RedisError` in an outage. The client receives
     any exception as a lost task (`tasks/worker/lost.py`).
     """
     runtime = current()
-    message = ScoreMessage.decode(raw)
+    with reading_arguments(TaskNames.SCORE):
+        message = ScoreMessage.decode(raw)
+        waited_s = max(0.0, redis_clock.now() - message.sent_at)
     queue = Queues.STREAM if message.source == "kafka" else Queues.SINGLE
-    waited_s = max(0.0, redis_clock.now() - message.sent_at)
     metrics.QUEUE_SECONDS.labels(queue=queue).observe(waited_s)
     seen: tracing.Attributes = {
         "messaging.destination.name": queue,

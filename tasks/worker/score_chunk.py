@@ -25,6 +25,7 @@ from tasks.messaging.task_publisher import SENT_AT
 from tasks.storage import redis_clock
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.app import app
+from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import Subject, Verdict, add_histories, predictions, score_kinds
 
@@ -78,10 +79,11 @@ def score_chunk(raw: dict[str, Any]) -> None:
     Raises `ModelsUnavailable` without models, and `redis.RedisError` or `BrokerUnavailable` in an outage. The
     chunk is then sent again.
     """
-    check_version(raw)
+    with reading_arguments(TaskNames.SCORE_CHUNK):
+        check_version(raw)
+        job_id, chunk = str(raw["job_id"]), int(raw["chunk"])
     runtime = current()
     chunks = runtime.chunks
-    job_id, chunk = str(raw["job_id"]), int(raw["chunk"])
     request = score_chunk.request
     redelivered = bool((request.delivery_info or {}).get("redelivered"))
     runtime.scorer  # noqa: B018  # raises without models: another worker takes the chunk, or it waits

@@ -13,6 +13,7 @@ from tasks.messaging.messages import check_version
 from tasks.messaging.names import TaskNames
 from tasks.monitoring.versions import VERDICT_TTL_S
 from tasks.worker.app import app, settings
+from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import current
 
 
@@ -23,11 +24,13 @@ def verify(raw: dict[str, Any]) -> None:
     The result is the reason for which the version may not serve, or null. It is stored under `reply_key` for
     60 s.
     """
-    check_version(raw)
+    with reading_arguments(TaskNames.VERIFY):
+        check_version(raw)
+        model, version_id, reply_key = str(raw["model"]), str(raw["version"]), str(raw["reply_key"])
     problem = None
     try:
-        version = registry.load(settings.model_dir, raw["model"], raw["version"])
-        (failure_model if raw["model"] == "failure" else anomaly_model)(version)
+        version = registry.load(settings.model_dir, model, version_id)
+        (failure_model if model == "failure" else anomaly_model)(version)
     except (ServiceError, OSError) as error:
         problem = str(error)
-    current().redis.set(raw["reply_key"], orjson.dumps({"problem": problem}), ex=VERDICT_TTL_S)
+    current().redis.set(reply_key, orjson.dumps({"problem": problem}), ex=VERDICT_TTL_S)

@@ -1,4 +1,4 @@
-"""The API over HTTPS: `make run` and its demo, gunicorn, the Python client, `evzone-ml`, and refused files."""
+"""The API over HTTPS: `make run` and its demo, gunicorn, the Python client, `evzone-ml`; bad files."""
 
 from __future__ import annotations
 

@@ -1,0 +1,191 @@
+"""Refuse messages that are no task of ours, before Celery sees them.
+
+Celery and kombu expect that every message in a queue is one of their own. Text that is not JSON, or a header
+of another type, ends the worker's main process, or keeps it from its next task. A refused message is counted,
+logged in one line and dropped: it would be refused again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from queue import Empty
+from typing import Any, Final, cast
+
+import kombu.transport
+import kombu.transport.redis
+from celery.worker.consumer import Consumer
+
+import metrics
+from tasks.messaging.messages import NewerSchema
+
+log = logging.getLogger(__name__)
+
+JSON: Final = "application/json"
+# Tasks of Celery itself, which it registers in each worker. None of them is ever sent here.
+BUILT_IN: Final = "celery."
+# What a task may ask Celery to do after it. Ours ask for nothing.
+_FOLLOWING: Final = ("callbacks", "errbacks", "chain", "chord")
+# Headers of Celery by their types, and those that none of our senders sets.
+_NUMBERS: Final = ("retries", "replaced_task_nesting")
+_TEXTS: Final = ("expires", "shadow", "root_id", "parent_id", "argsrepr", "origin")
+_UNUSED: Final = ("eta", "group", "chord", "stamps", "stamped_headers", "compression")
+_REDIS: Final[Any] = kombu.transport.redis  # untyped
+
+
+class MalformedMessage(Exception):
+    """Raised for an element of a queue that is no message of kombu's."""
+
+
+class Message(_REDIS.Channel.Message):  # type: ignore[misc]  # untyped there
+    """A message whose envelope has the types that kombu and Celery rely on."""
+
+    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
+        try:
+            super().__init__(payload, channel=channel, **kwargs)
+        except Exception as error:
+            raise MalformedMessage(f"{type(error).__name__}: {error}") from error
+        if not (
+            isinstance(self.delivery_tag, str)
+            and isinstance(self.delivery_info, dict)
+            and isinstance(self.delivery_info.get("routing_key"), str)
+            and isinstance(self.content_type, str)
+            and isinstance(self.headers, dict)
+            and isinstance(self.body, str | bytes)
+        ):
+            raise MalformedMessage("a part of the envelope is missing or of another type")
+
+
+class Channel(_REDIS.Channel):  # type: ignore[misc]  # untyped there
+    """A channel that outlives an element of a queue that it cannot read."""
+
+    Message = Message
+
+    def _brpop_read(self, **options: Any) -> Any:
+        return self._kept_alive(super()._brpop_read, **options)
+
+    def _receive(self) -> Any:
+        return self._kept_alive(super()._receive)
+
+    def _kept_alive(self, read: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return read(**options)
+        except (Empty, *self.connection_errors):
+            raise
+        except Exception as error:
+            # The element has left the queue. Its text may be anything, so none of it is logged.
+            refused("malformed", f"{type(error).__name__}")
+            return True
+
+
+class Transport(_REDIS.Transport):  # type: ignore[misc]  # untyped there
+    """Redis with such channels."""
+
+    Channel = Channel
+
+
+def use_for_redis() -> None:
+    """Let kombu use this transport for Redis in this process, from the next connection on."""
+    ours = f"{__name__}:{Transport.__name__}"
+    kombu.transport.TRANSPORT_ALIASES |= {"redis": ours, "rediss": ours}
+
+
+class TaskConsumer(Consumer):
+    """Celery's consumer, for tasks of ours alone."""
+
+    connection_errors: tuple[type[Exception], ...]
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Refuse a message. Celery's own method logs its body."""
+        self._refuse(message, "malformed", type(exc).__name__)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Refuse a message, as above."""
+        self._refuse(message, "malformed", type(exc).__name__)
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Return the function that takes each message."""
+        take = super().create_task_handler(*args, **kwargs)
+
+        def take_ours(message: Any) -> None:
+            found = reason_against(message, self.app.tasks)
+            if found is None:
+                try:
+                    take(message)
+                except self.connection_errors:
+                    raise
+                except Exception as error:
+                    found = ("malformed", f"{type(error).__name__}")
+                else:
+                    return
+            self._refuse(message, *found)
+
+        return take_ours
+
+    def _refuse(self, message: Any, reason: str, detail: str) -> None:
+        refused(reason, detail)
+        message.reject_log_error(log, self.connection_errors)
+
+
+def refused(reason: str, detail: str) -> None:
+    """Count and log a refused message."""
+    metrics.REFUSED_TASKS.labels(reason=reason).inc()
+    log.error("a message was refused: %s (%s)", reason, detail)
+
+
+@contextmanager
+def reading_arguments(task: str) -> Iterator[None]:
+    """Count a task as refused if its arguments cannot be read in this block. The error goes on.
+
+    A message of a newer release is not counted: its sender repeats it in the older schema.
+    """
+    try:
+        yield
+    except NewerSchema:
+        raise
+    except Exception as error:
+        refused("arguments", f"{task}: {type(error).__name__}")
+        raise
+
+
+def reason_against(message: Any, tasks: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the reason for which a message is refused and a detail for the log, or None for a task of ours.
+
+    Decodes the body; the message keeps it for Celery.
+    """
+    if message.content_type != JSON:
+        return "content_type", repr(message.content_type)[:80]
+    headers = message.headers
+    name = headers.get("task")
+    if not isinstance(name, str) or name.startswith(BUILT_IN) or name not in tasks:
+        return "unknown_task", repr(name)[:80]
+    if not (isinstance(headers.get("id"), str) and _is_ordinary(headers)):
+        return "malformed", f"headers of {name}"
+    try:
+        payload = message.payload
+    except Exception as error:
+        return "malformed", f"body of {name}: {type(error).__name__}"
+    return None if _has_one_document(payload) else ("arguments", name)
+
+
+def _is_ordinary(headers: dict[str, Any]) -> bool:
+    """Whether the other headers have the types of our senders, which use few of them."""
+    limits = headers.get("timelimit") or (None, None)
+    return (
+        all(isinstance(headers.get(name, 0), int) for name in _NUMBERS)
+        and all(isinstance(headers.get(name) or "", str) for name in _TEXTS)
+        and not any(headers.get(name) for name in _UNUSED)
+        and isinstance(limits, list | tuple)
+        and len(limits) == len((None, None))
+        and all(limit is None or type(limit) in (int, float) for limit in limits)
+    )
+
+
+def _has_one_document(payload: Any) -> bool:
+    """Whether a body is that of a call with one JSON object, after which nothing follows."""
+    match payload:
+        case [[dict()], {**named}, {**following}]:
+            wanted = cast("dict[str, Any]", following)
+            return not named and not any(wanted.get(name) for name in _FOLLOWING)
+    return False
