@@ -32,6 +32,9 @@ SECRETS: Final = (
     "REDIS_CACHE_URL",
     "KAFKA_SASL_PASSWORD",
     "FLOWER_BASIC_AUTH",
+    # Read by OpenTelemetry's SDK; a receiver's token is in them.
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
 )
 UNSTATED: Final = None  # the default follows from other settings
 

@@ -23,8 +23,9 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "General": {
         "ENVIRONMENT": (
             "",
-            "`production` refuses missing keys, example keys and keys shorter than 16 characters, and the "
-            "example password of Flower.",
+            "`production` refuses missing, short and example keys, Flower without a login, Redis and Kafka "
+            "without a login on another host, and an API on a network without TLS ([list]"
+            "(operations.md#production)).",
         ),
         "LOG_LEVEL": ("", "The least severe level that is logged."),
         "LOG_FORMAT": (
@@ -109,7 +110,11 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "ML_MAX_BODY_BYTES": ("bytes", "Largest body of a request that is not a batch."),
         "ML_MAX_BATCH_BYTES": ("bytes", "Largest body of a batch, compressed and decompressed."),
         "ML_MAX_BATCH_ROWS": ("rows", "Most readings of a batch."),
-        "METRICS_REQUIRE_KEY": ("", "Whether `/metrics` and `/health` ask for a key."),
+        "METRICS_REQUIRE_KEY": (
+            "",
+            "Whether `/metrics` and `/health` refuse requests without a key. Without one, `/health` has its "
+            "`status` alone in any case.",
+        ),
         "ADMIN_HOST": (
             "address",
             "Where the admin ports listen: `/health`, `/health/ready` and `/metrics` of each process, "
@@ -225,7 +230,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Flower": {
         "FLOWER_BASIC_AUTH": (
             "`user:password`",
-            "Login of the task monitor, which answers this host only. Production refuses the example.",
+            "Login of the task monitor, which answers this host only. It does not start without one. "
+            "Production refuses none and the example.",
         ),
         "FLOWER_PORT": ("port", "Port of the task monitor."),
     },

@@ -180,7 +180,7 @@ class Supervisor:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read: it holds passwords."""
+    """Write a file that only its owner can read: it may hold passwords."""
     path.unlink(missing_ok=True)  # that of an earlier run has its own mode, and may be open elsewhere
     with open(path, "x", opener=opener) as file:
         file.write(text)

@@ -197,6 +197,8 @@ SECRETS = {
     "REDIS_CACHE_URL": "redis://user:hidden@cache:6379/0",
     "KAFKA_SASL_PASSWORD": "hidden",
     "FLOWER_BASIC_AUTH": "admin:hidden",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=hidden",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=hidden-too",
 }
 
 
@@ -220,6 +222,8 @@ def test_secrets_may_be_in_files(environment: pytest.MonkeyPatch, files: Path) -
     assert (settings.kafka_sasl_password, settings.flower_basic_auth) == ("hidden", "admin:hidden")
     assert read_settings(dotenv=None) == settings  # as a child process does, with both
     assert SECRETS.keys() == set(SECRETS_IN_FILES)
+    # Its SDK reads it by itself.
+    assert os.environ["OTEL_EXPORTER_OTLP_HEADERS"] == SECRETS["OTEL_EXPORTER_OTLP_HEADERS"]
 
 
 @pytest.mark.owasp("API8", "a wrong secret file is named and not shown")

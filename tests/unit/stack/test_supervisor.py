@@ -1,4 +1,4 @@
-"""The configuration of supervisord holds passwords: those of Redis and Flower."""
+"""The configuration of supervisord is its owner's alone: a program's environment may hold a password."""
 
 from __future__ import annotations
 
