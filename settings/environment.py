@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -20,22 +19,13 @@ from marshmallow import validate
 
 from errors import SettingsInvalid
 from settings.checks import contradictions
-from settings.fields import ROLES, ROOT, ApiKey, Costs, Settings
+from settings.fields import ROOT, Costs, Settings
 from settings.redis_tls import with_tls
+from settings.secret_files import SECRETS, read_secret_files
 from settings.unknown_names import unknown_names
+from settings.value_parsers import api_keys_of, file_of, networks_of, path_of
 
 MODEL_DIR: Final = "models/versions"
-# Each may also be in a file that `NAME_FILE` names.
-SECRETS: Final = (
-    "ML_SERVICE_API_KEY",
-    "REDIS_URL",
-    "REDIS_CACHE_URL",
-    "KAFKA_SASL_PASSWORD",
-    "FLOWER_BASIC_AUTH",
-    # Read by OpenTelemetry's SDK; a receiver's token is in them.
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-)
 UNSTATED: Final = None  # the default follows from other settings
 
 
@@ -50,7 +40,7 @@ def read_settings(*, dotenv: Path | None = ROOT / ".env") -> Settings:
 def model_folder(*, dotenv: Path | None = ROOT / ".env") -> Path:
     """Return `MODEL_DIR` alone, for commands that need no other setting. The folder may be missing."""
     in_file = dotenv_values(dotenv) if dotenv is not None else {}
-    return _path(os.environ.get("MODEL_DIR") or in_file.get("MODEL_DIR") or MODEL_DIR)
+    return path_of(os.environ.get("MODEL_DIR") or in_file.get("MODEL_DIR") or MODEL_DIR)
 
 
 def load_or_exit() -> Settings:
@@ -91,28 +81,8 @@ def _environment(dotenv: Path | None) -> _CollectingEnv:
     env = _CollectingEnv()
     if dotenv is not None and dotenv.is_file():
         env.read_env(str(dotenv), recurse=False)
-    for name in SECRETS:
-        _read_file(env, name)
+    env.problems += read_secret_files()
     return env
-
-
-def _read_file(env: _CollectingEnv, name: str) -> None:
-    """Set a secret from the file that `NAME_FILE` names, if there is one. Child processes inherit it."""
-    file = os.environ.get(f"{name}_FILE", "")
-    if not file:
-        return
-    try:
-        text = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        env.problems.append(f"{name}_FILE: {file} cannot be read: {reason}")
-        return
-    if not text:
-        env.problems.append(f"{name}_FILE: {file} is empty")
-    elif os.environ.get(name, text) not in ("", text):
-        env.problems.append(f"{name}_FILE: {name} is set too, to something else")
-    else:
-        os.environ[name] = text
 
 
 def _positive(name_of_unit: str) -> validate.Range:
@@ -167,9 +137,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "access_log": env.bool("ACCESS_LOG", False),
         "host": env.str("HOST", "127.0.0.1"),
         "port": env.int("PORT", 8000, validate=_PORT),
-        "tls_certfile": _file(env.str("TLS_CERTFILE", "")),
-        "tls_keyfile": _file(env.str("TLS_KEYFILE", "")),
-        "trusted_proxies": _networks(env, "TRUSTED_PROXIES", env.str("TRUSTED_PROXIES", "")),
+        "tls_certfile": file_of(env.str("TLS_CERTFILE", "")),
+        "tls_keyfile": file_of(env.str("TLS_KEYFILE", "")),
+        "trusted_proxies": networks_of("TRUSTED_PROXIES", env.str("TRUSTED_PROXIES", ""), env.problems),
         "web_processes": env.int("WEB_PROCESSES", 1, validate=_COUNT),
         "web_threads": env.int("WEB_THREADS", 32, validate=_COUNT),
         "web_max_connections": env.int("WEB_MAX_CONNECTIONS", 4096, validate=_CONNECTIONS),
@@ -190,9 +160,9 @@ def _read(env: _CollectingEnv) -> Settings:
         "traces": _traces_wanted(env),
         "traces_protocol": env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
         "redis_url": redis_url or f"redis://127.0.0.1:{redis_port}/0",
-        "redis_ssl_cafile": _file(env.str("REDIS_SSL_CAFILE", "")),
-        "redis_ssl_certfile": _file(env.str("REDIS_SSL_CERTFILE", "")),
-        "redis_ssl_keyfile": _file(env.str("REDIS_SSL_KEYFILE", "")),
+        "redis_ssl_cafile": file_of(env.str("REDIS_SSL_CAFILE", "")),
+        "redis_ssl_certfile": file_of(env.str("REDIS_SSL_CERTFILE", "")),
+        "redis_ssl_keyfile": file_of(env.str("REDIS_SSL_KEYFILE", "")),
         "redis_embedded": not redis_url,
         "redis_port": redis_port,
         "cache_ttl_failure_s": env.int("ML_CACHE_TTL_FAILURE", 3600, validate=_COUNT),
@@ -252,10 +222,10 @@ def _read(env: _CollectingEnv) -> Settings:
         "alert_calm_readings": env.int("ML_ALERT_CALM_READINGS", 3, validate=_COUNT),
         "flower_port": env.int("FLOWER_PORT", 5555, validate=_PORT),
         "flower_basic_auth": env.str("FLOWER_BASIC_AUTH", ""),
-        "model_dir": _path(env.str("MODEL_DIR", MODEL_DIR)),
-        "state_dir": _path(env.str("STATE_DIR", "var")),
+        "model_dir": path_of(env.str("MODEL_DIR", MODEL_DIR)),
+        "state_dir": path_of(env.str("STATE_DIR", "var")),
     }
-    raw["audit_log"] = _path(env.str("AUDIT_LOG", "") or str(raw["state_dir"] / "log" / "audit.jsonl"))
+    raw["audit_log"] = path_of(env.str("AUDIT_LOG", "") or str(raw["state_dir"] / "log" / "audit.jsonl"))
     raw["redis_cache_url"] = env.str("REDIS_CACHE_URL", "") or raw["redis_url"]
     raw["costs"] = Costs(
         currency=env.str(
@@ -271,7 +241,7 @@ def _read(env: _CollectingEnv) -> Settings:
         planned_downtime_hours=env.float("PLANNED_DOWNTIME_HOURS", 2.0, validate=_NOT_NEGATIVE),
         failure_downtime_hours=env.float("FAILURE_DOWNTIME_HOURS", 240.0, validate=_NOT_NEGATIVE),
     )
-    raw["api_keys"] = _api_keys(env, env.str("ML_SERVICE_API_KEY", ""))
+    raw["api_keys"] = api_keys_of(env.str("ML_SERVICE_API_KEY", ""), env.problems)
     problems = [*env.problems, *_lines(env)]
     if problems:  # the cross-checks below need values of the right type
         raise SettingsInvalid(problems)
@@ -316,38 +286,3 @@ def _lines(env: Env) -> list[str]:
         for name, messages in failures.items()
         for message in messages
     ]
-
-
-def _path(text: str) -> Path:
-    path = Path(text)
-    return path if path.is_absolute() else ROOT / path
-
-
-def _file(text: str) -> str:
-    """The absolute path of a file, as text. Programs run in several folders."""
-    return str(_path(text)) if text else ""
-
-
-def _networks(env: _CollectingEnv, name: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Parse networks and addresses, separated by commas."""
-    networks = []
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        try:
-            networks.append(ip_network(part))
-        except ValueError:
-            env.problems.append(f"{name}: {part!r} must be an address, or a network like 10.0.0.0/8")
-    return tuple(networks)
-
-
-def _api_keys(env: _CollectingEnv, text: str) -> tuple[ApiKey, ...]:
-    """Parse `KEY[:ROLE],…`. A key may be repeated with different roles."""
-    roles_by_key: dict[str, set[str]] = {}
-    for number, part in enumerate(filter(None, (piece.strip() for piece in text.split(","))), start=1):
-        key, colon, role = part.partition(":")
-        if not key or not key.isascii() or (colon and role not in ROLES):
-            env.problems.append(
-                f"ML_SERVICE_API_KEY: entry {number} must be KEY or KEY:ROLE (roles: {', '.join(ROLES)})"
-            )
-            continue
-        roles_by_key.setdefault(key, set()).update([role] if colon else ROLES)
-    return tuple(ApiKey(key, frozenset(roles)) for key, roles in roles_by_key.items())

@@ -18,6 +18,7 @@ from errors import SettingsInvalid
 from settings import environment
 from settings.checks import MIN_WEB_THREADS
 from settings.meanings import DEFAULTS_IN_WORDS, SECTIONS
+from settings.secret_files import SECRETS
 
 _INTRODUCTION: Final = """\
 # Settings
@@ -80,7 +81,7 @@ def settings() -> dict[str, Setting]:
 def page() -> str:
     """Return the page as Markdown."""
     found = settings()
-    names = [f"`{name}`" for name in environment.SECRETS]
+    names = [f"`{name}`" for name in SECRETS]
     parts = [_INTRODUCTION.format(secrets=f"{', '.join(names[:-1])} and {names[-1]}")]
     for title, meanings in SECTIONS.items():
         parts.append(f"\n## {title}\n\n| setting | default | unit, limits | meaning |\n|---|---|---|---|\n")

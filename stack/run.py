@@ -17,7 +17,7 @@ from typing import Final
 
 from private_files import OF_OTHERS, make_folder, tighten, tighten_all
 from settings import ROOT, Settings, load_or_exit
-from settings.environment import SECRETS
+from settings.secret_files import forget_secrets_of_files
 from settings.tls_files import refuse_unusable_tls
 from stack.console import LiveLine, clock, print_line
 from stack.local_api import local_host
@@ -60,10 +60,7 @@ def run() -> int:
     """
     stop = _stop_on_signals()
     settings = load_or_exit()
-    # Each program reads a secret from its file: one that was changed since counts at its next start.
-    for name in SECRETS:
-        if os.environ.get(f"{name}_FILE"):
-            os.environ.pop(name, None)
+    forget_secrets_of_files()
     # Files of all programs are this user's alone, whatever their mode would be.
     os.umask(OF_OTHERS)
     refuse_unusable_tls(settings)

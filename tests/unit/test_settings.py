@@ -11,7 +11,8 @@ import pytest
 
 from errors import SettingsInvalid
 from settings import ROOT, load_or_exit, read_settings
-from settings.environment import SECRETS as SECRETS_IN_FILES
+from settings.secret_files import SECRETS as SECRETS_IN_FILES
+from settings.secret_files import forget_secrets_of_files
 from settings.unknown_names import OF_CLIENTS, unknown_names
 
 
@@ -224,6 +225,15 @@ def test_secrets_may_be_in_files(environment: pytest.MonkeyPatch, files: Path) -
     assert SECRETS.keys() == set(SECRETS_IN_FILES)
     # Its SDK reads it by itself.
     assert os.environ["OTEL_EXPORTER_OTLP_HEADERS"] == SECRETS["OTEL_EXPORTER_OTLP_HEADERS"]
+
+
+def test_a_child_process_reads_its_secrets_from_their_files(
+    environment: pytest.MonkeyPatch, files: Path
+) -> None:
+    read_settings(dotenv=None)
+    forget_secrets_of_files()
+    (files / "REDIS_URL").write_text("redis://user:rotated@redis:6379/0")
+    assert read_settings(dotenv=None).redis_url == "redis://user:rotated@redis:6379/0"
 
 
 @pytest.mark.owasp("API8", "a wrong secret file is named and not shown")
