@@ -104,6 +104,12 @@ class UnknownCharger(NotFound):
     code = "unknown_charger"
 
 
+class UnknownOutcome(NotFound):
+    """Raised when no outcome has this id."""
+
+    code = "unknown_outcome"
+
+
 class UnknownJob(NotFound):
     """Raised when no job has this id, or it has expired."""
 

@@ -77,6 +77,9 @@ JOB_ROWS = Counter("ml_job_rows", "Rows of batch jobs.", ["result"])
 OUTCOMES = Counter(
     "ml_outcomes", "Outcomes reported, by whether they had been called.", ["outcome", "called"]
 )
+OUTCOME_CHANGES = Counter(
+    "ml_outcome_changes", "Outcomes corrected or deleted after their report.", ["change"]
+)
 EXPIRED_TASKS = Counter("ml_expired_tasks", "Tasks removed after the deadline of their last caller.")
 LOST_TASKS = Counter("ml_lost_tasks", "Tasks of single predictions sent again because their process died.")
 REPEATED_TASKS = Counter(

@@ -83,9 +83,9 @@ class FleetStore:
             [
                 (
                     [
-                        _verdict_key(tenant, verdict["charger_id"]),
-                        _risk_key(tenant),
-                        _history_key(tenant, verdict["charger_id"]),
+                        verdict_key(tenant, verdict["charger_id"]),
+                        risk_key(tenant),
+                        history_key(tenant, verdict["charger_id"]),
                     ],
                     [
                         datetime.fromisoformat(verdict["reading_timestamp"]).timestamp(),
@@ -105,12 +105,12 @@ class FleetStore:
         Chargers whose verdict has expired are removed from the set. Others then move up into the page, so the
         next page begins where this one ends.
         """
-        risk = _risk_key(tenant)
+        risk = risk_key(tenant)
         while True:
             members = cast(list[bytes], self._redis.zrevrange(risk, offset, offset + limit - 1))
             pipeline = self._redis.pipeline(transaction=False)
             for member in members:
-                pipeline.hget(_verdict_key(tenant, member.decode()), "body")
+                pipeline.hget(verdict_key(tenant, member.decode()), "body")
             bodies = cast(list[bytes | None], pipeline.execute())
             gone = [member for member, body in zip(members, bodies, strict=True) if body is None]
             if not gone:
@@ -124,7 +124,7 @@ class FleetStore:
 
         Raises `UnknownCharger`.
         """
-        key = _history_key(tenant, charger_id)
+        key = history_key(tenant, charger_id)
         total = self._redis.zcard(key)
         if total == 0:
             raise UnknownCharger(f"No verdict of charger {charger_id} is stored.")
@@ -138,7 +138,7 @@ class FleetStore:
         `moment` itself is excluded.
         """
         found = self._redis.zrange(
-            _history_key(tenant, charger_id),
+            history_key(tenant, charger_id),
             f"({moment}",
             not_before,
             byscore=True,
@@ -149,13 +149,16 @@ class FleetStore:
         return cast(dict[str, Any], orjson.loads(cast(bytes, found[0]))) if found else None
 
 
-def _risk_key(tenant: str | None) -> str:
+def risk_key(tenant: str | None) -> str:
+    """Key of a tenant's chargers by probability."""
     return f"{tenant_prefix(tenant)}fleet:risk"
 
 
-def _verdict_key(tenant: str | None, charger_id: str) -> str:
+def verdict_key(tenant: str | None, charger_id: str) -> str:
+    """Key of a charger's newest verdict."""
     return f"{tenant_prefix(tenant)}fleet:verdict:{charger_id}"
 
 
-def _history_key(tenant: str | None, charger_id: str) -> str:
+def history_key(tenant: str | None, charger_id: str) -> str:
+    """Key of a charger's past verdicts."""
     return f"{tenant_prefix(tenant)}fleet:history:{charger_id}"

@@ -100,7 +100,7 @@ class RecentHistory:
 
     def _stored(self, askers: Sequence[Asker]) -> Iterator[tuple[Asker, list[bytes]]]:
         """The stored entries of each charger that has any."""
-        keys = [_key(tenant, charger_id) for tenant, charger_id in askers]
+        keys = [readings_key(tenant, charger_id) for tenant, charger_id in askers]
         if len(keys) <= FEW:
             yield from zip(askers, self._connection.execute(*(("HVALS", key) for key in keys)), strict=True)
             return
@@ -118,7 +118,7 @@ class RecentHistory:
             [SLOTS, EXPIRY_S],
             [
                 (
-                    [_key(tenant, reading.charger_id)],
+                    [readings_key(tenant, reading.charger_id)],
                     [_slot(reading), reading.timestamp.timestamp(), orjson.dumps(_history_entry(reading))],
                 )
                 for tenant, reading in readings
@@ -130,7 +130,8 @@ def _slot(reading: Reading) -> int:
     return int(reading.timestamp.timestamp() // SLOT_S)
 
 
-def _key(tenant: str | None, charger_id: str) -> str:
+def readings_key(tenant: str | None, charger_id: str) -> str:
+    """Key of a charger's recent readings."""
     return f"{tenant_prefix(tenant)}readings:{charger_id}"
 
 

@@ -171,9 +171,13 @@ class VerdictCache:
         """Publish the versions that workers use now. Verdicts of other versions are no longer hits."""
         self._redis.set(VERSIONS_KEY, orjson.dumps(versions))
 
-    def delete(self, charger_id: str, tenant: str | None) -> None:
-        """Delete all cached verdicts of a charger. Raises `redis.RedisError`."""
-        self._redis.delete(*(cache_key(kind, charger_id, tenant) for kind in KINDS))
+    def delete(self, charger_id: str, tenant: str | None) -> int:
+        """Delete all cached verdicts of a charger. Returns their number. Raises `redis.RedisError`."""
+        return self._redis.delete(*(cache_key(kind, charger_id, tenant) for kind in KINDS))
+
+    def holds(self, charger_id: str, tenant: str | None) -> bool:
+        """Whether any verdict of a charger is cached. Raises `redis.RedisError`."""
+        return bool(self._redis.exists(*(cache_key(kind, charger_id, tenant) for kind in KINDS)))
 
     def _trip(self, error: RedisError) -> None:
         with self._lock:

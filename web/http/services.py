@@ -24,6 +24,7 @@ from tasks.monitoring.snapshot_metrics import SnapshotCollector
 from tasks.monitoring.versions import Versions
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.audit_log import AuditLog
+from tasks.storage.charger_data import ChargerData
 from tasks.storage.fleet import FleetStore
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import connect
@@ -68,6 +69,7 @@ class Services:
         self.idempotency_keys = IdempotencyKeys(settings)
         self.fleet = FleetStore(settings)
         self.outcomes = OutcomeStore(settings, self.fleet)
+        self.charger_data = ChargerData(self.redis, self.cache, self.outcomes)
         self.versions = Versions(settings, self.redis, self.publisher)
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)

@@ -7,8 +7,7 @@ from typing import Final
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from readings.reading import CHARGER_ID_PATTERN
-from readings.schema import FIELDS, Moment, ReadingSchema
-from tasks.storage.outcomes import OUTCOMES
+from readings.schema import FIELDS, ReadingSchema
 from web.openapi.answer_fields import number as _number
 from web.openapi.answer_fields import text as _text
 from web.openapi.answer_fields import time as _time
@@ -201,59 +200,6 @@ class PageSchema(Schema):
         required=True, allow_none=True, metadata={"description": "Cursor of the next page; null at the end."}
     )
     total = fields.Integer(metadata={"description": "How many there are in all."})
-
-
-class OutcomeSchema(Schema):
-    """The JSON body of a reported outcome."""
-
-    class Meta:
-        """Unknown fields are ignored."""
-
-        unknown = EXCLUDE
-
-    charger_id = fields.String(
-        required=True,
-        validate=validate.Regexp(CHARGER_ID_PATTERN, error="Not a charger id."),
-        metadata={"example": "EVZ-0042", "pattern": CHARGER_ID_PATTERN.replace("(?!\\n)", "")},
-    )
-    outcome = fields.String(required=True, validate=validate.OneOf(OUTCOMES))
-    occurred_at = Moment(
-        required=True,
-        metadata={
-            "description": "ISO 8601.",
-            "example": "2026-11-20T08:30:00Z",
-            "type": "string",
-            "format": "date-time",
-        },
-    )
-
-
-class OutcomeAcceptedSchema(Schema):
-    """A stored outcome, and the verdict before it."""
-
-    charger_id = _text("The charger.")
-    outcome = _text("What happened.")
-    verdict_known = fields.Boolean(
-        required=True, metadata={"description": "Whether a verdict of the 30 days before is stored."}
-    )
-    alerted = fields.Boolean(
-        required=True, metadata={"description": "Whether that verdict asked for action within 7 days."}
-    )
-    called = fields.Boolean(
-        required=True,
-        metadata={"description": "The same as `alerted`, which replaces it.", "deprecated": True},
-    )
-
-
-class LiveQualitySchema(Schema):
-    """The quality of verdicts by reported outcomes."""
-
-    outcomes = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
-    without_verdict = fields.Integer(required=True)
-    precision = _number("Alerts that came true, of those reported on.", allow_none=True)
-    recall = _number("Failures that had been alerted.", allow_none=True)
-    median_lead_hours = _number("From the alerting reading to the failure.", allow_none=True)
-    calibration = fields.List(fields.Raw(), required=True)
 
 
 class CheckSchema(Schema):
