@@ -12,7 +12,8 @@ from kombu import Exchange, Queue
 from settings import load_or_exit
 from tasks.messaging.names import SCORE_HARD_LIMIT_S, Queues, TaskNames
 
-# A chunk takes about 0.25 s. A process that needs this long hangs, and is killed.
+# A chunk takes about 0.25 s, a step of an erasure at most 15 s. A process that needs this long hangs, and is
+# killed.
 CHUNK_HARD_LIMIT_S: Final = 60
 VERIFY_SOFT_LIMIT_S: Final = 10
 # Time until redelivery of an unacknowledged task. A limit below a task's time limit would run it twice.
@@ -41,7 +42,13 @@ worker_consumer = "tasks.worker.intake:TaskConsumer"
 task_serializer = "json"
 enable_utc = True
 
-imports = ("tasks.worker.score", "tasks.worker.score_chunk", "tasks.worker.verify", "tasks.worker.lost")
+imports = (
+    "tasks.worker.score",
+    "tasks.worker.score_chunk",
+    "tasks.worker.verify",
+    "tasks.worker.erase",
+    "tasks.worker.lost",
+)
 # No result backend: scores are sent over reply lists (docs/adr/0002), and jobs store their own state.
 task_ignore_result = True
 # For Flower: tasks by name, queue and state. tasks/messaging/task_publisher.py publishes the sent events.
@@ -63,6 +70,7 @@ task_annotations = {
     TaskNames.SCORE: {"time_limit": SCORE_HARD_LIMIT_S},
     TaskNames.VERIFY: {"soft_time_limit": VERIFY_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
     TaskNames.SCORE_CHUNK: {"time_limit": CHUNK_HARD_LIMIT_S},
+    TaskNames.ERASE: {"time_limit": CHUNK_HARD_LIMIT_S},
 }
 
 # Other workers cannot take a reserved task: reserve one at a time.

@@ -16,6 +16,7 @@ from web.api import (
     batch,
     chargers,
     drift,
+    erasures,
     health,
     job_events,
     jobs,
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> Flask:
         service_info.blueprint,
         health.blueprint,
         audit.blueprint,
+        erasures.blueprint,
     ):
         api.register_blueprint(blueprint)
     api.spec.components.security_scheme(

@@ -16,6 +16,7 @@ import orjson
 from redis import Redis, RedisError
 
 from admin_port import Health
+from consumers.kafka.pending_erasures import PendingErasures
 from settings import Settings
 from tasks.messaging.names import Queues
 from tasks.monitoring import heartbeats
@@ -52,6 +53,8 @@ class Heartbeat:
     def __init__(self, settings: Settings, *, role: Role = "consumer") -> None:
         self._role = role
         self._redis = connect(settings.redis_url)
+        # Requests to erase state.
+        self.erasures: Final = PendingErasures(self._redis, role)
         self._group_id = settings.kafka_group_id
         self._host = socket.gethostname()
         self._field = f"{self._host}:{os.getpid()}"
@@ -106,9 +109,10 @@ class Heartbeat:
         self._loop_at = now
 
     def beat(self) -> None:
-        """Write the record and look at the workers, once. Blocks for Redis; raises nothing."""
+        """Write the record, look at the workers and for requests, once. Blocks for Redis; raises nothing."""
         try:
             self._write()
+            self.erasures.refresh()
             self.pause_reason = _pause_reason(heartbeats.living(self._redis))
         except RedisError as error:
             log.debug("no heartbeat: %s", error)

@@ -24,6 +24,7 @@ from consumers.kafka.crash_journal import MOST_DEATHS, CrashJournal, ProcessDied
 from consumers.kafka.heartbeat import Heartbeat, Status
 from consumers.kafka.offsets import CommitBatch, OffsetTracker, Partition
 from consumers.kafka.outcome_publisher import KafkaUnavailable, OutcomeTooLarge
+from consumers.kafka.pending_erasures import is_erased
 from consumers.kafka.record_batches import Unreadable, UnreadableRecord
 from consumers.kafka.record_processor import RecordProcessor, shorten_dead_letters
 from consumers.kafka.records import Received
@@ -107,6 +108,8 @@ class Stream:
 
     def step(self) -> None:
         """One iteration of the loop. Blocks for 0.2 s, and longer if Kafka or Redis are slow."""
+        if self._heartbeat.erasures:
+            self._erase_state()
         self._hold_or_fetch()
         timeout_ms = BUSY_POLL_MS if self._processor.busy else IDLE_POLL_MS
         polled = self._consumer.poll(timeout_ms=timeout_ms)
@@ -186,6 +189,37 @@ class Stream:
             self._processor.settle(done)
             self._journal.forget(entry.received.event_id for entry in done.records)
             _end_spans(done)
+
+    def _erase_state(self) -> None:
+        """Erase the state that was asked for, in the partitions of this member.
+
+        The tombstones are committed with the present offset of their partition: a member that the group has
+        removed can commit none, and its successor erases the state.
+        """
+        offsets = {
+            partition: offset
+            for tp in self._consumer.assignment()
+            if (offset := self._next_offset(partition := Partition(*tp))) is not None
+        }
+        due = self._heartbeat.erasures.due(offsets)
+        if not due:
+            return
+        erased = {partition: is_erased(requests) for partition, requests in due.items()}
+        records = self._processor.tombstones(erased)
+        for start in range(0, len(records), self._batch_records):
+            some = records[start : start + self._batch_records]
+            committed = {partition: offsets[partition] for partition in due}
+            if not self._publisher.publish(CommitBatch(offsets=committed, remembered=some)):
+                return  # the next iteration repeats it
+        self._processor.erase(erased)
+        count = len(self._consumer.partitions_for_topic(self._processor.topic) or offsets)
+        self._heartbeat.erasures.carried_out(due, of=count)
+        log.info("%d states erased in partitions %s", len(records), _numbers(due))
+
+    def _next_offset(self, partition: Partition) -> int | None:
+        """The offset to commit that changes nothing; None if it is not known yet."""
+        first = self._offsets.first(partition)
+        return self._consumer.position(TopicPartition(*partition), timeout_ms=0) if first is None else first
 
     def _look_around(self) -> None:
         """Once a second, update the lag, check the connection, and set the status of this process."""

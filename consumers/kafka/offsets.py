@@ -135,3 +135,8 @@ class OffsetTracker:
     def pending(self, partition: Partition) -> int:
         """The number of records of this partition in flight."""
         return len(self._queues.get(partition, ()))
+
+    def first(self, partition: Partition) -> int | None:
+        """The offset of the oldest record of this partition in flight; None if there is none."""
+        queue = self._queues.get(partition)
+        return queue[0].received.offset if queue else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import metrics
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
-from consumers.kafka.records import dead_letter, shortened
+from consumers.kafka.pending_erasures import IsErased
+from consumers.kafka.records import Outgoing, dead_letter, shortened
 from errors import ServiceError
 
 
@@ -43,6 +44,15 @@ class RecordProcessor(Protocol):
 
     def settle(self, done: CommitBatch) -> None:
         """Finish a batch that has been committed."""
+
+    def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
+        """The records that delete state to be erased from the state topic.
+
+        Loads the state of partitions where it is needed. May raise `KafkaUnavailable`.
+        """
+
+    def erase(self, erased: Mapping[Partition, IsErased]) -> None:
+        """Erase the state in memory. Its tombstones have been published."""
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Drop the state of partitions that other members own now. Their entries are marked as dropped."""

@@ -17,6 +17,7 @@ import orjson
 import metrics
 from consumers.kafka.crash_journal import CrashJournal
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
+from consumers.kafka.pending_erasures import IsErased
 from consumers.kafka.record_processor import send_to_dead_letter
 from consumers.kafka.records import Outgoing
 from consumers.kafka.state_topic import Load, states_of
@@ -118,8 +119,7 @@ class Translation:
 
         Blocks while it loads the state of newly assigned partitions. Raises the errors of `load`.
         """
-        assigned = {entry.partition for entry in self._fresh} - self._states.keys()
-        self._states |= states_of(assigned, self._load, _charge_point)
+        self._load_new(entry.partition for entry in self._fresh)
         fresh, self._fresh = self._fresh, []
         for entry in fresh:
             self._journal.begin(entry.received.event_id)
@@ -150,6 +150,31 @@ class Translation:
         """Count the outcomes of a committed batch."""
         for entry in done.records:
             metrics.OCPP_EVENTS.labels(outcome=self._notes.pop(entry).outcome).inc()
+
+    def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
+        """The records that delete the state of erased charge points. Blocks and raises as `advance` does."""
+        self._load_new(erased)
+        return [
+            Outgoing(self._state_topic, state_key(partition.partition, *key), None)
+            for partition, concerns in erased.items()
+            for key in self._states[partition]
+            if concerns(*key)
+        ]
+
+    def erase(self, erased: Mapping[Partition, IsErased]) -> None:
+        """Drop the state of erased charge points, also that of events which are not committed yet."""
+        for partition, concerns in erased.items():
+            states = self._states.get(partition, {})
+            for key in [key for key in states if concerns(*key)]:
+                del states[key]
+        for entry, note in self._notes.items():
+            concerns_one = erased.get(entry.partition)
+            if concerns_one is not None and note.key is not None and concerns_one(*note.key):
+                self._notes[entry] = _Note(note.outcome)
+
+    def _load_new(self, partitions: Iterable[Partition]) -> None:
+        assigned = set(partitions) - self._states.keys()
+        self._states |= states_of(assigned, self._load, _charge_point)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Drop the state of partitions that other members own now. A later assignment loads it again."""

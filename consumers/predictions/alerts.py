@@ -18,6 +18,7 @@ import orjson
 
 import metrics
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
+from consumers.kafka.pending_erasures import IsErased
 from consumers.kafka.records import Outgoing, Received, Scored
 from consumers.kafka.state_topic import Load, states_of
 
@@ -111,8 +112,7 @@ class Alerts:
 
         Blocks while it loads the state of newly assigned partitions. Raises the errors of `load`.
         """
-        assigned = [partition for partition in done.offsets if partition not in self._open_alerts]
-        self._open_alerts |= states_of(assigned, self._load, _open_alert)
+        self._load_new(done.offsets)
         judgement = Judgement()
         for entry in done.records:
             if entry.scored is not None:
@@ -138,6 +138,30 @@ class Alerts:
                     open_alerts.pop(key, None)
                 else:
                     open_alerts[key] = alert
+
+    def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
+        """The records that delete the alerts of erased chargers. Blocks and raises as `judge` does."""
+        self._load_new(erased)
+        return [
+            self._state_record(partition, key, None)
+            for partition, concerns in erased.items()
+            for key in self._open_alerts[partition]
+            if concerns(key.tenant, key.charger_id)
+        ]
+
+    def erase(self, erased: Mapping[Partition, IsErased]) -> None:
+        """Drop the alerts of erased chargers. They open again at the next alarming reading, if there is one.
+
+        No closing record is published: it would be a new record with the charger's id.
+        """
+        for partition, concerns in erased.items():
+            open_alerts = self._open_alerts.get(partition, {})
+            for key in [key for key in open_alerts if concerns(key.tenant, key.charger_id)]:
+                del open_alerts[key]
+
+    def _load_new(self, partitions: Iterable[Partition]) -> None:
+        assigned = [partition for partition in partitions if partition not in self._open_alerts]
+        self._open_alerts |= states_of(assigned, self._load, _open_alert)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Drop the alerts of partitions that other members own now. A later assignment loads them again."""

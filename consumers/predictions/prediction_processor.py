@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 import metrics
 from consumers.kafka.heartbeat import Heartbeat
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
+from consumers.kafka.pending_erasures import IsErased
 from consumers.kafka.record_processor import send_to_dead_letter
-from consumers.kafka.records import prediction, read, scored
+from consumers.kafka.records import Outgoing, prediction, read, scored
 from consumers.predictions.alerts import Alerts, Judgement
 from consumers.predictions.score_requests import Result, Scoring
 from errors import ScoringFailed, ServiceError
@@ -95,6 +96,14 @@ class Predicting:
         predicted = sum(entry.scored is not None for entry in done.records)
         metrics.STREAM_RECORDS.labels(outcome="prediction").inc(predicted)
         metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.records) - predicted)
+
+    def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
+        """The records that delete the alerts of erased chargers. Raises the errors of loading their state."""
+        return self._alerts.tombstones(erased)
+
+    def erase(self, erased: Mapping[Partition, IsErased]) -> None:
+        """Drop the alerts of erased chargers."""
+        self._alerts.erase(erased)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Drop the alerts of partitions that other members own now."""

@@ -66,6 +66,11 @@ class JobKeys:
         return f"ml:job:{self.job_id}:errors"
 
     @property
+    def steps(self) -> str:
+        """Key of the progress of an erasure."""
+        return f"ml:job:{self.job_id}:steps"
+
+    @property
     def ended(self) -> str:
         """Name of a channel, not a key: one message is published when the job has ended."""
         return f"ml:job:{self.job_id}:ended"

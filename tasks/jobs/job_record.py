@@ -10,8 +10,11 @@ import orjson
 
 from readings.reading import KINDS, Kind, epoch_rfc3339
 
-JobKind = Kind | Literal["all"]
-JOB_KINDS: Final[tuple[JobKind, ...]] = (*KINDS, "all")
+# A job of kind `erase` deletes data, and has one row: its receipt.
+JobKind = Kind | Literal["all", "erase"]
+# The kinds of a batch.
+JOB_KINDS: Final[tuple[Kind | Literal["all"], ...]] = (*KINDS, "all")
+LISTED_KINDS: Final[tuple[JobKind, ...]] = (*JOB_KINDS, "erase")
 STATUSES: Final = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 # Encoding of a chunk's rows: one JSON line per row, CSV with a header, or an Arrow IPC stream.
@@ -29,7 +32,8 @@ class Job:
     of the service; it is None until some rows are done. Redis deletes the job at `expires_at`; each stored
     chunk of results postpones that. `ignored_columns` are the first unknown column names of the input.
     `blank_lines` is the number of blank lines in NDJSON input; they are not rows. `trace` is the context of
-    the request that submitted it, if that is traced.
+    the request that submitted it, if that is traced. `waiting_for` is the reason why an erasure has not ended
+    yet, if it had to stop.
     """
 
     job_id: str
@@ -51,6 +55,7 @@ class Job:
     ignored_columns: Sequence[str] = ()
     blank_lines: int = 0
     trace: str | None = None
+    waiting_for: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -59,7 +64,9 @@ class Job:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The prediction kinds to score."""
+        """The prediction kinds to score; of an erasure none."""
+        if self.kind == "erase":
+            return ()
         return KINDS if self.kind == "all" else (self.kind,)
 
     def rows_per_s(self, now: float) -> float | None:
@@ -80,6 +87,7 @@ class Job:
     def document(self, now: float) -> dict[str, Any]:
         """The job as JSON values, as returned by the HTTP API."""
         eta_s, rate = self.eta_s(now), self.rows_per_s(now)
+        waiting = {"waiting_for": self.waiting_for} if self.kind == "erase" and not self.ended else {}
         return {
             "job_id": self.job_id,
             "tenant_id": self.tenant,
@@ -97,6 +105,7 @@ class Job:
             "expires_at": epoch_rfc3339(self.expires_at),
             "ignored_columns": list(self.ignored_columns),
             "errors": list(self.errors),
+            **waiting,
         }
 
 
@@ -124,4 +133,5 @@ def job_from(job_id: str, held: Mapping[str, str], errors: Sequence[bytes], *, e
         ignored_columns=orjson.loads(held.get("ignored_columns", "[]")),
         blank_lines=int(held.get("blank_lines", 0)),
         trace=held.get("trace"),
+        waiting_for=held.get("waiting_for"),
     )

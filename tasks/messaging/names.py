@@ -28,3 +28,4 @@ class TaskNames:
     SCORE: Final = "ml.score"
     SCORE_CHUNK: Final = "ml.score_chunk"
     VERIFY: Final = "ml.verify"
+    ERASE: Final = "ml.erase"

@@ -128,7 +128,7 @@ class Monitor:
                 living = heartbeats.living(self._redis)
                 for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM):
                     lengths[queue], oldest_s[queue] = _waiting(self._redis, queue)
-                consumers = _consumers(self._redis)
+                consumers = living_consumers(self._redis)
                 self._look_seldom(cache_answers=checks["cache"].state == "ok")
                 if not self._persists:
                     checks["redis"] = Check("ok", NOT_PERSISTENT)
@@ -253,7 +253,8 @@ def consumer_records(redis: Redis) -> dict[bytes, dict[str, Any]]:
     return found
 
 
-def _consumers(redis: Redis) -> list[dict[str, Any]]:
+def living_consumers(redis: Redis) -> list[dict[str, Any]]:
+    """The records of consumers that live, connected to Kafka or not. Raises `redis.RedisError`."""
     records = consumer_records(redis).values()
     seconds, _ = redis.time()
     return [record for record in records if seconds - record["seen_at"] < heartbeats.SILENT_AFTER_S]

@@ -7,10 +7,11 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 from redis import Redis
+from redis.client import Pipeline
 
 KEYS_KEY: Final = "ml:api_keys"
 # Visible in each key, so that people and scanners for secrets recognise one.
@@ -55,6 +56,17 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+class Withdrawn(NamedTuple):
+    """The keys of a tenant that was erased: how many were revoked, and how many act for others only now.
+
+    `asking_kept` tells whether the key that asked acted for the tenant, and so was kept.
+    """
+
+    revoked: int
+    narrowed: int
+    asking_kept: bool
+
+
 class KeyStore:
     """The keys of one Redis server. Methods block for one command, and raise `redis.RedisError`."""
 
@@ -77,13 +89,7 @@ class KeyStore:
 
     def all(self) -> list[StoredKey]:
         """Every key, expired ones too, the oldest first. Records that cannot be read are left out."""
-        found = []
-        for raw in cast(dict[bytes, bytes], self._redis.hgetall(KEYS_KEY)).values():
-            try:
-                found.append(StoredKey.of_record(orjson.loads(raw)))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
-        return sorted(found, key=lambda key: (key.created_at, key.key_id))
+        return _keys(self._redis)
 
     def revoke(self, key_id: str) -> bool:
         """Delete a key. Returns whether it was there."""
@@ -102,5 +108,48 @@ class KeyStore:
         self._write(replace(old, expires_at=ends))
         return new
 
+    def withdraw(self, tenant: str, *, asked_by: str, until: float) -> Withdrawn:
+        """End the rights to act for a tenant. Keys for all tenants stay.
+
+        A key for this tenant alone is deleted. A key for several loses this one. The key `asked_by` must read
+        the receipt: it ends at `until` (epoch seconds), or stays as it is if it acts for other tenants too.
+        """
+
+        def withdraw_once(pipeline: Pipeline) -> Withdrawn:
+            found = [key for key in _keys(pipeline) if key.tenants is not None and tenant in key.tenants]
+            sole = [key for key in found if key.tenants == (tenant,)]
+            asking = [key for key in found if key.key_id == asked_by]
+            revoked = [key for key in sole if key not in asking]
+            narrowed = [key for key in found if key not in (*sole, *asking)]
+            pipeline.multi()
+            for key in revoked:
+                pipeline.hdel(KEYS_KEY, key.key_id)
+            changed = [replace(key, tenants=_without(key, tenant)) for key in narrowed]
+            changed += [
+                replace(key, expires_at=min(until, key.expires_at or until)) for key in asking if key in sole
+            ]
+            for key in changed:
+                pipeline.hset(KEYS_KEY, key.key_id, cast(Any, orjson.dumps(asdict(key))))
+            return Withdrawn(len(revoked), len(narrowed), bool(asking))
+
+        return cast(
+            Withdrawn,
+            self._redis.transaction(cast(Any, withdraw_once), KEYS_KEY, value_from_callable=True),
+        )
+
     def _write(self, key: StoredKey) -> None:
         self._redis.hset(KEYS_KEY, key.key_id, cast(Any, orjson.dumps(asdict(key))))
+
+
+def _keys(redis: Redis) -> list[StoredKey]:
+    found = []
+    for raw in cast(dict[bytes, bytes], redis.hgetall(KEYS_KEY)).values():
+        try:
+            found.append(StoredKey.of_record(orjson.loads(raw)))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return sorted(found, key=lambda key: (key.created_at, key.key_id))
+
+
+def _without(key: StoredKey, tenant: str) -> tuple[str, ...]:
+    return tuple(each for each in key.tenants or () if each != tenant)

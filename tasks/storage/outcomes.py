@@ -1,4 +1,4 @@
-"""Reported outcomes of chargers, and the live quality of the verdicts before them.
+"""Reported outcomes of chargers, each with the verdict before it.
 
 An outcome is compared with the newest verdict whose reading is older, by 30 days at most. A failure was
 alerted if that verdict recommended action at once or within 7 days. Precision and recall thus cover reported
@@ -11,9 +11,8 @@ import hashlib
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -30,7 +29,6 @@ OutcomeKind = Literal["failed", "repaired", "false_alarm"]
 OUTCOMES: Final[tuple[OutcomeKind, ...]] = ("failed", "repaired", "false_alarm")
 HORIZON_S: Final = 30 * DAY_S
 MAX_KEPT: Final = 10_000
-BINS: Final = 10
 ALERTS: Final = frozenset({"IMMEDIATE", "WITHIN_7_DAYS"})
 _BINARY_TIME: Final = struct.Struct(">d")
 _IS_OUTCOME_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
@@ -199,6 +197,13 @@ class OutcomeStore:
             pipeline.hdel(_moved_key(tenant), *(outcome.outcome_id for _, outcome in found))
             return int(pipeline.execute()[0])
 
+    def erase_all(self, tenant: str) -> int:
+        """Delete all outcomes of a tenant. Returns their number."""
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.zcard(_key(tenant))
+            pipeline.unlink(_key(tenant), _moved_key(tenant))
+            return int(pipeline.execute()[0])
+
     def page(
         self, tenant: str | None, charger_id: str | None, *, offset: int, limit: int
     ) -> tuple[list[Outcome], int]:
@@ -260,50 +265,6 @@ def _time_of(outcome_id: str) -> float | None:
         return None
     (at,) = _BINARY_TIME.unpack(bytes.fromhex(outcome_id[:16]))
     return at if math.isfinite(at) else None
-
-
-def live_quality(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Counts, precision, recall, lead time (hours) and calibration of outcomes; None if undefined.
-
-    Calibration: verdicts before a failure or a false alarm, in bins of their 30-day probability, with the
-    share that failed. It describes chargers with a reported outcome, not the whole fleet.
-    """
-    failed = [each for each in outcomes if each.outcome == "failed"]
-    false_alarms = [each for each in outcomes if each.outcome == "false_alarm"]
-    caught = [each for each in failed if each.alerted]
-    raised = len(caught) + sum(each.alerted for each in false_alarms)
-    leads = sorted(
-        (each.occurred_at - datetime.fromisoformat(each.verdict["reading_timestamp"]).timestamp()) / 3600
-        for each in caught
-        if each.verdict is not None
-    )
-    return {
-        "outcomes": {kind: sum(each.outcome == kind for each in outcomes) for kind in OUTCOMES},
-        "without_verdict": sum(each.verdict is None for each in outcomes),
-        "precision": len(caught) / raised if raised else None,
-        "recall": len(caught) / len(failed) if failed else None,
-        "median_lead_hours": round(leads[len(leads) // 2], 2) if leads else None,
-        "calibration": _calibration([*failed, *false_alarms]),
-    }
-
-
-def _calibration(judged: Sequence[Outcome]) -> list[dict[str, Any]]:
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
-    for each in judged:
-        if each.verdict is not None:
-            probability = float(each.verdict["failure_probability"])
-            bins[min(int(probability * BINS), BINS - 1)].append((probability, each.outcome == "failed"))
-    return [
-        {
-            "from": index / BINS,
-            "to": (index + 1) / BINS,
-            "count": len(members),
-            "mean_probability": round(sum(p for p, _ in members) / len(members), 4),
-            "failed_share": round(sum(f for _, f in members) / len(members), 4),
-        }
-        for index, members in enumerate(bins)
-        if members
-    ]
 
 
 def _key(tenant: str | None) -> str:

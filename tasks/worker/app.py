@@ -96,6 +96,7 @@ def _start(**_: Any) -> None:
     if Queues.BATCH in _queues:
         runtime.every_beat(runtime.chunks.renew)
         runtime.every_beat(Recovery(runtime.redis, runtime.chunks).look)
+        runtime.every_beat(runtime.erasures.send_due)
 
 
 @worker_ready.connect

@@ -20,6 +20,7 @@ from readings.reading import rfc3339
 from settings import Settings
 from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
+from tasks.jobs.erase_jobs import Erasures
 from tasks.jobs.job_store import JobStore
 from tasks.messaging.names import Queues
 from tasks.messaging.task_publisher import TaskPublisher
@@ -50,7 +51,9 @@ class Runtime:
         self.fleet = FleetStore(settings, self.redis)
         self.history = RecentHistory(self.connection)
         self.jobs = JobStore(settings, self.redis)
-        self.chunks = Chunks(settings, self.redis, TaskPublisher(settings))
+        publisher = TaskPublisher(settings)
+        self.chunks = Chunks(settings, self.redis, publisher)
+        self.erasures = Erasures(settings, self.redis, publisher, self.jobs)
         self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
         self.observer = Observer(settings, self.redis)
         self._settings = settings

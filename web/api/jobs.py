@@ -12,6 +12,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 import metrics
+from errors import Conflict
 from tasks.jobs.job_record import Job, JobKind
 from web.http.messages import Response, current_request
 from web.http.paging import page
@@ -57,12 +58,18 @@ class JobResource(MethodView):
         return _json(services().jobs.get(job_id, current_request().tenant).document(time.time()))
 
     @blueprint.response(200, job_schemas.JobSchema)
-    @refuses(blueprint, 404)
+    @refuses(blueprint, 404, 409)
     @needs("predict")
     def delete(self, job_id: str) -> Response:
-        """Cancel a job; what is done stays readable"""
+        """Cancel a job; what is done stays readable
+
+        An erasure cannot be cancelled: what is deleted would stay deleted, and the rest would stay.
+        """
         jobs = services().jobs
-        if jobs.cancel(jobs.get(job_id, current_request().tenant), time.time()):
+        job = jobs.get(job_id, current_request().tenant)
+        if job.kind == "erase":
+            raise Conflict("An erasure cannot be cancelled.")
+        if jobs.cancel(job, time.time()):
             metrics.JOBS.labels(status="cancelled").inc()
         return _json(jobs.get(job_id, current_request().tenant).document(time.time()))
 

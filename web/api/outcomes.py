@@ -14,7 +14,7 @@ import metrics
 from errors import FieldError, InvalidParameter, UnknownCharger
 from readings.reading import FUTURE_TOLERANCE
 from readings.wrong_values import IN_THE_FUTURE
-from tasks.storage.outcomes import live_quality
+from tasks.storage.live_quality import live_quality
 from web.http.messages import Response, current_request, no_content
 from web.http.paging import page
 from web.http.request_bodies import loaded_body

@@ -53,6 +53,7 @@ FORMATS: Final = {
     "application/vnd.apache.parquet": Format("application/vnd.apache.parquet", "parquet", shows_its_end=True),
 }
 CONTENT_TYPES: Final = [JSON, *FORMATS]
+RECEIPT_TYPES: Final = (JSON, "application/x-ndjson")
 _DESCRIBED: Final = {
     "responses": {
         200: {
@@ -106,6 +107,8 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     wanted = _wanted_type()
     job = services().jobs.get(job_id, current_request().tenant)
     start, limit = query["cursor"], query.get("limit")
+    if job.kind == "erase":
+        _check_receipt(wanted, query)
     columns = _columns(job, query.get("columns"))
     if wanted == JSON:
         if limit is not None and limit > schemas.MAX_PAGE:
@@ -113,6 +116,15 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
             raise InvalidParameter([FieldError("/query/limit", detail, "range")])
         return _page(job, start=start, limit=limit or schemas.PAGE, columns=columns)
     return _stream(job, wanted, start=start, limit=limit, columns=columns)
+
+
+def _check_receipt(wanted: str, query: dict[str, Any]) -> None:
+    """Raise an error for a form that the receipt of an erasure does not have: it is no table."""
+    if wanted not in RECEIPT_TYPES:
+        raise NotAcceptable(f"The receipt of an erasure is {' or '.join(RECEIPT_TYPES)}.")
+    if query.get("columns") is not None:
+        detail = "The receipt of an erasure is returned whole."
+        raise InvalidParameter([FieldError("/query/columns", detail, "unknown")])
 
 
 def _columns(job: Job, named: str | None) -> Columns | None:

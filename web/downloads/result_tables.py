@@ -7,7 +7,7 @@ the process. Fields outside the schema (from newer workers) are left out; NDJSON
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -101,7 +101,7 @@ _ERROR: Final[dict[str, Any]] = {
 }
 
 
-def _schema(kind: JobKind) -> pa.Schema:
+def _schema(kind: Kind | Literal["all"]) -> pa.Schema:
     if kind == "all":
         verdicts: dict[str, Any] = {name: pa.struct(verdict) for name, verdict in _VERDICTS.items()}
     else:

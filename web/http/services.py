@@ -14,6 +14,7 @@ from tasks.client.degraded import DegradedScoring
 from tasks.client.predictor import PredictionClient
 from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
+from tasks.jobs.erase_jobs import Erasures
 from tasks.jobs.idempotency import IdempotencyKeys
 from tasks.jobs.job_store import JobStore
 from tasks.messaging.task_publisher import TaskPublisher
@@ -65,6 +66,7 @@ class Services:
         self.publisher = TaskPublisher(settings)
         self.jobs = JobStore(settings, self.redis)
         self.chunks = Chunks(settings, self.redis, self.publisher)
+        self.erasures = Erasures(settings, self.redis, self.publisher, self.jobs)
         self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
         self.idempotency_keys = IdempotencyKeys(settings)
         self.fleet = FleetStore(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from readings.schema import Moment
-from tasks.jobs.job_record import JOB_KINDS, MAX_COLUMN_NAME_CHARS, MAX_IGNORED_COLUMNS
+from tasks.jobs.job_record import JOB_KINDS, LISTED_KINDS, MAX_COLUMN_NAME_CHARS, MAX_IGNORED_COLUMNS
 from tasks.jobs.job_record import STATUSES as JOB_STATUSES
 from web.openapi.answer_fields import number as _number
 from web.openapi.answer_fields import text as _text
@@ -74,7 +74,7 @@ class JobSchema(Schema):
 
     job_id = _text("Names the job in the other calls.")
     tenant_id = _text("From X-Tenant-ID.", allow_none=True)
-    kind = _text("What was asked.", validate=validate.OneOf(JOB_KINDS))
+    kind = _text("What was asked.", validate=validate.OneOf(LISTED_KINDS))
     status = _text("Where it stands.", validate=validate.OneOf(JOB_STATUSES))
     total = fields.Integer(required=True, metadata={"description": "Rows."})
     done = fields.Integer(required=True, metadata={"description": "Rows with a result or an error."})
@@ -103,6 +103,10 @@ class JobSchema(Schema):
         required=True,
         metadata={"description": "The first problems of rows; each failed row has its own in the results."},
     )
+    waiting_for = fields.String(
+        allow_none=True,
+        metadata={"description": "Of an erasure that has not ended: what its next step waits for."},
+    )
 
 
 class BatchResultSchema(Schema):
@@ -118,7 +122,7 @@ class JobsQuerySchema(PageQuerySchema):
     """Query parameters of the list of jobs."""
 
     status = fields.String(validate=validate.OneOf(JOB_STATUSES), metadata={"description": "Only these."})
-    kind = fields.String(validate=validate.OneOf(JOB_KINDS), metadata={"description": "Only these."})
+    kind = fields.String(validate=validate.OneOf(LISTED_KINDS), metadata={"description": "Only these."})
     created_after = Moment(
         metadata={
             "description": "ISO 8601; at that moment or later.",

@@ -121,6 +121,7 @@ class FakeHeartbeat:
     def __init__(self) -> None:
         self.pause_reason: str | None = None
         self.statuses: list[Status] = []
+        self.erasures: object = ()
 
     def record_loop(self, now: float) -> None:
         pass
