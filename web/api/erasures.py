@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from flask import url_for
@@ -27,7 +27,17 @@ CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN)
 TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 
 
-@blueprint.route("/chargers/<string:charger_id>", methods=["DELETE"])
+def _described(name: str, pattern: str, example: str) -> dict[str, Any]:
+    """The description of a path's id."""
+    schema = {"type": "string", "pattern": pattern.replace("(?!\\n)", "")}
+    return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
+
+
+@blueprint.route(
+    "/chargers/<string:charger_id>",
+    methods=["DELETE"],
+    parameters=[_described("charger_id", CHARGER_ID_PATTERN, "EVZ-0042")],
+)
 @blueprint.response(202, job_schemas.JobSchema)
 @refuses(blueprint)
 @needs("admin")
@@ -39,7 +49,11 @@ def erase_charger(charger_id: str) -> Response:
     return _accepted(current_request().tenant, charger_id)
 
 
-@blueprint.route("/tenants/<string:tenant_id>", methods=["DELETE"])
+@blueprint.route(
+    "/tenants/<string:tenant_id>",
+    methods=["DELETE"],
+    parameters=[_described("tenant_id", TENANT_ID_PATTERN, "acme")],
+)
 @blueprint.response(202, job_schemas.JobSchema)
 @refuses(blueprint)
 @needs("admin")

@@ -11,8 +11,10 @@ import {
   API,
   type BatchOptions,
   batchRequest,
-  type PageOptions,
   jobPath,
+  type OutcomePageOptions,
+  outcomePath,
+  type PageOptions,
   predictionPath,
   query,
 } from './requests';
@@ -29,8 +31,10 @@ import type {
   Models,
   Outcome,
   OutcomeAccepted,
+  OutcomeCorrection,
   Page,
   PredictionRequest,
+  ReportedOutcome,
   ServiceHealth,
   ServiceInfo,
   VerdictKind,
@@ -167,7 +171,7 @@ export class MLClientService implements OnModuleDestroy {
   }
 
   /** A page of a job's results in input order. Available while the job runs. */
-  async getJobResults<K extends JobKind = 'failure'>(
+  async getJobResults<K extends JobKind | 'erase' = 'failure'>(
     jobId: string,
     page: PageOptions = {},
   ): Promise<MLAnswer<Page<BatchRow<K>>>> {
@@ -200,9 +204,43 @@ export class MLClientService implements OnModuleDestroy {
     return this.answered({ method: 'GET', path: `${API}/service` }, call);
   }
 
-  /** Report an outcome, for live precision and calibration. A repeated outcome is stored once. */
+  /**
+   * Report an outcome, for live precision and calibration. A repeated outcome is stored once. The service refuses
+   * a charger that it knows nothing of (`unknown_charger`).
+   */
   async postOutcome(outcome: Outcome, call: CallOptions = {}): Promise<MLAnswer<OutcomeAccepted>> {
     return this.answered({ method: 'POST', path: `${API}/outcomes`, body: outcome }, call);
+  }
+
+  /** A page of the reported outcomes, the latest first. */
+  async listOutcomes(page: OutcomePageOptions = {}): Promise<MLAnswer<Page<ReportedOutcome>>> {
+    return this.answered({ method: 'GET', path: `${API}/outcomes${query(page)}` }, page);
+  }
+
+  /** Correct an outcome, its time, or both. */
+  async correctOutcome(
+    outcomeId: string,
+    correction: OutcomeCorrection,
+    call: CallOptions = {},
+  ): Promise<MLAnswer<ReportedOutcome>> {
+    return this.answered({ method: 'PUT', path: outcomePath(outcomeId), body: correction }, call);
+  }
+
+  /** Delete an outcome that was reported by mistake. */
+  async deleteOutcome(outcomeId: string, call: CallOptions = {}): Promise<MLAnswer<null>> {
+    return this.answered<null>({ method: 'DELETE', path: outcomePath(outcomeId) }, call);
+  }
+
+  /** Erase a charger: a job whose one row of results is the {@link Receipt}. Needs the role `admin`. */
+  async eraseCharger(chargerId: string, call: CallOptions = {}): Promise<MLAnswer<Job>> {
+    const path = `${API}/chargers/${encodeURIComponent(chargerId)}`;
+    return this.answered({ method: 'DELETE', path }, call);
+  }
+
+  /** Erase a tenant and end its keys, as {@link eraseCharger} does. */
+  async eraseTenant(tenantId: string, call: CallOptions = {}): Promise<MLAnswer<Job>> {
+    const path = `${API}/tenants/${encodeURIComponent(tenantId)}`;
+    return this.answered({ method: 'DELETE', path }, call);
   }
 
   /** Delete every cached verdict on a charger: in this client's cache, and then in the service. */

@@ -24,6 +24,17 @@ export interface PageOptions extends CallOptions {
   cursor?: string;
 }
 
+/** Options of the list of outcomes. */
+export interface OutcomePageOptions extends PageOptions {
+  /** Only outcomes of this charger. */
+  chargerId?: string;
+}
+
+/** Path of an outcome. */
+export function outcomePath(outcomeId: string): string {
+  return `${API}/outcomes/${encodeURIComponent(outcomeId)}`;
+}
+
 /** Path of a charger's cached prediction. */
 export function predictionPath(chargerId: string): string {
   return `${API}/predictions/${encodeURIComponent(chargerId)}`;
@@ -46,13 +57,16 @@ export function batchRequest(request: BatchRequest, call: BatchOptions): Service
 }
 
 /** Query string of a page request, with its `?`; empty without options. */
-export function query({ limit, cursor }: PageOptions): string {
+export function query({ limit, cursor, chargerId }: OutcomePageOptions): string {
   const asked = new URLSearchParams();
   if (limit !== undefined) {
     asked.set('limit', String(limit));
   }
   if (cursor !== undefined) {
     asked.set('cursor', cursor);
+  }
+  if (chargerId !== undefined) {
+    asked.set('charger_id', chargerId);
   }
   return asked.size === 0 ? '' : `?${asked.toString()}`;
 }

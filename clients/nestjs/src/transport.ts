@@ -5,7 +5,7 @@ import type { Problem } from './types';
 
 /** One HTTP request to the service. `path` starts with a slash and is URL-encoded. */
 export interface ServiceRequest {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   body?: unknown;
   headers?: Record<string, string>;

@@ -17,13 +17,17 @@ export type AnomalyVerdict = Schemas['AnomalyVerdict'];
 /** Status and progress of a batch job. */
 export type Job = Schemas['Job'];
 /** Kind of verdicts of a job. */
-export type JobKind = Job['kind'];
+export type JobKind = Exclude<Job['kind'], 'erase'>;
 /** The models loaded by the workers. */
 export type Models = Schemas['Models'];
 /** An outcome to report. */
 export type Outcome = Schemas['Outcome'];
 /** Receipt of a reported outcome. */
 export type OutcomeAccepted = Schemas['OutcomeAccepted'];
+/** A stored outcome. */
+export type ReportedOutcome = Schemas['ReportedOutcome'];
+/** A correction of an outcome: one of the fields, or both. */
+export type OutcomeCorrection = Schemas['OutcomeKindCorrection'] | Schemas['OutcomeTimeCorrection'];
 /** Health as reported by the service. */
 export type ServiceHealth = Schemas['Health'];
 /** Version of the service, and how to reach it through Kafka. */
@@ -54,11 +58,27 @@ export interface FailedRow {
   error: { code: string; detail: string; errors?: Problem['errors'] };
 }
 
+/** The only row of a job of kind `erase`. It does not hold the erased id. */
+export interface Receipt {
+  row: 0;
+  charger_id: null;
+  subject: 'charger' | 'tenant';
+  subject_sha256: string;
+  request_id: string;
+  requested_at: string;
+  erased_at: string;
+  erased: Record<string, number>;
+  /** Whether the consumers have erased their state, or do it when they next run. */
+  state: Record<'alerts' | 'ocpp', 'erased' | 'pending'>;
+  /** Data that the service cannot delete, and when it ends. */
+  remains: { data: string; until: string }[];
+}
+
 /** A row of a batch of kind `all`. */
 export type AllVerdicts = Verdicts & { charger_id: string };
 /** A row of a job of kind `K`. */
-export type BatchRow<K extends JobKind = JobKind> =
-  (K extends VerdictKind ? Verdicts[K] : AllVerdicts) | FailedRow;
+export type BatchRow<K extends JobKind | 'erase' = JobKind> =
+  (K extends VerdictKind ? Verdicts[K] : K extends 'erase' ? Receipt : AllVerdicts) | FailedRow;
 
 /** The rows of a completed batch, or the job that continues after the wait. */
 export type BatchPredictions<K extends JobKind = 'failure'> =

@@ -120,6 +120,42 @@ describe('MLClientService, against the running service', () => {
     });
   });
 
+  it('lists, corrects and deletes outcomes', async () => {
+    const tenantId = newCharger();
+    const charger = newCharger();
+    const occurred_at = new Date().toISOString();
+    const outcome = { charger_id: charger, outcome: 'failed', occurred_at } as const;
+    expect(await ml.postOutcome(outcome, { tenantId })).toMatchObject({
+      status: 'rejected',
+      problem: { status: 404, code: 'unknown_charger' },
+    });
+    orThrow(await ml.predictFailure(asked(charger), { tenantId }));
+    const { outcome_id } = orThrow(await ml.postOutcome(outcome, { tenantId }));
+    const corrected = orThrow(await ml.correctOutcome(outcome_id, { outcome: 'repaired' }, { tenantId }));
+    expect(corrected).toMatchObject({ outcome_id, outcome: 'repaired' });
+    const page = orThrow(await ml.listOutcomes({ tenantId, chargerId: charger }));
+    expect(page).toMatchObject({ items: [corrected], next: null, total: 1 });
+    expect(orThrow(await ml.listOutcomes({ tenantId, chargerId: 'another' })).items).toEqual([]);
+    orThrow(await ml.deleteOutcome(outcome_id, { tenantId }));
+    expect(orThrow(await ml.listOutcomes({ tenantId })).items).toEqual([]);
+  });
+
+  it('erases a charger and a tenant, with a receipt', async () => {
+    const tenantId = newCharger();
+    const charger = newCharger();
+    orThrow(await ml.predictFailure(asked(charger), { tenantId }));
+    const jobs = [await ml.eraseCharger(charger, { tenantId }), await ml.eraseTenant(tenantId, { tenantId })];
+    const subjects = await Promise.all(
+      jobs.map(orThrow).map(async (job) => {
+        await eventually(async () => orThrow(await ml.getJob(job.job_id, { tenantId })).finished_at, 30_000);
+        const [row] = orThrow(await ml.getJobResults<'erase'>(job.job_id, { tenantId })).items;
+        return row !== undefined && 'subject' in row ? row.subject : row;
+      }),
+    );
+    expect(subjects).toEqual(['charger', 'tenant']);
+    expect(orThrow(await ml.listChargers({ tenantId })).items).toEqual([]);
+  }, 40_000);
+
   it('keeps tenants apart', async () => {
     const charger = newCharger();
     const tenant = new MLClientService({ url, apiKey, tenantId: 'acme' });

@@ -176,6 +176,38 @@ def test_an_outcome_is_compared_with_the_verdict_before_it(ml: MLClient) -> None
         ml.post_outcome(charger_id, "failed", datetime(2026, 11, 1))  # noqa: DTZ001 - refused
 
 
+def test_an_outcome_is_listed_corrected_and_deleted(ml: MLClient) -> None:
+    charger_id = readings.new_charger_id()
+    with pytest.raises(NotFound) as raised:
+        ml.post_outcome(charger_id, "failed", datetime.now(UTC))
+    assert raised.value.code == "unknown_charger"
+    ml.predict_failure(reading(charger_id))
+    outcome_id = ml.post_outcome(charger_id, "failed", datetime.now(UTC))["outcome_id"]
+    corrected = ml.correct_outcome(outcome_id, outcome="repaired", occurred_at="2026-11-01T08:00:00Z")
+    assert (corrected["outcome"], corrected["occurred_at"]) == ("repaired", "2026-11-01T08:00:00.000Z")
+    assert list(ml.list_outcomes(charger_id=charger_id)) == [corrected]
+    assert outcome_id in [each["outcome_id"] for each in ml.list_outcomes()]
+    ml.delete_outcome(outcome_id)
+    assert list(ml.list_outcomes(charger_id=charger_id)) == []
+    with pytest.raises(NotFound) as raised:
+        ml.delete_outcome(outcome_id)
+    assert raised.value.code == "unknown_outcome"
+    with pytest.raises(ValueError, match="give outcome"):
+        ml.correct_outcome(outcome_id)
+
+
+def test_a_charger_and_a_tenant_are_erased_by_jobs_with_receipts(connect: Connect, web: Web) -> None:
+    tenant, charger_id = f"erased-{readings.new_charger_id()}", readings.new_charger_id()
+    ml = connect(web.url, tenant=tenant)
+    ml.predict_failure(reading(charger_id))
+    for job, subject in ((ml.erase_charger(charger_id), "charger"), (ml.erase_tenant(tenant), "tenant")):
+        assert job["kind"] == "erase"
+        assert ended(ml, job["job_id"]) == "SUCCEEDED"
+        (receipt,) = ml.job_results(job["job_id"])
+        assert receipt["subject"] == subject
+    assert list(ml.fleet()) == []
+
+
 def test_a_request_that_is_wrong_says_which_field(ml: MLClient) -> None:
     with pytest.raises(RequestRejected) as raised:
         ml.predict_failure(reading(temperature=1000.0))

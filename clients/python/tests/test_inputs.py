@@ -69,6 +69,7 @@ def test_a_time_without_a_zone_and_other_values_are_refused_here(ml: MLClient) -
 @pytest.mark.parametrize("moment", [NOON, "2026-11-20T12:30:00+03:00", "2026-11-20T09:30:00z"])
 def test_times_of_other_calls_may_be_text(connect: Connect, web: Web, moment: datetime | str) -> None:
     ml = connect(web.url, tenant=f"times-{readings.new_charger_id()}")
+    ml.predict_failure(reading("EVZ-1"))
     accepted = ml.post_outcome("EVZ-1", "failed", moment)
     assert accepted["charger_id"] == "EVZ-1"
     job = ml.submit_batch([reading()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -27,8 +27,10 @@ from evzone_ml_client.schemas import (
     MaintenanceSchedule,
     Models,
     OutcomeAccepted,
+    OutcomePage,
     Page,
     Reading,
+    ReportedOutcome,
     ServiceInfo,
 )
 from evzone_ml_client.settings import Settings
@@ -215,6 +217,45 @@ def post_outcome(charger_id: str, outcome: OutcomeKind, occurred_at: datetime | 
     moment = _moment("occurred_at", occurred_at)
     body = {"charger_id": charger_id, "outcome": outcome, "occurred_at": moment}
     return Call(name="post_outcome", request=_post(_path("outcomes"), body), read=_document("verdict_known"))
+
+
+def list_outcomes(cursor: str, *, charger_id: str | None) -> Call[OutcomePage]:
+    """Read a page of the reported outcomes."""
+    params = {"cursor": cursor, "limit": str(PAGE_ROWS)}
+    if charger_id is not None:
+        params["charger_id"] = charger_id
+    return Call(name="list_outcomes", request=_get(_path("outcomes"), params), read=_PAGE)
+
+
+def correct_outcome(
+    outcome_id: str, *, outcome: OutcomeKind | None, occurred_at: datetime | str | None
+) -> Call[ReportedOutcome]:
+    """Correct an outcome. Raises `ValueError` without a change, and for a time without a time zone."""
+    body: dict[str, str] = {} if outcome is None else {"outcome": outcome}
+    if occurred_at is not None:
+        body["occurred_at"] = _moment("occurred_at", occurred_at)
+    if not body:
+        raise ValueError("give outcome, occurred_at, or both")
+    request = replace(_post(_path("outcomes", outcome_id), body), method="PUT")
+    return Call(name="correct_outcome", request=request, read=_document("outcome_id", "alerted"))
+
+
+def delete_outcome(outcome_id: str) -> Call[None]:
+    """Delete an outcome."""
+    request = Request(method="DELETE", path=_path("outcomes", outcome_id))
+    return Call(name="delete_outcome", request=request, read=lambda _answer: None)
+
+
+def erase_charger(charger_id: str) -> Call[Job]:
+    """Erase a charger, as a job."""
+    request = Request(method="DELETE", path=_path("chargers", charger_id))
+    return Call(name="erase_charger", request=request, read=_JOB)
+
+
+def erase_tenant(tenant_id: str) -> Call[Job]:
+    """Erase a tenant, as a job."""
+    request = Request(method="DELETE", path=_path("tenants", tenant_id))
+    return Call(name="erase_tenant", request=request, read=_JOB)
 
 
 def _moment(name: str, moment: datetime | str) -> str:

@@ -201,7 +201,7 @@ class RowProblem(TypedDict):
 class Job(TypedDict):
     job_id: str
     tenant_id: str | None
-    kind: Literal["failure", "maintenance", "anomaly", "all"]
+    kind: Literal["failure", "maintenance", "anomaly", "all", "erase"]
     status: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
     total: int
     done: int
@@ -215,6 +215,7 @@ class Job(TypedDict):
     expires_at: str
     ignored_columns: list[str]
     errors: list[RowProblem]
+    waiting_for: NotRequired[str | None]
 
 
 class JobPage(TypedDict):
@@ -347,6 +348,21 @@ class Shadow(TypedDict):
     table: list[list[int]]
 
 
+class ReportedOutcome(TypedDict):
+    outcome_id: str
+    charger_id: str
+    outcome: str
+    occurred_at: str
+    verdict_known: bool
+    alerted: bool
+
+
+class OutcomePage(TypedDict):
+    items: list[ReportedOutcome]
+    next: str | None
+    total: NotRequired[int]
+
+
 class Outcome(TypedDict):
     charger_id: str
     outcome: Literal["failed", "repaired", "false_alarm"]
@@ -354,8 +370,10 @@ class Outcome(TypedDict):
 
 
 class OutcomeAccepted(TypedDict):
+    outcome_id: str
     charger_id: str
     outcome: str
+    occurred_at: str
     verdict_known: bool
     alerted: bool
     called: bool
@@ -368,6 +386,16 @@ class LiveQuality(TypedDict):
     recall: float | None
     median_lead_hours: float | None
     calibration: list[Any]
+
+
+class OutcomeKindCorrection(TypedDict):
+    outcome: Literal["failed", "repaired", "false_alarm"]
+    occurred_at: NotRequired[str]
+
+
+class OutcomeTimeCorrection(TypedDict):
+    outcome: NotRequired[Literal["failed", "repaired", "false_alarm"]]
+    occurred_at: str
 
 
 class KafkaTopics(TypedDict):

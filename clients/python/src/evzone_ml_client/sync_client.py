@@ -30,6 +30,7 @@ from evzone_ml_client.schemas import (
     Models,
     OutcomeAccepted,
     Reading,
+    ReportedOutcome,
     ServiceInfo,
 )
 from evzone_ml_client.settings import Settings
@@ -270,8 +271,41 @@ class MLClient:
     def post_outcome(
         self, charger_id: str, outcome: OutcomeKind, occurred_at: datetime | str
     ) -> OutcomeAccepted:
-        """Report an outcome; repeats are stored once. `ValueError` if `occurred_at` has no time zone."""
+        """Report an outcome; repeats are stored once. Raises `NotFound` for an unknown charger.
+
+        Raises `ValueError` if `occurred_at` has no time zone.
+        """
         return self._run(calls.post_outcome(charger_id, outcome, occurred_at))
+
+    def list_outcomes(self, *, charger_id: str | None = None) -> Generator[ReportedOutcome, None, None]:
+        """Iterate over the reported outcomes, the latest first; those of one charger, if it is given."""
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = self._run(calls.list_outcomes(cursor, charger_id=charger_id))
+            yield from page["items"]
+            cursor = page["next"]
+
+    def correct_outcome(
+        self,
+        outcome_id: str,
+        *,
+        outcome: OutcomeKind | None = None,
+        occurred_at: datetime | str | None = None,
+    ) -> ReportedOutcome:
+        """Correct an outcome, its time, or both. Raises `NotFound`, and `ValueError` without a change."""
+        return self._run(calls.correct_outcome(outcome_id, outcome=outcome, occurred_at=occurred_at))
+
+    def delete_outcome(self, outcome_id: str) -> None:
+        """Delete an outcome. Raises `NotFound`, also if a lost answer was that of the deletion."""
+        self._run(calls.delete_outcome(outcome_id))
+
+    def erase_charger(self, charger_id: str) -> Job:
+        """Erase a charger, as a job whose one row of results is the receipt. Needs the role `admin`."""
+        return self._run(calls.erase_charger(charger_id))
+
+    def erase_tenant(self, tenant_id: str) -> Job:
+        """Erase a tenant and end its keys, as `erase_charger` does."""
+        return self._run(calls.erase_tenant(tenant_id))
 
     def _run(self, call: Call[T]) -> T:
         flow = self._policy.flow(call)

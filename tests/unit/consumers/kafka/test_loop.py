@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from consumers.predictions.score_requests import Scoring
 from readings.reading import Kind, Reading
 from settings import Settings, read_settings
 from tasks.messaging.messages import ScoreRequest, ScoreResult
+from tasks.storage.state_erasures import StateErasure, digest_of
 from tests.unit.consumers.doubles import START, Clock, FakePredictor
 
 P0, P1 = TopicPartition("charger.metrics", 0), TopicPartition("charger.metrics", 1)
@@ -71,6 +72,9 @@ class FakeConsumer:
 
     def end_offsets(self, partitions: list[TopicPartition], timeout_ms: float) -> dict[TopicPartition, int]:
         return {tp: len(self.logs[tp]) for tp in partitions}
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0, 1, 2}
 
     def metrics(self) -> dict[str, dict[str, float]]:
         return {"consumer-metrics": {"connection-count": self.connections}}
@@ -128,6 +132,23 @@ class FakeHeartbeat:
 
     def set_status(self, status: Status) -> None:
         self.statuses.append(status)
+
+
+class AskedErasures:
+    """Requests that Redis would have; what was carried out, by partition."""
+
+    def __init__(self, *asked: StateErasure) -> None:
+        self.asked = asked
+        self.done: dict[int, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.asked)
+
+    def due(self, partitions: Collection[Partition]) -> dict[Partition, list[StateErasure]]:
+        return {each: list(self.asked) for each in partitions if each.partition not in self.done}
+
+    def carried_out(self, due: dict[Partition, list[StateErasure]], *, of: int) -> None:
+        self.done |= {partition.partition: of for partition in due}
 
 
 class Bench:
@@ -398,3 +419,32 @@ def test_a_verdict_that_alerts_cannot_read_is_buried(bench: Bench) -> None:
     bench.turn()
     assert bench.publisher.outcomes == [("0:0", "charger.metrics.dlq"), ("0:1", "ml.predictions")]
     assert bench.publisher.added == []
+
+
+def test_tombstones_are_committed_with_unchanged_offsets_and_again_after_a_failure(bench: Bench) -> None:
+    bench.produce(P0, good(7))
+    for _ in range(2):
+        bench.turn()
+    assert bench.publisher.committed == {Q0: 1}
+    bench.publisher.added.clear()
+    bench.produce(P0, good(8))
+    bench.stream.step()  # in flight
+    asked = AskedErasures(StateErasure("r", digest_of(None, "C7"), frozenset()))
+    bench.heartbeat.erasures = asked
+    bench.publisher.broken = True
+    with pytest.raises(KafkaUnavailable):
+        bench.turn()
+    assert asked.done == {}
+    bench.publisher.broken = False
+    bench.publisher.committed.clear()
+    bench.turn()
+    (tombstone,) = bench.publisher.added
+    assert (tombstone.topic, tombstone.key, tombstone.value) == ("state", b"0|failure||C7", None)
+    assert bench.publisher.committed == {Q0: 1, Q1: 0}
+    assert asked.done == {0: 3, 1: 3}
+    bench.publisher.added.clear()
+    bench.produce(P0, good(7))
+    for _ in range(3):
+        bench.turn()
+    opened = [orjson.loads(record.value or b"")["charger_id"] for record in bench.publisher.added]
+    assert opened == ["C8", "C8", "C7", "C7"]  # each an alert and its state

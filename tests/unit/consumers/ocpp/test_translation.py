@@ -260,3 +260,33 @@ def test_a_state_record_that_cannot_be_read_is_left_out(bench: Bench) -> None:
     bench.work = bench.successor()
     (repeated,) = bench.take(status(0, "Charging"))
     assert repeated.outcomes == ()  # the readable state is known
+
+
+def test_an_erased_charge_point_is_forgotten_with_its_events_under_way(bench: Bench) -> None:
+    gone = {P0: lambda tenant, charger: (tenant, charger) == ("acme", "CP-1")}
+    other = status(0, "Available") | {"chargePointId": "CP-2"}
+    bench.commit(bench.take(status(0, "Charging"), other))
+    under_way = bench.take(power(1, 7000))
+    tombstones = bench.work.tombstones(gone)
+    assert [(record.key, record.value) for record in tombstones] == [(b"0|acme|CP-1", None)]
+    bench.work.erase(gone)
+    assert bench.work.tombstones(gone) == []
+    # Its reading is published, and no state of it comes back.
+    assert under_way[0].outcomes
+    assert bench.commit(under_way).remembered == []
+    (again,) = bench.take(status(2, "Available"))
+    assert (
+        decode(orjson.loads(bench.commit([again]).remembered[0].value or b""))
+        == hear(status(2, "Available"))[0]
+    )
+
+
+def test_a_successor_erases_a_charge_point_that_it_has_not_heard_yet(bench: Bench) -> None:
+    bench.commit(bench.take(status(0, "Charging")))
+    bench.work = bench.successor()
+    bench.loads.clear()
+    gone = {P0: lambda _tenant, _charger: True}
+    assert len(bench.work.tombstones(gone)) == 1
+    assert bench.loads == [[0]]
+    bench.work.erase(gone)
+    assert bench.work.tombstones(gone) == []

@@ -124,3 +124,28 @@ def test_a_partition_that_comes_back_is_read_again() -> None:
     bench.alerts.drop([Partition("in", 0)])
     assert bench.see((0.8, None)) == []
     assert bench.loads == 2
+
+
+def test_an_erased_charger_has_no_alert_any_more_and_opens_a_new_one() -> None:
+    bench = Bench()
+    bench.see((0.8, True), charger="C")
+    bench.see((0.8, None), charger="D")
+    another = Bench(bench.state)  # it has loaded nothing yet
+    erased = {Partition("in", 0): lambda tenant, charger: (tenant, charger) == (None, "C")}
+    tombstones = another.alerts.tombstones(erased)
+    keys = [record.key for record in tombstones]
+    assert sorted(keys, key=str) == [b"0|anomaly||C", b"0|failure||C"]
+    assert {record.value for record in tombstones} == {None}
+    assert another.alerts.tombstones(erased) == tombstones  # until they are published
+    another.alerts.erase(erased)
+    assert another.alerts.tombstones(erased) == []
+    assert said(another.see((0.8, None), charger="C")) == [("alerts", "open")]
+    assert another.see((0.8, None), charger="D") == []
+
+
+def test_alerts_of_revoked_partitions_are_not_erased_here() -> None:
+    bench = Bench()
+    bench.see((0.8, None))
+    bench.alerts.drop([Partition("in", 0)])
+    bench.alerts.erase({Partition("in", 0): lambda _tenant, _charger: True})
+    assert len(bench.state) == 1
