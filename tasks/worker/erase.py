@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import metrics
+import tracing
 from tasks.jobs.chunks import MAX_ATTEMPTS, Counted
 from tasks.jobs.erase_jobs import CHUNK, Target
 from tasks.jobs.job_erasure import JobErasure
@@ -21,6 +22,7 @@ from tasks.jobs.job_keys import index_key
 from tasks.jobs.job_record import Job
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import Queues, TaskNames
+from tasks.messaging.task_publisher import SENT_AT
 from tasks.monitoring.service_health import living_consumers
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.charger_data import ChargerData
@@ -72,8 +74,15 @@ def erase(raw: dict[str, Any]) -> None:
         if attempt > 1:
             metrics.REPEATED_TASKS.labels(queue=Queues.BATCH).inc()
         step = _Step(runtime, job, target)
+        seen: tracing.Attributes = {
+            "messaging.destination.name": Queues.BATCH,
+            "celery.task_id": request.id or "",
+            "evzone.job_id": job_id,
+            "evzone.attempt": attempt,
+        }
         try:
-            waiting_for = step.run()
+            with tracing.task(TaskNames.ERASE, [job.trace], sent_at=request.get(SENT_AT), attributes=seen):
+                waiting_for = step.run()
         except OUTAGES as error:
             log.warning("erasure %s: Redis cannot be reached: %s", job_id, error)
             runtime.erasures.explain(job_id, "Redis, or the Redis of the cache")
