@@ -35,10 +35,11 @@ class JobErasure:
             if job.kind != "erase" and job.created_at <= created_at:
                 yield job
 
-    def erase_rows(self, job: Job, charger_id: str) -> int:
-        """Replace the rows of a charger in the results of an ended job. Returns their number.
+    def erase_rows(self, job: Job, charger_id: str, *, until: float) -> tuple[int, bool]:
+        """Replace the rows of a charger in the results of an ended job, until a `time.monotonic()`.
 
         A row keeps its number and becomes an error with the code `erased`. The counts of the job stay.
+        Returns the number of rows, and whether the job is complete. If not, the same call goes on.
         """
         keys, erased = JobKeys(job.job_id), 0
         for rows, text in self._jobs.texts(job):
@@ -54,7 +55,9 @@ class JobErasure:
             chunk = str(rows.start // job.chunk_rows)
             self._replace(keys=[keys.results], args=[chunk, pack(b"\n".join(lines))])
             erased += len(found)
-        return erased
+            if time.monotonic() >= until:
+                return erased, False
+        return erased, True
 
     def _erase_errors(self, keys: JobKeys, rows: Collection[int]) -> None:
         for raw in cast(list[bytes], self._redis.lrange(keys.errors, 0, -1)):

@@ -186,8 +186,8 @@ class _Step:
         for job in self._jobs.jobs_before(tenant, self._job.created_at):
             if not job.ended or f"job:{job.job_id}" in noted:
                 continue
-            rows = self._jobs.erase_rows(job, charger_id)
-            self._note({f"job:{job.job_id}": 1}, {"job_rows": rows})
+            rows, complete = self._jobs.erase_rows(job, charger_id, until=self._until)
+            self._note({f"job:{job.job_id}": 1} if complete else {}, {"job_rows": rows})
             if time.monotonic() >= self._until:
                 return NEXT_STEP
         data = ChargerData(self._redis, self._runtime.cache, self._outcomes)

@@ -13,7 +13,9 @@ import httpx
 import pytest
 from redis import Redis
 
+from tasks.jobs.job_erasure import JobErasure
 from tasks.jobs.job_keys import JobKeys
+from tasks.jobs.job_store import JobStore
 from tasks.storage.api_keys import KeyStore
 from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, ndjson_of, post_file, results_of
 from tests.golden.redis_dump import dump, keys_of
@@ -24,6 +26,7 @@ from tests.processes import (
     Web,
     environment,
     running_service,
+    settings_for,
     wait_until,
 )
 from tests.readings import metrics, new_charger_id, request
@@ -313,3 +316,21 @@ def test_a_charger_that_is_named_like_a_field_costs_no_other_row(service: Servic
         assert after[row]["error"]["code"] == "erased"
     for row in (2, 4, 5):
         assert after[row] == before[row]
+
+
+def test_rows_of_a_large_job_are_erased_in_several_steps(service: Service) -> None:
+    client = service.client("large")
+    ids = ["GONE" if number % 2 else f"EVZ-{number}" for number in range(1_000)]
+    job_id = job_of(post_file(client, ndjson_of(map(metrics, ids)), NDJSON))
+    ended(client, job_id)
+    jobs = JobStore(settings_for(), service.redis)
+    job = jobs.find(job_id)
+    assert job is not None
+    erasure = JobErasure(service.redis, jobs)
+    steps = [erasure.erase_rows(job, "GONE", until=0.0)]
+    while not steps[-1][1]:
+        steps.append(erasure.erase_rows(job, "GONE", until=0.0))
+    assert len(steps) == -(-1_000 // job.chunk_rows) + 1
+    assert sum(rows for rows, _ in steps) == 500
+    codes = [row.get("error", {}).get("code") for row in results_of(client, job_id)]
+    assert codes == [None, "erased"] * 500
