@@ -13,6 +13,7 @@ from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key, pack
 from tasks.jobs.job_record import Job
 from tasks.jobs.job_store import JobStore
 
+CLOCKS_DIFFER_S: Final = 300.0
 ERASED: Final = {"code": "erased", "detail": "The charger of this row was erased."}
 
 # Replace a chunk of results unless it has expired meanwhile: the new key would never expire.
@@ -30,9 +31,12 @@ class JobErasure:
         self._replace = redis.register_script(_REPLACE)
 
     def jobs_before(self, tenant: str | None, created_at: float) -> Iterator[Job]:
-        """The tenant's jobs that were accepted at `created_at` or before, erasures apart."""
+        """The tenant's jobs that may have been accepted before `created_at`, erasures apart.
+
+        A job has the time of the host that accepted it. Jobs that are somewhat newer by it are included.
+        """
         for job in self._jobs.newest_first(tenant):
-            if job.kind != "erase" and job.created_at <= created_at:
+            if job.kind != "erase" and job.created_at <= created_at + CLOCKS_DIFFER_S:
                 yield job
 
     def erase_rows(self, job: Job, charger_id: str, *, until: float) -> tuple[int, bool]:

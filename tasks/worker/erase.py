@@ -24,6 +24,7 @@ from tasks.messaging.messages import check_version
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import SENT_AT
 from tasks.monitoring.service_health import living_consumers
+from tasks.storage import redis_clock
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.charger_data import ChargerData
 from tasks.storage.outcomes import OutcomeStore
@@ -80,8 +81,10 @@ def erase(raw: dict[str, Any]) -> None:
             "evzone.job_id": job_id,
             "evzone.attempt": attempt,
         }
+        sent_at = request.get(SENT_AT, redis_clock.now())
+        waited_s = max(0.0, redis_clock.now() - sent_at)
         try:
-            with tracing.task(TaskNames.ERASE, [job.trace], sent_at=request.get(SENT_AT), attributes=seen):
+            with tracing.task(TaskNames.ERASE, [job.trace], waited_s=waited_s, attributes=seen):
                 waiting_for = step.run()
         except OUTAGES as error:
             log.warning("erasure %s: Redis cannot be reached: %s", job_id, error)
