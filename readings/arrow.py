@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from errors import InvalidReading
 from isolation import together_or_alone
 from readings.arrow_cells import cells
 from readings.arrow_columns import judge
 from readings.parsing import parse_reading
-from readings.reading import NO_METADATA, Reading
+from readings.reading import MAX_ERROR_CODES, NO_METADATA, Reading
 from readings.refused import Refused, said_id, unreadable
 from readings.schema import FIELDS, REQUIRED
 
@@ -71,6 +72,7 @@ def from_table(table: pa.Table, *, now: datetime) -> list[Reading | Refused]:
 
 def _judged_together(table: pa.Table, now: datetime) -> list[Reading | Refused]:
     table = table.select([name for name in table.column_names if name in FIELDS]).combine_chunks()
+    table = _with_short_lists(table)
     n = table.num_rows
     right = np.ones(n, np.bool_)
     values: dict[str, list[Any]] = {}
@@ -104,6 +106,22 @@ def _judged_together(table: pa.Table, now: datetime) -> list[Reading | Refused]:
         except InvalidReading as error:
             found[index] = Refused(said_id(raw), error)
     return found
+
+
+def _with_short_lists(table: pa.Table) -> pa.Table:
+    """The table with lists of error codes cut after the first one too many, which is enough to refuse them.
+
+    A row of a few bytes in Parquet may have millions, and each would become an object.
+    """
+    if "error_codes" not in table.column_names:
+        return table
+    codes = table["error_codes"]
+    if not (pa.types.is_list(codes.type) or pa.types.is_large_list(codes.type)):
+        return table
+    if (pc.max(pc.list_value_length(codes)).as_py() or 0) <= MAX_ERROR_CODES:
+        return table
+    cut = pc.list_slice(codes, 0, MAX_ERROR_CODES + 1)
+    return table.set_column(table.column_names.index("error_codes"), "error_codes", cut)
 
 
 def _rows(table: pa.Table, places: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 
 from errors import InvalidReading, MalformedBody
 from isolation import together_or_alone
@@ -16,6 +17,7 @@ from readings.flat_or_envelope import parse_flat_or_enveloped
 from readings.parsing import decode_json
 from readings.reading import Reading
 from readings.refused import Refused, said_id, unreadable
+from readings.schema import FIELDS
 
 
 def from_ndjson(data: bytes, *, now: datetime, first_line: int | None = None) -> list[Reading | Refused]:
@@ -55,11 +57,25 @@ def from_csv(data: bytes, *, now: datetime) -> list[Reading | Refused]:
     """A reading or a `Refused` for each record after the header, in order. `now` is the arrival time."""
     from readings import arrow  # pyarrow takes 40 MB; workers of other queues do not need it
 
-    header, *records = csv.reader(io.StringIO(data.decode(), newline=""))
-    whole = [record for record in records if len(record) == len(header)]
-    judged = iter(arrow.from_texts(header, whole, now=now))
+    records = csv.reader(io.StringIO(data.decode(), newline=""))
+    header = next(records)
+    # A record may have a hundred thousand cells: those of unknown columns are dropped one record at a time.
+    # At least the two required columns are there: the web process has checked the header.
+    known = itemgetter(*(place for place, name in enumerate(header) if name in FIELDS))
+    width = len(header)
+    whole: list[Sequence[str]] = []
+    wrong: dict[int, Refused] = {}
+    for number, record in enumerate(records):
+        if len(record) == width:
+            whole.append(known(record))
+        else:
+            wrong[number] = _of_wrong_length(record, header)
+    judged = arrow.from_texts(known(header), whole, now=now)
+    if not wrong:
+        return judged
+    following = iter(judged)
     return [
-        next(judged) if len(record) == len(header) else _of_wrong_length(record, header) for record in records
+        wrong[number] if number in wrong else next(following) for number in range(len(whole) + len(wrong))
     ]
 
 

@@ -150,6 +150,15 @@ class Process:
         """The ids of the processes that it has started."""
         return [pid for pid in processes_of_session(self.process.pid) if pid != self.process.pid]
 
+    def peak_kb(self) -> int:
+        """The most memory that it and its children have had, summed (Linux's VmHWM)."""
+        peaks = []
+        for pid in (self.process.pid, *self.children()):
+            status = Path(f"/proc/{pid}/status").read_text().splitlines()
+            peaks += [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
+        assert peaks
+        return sum(peaks)
+
     def log(self) -> str:
         """The output so far."""
         return self.log_file.read_text(errors="replace")

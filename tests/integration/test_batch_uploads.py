@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -302,19 +300,9 @@ def test_the_web_process_holds_no_large_body(redis: RunningServer) -> None:
     with Web(env) as web:
         first = gzip.compress(b'{"chargers":[' + row + (b"," + row) * 1000 + b"]}")
         job_of(post_file(web.client, first, JSON, **GZIP))  # what is loaded when first needed
-        before_kb = peak_kb(web)
+        before_kb = web.peak_kb()
         job_of(post_file(web.client, body(), JSON))
-        assert peak_kb(web) - before_kb < MOST_GROWTH_KB
-
-
-def peak_kb(web: Web) -> int:
-    """The most memory that a process of `web` has had, summed over them (Linux's VmHWM)."""
-    peaks = []
-    for pid in (web.process.pid, *web.children()):
-        status = io.StringIO(Path(f"/proc/{pid}/status").read_text())
-        peaks += [int(line.split()[1]) for line in status if line.startswith("VmHWM")]
-    assert peaks
-    return sum(peaks)
+        assert web.peak_kb() - before_kb < MOST_GROWTH_KB
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

@@ -104,7 +104,7 @@ def _rows_until_a_cut(window: bytes) -> tuple[list[Any], int] | None:
         comma = _COMMA.search(window, max(0, brace - MARGIN_BYTES), max(0, brace))
         if brace < 0:
             break
-        rows = _decoded(b"[%b]" % window[: comma.start()]) if comma else None
+        rows = _decoded_until(b"[%b]" % window[: comma.start()]) if comma else None
         if rows:
             return rows, brace
     return None
@@ -125,6 +125,17 @@ def _decoded(text: bytes) -> Any:
         return decode_json(text, for_schema=True)
     except MalformedBody:
         return None
+
+
+def _decoded_until(text: bytes) -> Any:
+    """As `_decoded`, for a text that may end inside a nested value. That is an error at its last character.
+
+    Another decoder would not accept it either, and takes four times as long to find out.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return None if error.pos >= len(text) - 1 else _decoded(text)
 
 
 def encode_row(row: Any) -> bytes:
