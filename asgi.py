@@ -1,7 +1,7 @@
 """The web process's ASGI application: `granian --interface asginl asgi:app`."""
 
 import tracing
-from process import allow_open_files, collect_garbage_seldom, configure_logging
+from process import allow_open_files, collect_garbage_seldom, configure_logging, limit_memory
 from settings import load_or_exit
 from settings.tls_files import refuse_unusable_tls
 from tasks.storage.redis_connection import refuse_eviction
@@ -11,6 +11,7 @@ from web.fast_path import FastPath
 settings = load_or_exit()
 configure_logging(settings)
 refuse_unusable_tls(settings)
+limit_memory(settings)
 refuse_eviction(settings)
 tracing.start(settings, "web")
 allow_open_files(settings.web_max_connections)

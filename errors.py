@@ -179,6 +179,14 @@ class TooManyFromAddress(ServiceError):
     retry_after_s = 1
 
 
+class InsufficientStorage(ServiceError):
+    """Raised before disk or memory is full, here or in Redis. Nothing was accepted."""
+
+    code = "insufficient_storage"
+    retryable = True
+    retry_after_s = 30
+
+
 class BrokerUnavailable(ServiceError):
     """Raised when the queue is unreachable. Nothing was accepted."""
 

@@ -122,6 +122,23 @@ def allow_open_files(connections: int) -> None:
         log.warning("%d connections at most: this system allows %d open files (ulimit -Hn)", allowed, hard)
 
 
+def limit_memory(settings: Settings) -> None:
+    """Limit the memory of this process and of the children that it forks from now on.
+
+    What needs more raises `MemoryError` and fails alone. RLIMIT_DATA counts memory that the process writes:
+    heaps and stacks, without programs, models and other files. RLIMIT_AS would also count address space that
+    allocators only reserve (docs/operations.md). Does nothing on systems without this limit.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = settings.process_memory_bytes
+    if not most or (hard != resource.RLIM_INFINITY and hard < most):
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    except (OSError, ValueError) as error:
+        log.warning("the memory of this process cannot be limited: %s", error)
+
+
 def collect_garbage_seldom() -> None:
     """Collect garbage a hundred times less often, and never scan the objects loaded so far.
 

@@ -5,7 +5,7 @@ fork (gunicorn: no `--preload`).
 """
 
 import tracing
-from process import collect_garbage_seldom, configure_logging
+from process import collect_garbage_seldom, configure_logging, limit_memory
 from settings import load_or_exit
 from tasks.storage.redis_connection import refuse_eviction
 from web.app import create_app, serve_admin_port
@@ -13,6 +13,7 @@ from web.http.connection import notice_signals
 
 settings = load_or_exit()
 configure_logging(settings)
+limit_memory(settings)
 refuse_eviction(settings)
 tracing.start(settings, "web")
 app = create_app(settings)

@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import tracing
     from consumers.processes import ocpp_service, scoring_service
     from consumers.replay import dead_letters, replay_readings
-    from process import configure_logging
+    from process import configure_logging, limit_memory
     from settings import load_or_exit
     from tasks.storage.redis_connection import refuse_eviction
 
@@ -80,6 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "replay":
         return replay_readings.replay(settings, arguments, stop_on_signals)
     refuse_eviction(settings)
+    limit_memory(settings)
     tracing.start(settings, arguments.command or "consumer")
     make = ocpp_service if arguments.command == "ocpp" else scoring_service
     return make(settings).run(stop_on_signals())

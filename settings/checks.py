@@ -12,6 +12,7 @@ from settings.fields import Settings
 from settings.production import production_problems
 
 MIN_WEB_THREADS: Final = 4
+MIN_PROCESS_MEMORY_BYTES: Final = 1_000_000_000
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _REDIS_DB: Final = re.compile(r"(/[0-9]*)?")
 # Input topics, and the consumers' compacted state topics. They must not be shared with other topics.
@@ -30,6 +31,11 @@ def contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"WEB_THREADS: must be at least {MIN_WEB_THREADS}, so that there is one for /health while "
             "three quarters of them wait"
+        )
+    if 0 < settings.process_memory_bytes < MIN_PROCESS_MEMORY_BYTES:
+        problems.append(
+            f"ML_PROCESS_MEMORY_BYTES: must be 0 for none, or at least {MIN_PROCESS_MEMORY_BYTES}, which a "
+            "process needs for itself"
         )
     for name, url in (("REDIS_URL", settings.redis_url), ("REDIS_CACHE_URL", settings.redis_cache_url)):
         if not _is_redis_url(url):

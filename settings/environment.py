@@ -96,6 +96,8 @@ _CONNECTIONS: Final = validate.Range(min=128, error="must be a whole number of a
 _IDLE_S: Final = validate.Range(min=1, max=60, error="must be 1 to 60 seconds")  # granian takes no more
 _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 1")
 _NOT_NEGATIVE_COUNT: Final = validate.Range(min=0, error="must be a whole number of 0 or more")
+# State records of the consumers have up to 900,000 bytes.
+_RECORD_BYTES: Final = validate.Range(min=1_000_000, error="must be at least 1000000 bytes")
 _AT_LEAST_ONE: Final = validate.Range(min=1, error="must be 1 or more")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
 _MEMBER_ID: Final = validate.Regexp(
@@ -154,6 +156,10 @@ def _read(env: _CollectingEnv) -> Settings:
         "max_body_bytes": env.int("ML_MAX_BODY_BYTES", 1_000_000, validate=_COUNT),
         "max_batch_bytes": env.int("ML_MAX_BATCH_BYTES", 512_000_000, validate=_COUNT),
         "max_batch_rows": env.int("ML_MAX_BATCH_ROWS", 1_000_000, validate=_COUNT),
+        "csv_escape_formulas": env.bool("ML_CSV_ESCAPE_FORMULAS", False),
+        "min_free_disk_bytes": env.int("ML_MIN_FREE_DISK_BYTES", 512_000_000, validate=_NOT_NEGATIVE),
+        "max_redis_memory_share": env.float("ML_MAX_REDIS_MEMORY_SHARE", 0.9, validate=_SHARE),
+        "process_memory_bytes": env.int("ML_PROCESS_MEMORY_BYTES", 3_000_000_000, validate=_NOT_NEGATIVE),
         "metrics_require_key": env.bool("METRICS_REQUIRE_KEY", False),
         "admin_host": env.str("ADMIN_HOST", "127.0.0.1"),
         "admin_port": env.int("ADMIN_PORT", UNSTATED, validate=_ADMIN_PORT),
@@ -212,6 +218,7 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_transactions_required": bool(transactions),
         "kafka_session_timeout_s": env.float("KAFKA_SESSION_TIMEOUT", 12.0, validate=_positive("seconds")),
         "kafka_max_poll_records": env.int("KAFKA_MAX_POLL_RECORDS", 500, validate=_COUNT),
+        "kafka_max_record_bytes": env.int("KAFKA_MAX_RECORD_BYTES", 1_048_576, validate=_RECORD_BYTES),
         "kafka_score_timeout_s": env.float("KAFKA_SCORE_TIMEOUT", 30.0, validate=_positive("seconds")),
         "alert_threshold": alert_threshold,
         "alert_clear_threshold": env.float(

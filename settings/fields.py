@@ -71,6 +71,11 @@ class Settings:
     max_body_bytes: int
     max_batch_bytes: int
     max_batch_rows: int
+    csv_escape_formulas: bool
+    # watermarks and limits of resources; 0 bytes is none
+    min_free_disk_bytes: int
+    max_redis_memory_share: float
+    process_memory_bytes: int
     metrics_require_key: bool
     # admin ports; None: `make run` chooses free ports
     admin_host: str
@@ -120,6 +125,7 @@ class Settings:
     kafka_transactions_required: bool
     kafka_session_timeout_s: float
     kafka_max_poll_records: int
+    kafka_max_record_bytes: int
     kafka_score_timeout_s: float
     alert_threshold: float
     alert_clear_threshold: float

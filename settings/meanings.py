@@ -115,6 +115,28 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Whether `/metrics` and `/health` refuse requests without a key. Without one, `/health` has its "
             "`status` alone in any case.",
         ),
+        "ML_CSV_ESCAPE_FORMULAS": (
+            "",
+            "Whether results in CSV have a `'` before a text that a spreadsheet would run as a formula. It "
+            "begins with `=`, `+`, `-`, `@`, a tab or a line break. Ids of chargers may begin so, and a "
+            "program would read another id.",
+        ),
+        "ML_MIN_FREE_DISK_BYTES": (
+            "bytes",
+            "Bodies of more than a megabyte are refused with 507 while the disk of `TMPDIR` has less free. A "
+            "tenth of the disk is enough in any case. 0 is off.",
+        ),
+        "ML_MAX_REDIS_MEMORY_SHARE": (
+            "",
+            "Jobs are refused with 507 while Redis uses more than this share of its `maxmemory`, or without "
+            "one of its machine's memory. 1 is off.",
+        ),
+        "ML_PROCESS_MEMORY_BYTES": (
+            "bytes",
+            "Memory that each web, worker and consumer process may take: at least 1,000,000,000, or 0 for no "
+            "limit. A request, row or record that needs more fails alone.",
+        ),
+        "METRICS_REQUIRE_KEY": ("", "Whether `/metrics` and `/health` ask for a key."),
         "ADMIN_HOST": (
             "address",
             "Where the admin ports listen: `/health`, `/health/ready` and `/metrics` of each process, "
@@ -215,6 +237,11 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "than 6.",
         ),
         "KAFKA_MAX_POLL_RECORDS": ("records", "Most records that the consumer takes at once."),
+        "KAFKA_MAX_RECORD_BYTES": (
+            "bytes",
+            "Largest key, value and headers of a record, decompressed. A larger one becomes a dead letter "
+            "with its first 64 kB.",
+        ),
         "KAFKA_SCORE_TIMEOUT": ("seconds", "How long the consumer waits for verdicts before it tries again."),
         "ML_ALERT_THRESHOLD": ("probability", "A failure alert opens at this 30-day failure probability."),
         "ML_ALERT_CLEAR_THRESHOLD": (

@@ -212,7 +212,10 @@ SERVERS: Final[dict[str, str]] = {
 
 
 class Web(Process):
-    """A web process on a free port (or `port`), by one of `SERVERS`, with a client that has the key."""
+    """A web process on a free port (or `port`), by one of `SERVERS`, with a client that has the key.
+
+    `within` is a command line that runs the server's.
+    """
 
     def __init__(
         self,
@@ -221,6 +224,7 @@ class Web(Process):
         *,
         server: str = "asgi",
         bin_folder: Path = BIN,
+        within: Sequence[str] = (),
     ) -> None:
         port = free_port() if port is None else port
         self.port = port
@@ -230,7 +234,7 @@ class Web(Process):
             threads=env.get("WEB_THREADS", "32"),
             options=" ".join(granian_options(settings_of(env))),
         )
-        super().__init__(f"{bin_folder}/{command}".split(), env)
+        super().__init__([*within, *f"{bin_folder}/{command}".split()], env)
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": KEY}, timeout=10)
         wait_until(self.answers, what="the web process to answer", log=self.log)

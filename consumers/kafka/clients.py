@@ -105,8 +105,11 @@ class Consumer(KafkaConsumer):
 def make_consumer(settings: Settings) -> Consumer:
     """Create a group consumer that returns raw bytes and never commits automatically.
 
+    Records that are too large come as `Unreadable`, also those of readers that this process opens later.
+
     Blocks for at most 3 s. Raises `KafkaError` if no broker answers.
     """
+    record_batches.limit_records(settings.kafka_max_record_bytes)
     return _open(
         Consumer,
         settings,

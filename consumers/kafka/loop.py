@@ -25,7 +25,7 @@ from consumers.kafka.heartbeat import Heartbeat, Status
 from consumers.kafka.offsets import CommitBatch, OffsetTracker, Partition
 from consumers.kafka.outcome_publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.kafka.pending_erasures import is_erased
-from consumers.kafka.record_batches import Unreadable, UnreadableRecord
+from consumers.kafka.record_batches import Unreadable
 from consumers.kafka.record_processor import RecordProcessor, shorten_dead_letters
 from consumers.kafka.records import Received
 from consumers.kafka.watchdog import Watchdog
@@ -158,7 +158,7 @@ class Stream:
         if isinstance(record.value, Unreadable):
             # The producer's client accepts no subclass of bytes.
             entry.received = received._replace(value=bytes(record.value))
-            self._processor.refuse(entry, UnreadableRecord(record.value.reason), attempts=1)
+            self._processor.refuse(entry, record.value.error, attempts=1)
             return
         if self._journal.deaths(place) >= MOST_DEATHS:
             reason = ProcessDied(f"The consumer process died {MOST_DEATHS} times at this record.")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 
+# Ordinary readings fill a hundredth of it. A poll of the largest records adds twice as much.
+MOST_BYTES: Final = 256_000_000
+
+
 class Partition(NamedTuple):
     """A partition of an input topic. Equal to kafka-python's `TopicPartition`."""
 
@@ -73,15 +77,17 @@ class CommitBatch:
 class OffsetTracker:
     """The records in flight of all partitions that this member owns. Not thread-safe.
 
-    `most` limits the records of all partitions. `most_per_partition` limits those of one, so that a partition
-    with a slow head leaves room for the others. One poll may exceed the limits.
+    `most` limits the records of all partitions, `most_bytes` their values. `most_per_partition` limits those
+    of one, so that a partition with a slow head leaves room for the others. One poll may exceed the limits.
     """
 
-    def __init__(self, *, most: int, most_per_partition: int) -> None:
+    def __init__(self, *, most: int, most_per_partition: int, most_bytes: int = MOST_BYTES) -> None:
         self._queues: dict[Partition, deque[PendingRecord]] = {}
         self._most: Final = most
         self._most_per_partition: Final = most_per_partition
+        self._most_bytes: Final = most_bytes
         self._count = 0
+        self._bytes = 0
 
     def __len__(self) -> int:
         return self._count
@@ -91,12 +97,14 @@ class OffsetTracker:
         entry = PendingRecord(received)
         self._queues.setdefault(entry.partition, deque()).append(entry)
         self._count += 1
+        self._bytes += len(received.value or b"")
         return entry
 
     def full(self, partition: Partition) -> bool:
         """Whether this partition should not be fetched for now."""
         queue = self._queues.get(partition, ())
-        return self._count >= self._most or len(queue) >= self._most_per_partition
+        too_many = self._count >= self._most or self._bytes >= self._most_bytes
+        return too_many or len(queue) >= self._most_per_partition
 
     def finished(self, *, most: int) -> CommitBatch:
         """A batch of at most `most` records that, with all records before them, have an outcome.
@@ -118,6 +126,7 @@ class OffsetTracker:
             if not entry.dropped:
                 self._queues[entry.partition].popleft()
                 self._count -= 1
+                self._bytes -= len(entry.received.value or b"")
 
     def drop(self, partitions: Iterable[Partition]) -> int:
         """Drop the records of partitions that another member owns now; returns their number.
@@ -129,6 +138,7 @@ class OffsetTracker:
             for entry in self._queues.pop(Partition(*partition), ()):
                 entry.dropped = True
                 dropped += 1
+                self._bytes -= len(entry.received.value or b"")
         self._count -= dropped
         return dropped
 

@@ -1,8 +1,9 @@
 """Record batches for kafka-python that never raise while reading, and have a bounded size.
 
-kafka-python 3.0.12 decompresses a batch without a limit: a megabyte of zstd can hold gigabytes. An error in
-one record makes `poll` fail at every offset of its batch, and the partition stops. With this module such a
-record, or each record of such a batch, has a value of type `Unreadable` instead.
+kafka-python 3.0.12 decompresses a batch without a limit: a megabyte of zstd can hold gigabytes. A poll holds
+hundreds of records, each perhaps of a batch of its own. An error in one record makes `poll` fail at every
+offset of its batch, and the partition stops. With this module such a record, or each record of such a batch,
+has a value of type `Unreadable` instead.
 
 Only message format 2 is covered (Kafka 0.11 and later).
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 import lz4.frame
 import snappy
@@ -21,6 +22,7 @@ from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
+from consumers.kafka.records import KEPT_KEY_BYTES, KEPT_VALUE_BYTES, RecordTooLarge, kept_headers
 from errors import ServiceError
 
 # Producers create batches of 16 kB to 1 MB before compression.
@@ -36,15 +38,24 @@ class UnreadableRecord(ServiceError):
 
 
 class Unreadable(bytes):
-    """The value of a record that cannot be decoded: its raw bytes, as far as known, and the `reason`."""
+    """The value of a record that is not processed: its raw bytes, as far as known, and the `error`."""
 
-    reason: str = ""
+    error: ServiceError
 
     @classmethod
     def of(cls, raw: bytes, error: Exception) -> Unreadable:
-        """The raw bytes with the error as the reason."""
+        """The raw bytes of a record that cannot be decoded, with the error as the reason."""
         found = cls(raw)
-        found.reason = f"The record cannot be read out of its batch ({type(error).__name__}: {error})."
+        found.error = UnreadableRecord(
+            f"The record cannot be read out of its batch ({type(error).__name__}: {error})."
+        )
+        return found
+
+    @classmethod
+    def cut(cls, value: bytes, error: ServiceError) -> Unreadable:
+        """The beginning of a value that is too large."""
+        found = cls(value[:KEPT_VALUE_BYTES])
+        found.error = error
         return found
 
 
@@ -56,7 +67,12 @@ class TooLarge(Exception):
 
 
 class SafeRecordBatch(DefaultRecordBatch):
-    """One batch of records. Iterating it raises nothing."""
+    """One batch of records. Iterating it raises nothing.
+
+    `most_bytes` limits key, value and headers of a record in this process; None is no limit.
+    """
+
+    most_bytes: ClassVar[int | None] = None
 
     def __iter__(self) -> Iterator[DefaultRecord]:
         try:
@@ -86,10 +102,26 @@ class SafeRecordBatch(DefaultRecordBatch):
                 except Exception:
                     yield from self._rest_unreadable(following, error)
                     return
-                record = self._unreadable(following, Unreadable.of(bytes(self._buffer[start:end]), error))
+                kept = bytes(self._buffer[start : min(end, start + (self.most_bytes or length))])
+                record = self._unreadable(following, Unreadable.of(kept, error))
                 self._pos = end
             following = record.offset + 1
-            yield record
+            yield self._within_limit(record)
+
+    def _within_limit(self, record: DefaultRecord) -> DefaultRecord:
+        """The record, or what is kept of one that is too large: it must not wait in memory as it is."""
+        key, value = record.key, record.value or b""
+        size = len(key or b"") + len(value)
+        if record.headers:
+            size += sum(len(name) + len(content or b"") for name, content in record.headers)
+        if self.most_bytes is None or size <= self.most_bytes:
+            return record
+        kept = Unreadable.cut(value, RecordTooLarge(size, self.most_bytes, value))
+        key = None if key is None else key[:KEPT_KEY_BYTES]
+        headers = kept_headers(record.headers)
+        return DefaultRecord(
+            len(kept), record.offset, record.timestamp, self.timestamp_type, key, kept, headers
+        )
 
     def _rest_unreadable(self, first: int, error: Exception) -> Iterator[DefaultRecord]:
         for offset in range(first, self.last_offset + 1):
@@ -158,3 +190,8 @@ _UNPACK: Final[dict[int, Callable[[bytes], bytes]]] = {
 def install() -> None:
     """Use `SafeRecordBatch` in all consumers of this process: kafka-python has no setting for it."""
     vars(memory_records)["DefaultRecordBatch"] = SafeRecordBatch
+
+
+def limit_records(most_bytes: int) -> None:
+    """Cut records of more than `most_bytes` in all consumers of this process, from now on."""
+    SafeRecordBatch.most_bytes = most_bytes

@@ -44,6 +44,28 @@ DEAD_LETTER_HEADERS: Final = frozenset(
 _TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
 
 
+class RecordTooLarge(ServiceError):
+    """Raised for a record of more than `KAFKA_MAX_RECORD_BYTES`. `length` and `sha256` are its value's."""
+
+    code = "record_too_large"
+
+    def __init__(self, size_bytes: int, most_bytes: int, value: bytes) -> None:
+        self.length = len(value)
+        self.sha256 = hashlib.sha256(value).hexdigest()
+        super().__init__(f"The record has {size_bytes} bytes, and at most {most_bytes} are processed.")
+
+
+def kept_headers(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+    """The first headers, as many as have `KEPT_HEADER_BYTES` together."""
+    kept, left = [], KEPT_HEADER_BYTES
+    for name, content in headers:
+        left -= _header_size(name, content or b"")
+        if left < 0:
+            break
+        kept.append((name, content))
+    return kept
+
+
 class Received(NamedTuple):
     """A consumed record. `recorded_at` is its Kafka timestamp in epoch seconds, None if unknown.
 
@@ -181,6 +203,8 @@ def dead_letter(received: Received, error: ServiceError, *, attempts: int, topic
         "x-error-reason": str(error)[:MAX_REASON_CHARS],
         "x-attempts": str(attempts),
     }
+    if isinstance(error, RecordTooLarge):
+        said |= {"x-origin-length": str(error.length), "x-origin-sha256": error.sha256}
     kept = [(name, value or b"") for name, value in received.headers if name not in DEAD_LETTER_HEADERS]
     added = [(name, text.encode("utf-8", "replace")) for name, text in said.items()]
     # Kafka's client refuses a record that has neither key nor value.

@@ -39,6 +39,8 @@ OUT_OF_DATE: Final = "late"
 NO_STATUS: Final = "no_status"
 # Kafka's default limit of a record is 1 MB.
 MAX_STATE_BYTES: Final = 900_000
+# Charge points of a process: their state takes about 7 kB each, together half of the memory that it may have.
+CHARGE_POINTS_KNOWN: Final = 200_000
 
 # Tenant and charger id.
 ChargerKey = tuple[str | None, str]
@@ -186,7 +188,11 @@ class Translation:
     def _translate(self, entry: PendingRecord) -> _Note:
         event = read_event(entry.received.value, now=self._now())
         states, key = self._states[entry.partition], (event.tenant, event.charger_id)
-        known = states.get(key, ChargePoint())
+        known = states.get(key)
+        if known is None:
+            known = ChargePoint()
+            if sum(map(len, self._states.values())) >= CHARGE_POINTS_KNOWN:
+                raise InvalidEvent("/chargePointId", f"Is new to a process that knows {CHARGE_POINTS_KNOWN}.")
         heard, found = translate(event, known)
         # Encode here: a failure then concerns only this event.
         state = None if heard is known else state_value(entry.partition.partition, *key, heard)

@@ -24,6 +24,8 @@ from consumers.kafka.state_topic import Load, states_of
 
 AlertKind = Literal["failure", "anomaly"]
 STATE_SCHEMA: Final = 1
+# Of a process. They take about 500 bytes each.
+OPEN_ALERTS_KNOWN: Final = 1_000_000
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +194,9 @@ class Alerts:
                 key = AlertKey(signal.kind, scored.tenant, scored.charger_id)
                 alert = changes[key] if key in changes else open_alerts.get(key)
                 found += self._changes(key, alert, signal, entry.received)
+        opens = any(change.alert is not None and change.key not in open_alerts for change in found)
+        if opens and sum(map(len, self._open_alerts.values())) >= OPEN_ALERTS_KNOWN:
+            raise OverflowError(f"{OPEN_ALERTS_KNOWN} alerts are open")
         for change in found:
             changes[change.key] = change.alert
             judgement.outgoing += change.outgoing

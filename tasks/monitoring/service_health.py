@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 import orjson
-from redis import Redis, RedisError
+from redis import Redis, RedisError, ResponseError
 
 from admin_port import Health
 from errors import ServiceError
@@ -17,7 +17,7 @@ from models import registry
 from settings import Settings
 from tasks.messaging.names import Queues
 from tasks.messaging.task_publisher import SENT_AT
-from tasks.monitoring import heartbeats, redis_memory
+from tasks.monitoring import heartbeats, redis_memory, watermarks
 from tasks.monitoring.drift_counts import DriftReports
 from tasks.monitoring.redis_memory import Memory
 from tasks.storage import redis_clock
@@ -50,7 +50,7 @@ class Snapshot:
     """The result of one check of all parts. `taken_at` is in `time.monotonic()` seconds.
 
     `oldest_s` is the age of each queue's oldest task in seconds. `memory` is by server, `main` and `cache`.
-    `drift` contains one report per model.
+    `drift` contains one report per model. `shortage` is why jobs are refused, None while Redis has room.
     """
 
     taken_at: float = 0.0
@@ -60,6 +60,7 @@ class Snapshot:
     oldest_s: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Memory] = field(default_factory=dict)
     drift: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shortage: str | None = None
 
     @property
     def ready(self) -> bool:
@@ -78,6 +79,7 @@ class Monitor:
     """Keep `snapshot` current in a background thread."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._redis = connect(settings.redis_url)
         same = settings.redis_cache_url == settings.redis_url
         self._cache = self._redis if same else connect(settings.redis_cache_url)
@@ -122,6 +124,7 @@ class Monitor:
         lengths: dict[str, int] = {}
         oldest_s: dict[str, float] = {}
         consumers: list[dict[str, Any]] = []
+        shortage: str | None = None
         if checks["redis"].state == "ok":
             try:
                 heartbeats.note("web", self._redis)
@@ -129,6 +132,7 @@ class Monitor:
                 for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM):
                     lengths[queue], oldest_s[queue] = _waiting(self._redis, queue)
                 consumers = living_consumers(self._redis)
+                shortage = self._redis_shortage()
                 self._look_seldom(cache_answers=checks["cache"].state == "ok")
                 if not self._persists:
                     checks["redis"] = Check("ok", NOT_PERSISTENT)
@@ -137,10 +141,13 @@ class Monitor:
         checks |= _check_workers(living)
         checks["clocks"] = _check_clocks(living)
         ocpp = [record for record in consumers if record.get("role") == "ocpp"]
+        checks["storage"] = _check_storage(shortage, watermarks.disk_shortage(self._settings))
         checks["consumer"] = _check_consumers([record for record in consumers if record not in ocpp])
         if ocpp:  # most fleets have no OCPP consumer, so its absence is not shown
             checks["ocpp"] = _check_consumers(ocpp)
-        return Snapshot(time.monotonic(), checks, living, lengths, oldest_s, self._memory, self._drift)
+        return Snapshot(
+            time.monotonic(), checks, living, lengths, oldest_s, self._memory, self._drift, shortage
+        )
 
     def _look_seldom(self, *, cache_answers: bool) -> None:
         """Update drift reports and memory, every 10 s as it takes milliseconds. Raises `redis.RedisError`."""
@@ -159,6 +166,13 @@ class Monitor:
             except (ServiceError, OSError) as error:
                 log.debug("no drift of %s: %s", name, error)
         self._drift = found
+
+    def _redis_shortage(self) -> str | None:
+        """Why jobs are refused. None where the user of Redis may not ask for its memory."""
+        try:
+            return watermarks.redis_shortage(self._settings, self._redis.info("memory"))
+        except ResponseError:
+            return None
 
     def _measure(self, name: str, server: Redis) -> None:
         """Update the memory of one server. Without it the service works: its user may lack the right."""
@@ -236,6 +250,11 @@ def _check_workers(living: list[heartbeats.WorkerState]) -> dict[str, Check]:
     if missing:
         return {"workers": Check("ok", f"none for {', '.join(missing)}"), "models": models}
     return {"workers": Check("ok", f"{len(living)} processes"), "models": models}
+
+
+def _check_storage(*shortages: str | None) -> Check:
+    found = [shortage for shortage in shortages if shortage]
+    return Check("down", " ".join(found)) if found else Check("ok", "room on disk and in Redis")
 
 
 def consumer_records(redis: Redis) -> dict[bytes, dict[str, Any]]:

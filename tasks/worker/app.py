@@ -24,7 +24,7 @@ from celery.signals import (
 
 import tracing
 from admin_port import AdminPort
-from process import collect_garbage_seldom, configure_logging
+from process import collect_garbage_seldom, configure_logging, limit_memory
 from settings import load_or_exit
 from tasks.messaging.names import Queues
 from tasks.storage import redis_clock
@@ -76,9 +76,10 @@ def _task_context() -> dict[str, Any]:
 
 @celeryd_after_setup.connect
 def _remember_name(sender: str, instance: Any, **_: Any) -> None:
-    """Store name and queues in the parent before it forks; the children report them."""
+    """Store name and queues in the parent before it forks; the children report them and share its limits."""
     global _name, _queues
     refuse_eviction(settings)
+    limit_memory(settings)
     _name = sender
     _queues = sorted(instance.app.amqp.queues.consume_from)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import metrics
 import tracing
-from errors import PredictionTimeout, ServiceError
+from errors import PredictionTimeout, ScoringFailed, ServiceError
 from isolation import together_or_alone
 from readings.reading import Kind
 from tasks.messaging.messages import (
@@ -29,7 +29,16 @@ from tasks.worker.app import app
 from tasks.worker.expiry import ExpiringRequest
 from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
-from tasks.worker.scoring import Subject, Verdict, add_histories, name_of, predictions, score_kinds, unit_of
+from tasks.worker.scoring import (
+    NO_MEMORY,
+    Subject,
+    Verdict,
+    add_histories,
+    name_of,
+    predictions,
+    score_kinds,
+    unit_of,
+)
 
 Scored = tuple[Subject, Verdict]
 
@@ -53,7 +62,10 @@ def score(raw: dict[str, Any]) -> None:
         "evzone.requests": len(message.score_requests),
     }
     with tracing.task(TaskNames.SCORE, message.traces, waited_s=waited_s, attributes=seen):
-        _score(runtime, message)
+        try:
+            _score(runtime, message)
+        except MemoryError:
+            raise ScoringFailed(NO_MEMORY) from None  # Celery would end the whole worker
 
 
 def _score(runtime: Runtime, message: ScoreMessage) -> None:

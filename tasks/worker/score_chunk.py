@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -27,7 +28,9 @@ from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.app import app
 from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
-from tasks.worker.scoring import Subject, Verdict, add_histories, predictions, score_kinds
+from tasks.worker.scoring import NO_MEMORY, Subject, Verdict, add_histories, predictions, score_kinds
+
+log = logging.getLogger(__name__)
 
 DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
     "csv": rows.from_csv,
@@ -107,7 +110,10 @@ def score_chunk(raw: dict[str, Any]) -> None:
             waited_s = max(0.0, redis_clock.now() - sent_at)
             metrics.QUEUE_SECONDS.labels(queue=Queues.BATCH).observe(waited_s)
         with tracing.task(TaskNames.SCORE_CHUNK, [job.trace], waited_s=waited_s, attributes=seen):
-            results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
+            try:
+                results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
+            except MemoryError:  # Celery would end the whole worker
+                results = _refused(job, chunk, ScoringFailed(NO_MEMORY))
             counted = chunks.finish(
                 job_id,
                 chunk,
@@ -126,14 +132,11 @@ def score_chunk(raw: dict[str, Any]) -> None:
 
 
 def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt: int) -> Results:
-    results = Results()
-    first = chunk * job.chunk_rows
     if data is None or attempt > MAX_ATTEMPTS + 1:
         # Every job must end. Even decoding these rows has killed a worker, so they are not decoded again.
-        lost = ScoringFailed(_GIVEN_UP if data else "The input of this row is gone.")
-        for number in range(first, min(first + job.chunk_rows, job.total)):
-            results.refuse(number, None, lost)
-        return results
+        return _refused(job, chunk, ScoringFailed(_GIVEN_UP if data else "The input of this row is gone."))
+    results = Results()
+    first = chunk * job.chunk_rows
     arrived = datetime.fromtimestamp(job.created_at, UTC)
     rows_to_score: list[Row] = []
     if job.encoding == "ndjson":
@@ -152,6 +155,16 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
     add_histories(runtime, [subject for _, subject in rows_to_score], source="batch")
     for start in range(0, len(rows_to_score), SCORED_TOGETHER):
         _score(runtime, job, rows_to_score[start : start + SCORED_TOGETHER], results)
+    return results
+
+
+def _refused(job: Job, chunk: int, error: ServiceError) -> Results:
+    """Every row of a chunk with the same error."""
+    results = Results()
+    first = chunk * job.chunk_rows
+    for number in range(first, min(first + job.chunk_rows, job.total)):
+        results.refuse(number, None, error)
+    log.error("chunk %d of job %s has no scores: %s", chunk, job.job_id, error)
     return results
 
 

@@ -26,6 +26,7 @@ SCORE_FIELDS: Final[dict[Kind, tuple[str, float]]] = {
     "failure": ("failure_probability", 1.0),
     "anomaly": ("anomaly_score", 0.01),
 }
+NO_MEMORY: Final = "Scoring needs more memory than a worker process may have."
 
 
 @dataclass(slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,10 @@ from tests.readings import metrics
 from tests.services import start_kafka, start_redis
 
 BOMB_BYTES = 500_000_000
+# Each fits into the limit of a batch. All of them, in one poll, would need 1.5 GB.
+RECORD_BYTES = 30_000_000
+BOMBS = 50
+MOST_PEAK_KB = 500_000
 
 
 @pytest.fixture
@@ -100,3 +105,35 @@ def test_a_batch_that_does_not_fit_into_the_memory_ends_no_process(
     assert event_id(letter) == f"{INPUT}:0:{bad.offset}"
     assert dict(letter.headers)["x-error-code"] == b"unreadable_record"
     assert len(processes) == 1
+
+
+@pytest.mark.owasp(
+    "API10", "fifty Kafka records of 30 MB in one poll end as dead letters of 64 kB, and no process"
+)
+def test_large_records_in_one_poll_end_no_process(bench: StreamBench) -> None:
+    bench.environment["ML_PROCESS_MEMORY_BYTES"] = "1000000000"
+    value = bytes(RECORD_BYTES)
+    bombs = KafkaProducer(
+        bootstrap_servers=bench.kafka_server.url,
+        compression_type="zstd",
+        max_request_size=2 * RECORD_BYTES,
+    )
+    good = bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
+    bad = []
+    for _ in range(BOMBS):
+        sent = bombs.send(INPUT, value, key=b"key", partition=0).get(30)
+        bad.append(f"{INPUT}:0:{sent.offset}")
+    bombs.close()
+    good += bench.produce(*[reading(f"C{number}") for number in range(5)], partition=0)
+    consumer = bench.start_consumer()
+    bench.read(until=len(good) + len(bad), timeout_s=120)
+    assert set(bench.predictions()) == set(good)
+    letters = {event_id(letter): letter for letter in bench.dead_letters().values()}
+    assert set(letters) == set(bad)
+    for letter in letters.values():
+        headers = dict(letter.headers)
+        assert headers["x-error-code"] == b"record_too_large"
+        assert headers["x-origin-length"] == str(RECORD_BYTES).encode()
+        assert headers["x-origin-sha256"] == hashlib.sha256(value).hexdigest().encode()
+    assert not consumer.has_ended()
+    assert consumer.peak_kb() < MOST_PEAK_KB

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -17,10 +18,11 @@ from werkzeug.http import parse_list_header, unquote_header_value
 
 import metrics
 import tracing
-from errors import FieldError, InvalidParameter, InvalidReading, ServiceError
+from errors import FieldError, InsufficientStorage, InvalidParameter, InvalidReading, ServiceError
 from tasks.jobs.idempotency import Claim
 from tasks.jobs.job_record import Job
 from tasks.jobs.job_store import Draft
+from tasks.monitoring import watermarks
 from web.http.messages import Response, current_request
 from web.http.roles import needs
 from web.http.services import services
@@ -65,16 +67,20 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 @blueprint.alt_response(
     200, schema=job_schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
 )
-@refuses(blueprint, 400, 408, 409, 413, 415, 422)
+@refuses(blueprint, 400, 408, 409, 413, 415, 422, 507)
 @needs("predict")
 def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""
     held, tenant, key = services(), current_request().tenant, _idempotency_key()
     media_type = chunking.media_type_of(current_request())
+    shortage = held.monitor.snapshot.shortage
+    if shortage:
+        raise InsufficientStorage(shortage)
     if media_type in chunking.OF_LINES:
         check_length(current_request())
     store: bool = query.get("store", media_type == "application/json")
-    with received(current_request(), held.settings.max_batch_bytes) as upload:
+    check_disk = partial(watermarks.check_disk, held.settings)
+    with received(current_request(), held.settings.max_batch_bytes, check_disk) as upload:
         draft = held.jobs.draft(
             kind=query["kind"],
             tenant=tenant,

@@ -158,6 +158,7 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None, columns: Co
     """Stream exactly the rows that the headers announce. Rows scored meanwhile are for the next request."""
     from web.downloads.result_files import (
         WRITERS,  # pyarrow: 40 MB, only in web processes that serve files
+        as_csv_for_spreadsheets,
     )
 
     held = services()
@@ -175,7 +176,9 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None, columns: Co
         "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
         "Vary": "Accept",
     }
-    parts = _in_turn(WRITERS[wanted](chunks, job.kind, columns))
+    escapes = wanted == "text/csv" and held.settings.csv_escape_formulas
+    write = as_csv_for_spreadsheets if escapes else WRITERS[wanted]
+    parts = _in_turn(write(chunks, job.kind, columns))
     return stream(
         lambda _connection: parts,
         content_type=how.content_type,

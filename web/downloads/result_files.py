@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from pyarrow import parquet
 from tasks.jobs.job_record import JobKind
 from tasks.jobs.job_store import Lines
 from web.downloads.chosen_columns import Columns
-from web.downloads.result_tables import SCHEMAS, flat, table_of
+from web.downloads.result_tables import SCHEMAS, flat, table_of, without_formulas
 
 # Rows per written piece: the buffers on the way to the client stay small compared with a chunk.
 SOME_ROWS: Final = 512
@@ -29,11 +29,22 @@ def as_ndjson(chunks: Lines, kind: JobKind, columns: Columns | None = None) -> I
 
 def as_csv(chunks: Lines, kind: JobKind, columns: Columns | None = None) -> Iterator[bytes]:
     """CSV by RFC 4180. The header is written even without rows."""
+    return _csv_of(chunks, kind, columns, lambda table: table)
+
+
+def as_csv_for_spreadsheets(chunks: Lines, kind: JobKind, columns: Columns | None = None) -> Iterator[bytes]:
+    """CSV as `as_csv`, with a `'` before each text that a spreadsheet would run as a formula."""
+    return _csv_of(chunks, kind, columns, without_formulas)
+
+
+def _csv_of(
+    chunks: Lines, kind: JobKind, columns: Columns | None, change: Callable[[pa.Table], pa.Table]
+) -> Iterator[bytes]:
     schema = SCHEMAS[kind] if columns is None else columns.schema
     yield _csv(flat(schema.empty_table()), with_names=True)
     for lines in chunks:
         for some in _some(lines):
-            yield _csv(flat(table_of(some, schema)), with_names=False)
+            yield _csv(change(flat(table_of(some, schema))), with_names=False)
 
 
 def as_parquet(chunks: Lines, kind: JobKind, columns: Columns | None = None) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 import errors
 import metrics
 from readings.parsing import field_errors
+from tasks.monitoring.watermarks import full
 from web.http.messages import Response, current_request
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.ModelRefused: HTTPStatus.CONFLICT,
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TooManyFromAddress: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.InsufficientStorage: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.ModelsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.BrokerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PredictionTimeout: HTTPStatus.GATEWAY_TIMEOUT,
@@ -93,7 +95,11 @@ def problem_of(error: Exception, *, retry_location: str | None = None) -> Proble
 
     `retry_location` is the path of a verdict that arrives after the timeout.
     """
-    if isinstance(error, RedisError):
+    shortage = full(error)
+    if shortage is not None:
+        log.error("no room: %s", error)
+        error = shortage
+    elif isinstance(error, RedisError):
         log.warning("Redis unavailable: %s", error)
         error = errors.BrokerUnavailable("Redis cannot be reached.")
     if not isinstance(error, errors.ServiceError):
@@ -101,6 +107,8 @@ def problem_of(error: Exception, *, retry_location: str | None = None) -> Proble
         return Problem(500, "internal", INTERNAL_DETAIL)
     if isinstance(error, errors.QueueFull):
         metrics.REQUESTS_SHED.labels(capacity=error.capacity).inc()
+    if isinstance(error, errors.InsufficientStorage):
+        metrics.REQUESTS_SHED.labels(capacity="storage").inc()
     status = next(
         (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR),
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -36,6 +36,7 @@ PROBLEMS: Final = {
     500: "Something went wrong in the service.",
     503: "Cannot be accepted now; see Retry-After.",
     504: "No verdict before the deadline; see Retry-After and Location.",
+    507: "The disk or Redis is nearly full; see Retry-After.",
 }
 
 

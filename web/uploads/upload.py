@@ -11,7 +11,7 @@ import hashlib
 import io
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Final, cast
@@ -46,8 +46,10 @@ class Upload:
 
 
 @contextmanager
-def received(request: Request, limit_bytes: int) -> Iterator[Upload]:
+def received(request: Request, limit_bytes: int, check_disk: Callable[[], None]) -> Iterator[Upload]:
     """Receive the body of `request` into a file that exists within the context. Blocks until it is received.
+
+    `check_disk` is called before each piece that goes to the disk, and may raise.
 
     Raises werkzeug's 408 for a truncated body and 413 for more than `limit_bytes` as sent or decompressed.
     Raises `UnsupportedMediaType` for a `Content-Encoding` other than gzip, `MalformedBody` for damaged gzip,
@@ -62,6 +64,8 @@ def received(request: Request, limit_bytes: int) -> Iterator[Upload]:
                 size_bytes += len(piece)
                 if size_bytes > limit_bytes:
                     raise RequestEntityTooLarge
+                if size_bytes > IN_MEMORY_BYTES:
+                    check_disk()  # each time: many bodies may come at once
                 digest.update(piece)
                 file.write(piece)
         file.seek(0)

@@ -10,7 +10,7 @@ export type UnavailableReason =
   | 'unreachable'
   /** No answer in time. */
   | 'timeout'
-  /** The service requires a later retry: 408, 425, 429, 409 `still_accepted` or 503 `queue_full`. */
+  /** The service requires a later retry: 408, 425, 429, 409 `still_accepted`, 503 `queue_full` or 507. */
   | 'overloaded'
   /** Any other 5xx except 504, or an unreadable response. */
   | 'service_error'

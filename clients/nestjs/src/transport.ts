@@ -36,7 +36,7 @@ export class AttemptFailed extends Error {
 const ACCEPT = 'application/json, application/problem+json';
 // A retry of the same request may succeed. 409 `still_accepted`: the first one is still being received.
 const ASKS_FOR_PATIENCE = new Set([408, 425, 429]);
-const PATIENT_CODES = new Set(['queue_full', 'still_accepted']);
+const PATIENT_CODES = new Set(['queue_full', 'still_accepted', 'insufficient_storage']);
 
 /** HTTP requests to one service with the global `fetch`. */
 export class Transport {

@@ -50,6 +50,7 @@ describe('a call that fails', () => {
     [{ status: 504 }, 'timeout'],
     [{ status: 429 }, 'overloaded'],
     [{ status: 503, body: '{"code":"queue_full"}' }, 'overloaded'],
+    [{ status: 507, body: '{"code":"insufficient_storage"}' }, 'overloaded'],
     [{ status: 502, body: '<html>' }, 'service_error'],
     [{ status: 200, body: '<html>' }, 'service_error'],
     [{ status: 200, body: 'null' }, 'service_error'],

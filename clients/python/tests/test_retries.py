@@ -153,6 +153,21 @@ def test_a_service_that_is_too_busy_says_so_and_does_not_open_the_circuit(
     assert ml.circuit == "closed"
 
 
+def test_a_service_without_room_is_overloaded_and_does_not_open_the_circuit(
+    connect: Connect, proxy: Proxy
+) -> None:
+    ml = connect(proxy.url, attempts=1)
+    document = {"title": "No room", "status": 507, "detail": "Full.", "code": "insufficient_storage"}
+    body = json.dumps({"type": "about:blank", "request_id": "r", **document})
+    headers = ("Content-Type: application/problem+json", "Retry-After: 30")
+    proxy.answer(*[gateway("507 Insufficient Storage", *headers, body=body)] * 6)
+    for _ in range(6):
+        with pytest.raises(ServiceUnavailable, match="insufficient_storage") as raised:
+            ml.predict_failure(reading())
+        assert (raised.value.reason, raised.value.retry_after_s) == ("overloaded", 30)
+    assert ml.circuit == "closed"
+
+
 def test_a_wait_that_would_outlast_the_time_out_is_not_begun(connect: Connect, proxy: Proxy) -> None:
     ml = connect(proxy.url, timeout_s=60)  # the test would be killed while it waited
     proxy.answer(gateway("503 Service Unavailable", "Retry-After: 120"))

@@ -21,8 +21,8 @@ log = logging.getLogger("evzone_ml_client")
 class Circuit:
     """Context manager around one call, for any thread or task. Raises `ServiceUnavailable` while open.
 
-    `ServiceUnavailable` counts as a failure, except for shed load (429, 503 `queue_full`). Refused requests
-    (4xx) count as successes, because the service responded. Cancelled calls do not count.
+    `ServiceUnavailable` counts as a failure, except for shed load (429, 503 `queue_full`, 507). Refused
+    requests (4xx) count as successes, because the service responded. Cancelled calls do not count.
     """
 
     def __init__(self, name: str, *, failures: int, open_s: float) -> None:

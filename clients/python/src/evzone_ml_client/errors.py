@@ -21,7 +21,7 @@ Reason = Literal[
     "circuit_open",  # too many failed calls; nothing was sent
     "unreachable",  # no connection, or a broken one
     "timeout",  # no response in time, or the request body arrived too late (408)
-    "overloaded",  # 429, or 503 `queue_full`
+    "overloaded",  # 429, 503 `queue_full`, or 507
     "server_error",  # 5xx
     "not_understood",  # not a response of this service, for example a gateway's error page
 ]

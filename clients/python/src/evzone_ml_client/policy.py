@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 # 4xx that a retry may solve: the body was lost in transit, or the service sheds load.
 MAY_PASS: Final[Mapping[int, Reason]] = {408: "timeout", 429: "overloaded"}
-# Problem code of a 503 for shed load.
-QUEUE_FULL: Final = "queue_full"
+# Problem codes of a 503 and a 507 for shed load.
+SHED: Final = frozenset({"queue_full", "insufficient_storage"})
 # Length of the excerpt from a response that is not the service's.
 STRANGE_CHARS: Final = 100
 
@@ -141,7 +141,7 @@ def _check(answer: ApiResponse, request_id: str) -> None:
             status, problem, request_id, wait_s, detail=problem["detail"] if problem else _strange(answer)
         )
     reason: Reason = MAY_PASS.get(status, "server_error" if status >= 500 else "not_understood")
-    if problem is not None and problem["code"] == QUEUE_FULL:
+    if problem is not None and problem["code"] in SHED:
         reason = "overloaded"
     detail = f"{status} {problem['code']}: {problem['detail']}" if problem else _strange(answer)
     raise ServiceUnavailable(reason, detail, request_id=request_id, status=status, retry_after_s=wait_s)

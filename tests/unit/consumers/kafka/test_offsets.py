@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from consumers.kafka.offsets import OffsetTracker, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received
 
@@ -106,3 +108,21 @@ def test_any_order_of_outcomes_publishes_each_partition_in_its_own_order() -> No
         held.settle(done)
     assert published == {Partition("in", n): list(range(100)) for n in range(3)}
     assert len(held) == 0
+
+
+@pytest.mark.owasp("API10", "the bytes of Kafka records under way are bounded, whatever their number")
+def test_large_values_fill_all_partitions() -> None:
+    held = OffsetTracker(most=100, most_per_partition=100, most_bytes=1_000)
+    first = held.add(Received("in", 0, 0, None, b"x" * 999))
+    assert not held.full(P0)
+    second = held.add(Received("in", 0, 1, None, b"x"))
+    assert held.full(P0)
+    assert held.full(P1)
+    finish(first)
+    held.settle(held.finished(most=10))
+    assert not held.full(P1)
+    held.add(Received("in", 1, 0, None, b"x" * 2_000))
+    assert held.full(P0)
+    held.drop([P1])
+    assert not held.full(P0)
+    assert not second.dropped

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 import snappy
@@ -12,7 +15,8 @@ from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 import consumers.kafka.clients  # noqa: F401 - it installs the batches
-from consumers.kafka.record_batches import MAX_UNPACKED_BYTES, SafeRecordBatch, Unreadable
+from consumers.kafka.record_batches import MAX_UNPACKED_BYTES, SafeRecordBatch, Unreadable, limit_records
+from consumers.kafka.records import KEPT_VALUE_BYTES, Received, RecordTooLarge, dead_letter
 
 CODECS = range(5)
 BASE_OFFSET = 70
@@ -54,7 +58,7 @@ def test_each_record_of_a_batch_that_is_too_large_is_unreadable(codec: int) -> N
     assert [record.offset for record in found] == [BASE_OFFSET, BASE_OFFSET + 1, BASE_OFFSET + 2]
     for record in found:
         assert isinstance(record.value, Unreadable)
-        assert "larger than" in record.value.reason
+        assert "larger than" in str(record.value.error)
 
 
 @pytest.mark.owasp("API10", "garbage in a Kafka batch costs its own records only")
@@ -108,3 +112,55 @@ def test_whatever_stands_in_a_batch_its_offsets_come_out(codec: int, garbage: by
     data[FIRST_RECORD:] = garbage
     found = list(SafeRecordBatch(data))
     assert len(found) == 2
+
+
+@pytest.fixture
+def limited() -> Iterator[int]:
+    limit_records(1_000_000)
+    yield 1_000_000
+    SafeRecordBatch.most_bytes = None
+
+
+@pytest.mark.owasp("API10", "of a Kafka record that is too large after decompression 64 kB are held")
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_record_that_is_too_large_is_cut_and_named(limited: int, codec: int) -> None:
+    large = b"x" * (limited - len("keytrace1")) + b"y"
+    first, cut, last = SafeRecordBatch(batch(large[:-1], large, b"good", codec=codec))
+    assert (first.value, last.value) == (large[:-1], b"good")
+    assert isinstance(cut.value, Unreadable)
+    assert cut.value == large[:KEPT_VALUE_BYTES]
+    error = cut.value.error
+    assert isinstance(error, RecordTooLarge)
+    received = Received("t", 0, cut.offset, cut.key, bytes(cut.value), cut.headers)
+    letter = dead_letter(received, error, attempts=1, topic="dlq")
+    headers = dict(letter.headers)
+    assert headers["x-error-code"] == b"record_too_large"
+    assert headers["x-origin-length"] == str(len(large)).encode()
+    assert headers["x-origin-sha256"] == hashlib.sha256(large).hexdigest().encode()
+    assert headers["trace"] == b"1"
+
+
+@pytest.mark.owasp("API10", "a Kafka record with ten thousand headers, or a key of megabytes, is cut as well")
+def test_headers_and_keys_count_too(limited: int) -> None:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 10**9)
+    builder.append(0, 1_000, b"key", b"value", [(f"h{number}", b"x" * 100) for number in range(10_000)])
+    builder.append(1, 1_000, b"k" * (limited + 1), None, [])
+    many, long = SafeRecordBatch(builder.build())
+    assert isinstance(many.value, Unreadable)
+    assert many.value == b"value"
+    assert 0 < len(many.headers) < 100
+    assert isinstance(long.value, Unreadable)
+    assert len(long.key or b"") == 1_024
+
+
+@pytest.mark.owasp("API10", "a poll of five hundred bombs of 31 MB each takes no gigabytes")
+@pytest.mark.usefixtures("limited")
+def test_a_poll_of_bombs_takes_little_memory() -> None:
+    bomb = bytes(batch(bytes(31_000_000), codec=4))
+    assert len(bomb) < 10_000
+    tracemalloc.start()
+    polled = [record for _ in range(20) for record in SafeRecordBatch(bytearray(bomb))]
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(polled) == 20
+    assert peak_bytes < 5 * 31_000_000

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
+import pytest
 
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received, Scored
@@ -149,3 +150,15 @@ def test_alerts_of_revoked_partitions_are_not_erased_here() -> None:
     bench.alerts.drop([Partition("in", 0)])
     bench.alerts.erase({Partition("in", 0): lambda _tenant, _charger: True})
     assert len(bench.state) == 1
+
+
+@pytest.mark.owasp("API10", "alerts of ever new chargers are bounded; open ones still close")
+def test_open_alerts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.predictions.alerts.OPEN_ALERTS_KNOWN", 1)
+    bench = Bench()
+    assert said(bench.see((0.9, None))) == [("alerts", "open")]
+    refused = bench.alerts.judge(bench.round((0.9, None), charger="D"))
+    assert [type(error) for _, error in refused.failed] == [OverflowError]
+    assert (refused.outgoing, refused.remembered) == ([], [])
+    assert said(bench.see((0.1, None), (0.1, None))) == [("alerts", "closed")]
+    assert said(bench.see((0.9, None), charger="D")) == [("alerts", "open")]

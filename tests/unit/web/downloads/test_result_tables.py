@@ -9,7 +9,7 @@ import pytest
 
 from models import anomaly
 from tasks.jobs.job_record import JOB_KINDS, JobKind
-from web.downloads.result_tables import ANOMALY_FEATURES, SCHEMAS, flat, table_of
+from web.downloads.result_tables import ANOMALY_FEATURES, SCHEMAS, flat, table_of, without_formulas
 
 SERVED = {
     "model_version": "simulated-3",
@@ -144,3 +144,28 @@ def test_what_a_newer_worker_adds_is_left_out() -> None:
 
 def test_deviations_have_a_column_for_each_feature_of_the_anomaly_model() -> None:
     assert ANOMALY_FEATURES == anomaly.FEATURES
+
+
+@pytest.mark.owasp(
+    "API10", "texts that a spreadsheet would run as formulas can be escaped in CSV; numbers never"
+)
+def test_only_texts_that_begin_as_a_formula_are_escaped() -> None:
+    ids = ["=1+1", "+49*EVZ", "-EVZ", "@SUM(A1)", "EVZ=1", "", None]
+    lines = [orjson.dumps({"row": -1, "charger_id": each, "failure_probability": -0.5}) for each in ids]
+    detail = {"code": "invalid_reading", "detail": "\t=1", "errors": []}
+    lines.append(orjson.dumps({"row": 7, "charger_id": "A", "error": detail}))
+    table = flat(table_of(lines, SCHEMAS["failure"]))
+    escaped = without_formulas(table)
+    assert escaped["charger_id"].to_pylist() == [
+        "'=1+1",
+        "'+49*EVZ",
+        "'-EVZ",
+        "'@SUM(A1)",
+        "EVZ=1",
+        "",
+        None,
+        "A",
+    ]
+    assert escaped["error.detail"].to_pylist()[-1] == "'\t=1"
+    for name in ("row", "failure_probability", "error.errors", "predicted_failure_date"):
+        assert escaped[name].equals(table[name])

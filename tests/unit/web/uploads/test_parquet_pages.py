@@ -133,3 +133,10 @@ def test_a_column_before_the_file_is_malformed() -> None:
 def test_lists_of_codes_may_be_null() -> None:
     table = pa.table({**parquet_bombs.ordinary(3), "error_codes": pa.array([None, [], ["E"]])})
     assert rows_of(parquet_bombs.written(table)) == 3
+
+
+@pytest.mark.owasp("API4", "a Parquet file of a million pages is not read to its end")
+def test_pages_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.uploads.parquet_pages.MAX_PAGES", 20)
+    with pytest.raises(RequestEntityTooLarge, match="more than 20 pages"):
+        leaves(parquet_bombs.written(fleet_table(2_000), max_rows_per_page=100))
