@@ -254,7 +254,7 @@ def _check_workers(living: list[heartbeats.WorkerState]) -> dict[str, Check]:
 
 def _check_storage(*shortages: str | None) -> Check:
     found = [shortage for shortage in shortages if shortage]
-    return Check("down", " ".join(found)) if found else Check("ok", "room on disk and in Redis")
+    return Check("down", " ".join(found)) if found else Check("ok", "enough room")
 
 
 def consumer_records(redis: Redis) -> dict[bytes, dict[str, Any]]:
