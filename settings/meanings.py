@@ -136,7 +136,6 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Memory that each web, worker and consumer process may take: at least 1,000,000,000, or 0 for no "
             "limit. A request, row or record that needs more fails alone.",
         ),
-        "METRICS_REQUIRE_KEY": ("", "Whether `/metrics` and `/health` ask for a key."),
         "ADMIN_HOST": (
             "address",
             "Where the admin ports listen: `/health`, `/health/ready` and `/metrics` of each process, "
