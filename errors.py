@@ -7,6 +7,8 @@ metric labels.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -185,6 +187,39 @@ class InsufficientStorage(ServiceError):
     code = "insufficient_storage"
     retryable = True
     retry_after_s = 30
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit of a caller: its name, the quota, and the part of it that is left.
+
+    `window_s` is the time to which the quota applies, in seconds; None for a limit of jobs, rows or bytes
+    held at once. `reset_s` is the time within which no more than `left` may be used.
+    """
+
+    name: str
+    quota: int
+    left: int
+    window_s: int | None = None
+    reset_s: int | None = None
+
+
+class RateLimited(ServiceError):
+    """Raised when a limit of a key or tenant is reached. Nothing was accepted.
+
+    `limit` is its name, for example `tenant-readings`. `wait_s` is the time until a retry may succeed, in
+    seconds. `limits` are the states of all limits of the caller that the request met.
+    """
+
+    code = "rate_limited"
+    retryable = True
+    retry_after_s = 1
+
+    def __init__(self, detail: str, *, limit: str, wait_s: float, limits: Sequence[LimitState] = ()) -> None:
+        self.limit = limit
+        self.retry_after_s = max(1, math.ceil(wait_s))
+        self.limits = limits
+        super().__init__(detail)
 
 
 class BrokerUnavailable(ServiceError):

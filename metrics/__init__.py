@@ -26,7 +26,7 @@ PREDICTIONS = Counter("ml_predictions", "Verdicts given by workers.", ["kind", "
 PREDICTION_ERRORS = Counter("ml_prediction_errors", "Readings without a verdict, by error code.", ["code"])
 REQUESTS_SHED = Counter("ml_requests_shed", "Requests refused because a capacity is used up.", ["capacity"])
 REQUESTS_LIMITED = Counter(
-    "ml_requests_limited", "Requests refused because of a limit of their key or address.", ["limit"]
+    "ml_requests_limited", "Requests refused because of a limit of their key, tenant or address.", ["limit"]
 )
 WRONG_KEYS = Counter(
     "ml_wrong_keys",

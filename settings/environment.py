@@ -19,7 +19,7 @@ from marshmallow import validate
 
 from errors import SettingsInvalid
 from settings.checks import contradictions
-from settings.fields import ROOT, Costs, Settings
+from settings.fields import ROOT, Costs, Limits, Settings
 from settings.redis_tls import with_tls
 from settings.secret_files import SECRETS, read_secret_files
 from settings.unknown_names import unknown_names
@@ -98,6 +98,7 @@ _COUNT: Final = validate.Range(min=1, error="must be a whole number of at least 
 _NOT_NEGATIVE_COUNT: Final = validate.Range(min=0, error="must be a whole number of 0 or more")
 # State records of the consumers have up to 900,000 bytes.
 _RECORD_BYTES: Final = validate.Range(min=1_000_000, error="must be at least 1000000 bytes")
+_LIMIT: Final = validate.Range(min=0, error="must be a whole number; 0 is no limit")
 _AT_LEAST_ONE: Final = validate.Range(min=1, error="must be 1 or more")
 _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
 _MEMBER_ID: Final = validate.Regexp(
@@ -160,6 +161,12 @@ def _read(env: _CollectingEnv) -> Settings:
         "min_free_disk_bytes": env.int("ML_MIN_FREE_DISK_BYTES", 512_000_000, validate=_NOT_NEGATIVE),
         "max_redis_memory_share": env.float("ML_MAX_REDIS_MEMORY_SHARE", 0.9, validate=_SHARE),
         "process_memory_bytes": env.int("ML_PROCESS_MEMORY_BYTES", 3_000_000_000, validate=_NOT_NEGATIVE),
+        "tenant_limits": Limits(
+            readings_per_second=env.int("ML_TENANT_READINGS_PER_SECOND", 0, validate=_LIMIT),
+            jobs=env.int("ML_TENANT_JOBS", 0, validate=_LIMIT),
+            job_bytes=env.int("ML_TENANT_JOB_BYTES", 0, validate=_LIMIT),
+            rows=env.int("ML_TENANT_ROWS", 0, validate=_LIMIT),
+        ),
         "metrics_require_key": env.bool("METRICS_REQUIRE_KEY", False),
         "admin_host": env.str("ADMIN_HOST", "127.0.0.1"),
         "admin_port": env.int("ADMIN_PORT", UNSTATED, validate=_ADMIN_PORT),

@@ -43,6 +43,23 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a key, or of each tenant. 0 is no limit.
+
+    `jobs`: open jobs. `job_bytes`: input and results of jobs in Redis, compressed, until the jobs expire.
+    `rows`: rows of open jobs.
+    """
+
+    readings_per_second: int = 0
+    jobs: int = 0
+    job_bytes: int = 0
+    rows: int = 0
+
+
+NO_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings. Durations end in `_s` (seconds), sizes in `_bytes`."""
 
@@ -76,6 +93,7 @@ class Settings:
     min_free_disk_bytes: int
     max_redis_memory_share: float
     process_memory_bytes: int
+    tenant_limits: Limits
     metrics_require_key: bool
     # admin ports; None: `make run` chooses free ports
     admin_host: str

@@ -136,6 +136,19 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Memory that each web, worker and consumer process may take: at least 1,000,000,000, or 0 for no "
             "limit. A request, row or record that needs more fails alone.",
         ),
+        "ML_TENANT_READINGS_PER_SECOND": (
+            "readings a second",
+            "Single predictions of each tenant, and its readings from Kafka; 0 is no limit. More requests "
+            "get 429, more records wait. Requests without a tenant count as one tenant.",
+        ),
+        "ML_TENANT_JOBS": ("jobs", "Open batch jobs of each tenant; 0 is no limit."),
+        "ML_TENANT_JOB_BYTES": (
+            "bytes",
+            "Input and results of each tenant's jobs in Redis, compressed; 0 is no limit. They count until "
+            "the jobs expire.",
+        ),
+        "ML_TENANT_ROWS": ("rows", "Rows of the open jobs of each tenant; 0 is no limit."),
+        "METRICS_REQUIRE_KEY": ("", "Whether `/metrics` and `/health` ask for a key."),
         "ADMIN_HOST": (
             "address",
             "Where the admin ports listen: `/health`, `/health/ready` and `/metrics` of each process, "

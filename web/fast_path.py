@@ -19,7 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 import metrics
 import tracing
-from errors import BodyTooSlow, ServiceError
+from errors import BodyTooSlow, LimitState, ServiceError
 from readings.reading import Kind
 from settings import Settings
 from web.app import create_app
@@ -27,12 +27,13 @@ from web.http import access
 from web.http.asgi_bodies import BodyReader, replayed
 from web.http.connection import AsgiConnection
 from web.http.errors import Problem, problem_of
+from web.http.rate_limits import limit_headers
 from web.http.request_bodies import KIND_BY_PATH, PREFIX, SingleRequest, parse
 from web.http.services import EXTENSION, Services
 from web.http.thread_queue import ThreadQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from a2wsgi.asgi_typing import HTTPScope, Receive, ReceiveEvent, Scope, Send, SendEvent
 
@@ -157,7 +158,8 @@ class FastPath:
     def _parsed(self, scope: HTTPScope, body: bytes) -> tuple[SingleRequest, str, str | None] | None:
         """The request, its id and its trace's context, or None if it is refused.
 
-        `orjson` is fast but does not name the wrong field. Flask's view parses a refused request again.
+        `orjson` is fast but does not name the wrong field. Flask's view parses a refused request again, and
+        counts it for the limits of its key and tenant. So it must not be counted here.
         """
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
@@ -187,7 +189,9 @@ class FastPath:
     ) -> None:
         status = 200
         span = tracing.begin_request("POST", PREFIX + asked.kind, traceparent)
+        limits: Sequence[LimitState] = ()
         try:
+            limits = self._access.take_reading(asked.caller)
             body = await self._predictor.predict_async(
                 asked.kind, asked.reading, asked.tenant, trace=tracing.traceparent_of(span)
             )
@@ -198,9 +202,10 @@ class FastPath:
             ):
                 problem = problem_of(error, retry_location=asked.retry_location)
             status = problem.status
-            await _send_problem(problem, request_id, send)
+            await _send_problem(problem, request_id, send, limits)
         else:
-            await _send(status, OF_VERDICTS, body, request_id, send)
+            headers = OF_VERDICTS + _encoded(limit_headers(limits)) if limits else OF_VERDICTS
+            await _send(status, headers, body, request_id, send)
         access.count(
             ENDPOINTS[asked.kind],
             "POST",
@@ -235,9 +240,12 @@ class FastPath:
 
 
 async def _send_problem(
-    problem: Problem, request_id: str, send: Callable[[SendEvent], Awaitable[None]]
+    problem: Problem,
+    request_id: str,
+    send: Callable[[SendEvent], Awaitable[None]],
+    limits: Sequence[LimitState] = (),
 ) -> None:
-    headers = _encoded(problem.all_headers())
+    headers = _encoded(limit_headers(limits) | problem.all_headers())
     await _send(problem.status, headers, problem.body(request_id), request_id, send)
 
 

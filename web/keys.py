@@ -11,13 +11,14 @@ import re
 import socket
 import sys
 import time
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Final
 
 from redis import RedisError
 
 from readings.reading import TENANT_ID_PATTERN, epoch_rfc3339
-from settings import load_or_exit
+from settings import Limits, load_or_exit
 from settings.fields import ROLES
 from tasks.storage.api_keys import KeyStore, StoredKey
 from tasks.storage.audit_log import AuditEntry, AuditLog
@@ -25,6 +26,8 @@ from tasks.storage.redis_connection import connect
 
 SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,14}")
+LIMITS: Final = tuple(each.name for each in fields(Limits))
 _NAME: Final = re.compile(r"[\w .@-]{1,64}")
 
 
@@ -50,7 +53,8 @@ def _run(store: KeyStore, given: argparse.Namespace) -> int:
         if tenants is not None and "admin" in roles:
             sys.stderr.write("web.keys: the role admin acts for the whole service: leave out --tenant\n")
             return 2
-        _print(store.create(given.name, roles, tenants, expires_at=given.expires))
+        limits = Limits(**dict(given.limit))
+        _print(store.create(given.name, roles, tenants, expires_at=given.expires, limits=limits))
         return 0
     if given.command == "list":
         for line in _table(store.all()):
@@ -77,13 +81,14 @@ def _unknown(key_id: str) -> int:
 
 def _table(keys: list[StoredKey]) -> list[str]:
     now = time.time()
-    rows = [("id", "name", "roles", "tenants", "created", "expires")]
+    rows = [("id", "name", "roles", "tenants", "created", "expires", "limits")]
     for key in keys:
         expires = "never" if key.expires_at is None else str(epoch_rfc3339(key.expires_at))
         ended = " (ended)" if key.expires_at is not None and key.expires_at <= now else ""
         tenants = "all" if key.tenants is None else ",".join(key.tenants)
         created = str(epoch_rfc3339(key.created_at))
-        rows.append((key.key_id, key.name, ",".join(key.roles), tenants, created, expires + ended))
+        limits = ",".join(f"{name}={most}" for name, most in asdict(key.limits).items() if most) or "none"
+        rows.append((key.key_id, key.name, ",".join(key.roles), tenants, created, expires + ended, limits))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
@@ -104,10 +109,20 @@ def _parser() -> argparse.ArgumentParser:
         help="the key acts for this tenant only; may be given several times",
     )
     create.add_argument("--expires", type=_moment, metavar="90d|DATE", help="in 90 days, or on 2027-01-31")
-    commands.add_parser("list", help="ids and rights; no keys")
+    create.add_argument(
+        "--limit",
+        type=_limit,
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help=f"one of {', '.join(LIMITS)}; may be given several times",
+    )
+    commands.add_parser("list", help="ids, rights and limits; no keys")
     revoke = commands.add_parser("revoke", help="end a key")
     revoke.add_argument("id")
-    rotate = commands.add_parser("rotate", help="make a new key with the same rights, and print it")
+    rotate = commands.add_parser(
+        "rotate", help="make a new key with the same rights and limits, and print it"
+    )
     rotate.add_argument("id")
     rotate.add_argument(
         "--keep-old",
@@ -129,6 +144,15 @@ def _tenant(text: str) -> str:
     if not re.match(TENANT_ID_PATTERN, text):
         raise argparse.ArgumentTypeError("must be 1 to 64 characters of A-Z a-z 0-9 _ -")
     return text
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, most = text.partition("=")
+    if name not in LIMITS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(LIMITS)}, like {LIMITS[0]}=100")
+    if not _COUNT.fullmatch(most):
+        raise argparse.ArgumentTypeError("must have a whole number of at least 1, like jobs=5")
+    return name, int(most)
 
 
 def _seconds(text: str) -> float:

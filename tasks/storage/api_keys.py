@@ -13,6 +13,8 @@ import orjson
 from redis import Redis
 from redis.client import Pipeline
 
+from settings import NO_LIMITS, Limits
+
 KEYS_KEY: Final = "ml:api_keys"
 # Visible in each key, so that people and scanners for secrets recognise one.
 PREFIX: Final = "evz"
@@ -33,12 +35,13 @@ class StoredKey:
     tenants: tuple[str, ...] | None
     created_at: float
     expires_at: float | None = None
+    limits: Limits = NO_LIMITS
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> StoredKey:
         """The key of a stored record. Fields of newer releases are ignored.
 
-        Raises `KeyError` or `TypeError` for a record that is none.
+        Raises `KeyError`, `TypeError` or `ValueError` for a record that is none.
         """
         known = {each.name: record[each.name] for each in fields(cls) if each.name in record}
         tenants = known.get("tenants")
@@ -47,8 +50,13 @@ class StoredKey:
             | {
                 "roles": tuple(map(str, known["roles"])),
                 "tenants": None if tenants is None else tuple(map(str, tenants)),
+                "limits": _limits(known.get("limits") or {}),
             }
         )
+
+
+def _limits(record: Mapping[str, Any]) -> Limits:
+    return Limits(**{each.name: int(record[each.name]) for each in fields(Limits) if each.name in record})
 
 
 def digest_of(key: str) -> str:
@@ -80,11 +88,12 @@ class KeyStore:
         tenants: tuple[str, ...] | None,
         *,
         expires_at: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> str:
         """Make a key, and return it. It cannot be read again."""
         key_id = secrets.token_hex(4)
         key = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
-        self._write(StoredKey(key_id, name, digest_of(key), roles, tenants, time.time(), expires_at))
+        self._write(StoredKey(key_id, name, digest_of(key), roles, tenants, time.time(), expires_at, limits))
         return key
 
     def all(self) -> list[StoredKey]:
@@ -96,14 +105,14 @@ class KeyStore:
         return bool(self._redis.hdel(KEYS_KEY, key_id))
 
     def rotate(self, key_id: str, *, old_until: float) -> str | None:
-        """Make a key with the rights of another, which ends at `old_until` (epoch seconds).
+        """Make a key with the rights and limits of another, which ends at `old_until` (epoch seconds).
 
         Returns None if the other is not there.
         """
         old = next((key for key in self.all() if key.key_id == key_id), None)
         if old is None:
             return None
-        new = self.create(old.name, old.roles, old.tenants, expires_at=old.expires_at)
+        new = self.create(old.name, old.roles, old.tenants, expires_at=old.expires_at, limits=old.limits)
         ends = old_until if old.expires_at is None else min(old_until, old.expires_at)
         self._write(replace(old, expires_at=ends))
         return new

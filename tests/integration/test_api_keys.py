@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 
-import httpx
 import orjson
 import pytest
 from redis import Redis
 
-from settings import ROOT
 from tasks.storage.api_keys import KEYS_KEY
+from tests.api_keys import created, run, status, wait_for
 from tests.processes import Web, environment, wait_until
 from tests.services import RunningServer, start_redis
 
-JOBS = "/api/v1/jobs"
 RELOAD = "/api/v1/models/reload"
 # The second after many wrong keys, which a test sends that waits for a key to count.
 NO_KEY = (401, 429)
@@ -34,28 +30,6 @@ def redis() -> Iterator[RunningServer]:
 def web(redis: RunningServer) -> Iterator[Web]:
     with Web(environment(redis.url)) as web:
         yield web
-
-
-def run(redis: RunningServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "web.keys", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment(redis.url), capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def created(redis: RunningServer, *arguments: str) -> str:
-    done = run(redis, "create", "--name", "a test", *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def status(web: Web, key: str, path: str = JOBS, tenant: str | None = None, method: str = "GET") -> int:
-    headers = {"X-API-Key": key} | ({} if tenant is None else {"X-Tenant-ID": tenant})
-    return httpx.request(method, f"{web.url}{path}", headers=headers, timeout=30).status_code
-
-
-def wait_for(web: Web, key: str, *expected: int) -> None:
-    wait_until(lambda: status(web, key) in expected, what=f"status {expected}", timeout_s=10)
 
 
 @pytest.mark.owasp("API2", "a revoked key is refused by all processes")

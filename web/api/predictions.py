@@ -35,6 +35,9 @@ _decode = partial(decode_json, for_schema=True)
 
 def _predict() -> Response:
     request, shared = current_request(), services()
+    if request.caller is not None:
+        # First, so that bodies that are refused count too.
+        request.limits = shared.access.take_reading(request.caller)
     asked = parse(
         request.path,
         request.headers.get,

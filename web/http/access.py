@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -17,14 +17,16 @@ from structlog.contextvars import bind_contextvars
 
 import metrics
 import tracing
-from errors import FieldError, Forbidden, InvalidParameter, TooManyWrongKeys, Unauthorized
+from errors import FieldError, Forbidden, InvalidParameter, LimitState, TooManyWrongKeys, Unauthorized
 from process import ACCESS_LOGGER
 from readings.reading import TENANT_ID_PATTERN
 from settings import Settings
+from tasks.client.rate_limiter import RateLimiter, key_rate, tenant_rate
 from tasks.storage.audit_log import AuditEntry, AuditLog
 from web.http.addresses import HELD, ClientAddresses, OpenRequests
 from web.http.key_ring import Caller, Key, KeyRing
 from web.http.messages import Request, current_request
+from web.http.rate_limits import limit_headers
 from web.http.roles import Role, roles_of
 from web.http.wrong_keys import WrongKeys
 
@@ -52,8 +54,10 @@ ALLOWED: Final[dict[Role, frozenset[str]]] = {
 class Access:
     """Who may do what. One instance per application; thread-safe."""
 
-    def __init__(self, settings: Settings, keys: KeyRing) -> None:
+    def __init__(self, settings: Settings, keys: KeyRing, limiter: RateLimiter) -> None:
         self._keys = keys
+        self._limiter = limiter
+        self._tenant_rate = settings.tenant_limits.readings_per_second
         self._protects_metrics = settings.metrics_require_key
         self.addresses = ClientAddresses(settings.trusted_proxies)
         most = settings.web_max_requests_by_address
@@ -101,6 +105,21 @@ class Access:
             raise Unauthorized("The header X-API-Key names no valid key.")
         read_elsewhere = " The header Authorization is not read." if header("Authorization") else ""
         raise Unauthorized(f"The header X-API-Key is missing.{read_elsewhere}")
+
+    def take_reading(self, caller: Caller) -> Sequence[LimitState]:
+        """Count one single prediction of a caller. Returns the states of its limits. Does not block.
+
+        A prediction counts whatever its answer is: cached, refused or failed. Call it once for each request.
+
+        Raises `RateLimited` if the key or the tenant is over its limit.
+        """
+        own_rate = caller.key.limits.readings_per_second
+        if not (own_rate or self._tenant_rate):
+            return ()
+        rates = [key_rate(caller.key.key_id, own_rate)] if own_rate else []
+        if self._tenant_rate:
+            rates.append(tenant_rate(caller.tenant, self._tenant_rate))
+        return self._limiter.take(rates)
 
 
 def _tenant_of(key: Key, given: str | None) -> str | None:
@@ -156,8 +175,12 @@ def register(app: Flask, access: Access, audit: AuditLog) -> None:
         bind_contextvars(tenant=request.tenant)
 
     def stamp(response: Response) -> Response:
-        for name, value in stamps(current_request().request_id).items():
+        request = current_request()
+        for name, value in stamps(request.request_id).items():
             response.headers.add(name, value)
+        if request.limits:  # a refusal has them already, as they were then
+            for name, value in limit_headers(request.limits).items():
+                response.headers.setdefault(name, value)
         return response
 
     def note(response: Response) -> Response:

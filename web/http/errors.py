@@ -18,6 +18,7 @@ import metrics
 from readings.parsing import field_errors
 from tasks.monitoring.watermarks import full
 from web.http.messages import Response, current_request
+from web.http.rate_limits import limit_headers
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.ModelRefused: HTTPStatus.CONFLICT,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TooManyFromAddress: HTTPStatus.TOO_MANY_REQUESTS,
     errors.InsufficientStorage: HTTPStatus.INSUFFICIENT_STORAGE,
@@ -114,6 +116,9 @@ def problem_of(error: Exception, *, retry_location: str | None = None) -> Proble
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, errors.RateLimited):
+        metrics.REQUESTS_LIMITED.labels(limit=error.limit).inc()
+        headers |= limit_headers(error.limits)
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = 'ApiKey realm="evzone-ml"'
     if isinstance(error, errors.BodyTooSlow | errors.TooManyFromAddress | errors.TooManyWrongKeys):

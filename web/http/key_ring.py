@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from redis import RedisError
 
-from settings import Settings
+from settings import NO_LIMITS, Limits, Settings
 from tasks.storage.api_keys import KeyStore, StoredKey, digest_of
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,14 @@ OF_SETTINGS: Final = "settings"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The rights of a key. `tenants` None is all tenants; `expires_at` is in epoch seconds."""
+    """The rights and limits of a key. `tenants` None is all tenants; `expires_at` is in epoch seconds."""
 
     key_id: str
     name: str
     roles: frozenset[str]
     tenants: frozenset[str] | None = None
     expires_at: float | None = None
+    limits: Limits = NO_LIMITS
 
 
 class Caller(NamedTuple):
@@ -82,6 +83,7 @@ class KeyRing:
                 frozenset(key.roles),
                 None if key.tenants is None else frozenset(key.tenants),
                 key.expires_at,
+                key.limits,
             )
             for key in stored
         }

@@ -7,7 +7,7 @@ request object itself, and each hook resolves the proxy once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from opentelemetry.trace import Span
 
+    from errors import LimitState
     from web.http.key_ring import Caller
 
 
 class Request(flask.Request):
     """A request. `web/http/access.py` sets `request_id`, `address`, `caller`, `tenant` and `span`.
 
-    `address` is the client's (`web/http/addresses.py`). `retry_location` is the `Location` header of a 504.
-    `started` is the `time.perf_counter()` at arrival.
+    `address` is the client's (`web/http/addresses.py`). `limits` are the states of the caller's limits, for
+    the headers of the answer. `retry_location` is the `Location` header of a 504. `started` is the
+    `time.perf_counter()` at arrival.
     """
 
     request_id: str = ""
@@ -32,6 +34,7 @@ class Request(flask.Request):
     caller: Caller | None = None
     span: Span | None = None
     retry_location: str | None = None
+    limits: Sequence[LimitState] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()

@@ -16,6 +16,7 @@ from readings.flat_or_envelope import parse_flat_or_enveloped
 from readings.parsing import decode_json, field_errors
 from readings.reading import KINDS, Kind, Reading
 from web.http.access import Access
+from web.http.key_ring import Caller
 from web.http.messages import Request, current_request
 from web.http.services import services
 from web.http.streaming import receiving
@@ -68,11 +69,16 @@ KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
 
 
 class SingleRequest(NamedTuple):
-    """A single prediction request: a reading to score by one model."""
+    """A single prediction request: a reading to score by one model, and its caller."""
 
     kind: Kind
     reading: Reading
-    tenant: str | None
+    caller: Caller
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant of the reading."""
+        return self.caller.tenant
 
     @property
     def retry_location(self) -> str | None:
@@ -96,7 +102,7 @@ def parse(
     Raises `Unauthorized`, `Forbidden`, `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`,
     and the errors of `read_body` and `decode`.
     """
-    tenant = access.caller("predict", header).tenant
+    caller = access.caller("predict", header)
     check_json(header)
     reading = parse_flat_or_enveloped(decode(read_body()), now=datetime.now(UTC))
-    return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading, tenant)
+    return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading, caller)

@@ -12,6 +12,7 @@ from errors import QueueFull
 from settings import Settings
 from tasks.client.degraded import DegradedScoring
 from tasks.client.predictor import PredictionClient
+from tasks.client.rate_limiter import RateLimiter
 from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
 from tasks.jobs.erase_jobs import Erasures
@@ -57,7 +58,9 @@ class Services:
         self.redis = connect(settings.redis_url)
         self.keys = KeyRing(settings)
         self.keys.follow(KeyStore(self.redis))
-        self.access = Access(settings, self.keys)
+        self.limiter = RateLimiter(settings)
+        self.limiter.start()
+        self.access = Access(settings, self.keys, self.limiter)
         self.audit = AuditLog(settings.audit_log, self.redis)
         self.cache = VerdictCache(settings)
         self.monitor = Monitor(settings)
@@ -95,6 +98,7 @@ class Services:
     def close(self) -> None:
         """Stop the prediction client, the monitor and the admin port."""
         self.keys.close()
+        self.limiter.close()
         self.admin_port.close()
         self.predictor.close()
         self.monitor.close()

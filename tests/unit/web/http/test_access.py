@@ -10,6 +10,7 @@ from flask import Flask
 
 from errors import Forbidden, InvalidParameter, Unauthorized
 from settings import ApiKey, Settings
+from tasks.client.rate_limiter import RateLimiter
 from tasks.storage.api_keys import StoredKey, digest_of
 from tests.processes import settings_for
 from web.app import create_app
@@ -45,7 +46,7 @@ def access(settings: Settings) -> Access:
             stored("own", "admin"),
         ]
     )
-    return Access(settings, ring)
+    return Access(settings, ring, RateLimiter(settings))
 
 
 def headers(key: str | None, tenant: str | None = None) -> Callable[[str], str | None]:
