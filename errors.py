@@ -222,6 +222,12 @@ class RateLimited(ServiceError):
         super().__init__(detail)
 
 
+class BatchTooLarge(ServiceError):
+    """Raised when a batch alone is over a limit of its key or tenant."""
+
+    code = "too_large"
+
+
 class BrokerUnavailable(ServiceError):
     """Raised when the queue is unreachable. Nothing was accepted."""
 

@@ -35,13 +35,17 @@ class IdempotencyKeys:
         self._renew = self._redis.register_script(_RENEW)
         self._give_back = self._redis.register_script(_GIVE_BACK)
 
+    def is_used(self, tenant: str | None, key: str) -> bool:
+        """Whether a request with this key has been accepted, or is being accepted."""
+        return bool(self._redis.exists(_name(tenant, key)))
+
     def claim(self, tenant: str | None, key: str, asked: str, job_id: str) -> Claim | str:
         """Claim a key for a request (`asked` identifies its content), or return the job id of an earlier one.
 
         Raises `Conflict` if the key was used with another request. Raises `StillAccepted` while the first
         request with it is being accepted.
         """
-        name = f"{tenant_prefix(tenant)}idempotency:{key}"
+        name = _name(tenant, key)
         claim = Claim(self, name, f"{job_id}:{asked}")
         if self._redis.set(name, claim.value, nx=True, ex=CLAIM_S):
             return claim
@@ -52,6 +56,10 @@ class IdempotencyKeys:
         if not held or not self._redis.exists(JobKeys(held_id).record):
             raise StillAccepted("The first request with this Idempotency-Key is still being accepted.")
         return held_id
+
+
+def _name(tenant: str | None, key: str) -> str:
+    return f"{tenant_prefix(tenant)}idempotency:{key}"
 
 
 class Claim:

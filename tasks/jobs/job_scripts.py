@@ -181,6 +181,7 @@ local status = redis.call('HGET', KEYS[1], 'status')
 if status ~= 'PENDING' and status ~= 'RUNNING' then return 0 end
 if redis.call('HSETNX', KEYS[2], chunk, ARGV[2]) == 0 then return 0 end
 redis.call('HDEL', KEYS[3], chunk)
+redis.call('HINCRBY', KEYS[1], 'result_bytes', #ARGV[2])
 local done = redis.call('HINCRBY', KEYS[1], 'done', ARGV[3])
 local failed = redis.call('HINCRBY', KEYS[1], 'failed', ARGV[4])
 for i = 8, #ARGV do

@@ -20,6 +20,7 @@ from redis.client import Pipeline
 from errors import BrokerUnavailable, UnknownJob
 from settings import Settings
 from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key, pack, unpack
+from tasks.jobs.job_limits import Reservation
 from tasks.jobs.job_record import Encoding, Job, JobKind, job_from
 from tasks.jobs.job_scripts import CANCEL
 from tasks.storage.redis_connection import connect
@@ -38,8 +39,12 @@ class Draft:
     `ignored_columns` and `blank_lines` are set when all input has arrived.
     """
 
-    def __init__(self, redis: Redis, retention_s: int, fields: dict[str, Any]) -> None:
-        self.job_id: Final = uuid.uuid4().hex
+    def __init__(
+        self, redis: Redis, retention_s: int, fields: dict[str, Any], reservation: Reservation | None
+    ) -> None:
+        self.job_id: Final = uuid.uuid4().hex if reservation is None else reservation.job_id
+        self._reservation = reservation
+        self._input_bytes = 0
         self.chunk_rows = int(fields["chunk_rows"])
         self.rows = 0
         self.ignored_columns: Sequence[str] = ()
@@ -51,12 +56,19 @@ class Draft:
         self._chunks = 0
 
     def add(self, rows: int, data: bytes) -> None:
-        """Store the next chunk. All chunks but the last must have `chunk_rows` rows."""
+        """Store the next chunk. All chunks but the last must have `chunk_rows` rows.
+
+        Raises `RateLimited` or `BatchTooLarge` if it is over a limit.
+        """
+        packed = pack(data)
+        if self._reservation is not None:
+            self._reservation.add(len(packed), rows)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.hset(self._keys.input, str(self._chunks), cast(Any, pack(data)))
+        pipeline.hset(self._keys.input, str(self._chunks), cast(Any, packed))
         pipeline.expire(self._keys.input, DRAFT_TTL_S)
         pipeline.execute()
         self._chunks += 1
+        self._input_bytes += len(packed)
         self.rows += rows
 
     def commit(self, extra_commands: Callable[[Pipeline], object] = lambda pipeline: None) -> Job:
@@ -68,6 +80,7 @@ class Draft:
         created_at = self._fields["created_at"]
         fields = self._fields | {"total": self.rows, "chunks": self._chunks}
         # Fields that the releases before do not know, and ignore.
+        fields["input_bytes"] = self._input_bytes
         if self.ignored_columns:
             fields["ignored_columns"] = orjson.dumps(self.ignored_columns).decode()
         if self.blank_lines:
@@ -86,6 +99,8 @@ class Draft:
             pipeline.zremrangebyscore(index_key(tenant), "-inf", created_at - 2 * self._retention_s)
             pipeline.expire(index_key(tenant), 2 * self._retention_s)
             extra_commands(pipeline)
+            if self._reservation is not None:
+                self._reservation.settle(pipeline)
             pipeline.execute()
         held = {name: str(value) for name, value in fields.items()}
         return job_from(self.job_id, held, [], expires_at=round(time.time() + self._retention_s))
@@ -113,8 +128,12 @@ class JobStore:
         chunk_rows: int,
         now: float,
         trace: str | None = None,
+        reservation: Reservation | None = None,
     ) -> Draft:
-        """A new draft, to be filled with chunks of `chunk_rows` rows."""
+        """A new draft, to be filled with chunks of `chunk_rows` rows.
+
+        With a `reservation` its chunks count for the limits of a key and tenant.
+        """
         fields: dict[str, Any] = {
             "tenant": tenant or "",
             "kind": kind,
@@ -129,7 +148,7 @@ class JobStore:
         }
         if trace is not None:
             fields["trace"] = trace
-        return Draft(self._redis, self._retention_s, fields)
+        return Draft(self._redis, self._retention_s, fields, reservation)
 
     def get(self, job_id: str, tenant: str | None) -> Job:
         """A tenant's job. Raises `UnknownJob`, also for a job of another tenant."""

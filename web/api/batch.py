@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -18,8 +19,16 @@ from werkzeug.http import parse_list_header, unquote_header_value
 
 import metrics
 import tracing
-from errors import FieldError, InsufficientStorage, InvalidParameter, InvalidReading, ServiceError
+from errors import (
+    FieldError,
+    InsufficientStorage,
+    InvalidParameter,
+    InvalidReading,
+    ServiceError,
+    Unauthorized,
+)
 from tasks.jobs.idempotency import Claim
+from tasks.jobs.job_limits import Reservation
 from tasks.jobs.job_record import Job
 from tasks.jobs.job_store import Draft
 from tasks.monitoring import watermarks
@@ -80,7 +89,10 @@ def submit_batch(query: dict[str, Any]) -> Response:
         check_length(current_request())
     store: bool = query.get("store", media_type == "application/json")
     check_disk = partial(watermarks.check_disk, held.settings)
-    with received(current_request(), held.settings.max_batch_bytes, check_disk) as upload:
+    with (
+        _reserved(key) as reservation,
+        received(current_request(), held.settings.max_batch_bytes, check_disk) as upload,
+    ):
         draft = held.jobs.draft(
             kind=query["kind"],
             tenant=tenant,
@@ -93,19 +105,23 @@ def submit_batch(query: dict[str, Any]) -> Response:
             ),
             now=time.time(),
             trace=tracing.traceparent_of(current_request().span),
+            reservation=reservation,
         )
         asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
         claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
         if isinstance(claim, str):
+            reservation.give_back()
             return _job_response(held.jobs.get(claim, tenant))
         try:
+            reservation.start()
             _fill(draft, upload, media_type, claim)
         except Exception:
             draft.discard()
             if claim:
                 claim.give_back()
             raise
-    job = draft.commit(extra_commands=claim.settle if claim else lambda pipeline: None)
+        job = draft.commit(extra_commands=claim.settle if claim else lambda pipeline: None)
+        current_request().limits = reservation.limits
     metrics.JOBS.labels(status="accepted").inc()
     try:
         held.chunks.feed(job.job_id)
@@ -113,6 +129,24 @@ def submit_batch(query: dict[str, Any]) -> Response:
         # The job is accepted: workers recover jobs whose chunks were not sent (tasks/worker/recovery.py).
         log.warning("job %s waits for a worker to find it: %s", job.job_id, error)
     return _job_response(job)
+
+
+@contextmanager
+def _reserved(idempotency_key: str | None) -> Iterator[Reservation]:
+    """Reserve room for the job within the limits of its key and tenant, before the body is read.
+
+    A request that may be a repeated one reserves later: its job is there, and may use the last room.
+
+    Raises `RateLimited`.
+    """
+    held, caller = services(), current_request().caller
+    if caller is None:
+        raise Unauthorized("A batch needs a key.")
+    with held.job_limits.reserved(caller.key.key_id, caller.key.limits, caller.tenant) as reservation:
+        may_be_repeated = idempotency_key is not None and reservation.ledgers
+        if not (may_be_repeated and held.idempotency_keys.is_used(caller.tenant, idempotency_key or "")):
+            reservation.start()
+        yield reservation
 
 
 def _fill(draft: Draft, upload: Upload, media_type: str, claim: Claim | None) -> None:

@@ -17,6 +17,7 @@ from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
 from tasks.jobs.erase_jobs import Erasures
 from tasks.jobs.idempotency import IdempotencyKeys
+from tasks.jobs.job_limits import JobLimits
 from tasks.jobs.job_store import JobStore
 from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring.drift_counts import DriftReports
@@ -68,6 +69,7 @@ class Services:
         self.predictor = PredictionClient(settings, self.cache, self.degraded)
         self.publisher = TaskPublisher(settings)
         self.jobs = JobStore(settings, self.redis)
+        self.job_limits = JobLimits(settings, self.redis)
         self.chunks = Chunks(settings, self.redis, self.publisher)
         self.erasures = Erasures(settings, self.redis, self.publisher, self.jobs)
         self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
