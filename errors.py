@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class ServiceError(Exception):
@@ -189,8 +189,7 @@ class InsufficientStorage(ServiceError):
     retry_after_s = 30
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """A limit of a caller: its name, the quota, and the part of it that is left.
 
     `window_s` is the time to which the quota applies, in seconds; None for a limit of jobs, rows or bytes

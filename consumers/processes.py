@@ -15,7 +15,9 @@ from consumers.ocpp.translation import Translation
 from consumers.predictions.alerts import Alerts, Rules
 from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
+from consumers.predictions.slowed_tenants import SlowedTenants
 from settings import Settings
+from tasks.client.rate_limiter import RateLimiter
 from tasks.client.stream_predictor import StreamPredictor
 
 
@@ -24,17 +26,30 @@ def scoring_service(
 ) -> Service:
     """Create the service that scores readings into predictions, alerts and dead letters."""
     source = StreamPredictor(settings)
+    limiter = RateLimiter(settings)
+    limiter.start()
+
+    def close() -> None:
+        source.close()
+        limiter.close()
 
     def make_processor(heartbeat: Heartbeat, _: CrashJournal) -> Predicting:
         scoring = Scoring(source, clock=time.monotonic)
-        return Predicting(settings, scoring=scoring, alerts=_alerts(settings), heartbeat=heartbeat)
+        per_second = settings.tenant_limits.readings_per_second
+        return Predicting(
+            settings,
+            scoring=scoring,
+            slowed=SlowedTenants(limiter, per_second, clock=time.monotonic),
+            alerts=_alerts(settings),
+            heartbeat=heartbeat,
+        )
 
     return Service(
         settings,
         Heartbeat(settings),
         topics=scoring_topics(settings),
         make_processor=make_processor,
-        close=source.close,
+        close=close,
         transactional=transactional,
     )
 

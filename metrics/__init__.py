@@ -101,6 +101,9 @@ UNEXPECTED_ERRORS = Counter(
 STREAM_RECORDS = Counter("ml_stream_records", "Kafka records by outcome.", ["outcome"])
 STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dead-letter topic.", ["code"])
 STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])
+STREAM_SLOWED_SECONDS = Counter(
+    "ml_stream_slowed_seconds", "Time in which readings of tenants over their limit waited, seconds."
+)
 STREAM_LAG = Gauge(
     "ml_stream_lag_records", "Records not yet consumed.", ["topic"], multiprocess_mode="livesum"
 )

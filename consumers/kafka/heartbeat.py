@@ -37,8 +37,8 @@ HUNG_AFTER_S: Final = 120.0
 class Status:
     """A consumer's status: `running`, `paused` (polls but fetches nothing), or `disconnected` from Kafka.
 
-    `reason` is a sentence for operators, empty while running. `lag` is the number of records without an
-    outcome, `partitions` the number of assigned partitions.
+    `reason` is a sentence for operators; while running it is empty, unless some records wait for a limit.
+    `lag` is the number of records without an outcome, `partitions` the number of assigned partitions.
     """
 
     state: State

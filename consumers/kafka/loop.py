@@ -244,7 +244,10 @@ class Stream:
             metrics.STREAM_PAUSED_SECONDS.labels(reason=_label(pause_reason)).inc(elapsed)
             self._heartbeat.set_status(Status("paused", pause_reason, lag, len(assigned)))
         else:
-            self._heartbeat.set_status(Status("running", "", lag, len(assigned)))
+            slow_reason = self._processor.slow_reason
+            if slow_reason:
+                metrics.STREAM_SLOWED_SECONDS.inc(elapsed)
+            self._heartbeat.set_status(Status("running", slow_reason, lag, len(assigned)))
             self._ask_for_ends(assigned, now)
             self._watchdog.look((each for each in standing if each[0] not in paused), now)
 

@@ -24,6 +24,10 @@ class RecordProcessor(Protocol):
         """The reason why no record can be processed now, a sentence. None while records may be fetched."""
 
     @property
+    def slow_reason(self) -> str:
+        """The reason why some records wait although others are processed, a sentence; empty otherwise."""
+
+    @property
     def busy(self) -> bool:
         """Whether an outcome may become available without a new record."""
 

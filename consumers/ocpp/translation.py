@@ -83,6 +83,7 @@ class Translation:
     """A `RecordProcessor` without workers: the next `advance` sets the outcome of each record."""
 
     pause_reason = None
+    slow_reason = ""
     busy = False
 
     def __init__(

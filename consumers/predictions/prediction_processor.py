@@ -14,6 +14,7 @@ from consumers.kafka.record_processor import send_to_dead_letter
 from consumers.kafka.records import Outgoing, prediction, read, scored
 from consumers.predictions.alerts import Alerts, Judgement
 from consumers.predictions.score_requests import Result, Scoring
+from consumers.predictions.slowed_tenants import SlowedTenants
 from errors import ScoringFailed, ServiceError
 from settings import Settings
 
@@ -21,13 +22,17 @@ log = logging.getLogger(__name__)
 
 
 class Predicting:
-    """A `RecordProcessor` whose readings are scored by workers, through `scoring`. Not thread-safe."""
+    """A `RecordProcessor` whose readings are scored by workers, through `scoring`. Not thread-safe.
+
+    Readings of a tenant over its limit wait in `slowed` before that.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         scoring: Scoring,
+        slowed: SlowedTenants,
         alerts: Alerts,
         heartbeat: Heartbeat,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -36,6 +41,7 @@ class Predicting:
         self._predictions = settings.kafka_topic_predictions
         self._dead_letters = settings.kafka_topic_dead_letters
         self._scoring = scoring
+        self._slowed = slowed
         self._alerts = alerts
         self._judgement = Judgement()
         self._heartbeat = heartbeat
@@ -45,6 +51,11 @@ class Predicting:
     def pause_reason(self) -> str | None:
         """The reason why no reading can be scored now, a sentence; None while workers are available."""
         return self._heartbeat.pause_reason
+
+    @property
+    def slow_reason(self) -> str:
+        """The reason why some readings wait, a sentence; empty while none does."""
+        return self._slowed.reason
 
     @property
     def busy(self) -> bool:
@@ -67,7 +78,8 @@ class Predicting:
             metrics.UNEXPECTED_ERRORS.labels(unit="record").inc()
             self._send_to_dead_letter(entry, ServiceError(f"{type(error).__name__}: {error}"), attempts=1)
         else:
-            self._scoring.add(entry, reading, tenant)
+            if not self._slowed.hold(entry, reading, tenant):
+                self._scoring.add(entry, reading, tenant)
 
     def refuse(self, entry: PendingRecord, error: ServiceError, *, attempts: int) -> None:
         """Send a record to the dead letters without scoring it."""
@@ -78,6 +90,8 @@ class Predicting:
         for result in self._scoring.collect():
             self._conclude(result)
         if self.pause_reason is None:
+            for released in self._slowed.released():
+                self._scoring.add(*released)
             # Before publishing, so that workers are not idle meanwhile.
             self._scoring.send()
 

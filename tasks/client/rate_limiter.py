@@ -8,6 +8,7 @@ learns this process's share. While Redis is away, each process counts by itself.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -103,13 +104,9 @@ class Bucket:
 
     def advance(self, now: float) -> None:
         """Add the tokens since the last call."""
-        self.tokens = min(float(self.rate), self.tokens + (now - self._advanced_at) * self.refill)
+        tokens = self.tokens + (now - self._advanced_at) * self.refill
+        self.tokens = tokens if tokens < self.rate else float(self.rate)
         self._advanced_at = now
-
-    def take(self) -> None:
-        """Take a token."""
-        self.tokens -= 1
-        self.taken += 1
 
     def change_rate(self, rate: int) -> None:
         """Use another rate from now on."""
@@ -171,25 +168,29 @@ class RateLimiter:
 
         Raises `RateLimited` if one of them has no token.
         """
-        now = self._clock()
+        now, wait_s, over = self._clock(), 0.0, None
         with self._lock:
-            buckets = [self._bucket(rate, now) for rate in rates]
-            for bucket in buckets:
+            buckets = []
+            for rate in rates:
+                bucket = self._buckets.get(rate.subject)
+                if bucket is None or bucket.rate != rate.per_second:
+                    bucket = self._bucket(rate, now)
+                buckets.append(bucket)
                 bucket.advance(now)
                 bucket.used_at = now
                 if not again or bucket.asked < bucket.rate:
                     bucket.asked += 1
-            short = max(buckets, key=lambda bucket: bucket.wait_s)
-            wait_s = short.wait_s
-            if not wait_s:
+                if bucket.tokens < ONE_TOKEN and bucket.wait_s > wait_s:
+                    wait_s, over = bucket.wait_s, rate
+            if over is None:
                 for bucket in buckets:
-                    bucket.take()
+                    bucket.tokens -= 1
+                    bucket.taken += 1
             states = [_state(rate, bucket) for rate, bucket in zip(rates, buckets, strict=True)]
-        if wait_s:
-            rate = rates[buckets.index(short)]
-            detail = f"The limit {rate.name} is reached: {rate.per_second} readings a second."
-            raise RateLimited(detail, limit=rate.name, wait_s=wait_s, limits=states)
-        return states
+        if over is None:
+            return states
+        detail = f"The limit {over.name} is reached: {over.per_second} readings a second."
+        raise RateLimited(detail, limit=over.name, wait_s=wait_s, limits=states)
 
     def reconcile(self) -> None:
         """Exchange the counts with Redis, once. Blocks for Redis; raises nothing."""
@@ -252,5 +253,7 @@ class RateLimiter:
 
 
 def _state(rate: Rate, bucket: Bucket) -> LimitState:
-    reset_s = max(1, int(-(-bucket.wait_s // 1)))
-    return LimitState(rate.name, rate.per_second, max(0, int(bucket.tokens)), 1, reset_s)
+    tokens = bucket.tokens
+    if tokens < 0:
+        return LimitState(rate.name, rate.per_second, 0, 1, math.ceil(bucket.wait_s))
+    return LimitState(rate.name, rate.per_second, int(tokens), 1, 1)

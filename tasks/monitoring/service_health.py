@@ -285,7 +285,8 @@ def _check_consumers(consumers: list[dict[str, Any]]) -> Check:
     stuck = [record for record in consumers if record.get("state") != "running"]
     if stuck:
         return Check("down", "; ".join(f"{record.get('state')}: {record.get('reason')}" for record in stuck))
-    return Check("ok", f"{len(consumers)} running")
+    slowed = sorted({str(record["reason"]) for record in consumers if record.get("reason")})
+    return Check("ok", "; ".join([f"{len(consumers)} running", *slowed]))
 
 
 def _one_line(error: Exception) -> str:

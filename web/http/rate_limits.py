@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from errors import LimitState
 
@@ -15,15 +16,18 @@ def limit_headers(limits: Sequence[LimitState]) -> dict[str, str]:
     if not limits:
         return {}
     return {
-        "RateLimit-Policy": ", ".join(map(_policy, limits)),
-        "RateLimit": ", ".join(map(_service_limit, limits)),
+        "RateLimit-Policy": ", ".join(
+            [_policy(name, quota, window_s) for name, quota, _, window_s, _ in limits]
+        ),
+        "RateLimit": ", ".join([_service_limit(limit) for limit in limits]),
     }
 
 
-def _policy(limit: LimitState) -> str:
-    unit = ';qu="content-bytes"' if limit.name.endswith("-bytes") else ""
-    window = f";w={limit.window_s}" if limit.window_s else ""
-    return f'"{limit.name}";q={limit.quota}{unit}{window}'
+@lru_cache(maxsize=256)  # it is the same for all answers to a caller
+def _policy(name: str, quota: int, window_s: int | None) -> str:
+    unit = ';qu="content-bytes"' if name.endswith("-bytes") else ""
+    window = f";w={window_s}" if window_s else ""
+    return f'"{name}";q={quota}{unit}{window}'
 
 
 def _service_limit(limit: LimitState) -> str:

@@ -23,8 +23,10 @@ from consumers.kafka.watchdog import StreamStuck
 from consumers.predictions.alerts import Alerts, Rules
 from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
+from consumers.predictions.slowed_tenants import SlowedTenants
 from readings.reading import Kind, Reading
 from settings import Settings, read_settings
+from tasks.client.rate_limiter import RateLimiter
 from tasks.messaging.messages import ScoreRequest, ScoreResult
 from tasks.storage.state_erasures import StateErasure, digest_of
 from tests.unit.consumers.doubles import START, Clock, FakePredictor
@@ -163,6 +165,11 @@ class Bench:
             processor=Predicting(
                 settings,
                 scoring=Scoring(self.source, clock=self.clock),
+                slowed=SlowedTenants(
+                    RateLimiter(settings, self.clock),
+                    settings.tenant_limits.readings_per_second,
+                    clock=self.clock,
+                ),
                 alerts=Alerts(
                     Rules(open_at=0.1, close_below=0.05, readings_to_close=1),
                     topics={"failure": "alerts", "anomaly": "anomalies"},
@@ -448,3 +455,82 @@ def test_tombstones_are_committed_with_unchanged_offsets_and_again_after_a_failu
         bench.turn()
     opened = [orjson.loads(record.value or b"")["charger_id"] for record in bench.publisher.added]
     assert opened == ["C8", "C8", "C7", "C7"]  # each an alert and its state
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch, bench: Bench, tmp_path: Path) -> Bench:
+    """Of each tenant two readings a second."""
+    monkeypatch.setenv("ML_TENANT_READINGS_PER_SECOND", "2")
+    return Bench(read_settings(dotenv=None), tmp_path / "limited")
+
+
+def of_tenant(tenant: str, number: int = 0) -> bytes:
+    return orjson.dumps({"charger_id": f"C{number}", "connector_status": "CHARGING", "tenant_id": tenant})
+
+
+@pytest.mark.owasp("API4", "readings from Kafka are slowed to the limit of their tenant, and none is lost")
+def test_readings_over_the_limit_of_their_tenant_wait(limited: Bench) -> None:
+    limited.produce(P0, *(of_tenant("a", number) for number in range(7)))
+    limited.produce(P1, of_tenant("b"), of_tenant("b"))
+    for _ in range(5):
+        limited.turn(0.001)
+    assert limited.publisher.committed == {Q0: 2, Q1: 2}
+    limited.turn(1.0)
+    limited.turn(0.001)
+    limited.turn(0.001)
+    assert limited.publisher.committed == {Q0: 4, Q1: 2}
+    reason = "readings of tenants over 2 a second wait for their turn"
+    status = limited.heartbeat.statuses[-1]
+    assert (status.state, status.reason) == ("running", reason)
+    for _ in range(40):
+        limited.turn(0.1)
+    assert limited.publisher.committed == {Q0: 7, Q1: 2}
+    assert {topic for _, topic in limited.publisher.outcomes} == {"ml.predictions"}
+    places = [place for place, _ in limited.publisher.outcomes if place.startswith("0:")]
+    assert places == [f"0:{number}" for number in range(7)]
+    for _ in range(15):
+        limited.turn(1.0)
+    assert limited.heartbeat.statuses[-1].reason == ""
+
+
+def test_one_tenant_over_its_limit_pauses_its_partition_alone(limited: Bench) -> None:
+    limited.produce(P0, *(of_tenant("a", number) for number in range(10)))
+    for _ in range(3):
+        limited.turn(0.001)
+    assert limited.consumer.held == {P0}  # too many records under way
+    limited.produce(P1, *(of_tenant("b", number) for number in range(2)))
+    for _ in range(3):
+        limited.turn(0.001)
+    assert limited.publisher.committed == {Q0: 2, Q1: 2}
+    # Readings of another tenant in the paused partition come after those that wait.
+    limited.produce(P0, of_tenant("c"))
+    for _ in range(60):
+        limited.turn(0.1)
+    assert limited.publisher.committed[Q0] == 11
+
+
+def test_readings_that_wait_are_dropped_with_their_partition(limited: Bench) -> None:
+    limited.produce(P0, *(of_tenant("a", number) for number in range(6)))
+    limited.turn(0.001)
+    limited.stream.revoked([P0])
+    limited.produce(P1, of_tenant("a", 9))
+    limited.turn(1.0)
+    limited.turn(0.1)
+    limited.turn(0.1)
+    assert limited.publisher.committed == {Q1: 1}
+
+
+def test_nothing_is_taken_from_a_limit_during_a_pause(limited: Bench) -> None:
+    limited.produce(P0, *(of_tenant("a", number) for number in range(6)))
+    limited.turn(0.001)
+    limited.heartbeat.pause_reason = "no worker reads the queue"
+    for _ in range(20):
+        limited.turn(0.5)
+    done = limited.publisher.committed.get(Q0, 0)
+    limited.heartbeat.pause_reason = None
+    for _ in range(3):
+        limited.turn(0.001)
+    assert limited.publisher.committed[Q0] <= done + 4
+    for _ in range(20):
+        limited.turn(0.5)
+    assert limited.publisher.committed[Q0] == 6

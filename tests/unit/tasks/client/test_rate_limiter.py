@@ -146,7 +146,8 @@ class Fleet:
         bucket.asked += 1
         if bucket.wait_s:
             return False
-        bucket.take()
+        bucket.tokens -= 1
+        bucket.taken += 1
         return True
 
     def _reconcile(self, bucket: Bucket) -> None:
