@@ -30,6 +30,7 @@ class Blueprint(FlaskBlueprint):
         *,
         description: str | None = ...,
         content_type: str | None = ...,
+        headers: dict[str, Any] | None = ...,
     ) -> Callable[[_View], _View]: ...
     def alt_response(
         self,
@@ -38,6 +39,7 @@ class Blueprint(FlaskBlueprint):
         schema: _Schema | None = ...,
         description: str | None = ...,
         content_type: str | None = ...,
+        headers: dict[str, Any] | None = ...,
     ) -> Callable[[_View], _View]: ...
 
 class Api:

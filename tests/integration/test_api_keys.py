@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 
 import orjson
 import pytest
 from redis import Redis
 
-from tasks.storage.api_keys import KEYS_KEY
+from settings import Limits
+from tasks.storage.api_keys import KEYS_KEY, KeyStore, StoredKey
 from tests.api_keys import created, run, status, wait_for
 from tests.processes import Web, environment, wait_until
 from tests.services import RunningServer, start_redis
@@ -90,6 +92,24 @@ def test_a_rotated_key_goes_on_for_a_while(redis: RunningServer, web: Web) -> No
     assert status(web, new) == 200
 
 
+def test_limits_are_listed_and_go_with_the_rights(redis: RunningServer) -> None:
+    key = created(redis, "--role", "predict", "--limit", "readings_per_second=100", "--limit", "jobs=5")
+    none = created(redis, "--role", "predict")
+    new = run(redis, "rotate", key.split("_")[1]).stdout.strip()
+    listed = {line.split()[0]: line for line in run(redis, "list").stdout.splitlines()}
+    for limited in (key, new):
+        assert listed[limited.split("_")[1]].endswith("  readings_per_second=100,jobs=5")
+    assert listed[none.split("_")[1]].endswith("  none")
+    with Redis.from_url(redis.url) as client:
+        stored = {each.key_id: each for each in KeyStore(client).all()}
+        assert stored[new.split("_")[1]].limits == Limits(readings_per_second=100, jobs=5)
+        # A record of the release before has no limits, one of the next release may have others.
+        record = asdict(stored[new.split("_")[1]])
+        for limits in ({}, {"limits": {"jobs": 5, "watts": 7}}):
+            older = {name: value for name, value in record.items() if name != "limits"} | limits
+            assert StoredKey.of_record(older).limits == Limits(jobs=5 if limits else 0)
+
+
 def test_records_that_cannot_be_read_cost_no_other_key(redis: RunningServer, web: Web) -> None:
     key = created(redis, "--role", "read")
     with Redis.from_url(redis.url) as client:
@@ -110,6 +130,9 @@ def test_records_that_cannot_be_read_cost_no_other_key(redis: RunningServer, web
         (("create", "--name", "x", "--role", "read", "--tenant", "a b"), "must be 1 to 64 characters"),
         (("create", "--name", "x", "--role", "read", "--expires", "2020-01-01"), "is past already"),
         (("create", "--name", "x", "--role", "read", "--expires", "soon"), "must be a time like 90d"),
+        (("create", "--name", "x", "--role", "read", "--limit", "jobs"), "must have a whole number"),
+        (("create", "--name", "x", "--role", "read", "--limit", "jobs=0"), "must have a whole number"),
+        (("create", "--name", "x", "--role", "read", "--limit", "watts=7"), "must be one of readings_per_"),
         (("create", "--name", "x\ny", "--role", "read"), "must be 1 to 64 letters"),
         (("create", "--name", "x", "--role", "admin", "--tenant", "acme"), "leave out --tenant"),
     ],

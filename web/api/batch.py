@@ -37,7 +37,7 @@ from web.http.roles import needs
 from web.http.services import services
 from web.http.streaming import StreamBroken, check_length, stream
 from web.openapi import job_schemas
-from web.openapi.decorators import refuses, takes, takes_headers
+from web.openapi.decorators import LIMIT_HEADERS, refuses, takes, takes_headers
 from web.openapi.header_schemas import BatchHeadersSchema
 from web.uploads import chunking
 from web.uploads.upload import Upload, received
@@ -72,11 +72,14 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 @takes(blueprint, job_schemas.BatchRequestSchema, _FILES)
 @takes_headers(blueprint, BatchHeadersSchema)
 @blueprint.arguments(job_schemas.BatchQuerySchema, location="query")
-@blueprint.response(202, job_schemas.JobSchema)
+@blueprint.response(202, job_schemas.JobSchema, headers=LIMIT_HEADERS)
 @blueprint.alt_response(
-    200, schema=job_schemas.BatchResultSchema, description="With `Prefer: wait=N`, ended in N s."
+    200,
+    schema=job_schemas.BatchResultSchema,
+    description="With `Prefer: wait=N`, ended in N s.",
+    headers=LIMIT_HEADERS,
 )
-@refuses(blueprint, 400, 408, 409, 413, 415, 422, 507)
+@refuses(blueprint, 400, 408, 409, 413, 415, 422, 429, 507)
 @needs("predict")
 def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""

@@ -56,7 +56,7 @@ def _predict() -> Response:
 @blueprint.route("/failure", methods=["POST"])
 @takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.FailurePredictionSchema)
-@refuses(blueprint, 400, 408, 413, 415, 422, 504)
+@refuses(blueprint, 400, 408, 413, 415, 422, 429, 504)
 @needs("predict")
 def predict_failure() -> Response:
     """Probability of failure within 1, 7 and 30 days, with reasons and next steps"""
@@ -66,7 +66,7 @@ def predict_failure() -> Response:
 @blueprint.route("/maintenance", methods=["POST"])
 @takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.MaintenanceScheduleSchema)
-@refuses(blueprint, 400, 408, 413, 415, 422, 504)
+@refuses(blueprint, 400, 408, 413, 415, 422, 429, 504)
 @needs("predict")
 def predict_maintenance() -> Response:
     """When a visit is cheapest, and what it saves"""
@@ -76,7 +76,7 @@ def predict_maintenance() -> Response:
 @blueprint.route("/anomaly", methods=["POST"])
 @takes(blueprint, schemas.PREDICTION_BODIES)
 @answers(blueprint, schemas.AnomalyVerdictSchema)
-@refuses(blueprint, 400, 408, 413, 415, 422, 504)
+@refuses(blueprint, 400, 408, 413, 415, 422, 429, 504)
 @needs("predict")
 def detect_anomaly() -> Response:
     """Whether the reading is unlike the fleet's, and in what"""

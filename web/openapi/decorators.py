@@ -22,6 +22,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 # The attribute in which flask-smorest's decorators store their documentation.
 _SMOREST_DOC: Final = "_apidoc"
 
+TOO_MANY_REQUESTS: Final = 429
 PROBLEMS: Final = {
     400: "The body is not JSON.",
     401: "The key is missing or wrong.",
@@ -33,6 +34,7 @@ PROBLEMS: Final = {
     413: "The body is too large.",
     415: "The content type is not supported.",
     422: "A field is wrong; `errors` names each.",
+    429: "Over a limit of the key or tenant; the detail names it.",
     500: "Something went wrong in the service.",
     503: "Cannot be accepted now; see Retry-After.",
     504: "No verdict before the deadline; see Retry-After and Location.",
@@ -64,9 +66,32 @@ def takes_headers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View]
     return _only_described(blueprint.arguments(schema, location="headers"))
 
 
+# Headers of answers to a caller that has limits (`web/http/rate_limits.py`).
+LIMIT_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "RateLimit-Policy": {
+        "description": "The limits of the key and tenant, if there are any "
+        "(draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.",
+        "schema": {"type": "string"},
+        "example": '"tenant-readings";q=100;w=1',
+    },
+    "RateLimit": {
+        "description": "What is left of each limit (`r`), and the seconds that it has to last (`t`).",
+        "schema": {"type": "string"},
+        "example": '"tenant-readings";r=50;t=1',
+    },
+}
+_RETRY_AFTER: Final[dict[str, dict[str, Any]]] = {
+    "Retry-After": {
+        "description": "Seconds until a retry may succeed.",
+        "schema": {"type": "integer", "minimum": 1},
+        "required": True,
+    }
+}
+
+
 def answers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
-    """Document a 200 with a body of this schema. The view creates the `Response` itself."""
-    return _only_described(blueprint.response(200, schema))
+    """Document a 200 with a body of this schema, and the limits. The view creates the `Response` itself."""
+    return _only_described(blueprint.response(200, schema, headers=LIMIT_HEADERS))
 
 
 def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
@@ -75,7 +100,11 @@ def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         for status in sorted({401, 403, 422, 500, 503, *statuses}):
             described = blueprint.alt_response(
-                status, schema=ProblemSchema, description=PROBLEMS[status], content_type=PROBLEM_TYPE
+                status,
+                schema=ProblemSchema,
+                description=PROBLEMS[status],
+                content_type=PROBLEM_TYPE,
+                headers=_RETRY_AFTER | LIMIT_HEADERS if status == TOO_MANY_REQUESTS else None,
             )
             view = _only_described(described)(view)
         return takes_headers(blueprint, TenantSchema)(view)

@@ -85,8 +85,8 @@ describe('a call that fails', () => {
     expect(waits).toEqual(['wait=4', 'wait=3']);
   });
 
-  it('comes back when the service asks, not before', async () => {
-    proxy.next.push({ status: 503, headers: { 'Retry-After': '1' } });
+  it.each([503, 429])('comes back when the service asks, not before: %i', async (status) => {
+    proxy.next.push({ status, headers: { 'Retry-After': '1' } });
     const began = performance.now();
     expect((await client().predictFailure(asked(newCharger()))).status).toBe('ok');
     expect(performance.now() - began).toBeGreaterThanOrEqual(1_000);

@@ -17,7 +17,7 @@ from evzone_ml_client.retries import OnRetry
 from tests.integration.conftest import redis, web
 from tests.processes import KEY, Web, environment, wait_until
 from tests.readings import request as prediction_request
-from tests.services import start_redis
+from tests.services import RunningServer, start_redis
 
 __all__ = ["redis", "web"]
 
@@ -52,6 +52,13 @@ def unserved() -> Iterator[Web]:
     """A service without a worker: predictions end with 504, jobs stand still."""
     with start_redis() as redis, Web(environment(redis.url, ML_SYNC_TIMEOUT="0.2")) as web:
         yield web
+
+
+@pytest.fixture(scope="session")
+def limited(redis: RunningServer, web: Web) -> Iterator[Web]:
+    """The running service through another web process, which gives each tenant a reading a second."""
+    with Web(environment(redis.url, ML_TENANT_READINGS_PER_SECOND="1", ML_TENANT_JOBS="1")) as limited:
+        yield limited
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from driven import Connect, reading
 from proxy import Proxy
 
 from evzone_ml_client import RequestRejected, ServiceUnavailable
+from evzone_ml_client.retries import Retry
 from tests.processes import Web
 
 
@@ -138,6 +139,32 @@ def test_shed_load_does_not_open_the_circuit(connect: Connect, proxy: Proxy) -> 
         assert (raised.value.reason, raised.value.retry_after_s) == ("overloaded", 7)
         assert raised.value.status == 429
     assert ml.circuit == "closed"
+
+
+def test_a_limit_is_waited_for_and_does_not_open_the_circuit(connect: Connect, limited: Web) -> None:
+    waits: list[float | None] = []
+    tenant = f"t{id(waits)}"
+
+    def note(retry: Retry) -> None:
+        assert isinstance(retry.error, ServiceUnavailable)
+        assert (retry.error.status, retry.error.reason) == (429, "overloaded")
+        waits.append(retry.error.retry_after_s)
+
+    ml = connect(limited.url, tenant=tenant, timeout_s=20.0, attempts=10, on_retry=note)
+    for _ in range(3):
+        ml.predict_failure(reading())
+    assert waits
+    assert all(wait_s is not None and wait_s >= 1 for wait_s in waits)
+    hasty = connect(limited.url, tenant=tenant, attempts=1)
+    refusals = []
+    for _ in range(20):
+        try:
+            hasty.predict_failure(reading())
+        except ServiceUnavailable as error:
+            refusals.append((error.status, error.reason))
+    assert set(refusals) == {(429, "overloaded")}
+    assert len(refusals) > 5  # as many failures would open the circuit
+    assert hasty.circuit == "closed"
 
 
 def test_a_service_that_is_too_busy_says_so_and_does_not_open_the_circuit(

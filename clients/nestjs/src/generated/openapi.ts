@@ -32,6 +32,16 @@ export interface paths {
                 /** @description OK */
                 200: {
                     headers: {
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -95,6 +105,27 @@ export interface paths {
                 /** @description A field is wrong; `errors` names each. */
                 422: {
                     headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Over a limit of the key or tenant; the detail names it. */
+                429: {
+                    headers: {
+                        /** @description Seconds until a retry may succeed. */
+                        "Retry-After": number;
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -168,6 +199,16 @@ export interface paths {
                 /** @description OK */
                 200: {
                     headers: {
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -231,6 +272,27 @@ export interface paths {
                 /** @description A field is wrong; `errors` names each. */
                 422: {
                     headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Over a limit of the key or tenant; the detail names it. */
+                429: {
+                    headers: {
+                        /** @description Seconds until a retry may succeed. */
+                        "Retry-After": number;
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -304,6 +366,16 @@ export interface paths {
                 /** @description OK */
                 200: {
                     headers: {
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -367,6 +439,27 @@ export interface paths {
                 /** @description A field is wrong; `errors` names each. */
                 422: {
                     headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Over a limit of the key or tenant; the detail names it. */
+                429: {
+                    headers: {
+                        /** @description Seconds until a retry may succeed. */
+                        "Retry-After": number;
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -619,6 +712,16 @@ export interface paths {
                 /** @description With `Prefer: wait=N`, ended in N s. */
                 200: {
                     headers: {
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -628,6 +731,16 @@ export interface paths {
                 /** @description Accepted */
                 202: {
                     headers: {
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -700,6 +813,27 @@ export interface paths {
                 /** @description A field is wrong; `errors` names each. */
                 422: {
                     headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Over a limit of the key or tenant; the detail names it. */
+                429: {
+                    headers: {
+                        /** @description Seconds until a retry may succeed. */
+                        "Retry-After": number;
+                        /**
+                         * @description The limits of the key and tenant, if there are any (draft-ietf-httpapi-ratelimit-headers): `q` is the limit, `w` its time in seconds.
+                         * @example "tenant-readings";q=100;w=1
+                         */
+                        "RateLimit-Policy"?: string;
+                        /**
+                         * @description What is left of each limit (`r`), and the seconds that it has to last (`t`).
+                         * @example "tenant-readings";r=50;t=1
+                         */
+                        RateLimit?: string;
                         [name: string]: unknown;
                     };
                     content: {
