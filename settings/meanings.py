@@ -148,7 +148,6 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "the jobs expire.",
         ),
         "ML_TENANT_ROWS": ("rows", "Rows of the open jobs of each tenant; 0 is no limit."),
-        "METRICS_REQUIRE_KEY": ("", "Whether `/metrics` and `/health` ask for a key."),
         "ADMIN_HOST": (
             "address",
             "Where the admin ports listen: `/health`, `/health/ready` and `/metrics` of each process, "

@@ -17,6 +17,8 @@ AHEAD_S: Final = 60 * DAY_S
 RATES: Final = frozenset(
     {"rows_per_second", "eta_seconds", "pace_rows", "pace_s", "median_lead_hours", "clock_offset_s"}
 )
+# Compressed times of the run: their size differs a little.
+PACKED_SIZES: Final = frozenset({"input_bytes", "result_bytes"})
 # 32 hexadecimal digits under these keys are computed from the reading, not drawn.
 COMPUTED: Final = frozenset({"fingerprint"})
 
@@ -68,6 +70,8 @@ class Normaliser:
             return "<epoch>"
         if key in RATES:
             return "<rate>"
+        if key in PACKED_SIZES:
+            return "<packed size>"
         # A committed version was trained at a time that lies further back each day.
         text = _TIME.sub("<time>" if key == "trained_at" else self._time, text)
         text = _HTTP_DATE.sub("<date>", text)
