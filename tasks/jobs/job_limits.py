@@ -131,6 +131,12 @@ class Ledger(NamedTuple):
         return self.limits.jobs, self.limits.job_bytes, self.limits.rows
 
 
+def limit_keys(tenant: str) -> list[str]:
+    """The keys in which the jobs and readings of a tenant are counted."""
+    ledger = Ledger("tenant", f"tenant:{tenant}", Limits())
+    return [ledger.due, ledger.held, f"ml:limits:readings:{ledger.subject}"]
+
+
 class Reservation:
     """The job of an upload as it counts for its limits. Methods raise `redis.RedisError`.
 

@@ -19,6 +19,7 @@ from tasks.jobs.chunks import MAX_ATTEMPTS, Counted
 from tasks.jobs.erase_jobs import CHUNK, Target
 from tasks.jobs.job_erasure import JobErasure
 from tasks.jobs.job_keys import index_key
+from tasks.jobs.job_limits import limit_keys
 from tasks.jobs.job_record import Job
 from tasks.messaging.messages import check_version
 from tasks.messaging.names import Queues, TaskNames
@@ -221,6 +222,7 @@ class _Step:
             self._note({field: ended}, Counter(deleted))
             if cursor:
                 return NEXT_STEP
+        self._redis.unlink(*limit_keys(tenant))
         return None
 
     def _note(self, fields: Mapping[str, str | int], counts: Mapping[str, int]) -> None:

@@ -62,7 +62,7 @@ class Service:
 def service() -> Iterator[Service]:
     with (
         start_redis() as server,
-        running_service(environment(server.url, ML_SYNC_TIMEOUT=SYNC_TIMEOUT)) as web,
+        running_service(environment(server.url, ML_SYNC_TIMEOUT=SYNC_TIMEOUT, ML_TENANT_JOBS="1000")) as web,
         Redis.from_url(server.url) as redis,
     ):
         yield Service(web, redis)
