@@ -117,9 +117,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "ML_CSV_ESCAPE_FORMULAS": (
             "",
-            "Whether results in CSV have a `'` before a text that a spreadsheet would run as a formula. It "
-            "begins with `=`, `+`, `-`, `@`, a tab or a line break. Ids of chargers may begin so, and a "
-            "program would read another id.",
+            "Whether results in CSV have a `'` before a text that a spreadsheet would run as a formula. Ids "
+            "of chargers may begin so, and a program would read another id.",
         ),
         "ML_MIN_FREE_DISK_BYTES": (
             "bytes",
@@ -250,8 +249,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "KAFKA_MAX_POLL_RECORDS": ("records", "Most records that the consumer takes at once."),
         "KAFKA_MAX_RECORD_BYTES": (
             "bytes",
-            "Largest key, value and headers of a record, decompressed. A larger one becomes a dead letter "
-            "with its first 64 kB.",
+            "Largest record, decompressed. A larger one becomes a dead letter with its first 64 kB.",
         ),
         "KAFKA_SCORE_TIMEOUT": ("seconds", "How long the consumer waits for verdicts before it tries again."),
         "ML_ALERT_THRESHOLD": ("probability", "A failure alert opens at this 30-day failure probability."),
