@@ -132,8 +132,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "ML_PROCESS_MEMORY_BYTES": (
             "bytes",
-            "Memory that each web, worker and consumer process may take: at least 1,000,000,000, or 0 for no "
-            "limit. A request, row or record that needs more fails alone.",
+            "Memory of each web, worker and consumer process, at least 1,000,000,000; 0 is no limit.",
         ),
         "ML_TENANT_READINGS_PER_SECOND": (
             "readings a second",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import settings_for
+from tests.unit.consumers.ocpp.bench import P1, Bench, code_of
 from tests.unit.consumers.ocpp.events import envelope, status
-from tests.unit.consumers.ocpp.test_translation import P1, Bench, code_of
 
 
 @pytest.mark.owasp("API10", "events of ever new charge points end as dead letters, and known ones go on")
