@@ -37,10 +37,7 @@ MAX_IN_FLIGHT: Final = 2
 # after a reply, at the full fixed cost of a task (docs/adr/0008).
 SHARE_OF_THE_OTHER: Final = 1.0
 FOR_A_WHILE_S: Final = 0.1
-# Readings in flight while requests of several tenants arrive, and how long that is remembered. A request
-# waits for the tasks ahead of it, and for its own. Without this bound, a tenant that asks seldom would wait
-# for up to 128 readings of another one.
-MOST_IN_FLIGHT_SHARED: Final = 16
+# How long requests of several tenants are remembered.
 SHARED_FOR_S: Final = 1.0
 # Share of the deadline after which a task that is neither answered nor on the queue counts as lost. The rest
 # is enough for a retry.
@@ -190,12 +187,11 @@ class MicroBatcher:
         if len(sizes) >= MAX_IN_FLIGHT:
             return []
         least = 1 if even_small else max(sizes, default=0) * SHARE_OF_THE_OTHER
-        most = MOST_IN_FLIGHT_SHARED - sum(sizes) if self.is_shared(now) else MAX_BATCH
-        if most <= 0 or len(self._queue) < min(least, most):
+        if len(self._queue) < min(least, MAX_BATCH):
             return []
         requests: list[PendingRequest] = []
-        while self._queue and len(requests) < most:
-            requests += self._pending.forget_expired(self._queue.take(most - len(requests)), now)
+        while self._queue and len(requests) < MAX_BATCH:
+            requests += self._pending.forget_expired(self._queue.take(MAX_BATCH - len(requests)), now)
         return [self._start(requests, now)] if requests else []
 
     def _note_tenant(self, request: PendingRequest, now: float) -> None:
