@@ -115,7 +115,8 @@ def _usage() -> Iterator[Step]:
     yield (
         "production with example keys",
         ("consumers",),
-        {"ENVIRONMENT": "production", "ML_SERVICE_API_KEY": "change-me"},
+        # A checkout whose service has run has an .env with a password of Flower.
+        {"ENVIRONMENT": "production", "ML_SERVICE_API_KEY": "change-me", "FLOWER_BASIC_AUTH": ""},
     )
     yield "worker with wrong settings", ("celery", "-A", "tasks.app", "worker"), {"LOG_LEVEL": "LOUD"}
 
