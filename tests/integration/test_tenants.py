@@ -67,7 +67,7 @@ def test_verdicts_histories_and_outcomes_of_another_tenant_are_not_there(
         for path in (verdict, history):
             assert_problem(other.get(path), 404, "unknown_charger")
         other.delete(verdict)
-        assert other.post("/api/v1/outcomes", json=outcome).json()["verdict_known"] is False
+        assert_problem(other.post("/api/v1/outcomes", json=outcome), 404, "unknown_charger")
     for path in (verdict, history):
         assert client.get(path, headers=NORTH).status_code == 200
     quality = client.get("/api/v1/outcomes/quality", headers=NORTH).json()
