@@ -173,7 +173,7 @@ def _summary(settings: Settings, ports: dict[str, int], took_s: float) -> str:
     key = max(settings.api_keys, key=lambda entry: len(entry.roles)).key
     login = f"user {user}, password {password}; FLOWER_BASIC_AUTH"
     if not sys.stdout.isatty():  # a log, which others may read
-        key, login = "not shown here", f"user {user}; FLOWER_BASIC_AUTH"
+        key, login = "in .env or the environment", f"user {user}; FLOWER_BASIC_AUTH"
     return f"""
 EVzone ML Service is ready, after {took_s:.0f} s.
 
