@@ -1,4 +1,4 @@
-"""Fairness between tenants: what tenant B notices of tenant A, who asks for far more than there is.
+"""Fairness between tenants: the answers to tenant B while tenant A asks for far more than there is.
 
 `python -m bench --only fairness` runs only this. The results are in `build/bench/fairness.json`.
 """

@@ -42,7 +42,7 @@ def _described(name: str, pattern: str, example: str) -> dict[str, Any]:
 @refuses(blueprint)
 @needs("admin")
 def erase_charger(charger_id: str) -> Response:
-    """Erase all data of a charger of this tenant, as a job whose one result is the receipt"""
+    """Erase all data of a charger of this tenant by a job, which returns a receipt"""
     if not CHARGER_ID.match(charger_id):
         detail = "Must be 1 to 128 characters of A-Z a-z 0-9 * _ = : + | @ . -"
         raise InvalidParameter([FieldError("/path/charger_id", detail, "pattern")])
@@ -58,7 +58,7 @@ def erase_charger(charger_id: str) -> Response:
 @refuses(blueprint)
 @needs("admin")
 def erase_tenant(tenant_id: str) -> Response:
-    """Erase all data of a tenant, and end its keys, as a job whose one result is the receipt"""
+    """Erase all data of a tenant and end its keys, by a job, which returns a receipt"""
     if not TENANT_ID.match(tenant_id):
         detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
         raise InvalidParameter([FieldError("/path/tenant_id", detail, "pattern")])

@@ -231,7 +231,7 @@ export class MLClientService implements OnModuleDestroy {
     return this.answered<null>({ method: 'DELETE', path: outcomePath(outcomeId) }, call);
   }
 
-  /** Erase a charger: a job whose one row of results is the {@link Receipt}. Needs the role `admin`. */
+  /** Erase a charger by a job. Its one result is the {@link Receipt}. Needs the role `admin`. */
   async eraseCharger(chargerId: string, call: CallOptions = {}): Promise<MLAnswer<Job>> {
     const path = `${API}/chargers/${encodeURIComponent(chargerId)}`;
     return this.answered({ method: 'DELETE', path }, call);

@@ -3642,7 +3642,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Erase all data of a charger of this tenant, as a job whose one result is the receipt */
+        /** Erase all data of a charger of this tenant by a job, which returns a receipt */
         delete: {
             parameters: {
                 query?: never;
@@ -3733,7 +3733,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Erase all data of a tenant, and end its keys, as a job whose one result is the receipt */
+        /** Erase all data of a tenant and end its keys, by a job, which returns a receipt */
         delete: {
             parameters: {
                 query?: never;

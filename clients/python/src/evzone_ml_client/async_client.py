@@ -303,7 +303,7 @@ class AsyncMLClient:
         await self._run(calls.delete_outcome(outcome_id))
 
     async def erase_charger(self, charger_id: str) -> Job:
-        """Erase a charger, as a job whose one row of results is the receipt. Needs the role `admin`."""
+        """Erase a charger by a job. Its one result is the receipt. Needs the role `admin`."""
         return await self._run(calls.erase_charger(charger_id))
 
     async def erase_tenant(self, tenant_id: str) -> Job:

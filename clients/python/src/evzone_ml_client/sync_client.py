@@ -300,7 +300,7 @@ class MLClient:
         self._run(calls.delete_outcome(outcome_id))
 
     def erase_charger(self, charger_id: str) -> Job:
-        """Erase a charger, as a job whose one row of results is the receipt. Needs the role `admin`."""
+        """Erase a charger by a job. Its one result is the receipt. Needs the role `admin`."""
         return self._run(calls.erase_charger(charger_id))
 
     def erase_tenant(self, tenant_id: str) -> Job:
