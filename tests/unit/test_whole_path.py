@@ -80,7 +80,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.observer = SimpleNamespace(see=lambda kind, readings, past: None)
-        self.line = SimpleNamespace(ask=lambda *commands: self.commands.extend(commands))
+        self.connection = SimpleNamespace(execute=lambda *commands: self.commands.extend(commands))
 
 
 @dataclass
@@ -259,7 +259,7 @@ def csv_cells(raw: RawReading, values: dict[str, Any]) -> dict[str, str] | None:
             cells[name] = value
         elif name != "firmware":
             return None
-    if len(max(cells.values(), key=len)) > 400_000:
+    if any(len(cell) > 400_000 for cell in cells.values()):
         return None
     return cells
 
