@@ -3,10 +3,10 @@
     python -m bench [--rounds 3] [--seconds 3] [--connections 1,16,64,256] [--only WORD,…] [--no-report]
                     [--profile]
 
-Writes `build/bench/results.json`, `batch.json`, `stream.json` and `fairness.json`. After a complete run it
-also writes `docs/benchmarks.md` with its plot. `--only singles`, `--only batch`, `--only stream` and
-`--only fairness` measure one part: single predictions, batch jobs, the Kafka consumer, fairness between
-tenants. They renew that part of the page. Exit code 1 if a rival seems
+Writes `build/bench/results.json`, and a file for each part. After a complete run it also writes
+`docs/benchmarks.md` with its plot. `--only singles`, `--only batch`, `--only stream`, `--only fairness` and
+`--only overload` measure one part: single predictions, batch jobs, the Kafka consumer, fairness between
+tenants, overload. They renew that part of the page. Exit code 1 if a rival seems
 detuned (FastAPI + ONNX below ten times the plain way) or returns wrong answers.
 """
 
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import batch, fairness, report, stream
+from bench import batch, fairness, overload, report, stream
 from bench.contestants import CONTESTANTS, FOLDER, KEY, OURS, PORT, REDIS_PORT, URL, Contestant, venv
 from bench.load import Load, apply, generator, one_answer
 from bench.measure import Running, running, shown
@@ -34,7 +34,12 @@ WARM_UP_S = 2.0
 WARM_UP_REQUESTS = 1000
 FIRST_ANSWER_S = 120.0
 # `--only batch`: not the contestants, but one part of the service with rivals of its own.
-PARTS = {"batch": batch.measure, "stream": stream.measure, "fairness": fairness.measure}
+PARTS = {
+    "batch": batch.measure,
+    "stream": stream.measure,
+    "fairness": fairness.measure,
+    "overload": overload.measure,
+}
 # `--only singles`: only the contestants.
 SINGLES = "singles"
 # Fields with medians over the rounds. Errors are summed; other fields are taken from the last round.

@@ -11,14 +11,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from bench import batch_report, fairness_report, stream_report
+from bench import batch_report, fairness_report, overload_report, stream_report
 from bench.contestants import CONTESTANTS, FASTAPI, FOLDER, LITSERVE, MLSERVER, OURS, PLAIN, REPEATED, venv
 from settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PLOT: Final = ROOT / "docs" / "benchmarks.svg"
 # Measurements besides the contestants, in the page's order. Each has a section.
-PARTS: Final = {"batch": batch_report, "stream": stream_report, "fairness": fairness_report}
+PARTS: Final = {
+    "batch": batch_report,
+    "stream": stream_report,
+    "fairness": fairness_report,
+    "overload": overload_report,
+}
 HOW: Final = "## How"
 # A rival below this multiple of the plain way is badly configured.
 LEAST_FASTAPI_RATIO: Final = 10.0

@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import Final
 
 from consumers.replay.arguments import INTERRUPTED
 
 log = logging.getLogger("consumers")
+
+# That of the workers of the stream. Single predictions take precedence.
+NICENESS: Final = 5
 
 
 def stop_on_signals() -> threading.Event:
@@ -81,6 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return replay_readings.replay(settings, arguments, stop_on_signals)
     refuse_eviction(settings)
     limit_memory(settings)
+    os.nice(NICENESS)
     tracing.start(settings, arguments.command or "consumer")
     make = ocpp_service if arguments.command == "ocpp" else scoring_service
     return make(settings).run(stop_on_signals())

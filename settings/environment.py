@@ -151,7 +151,7 @@ def _read(env: _CollectingEnv) -> Settings:
         ),
         "web_idle_timeout_s": env.float("WEB_IDLE_TIMEOUT", 30.0, validate=_IDLE_S),
         "web_body_timeout_s": env.float("WEB_BODY_TIMEOUT", 30.0, validate=_positive("seconds")),
-        "max_waiting": env.int("ML_MAX_WAITING", 256, validate=_COUNT),
+        "max_waiting": env.int("ML_MAX_WAITING", 4096, validate=_COUNT),
         "sync_timeout_s": env.float("ML_SYNC_TIMEOUT", 3.0, validate=_positive("seconds")),
         "degraded_scoring": env.bool("ML_DEGRADED_SCORING", True),
         "max_body_bytes": env.int("ML_MAX_BODY_BYTES", 1_000_000, validate=_COUNT),

@@ -95,8 +95,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "ML_MAX_WAITING": (
             "requests",
-            "Single predictions of one process that may wait at the same time. Further ones get 503 unless "
-            "they are cached. Each tenant beside others has its share.",
+            "Single predictions of one process that may wait at the same time. Fewer may wait where workers "
+            "are slow. Further ones get 503 unless they are cached. Each tenant beside others has its share.",
         ),
         "ML_SYNC_TIMEOUT": (
             "seconds",

@@ -173,6 +173,7 @@ class FastPath:
                 lambda: body,
                 access=self._access,
                 decode=orjson.loads,
+                is_refused_unread=self._predictor.is_refused_unread,
             )
         except Exception:
             return None
@@ -192,6 +193,8 @@ class FastPath:
         limits: Sequence[LimitState] = ()
         try:
             limits = self._access.take_reading(asked.caller)
+            if asked.reading is None:
+                await self._predictor.refuse()
             body = await self._predictor.predict_async(
                 asked.kind, asked.reading, asked.tenant, trace=tracing.traceparent_of(span)
             )

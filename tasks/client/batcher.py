@@ -20,7 +20,8 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 import metrics
-from errors import ModelsUnavailable, PredictionTimeout, ScoringFailed, ServiceError
+from errors import ModelsUnavailable, PredictionTimeout, QueueFull, ScoringFailed, ServiceError
+from tasks.client.admission import Admission
 from tasks.client.in_flight import DeadlinePolicy, Fate, InFlightTask, InFlightTasks, loss_of
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests
 from tasks.client.turns import TurnQueue
@@ -63,8 +64,9 @@ class Step(NamedTuple):
 class MicroBatcher:
     """The queued and in-flight requests of one process. Not thread-safe."""
 
-    def __init__(self, pending: PendingRequests, *, timeout_s: float) -> None:
+    def __init__(self, pending: PendingRequests, admission: Admission, *, timeout_s: float) -> None:
         self._pending = pending
+        self._admission = admission
         self._in_flight: InFlightTasks[list[PendingRequest]] = InFlightTasks(
             DeadlinePolicy(timeout_s * LOST_AFTER)
         )
@@ -141,6 +143,8 @@ class MicroBatcher:
             pass
         elif loss is None:
             settled = list(zip(batch.load, map(_outcome_of, answers), strict=True))
+            if batch.size >= MAX_BATCH:
+                settled += self._adapt(batch, now)
         elif batch.is_retry:
             settled = [(request, ScoringFailed(loss)) for request in batch.load]
         else:
@@ -193,6 +197,11 @@ class MicroBatcher:
         while self._queue and len(requests) < MAX_BATCH:
             requests += self._pending.forget_expired(self._queue.take(MAX_BATCH - len(requests)), now)
         return [self._start(requests, now)] if requests else []
+
+    def _adapt(self, batch: Batch, now: float) -> list[tuple[PendingRequest, Outcome]]:
+        """Adapt the capacity to an answered full task. Refuse queued requests that cannot be answered."""
+        self._admission.note_full_task(batch.size, batch.sent_at, now)
+        return [(request, QueueFull("predictions")) for request in self._queue.keep(self._admission.kept)]
 
     def _note_tenant(self, request: PendingRequest, now: float) -> None:
         self._last_tenant = request.key[1]

@@ -31,7 +31,7 @@ Settle = Callable[[Iterable[tuple[PendingRequest, Outcome]]], None]
 LOAD_AFTER_S: Final = 3.0
 MAX_TOGETHER: Final = 64
 # Requests that may wait for this thread. Further ones are refused.
-MAX_WAITING: Final = 256
+MAX_WAITING: Final = 1_024
 # A reason is logged at most this often.
 LOG_EVERY_S: Final = 10.0
 

@@ -12,19 +12,20 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 import metrics
 from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ServiceError
 from readings.reading import Kind, Reading
 from settings import Settings
-from tasks.client.batcher import Batch, MicroBatcher, Step
+from tasks.client.admission import Admission
+from tasks.client.batcher import MAX_BATCH, MAX_IN_FLIGHT, Batch, MicroBatcher, Step
 from tasks.client.cache_reader import CacheReader
 from tasks.client.degraded import DegradedScoring
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests, Waiter
 from tasks.client.queue_inspection import QueueInspector
 from tasks.client.reply_listener import ReplyListener
-from tasks.client.turns import REFUSED_AFTER_S, SharedCapacity
+from tasks.client.turns import REFUSED_AFTER_S
 from tasks.messaging.messages import ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import CacheGuard, TaskPublisher
@@ -38,6 +39,8 @@ KILLED_AFTER: Final = 0.34
 SWEEP_FOR_S: Final = 5.0
 # Events of sent tasks are batched for this long.
 EVENTS_EVERY_S: Final = 0.1
+# So many callers may wait even for slow workers: the tasks in flight stay full, and a next one waits.
+LEAST_WAITING: Final = (MAX_IN_FLIGHT + 1) * MAX_BATCH
 # A thread waits this much longer than the deadline of its coroutine.
 LOOP_GRACE_S: Final = 1.0
 
@@ -54,11 +57,11 @@ class PredictionClient:
         self, settings: Settings, cache: VerdictCache, degraded: DegradedScoring | None = None
     ) -> None:
         self._timeout_s = settings.sync_timeout_s
-        self._capacity = SharedCapacity(settings.max_waiting)
+        self._admission = Admission(settings.max_waiting, LEAST_WAITING, self._timeout_s)
         # Guards the capacity and the two state machines.
         self._lock = threading.Lock()
         self._pending = PendingRequests()
-        self._batcher = MicroBatcher(self._pending, timeout_s=self._timeout_s)
+        self._batcher = MicroBatcher(self._pending, self._admission, timeout_s=self._timeout_s)
         self._publisher = TaskPublisher(settings, flush_every_s=EVENTS_EVERY_S)
         self._queue = QueueInspector(settings, Queues.SINGLE)
         # Without a view of the service's parts it is never started, and never able.
@@ -118,7 +121,7 @@ class PredictionClient:
         woken: Waiter = loop.create_future()
         now = time.monotonic()
         with self._lock:
-            admitted = self._capacity.take(tenant)
+            admitted = self._admission.take(tenant)
             request, is_new = self._pending.join(
                 score_request, now + self._timeout_s, woken, now, cached_only=not admitted, trace=trace
             )
@@ -131,15 +134,34 @@ class PredictionClient:
             timer.cancel()
             with self._lock:
                 if admitted:
-                    self._capacity.give_back(tenant)
+                    self._admission.give_back(tenant)
+                elif request.outcome is not None:
+                    self._admission.note_look_up(is_hit=isinstance(request.outcome, ScoreResult))
                 self._pending.leave(request, woken)
         if request.outcome is None:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
         if isinstance(request.outcome, Exception):
-            if isinstance(request.outcome, QueueFull) and self._batcher.is_shared(now):
-                await asyncio.sleep(REFUSED_AFTER_S)
+            if isinstance(request.outcome, QueueFull):
+                await self._delay_refusal()
             raise request.outcome
         return request.outcome.body
+
+    def is_refused_unread(self, tenant: str | None) -> bool:
+        """Whether to refuse a request of `tenant` before its body is parsed. Does not block.
+
+        Call it once for each request. If it is true, call `refuse`.
+        """
+        with self._lock:
+            return self._admission.is_refused_unread(tenant)
+
+    async def refuse(self) -> NoReturn:
+        """Refuse a request for lack of capacity. Raises `QueueFull`."""
+        await self._delay_refusal()
+        raise QueueFull("predictions")
+
+    async def _delay_refusal(self) -> None:
+        if self._batcher.is_shared(time.monotonic()):
+            await asyncio.sleep(REFUSED_AFTER_S)
 
     def _settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> None:
         """Set outcomes and wake the callers. All futures of a loop are resolved in one call to it."""

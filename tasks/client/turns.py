@@ -71,9 +71,17 @@ class TurnQueue:
         self._size -= len(taken)
         return taken
 
+    def keep(self, most: int) -> list[PendingRequest]:
+        """Keep the `most` requests that would be taken first. Remove and return the others."""
+        if self._size <= most:
+            return []
+        waiting = self.take(self._size)
+        self.extend(waiting[:most])
+        return waiting[most:]
+
 
 class SharedCapacity:
-    """A number of requests at the same time, for all tenants together. Not thread-safe.
+    """A number of requests at the same time, for all tenants together: `total`. Not thread-safe.
 
     A tenant may take all of it while no other one does. When it is all taken, a tenant still gets its share:
     the total divided by the number of tenants that hold some. So the total may be exceeded until requests of
@@ -81,20 +89,24 @@ class SharedCapacity:
     """
 
     def __init__(self, total: int) -> None:
-        self._total = total
+        self.total = total
         self._taken = 0
         self._held: dict[Tenant, int] = {}
 
     def take(self, tenant: Tenant) -> bool:
         """Take capacity for one request of `tenant`. False if there is none for it."""
-        held = self._held.get(tenant, 0)
-        if self._taken >= self._total:
-            tenants = len(self._held) + (not held)
-            if held >= self._total // tenants:
-                return False
-        self._held[tenant] = held + 1
+        if not self.has_room(tenant):
+            return False
+        self._held[tenant] = self._held.get(tenant, 0) + 1
         self._taken += 1
         return True
+
+    def has_room(self, tenant: Tenant) -> bool:
+        """Whether `take` would grant capacity to `tenant`."""
+        if self._taken < self.total:
+            return True
+        held = self._held.get(tenant, 0)
+        return held < self.total // (len(self._held) + (not held))
 
     def give_back(self, tenant: Tenant) -> None:
         """Return the capacity of one request that `take` granted."""

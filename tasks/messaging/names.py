@@ -22,6 +22,10 @@ class Queues:
     STREAM: Final = "ml.stream"
 
 
+# If processors are scarce, singles take precedence over the stream, and the stream over batch jobs.
+NICENESS: Final = {Queues.SINGLE: 0, Queues.STREAM: 5, Queues.BATCH: 10}
+
+
 class TaskNames:
     """Names of the Celery tasks; stable across releases."""
 

@@ -26,7 +26,7 @@ import tracing
 from admin_port import AdminPort
 from process import collect_garbage_seldom, configure_logging, limit_memory
 from settings import load_or_exit
-from tasks.messaging.names import Queues
+from tasks.messaging.names import NICENESS, Queues
 from tasks.storage import redis_clock
 from tasks.storage.redis_connection import connect, refuse_eviction
 from tasks.worker.events import PatientEvents
@@ -41,8 +41,6 @@ settings = load_or_exit()
 # In tenths of a second. A child that ends waits until its parent has read its last result, 30 s by default in
 # Billiard. A parent that stops may read no more, and a worker must stop sooner than that.
 LAST_RESULT_READ_WITHIN: Final = 50
-# If processors are scarce, single predictions take precedence over batch jobs.
-BATCH_NICENESS: Final = 10
 
 app = Celery("evzone-ml", events=PatientEvents)
 # Kombu's decoder calls a Python function per object, for each reading in parent and child.
@@ -92,8 +90,7 @@ def _start(**_: Any) -> None:
     set_current(runtime)
     tracing.start(settings, "worker")
     collect_garbage_seldom()
-    if _queues == [Queues.BATCH]:
-        os.nice(BATCH_NICENESS)
+    os.nice(min(NICENESS[queue] for queue in _queues))
     if Queues.BATCH in _queues:
         runtime.every_beat(runtime.chunks.renew)
         runtime.every_beat(Recovery(runtime.redis, runtime.chunks).look)

@@ -11,7 +11,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 import tracing
-from errors import UnknownCharger
+from errors import QueueFull, UnknownCharger
 from readings.parsing import decode_json
 from readings.reading import KINDS
 from web.http.messages import Response, current_request, no_content
@@ -44,7 +44,10 @@ def _predict() -> Response:
         lambda: read_body(request, shared.settings.max_body_bytes),
         access=shared.access,
         decode=_decode,
+        is_refused_unread=shared.predictor.is_refused_unread,
     )
+    if asked.reading is None:
+        raise QueueFull("predictions")
     request.retry_location = asked.retry_location
     with shared.waiting_threads:
         body = shared.predictor.predict(

@@ -69,10 +69,13 @@ KIND_BY_PATH: Final[dict[str, Kind]] = {PREFIX + kind: kind for kind in KINDS}
 
 
 class SingleRequest(NamedTuple):
-    """A single prediction request: a reading to score by one model, and its caller."""
+    """A single prediction request: a reading to score by one model, and its caller.
+
+    `reading` is None if it was not parsed, because there is no capacity for the request.
+    """
 
     kind: Kind
-    reading: Reading
+    reading: Reading | None
     caller: Caller
 
     @property
@@ -83,7 +86,9 @@ class SingleRequest(NamedTuple):
     @property
     def retry_location(self) -> str | None:
         """The path of a verdict that arrives after the timeout; None for kinds other than failure."""
-        return PREFIX + quote(self.reading.charger_id) if self.kind == "failure" else None
+        if self.reading is None or self.kind != "failure":
+            return None
+        return PREFIX + quote(self.reading.charger_id)
 
 
 def parse(
@@ -93,16 +98,20 @@ def parse(
     *,
     access: Access,
     decode: Callable[[bytes], Any],
+    is_refused_unread: Callable[[str | None], bool],
 ) -> SingleRequest:
     """Check a request to one of `KIND_BY_PATH`: key, role, tenant, media type, body, in this order.
 
     `header` looks up a header by its name, case-insensitively. `read_body` is called only for authorised
-    requests, and may block. `decode` decodes a JSON text.
+    requests, and may block. `decode` decodes a JSON text. `is_refused_unread` says whether there is no
+    capacity for a tenant; the body is not parsed then.
 
     Raises `Unauthorized`, `Forbidden`, `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`,
     and the errors of `read_body` and `decode`.
     """
     caller = access.caller("predict", header)
     check_json(header)
-    reading = parse_flat_or_enveloped(decode(read_body()), now=datetime.now(UTC))
-    return SingleRequest(KIND_BY_PATH[path.rstrip("/")], reading, caller)
+    kind = KIND_BY_PATH[path.rstrip("/")]
+    if is_refused_unread(caller.tenant):
+        return SingleRequest(kind, None, caller)
+    return SingleRequest(kind, parse_flat_or_enveloped(decode(read_body()), now=datetime.now(UTC)), caller)

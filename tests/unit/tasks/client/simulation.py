@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from readings.reading import Reading
+from tasks.client.admission import Admission
 from tasks.client.batcher import Batch, MicroBatcher, Step
 from tasks.client.pending import PendingRequest, PendingRequests, Waiter
 from tasks.messaging.messages import ScoreRequest, ScoreResult
@@ -21,7 +22,7 @@ class Simulation:
         self.now = 100.0
         self.loop = loop
         self.pending = PendingRequests()
-        self.batcher = MicroBatcher(self.pending, timeout_s=TIMEOUT_S)
+        self.batcher = MicroBatcher(self.pending, Admission(100_000, 1, TIMEOUT_S), timeout_s=TIMEOUT_S)
         self.sent: list[Batch] = []
         self.requests: list[PendingRequest] = []
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import BrokerUnavailable, ScoringFailed
+from errors import BrokerUnavailable, QueueFull, ScoringFailed
+from tasks.client.admission import KEPT_SHARE
 from tasks.client.batcher import (
     FOR_A_WHILE_S,
     LOST_AFTER,
@@ -46,6 +47,21 @@ def test_a_batch_is_bounded(simulation: Simulation) -> None:
     first, *_ = simulation.take()
     simulation.reply(first)
     assert [batch.size for batch in simulation.take()] == [MAX_BATCH]
+
+
+def test_requests_that_a_worker_has_become_too_slow_for_are_refused_while_they_wait(
+    simulation: Simulation,
+) -> None:
+    asked = [simulation.request() for _ in range(MAX_IN_FLIGHT + 5 * MAX_BATCH)]
+    for small in simulation.take():
+        simulation.reply(small)
+    simulation.now += TIMEOUT_S / 2
+    simulation.reply(simulation.take()[0])
+    # Two full tasks take a whole deadline.
+    kept = round(2 * MAX_BATCH * KEPT_SHARE)
+    refused = [request for request in asked if isinstance(request.outcome, QueueFull)]
+    assert refused == asked[-len(refused) :]
+    assert len(refused) == 3 * MAX_BATCH - kept
 
 
 def test_a_small_batch_leaves_beside_a_large_one_after_a_while(simulation: Simulation) -> None:

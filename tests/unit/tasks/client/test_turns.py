@@ -140,3 +140,12 @@ def test_whatever_tenants_take_all_of_it_is_bounded_and_none_is_kept_out(
             capacity.give_back(tenant)
             held[tenant] -= 1
         assert held.total() <= total * sum(1 / n for n in range(1, total + 1))
+
+
+def test_those_who_would_be_taken_last_are_not_kept() -> None:
+    queue = queue_of("aaaabbc")
+    dropped = queue.keep(5)
+    assert names(dropped) == "aa"
+    assert [each.key[2] for each in dropped] == ["2", "3"]
+    assert names(queue.take(9)) == "abcab"
+    assert queue.keep(0) == []
