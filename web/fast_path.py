@@ -133,6 +133,8 @@ class FastPath:
             if body is not None and scope["path"] in KIND_BY_PATH:
                 asked = self._parsed(scope, body)
                 if asked is not None:
+                    events.clear()  # thousands may wait, with 64 kB each
+                    body = None
                     await self._send_prediction(*asked, scope, send, started)
                     return
         connection = AsgiConnection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -136,6 +137,32 @@ def frozen_kafka(service: LiveService) -> Iterator[None]:
     service.kafka.resume()
 
 
+def everything_at_random(service: LiveService, fault_s: float) -> None:
+    """Kill, or stop for up to 4 s (SIGSTOP), one process after the other, of all kinds. Repeats itself."""
+    chance = random.Random(14)
+    servers = {"redis": service.redis, "kafka": service.kafka}
+    over = time.monotonic() + fault_s
+    while time.monotonic() < over:
+        name = chance.choice([*service.programs, *servers])
+        is_killed, stopped_s = chance.random() < 0.5, chance.uniform(0.5, 4.0)
+        if name in servers:
+            # The embedded Kafka keeps nothing, so it is only stopped.
+            if is_killed and name == "redis":
+                servers[name].kill()
+                servers[name].restart()
+            else:
+                servers[name].pause()
+                time.sleep(stopped_s)
+                servers[name].resume()
+        elif is_killed:
+            service.programs[name].kill()
+            service.start(name)
+        else:
+            with stopped(service, name):
+                time.sleep(stopped_s)
+        time.sleep(chance.uniform(0.5, 3.0))
+
+
 def poisons(service: LiveService, fault_s: float) -> None:
     """Send readings that raise, hang, or end the process that scores them, one every 2 s."""
     kinds = itertools.cycle(["raises", "kills", "hangs"])
@@ -184,6 +211,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "Redis out of memory": Fault(lasting(full_redis)),
     "Kafka frozen for 30 s": Fault(lasting(frozen_kafka), fault_s=30, answered=1.0),
     "clock of the worker 5 s ahead": Fault(lasting(other_clock), answered=1.0),
+    "everything killed and frozen at random": Fault(everything_at_random, fault_s=120),
     "readings that raise, hang and kill": Fault(poisons, app="tests.integration.fragile_app"),
 }
 # In CI, within 6 minutes.
