@@ -112,7 +112,7 @@ def test_both_ways_are_counted_alike(client: httpx.Client) -> None:
 def lonely_web(redis: RunningServer) -> Iterator[Web]:
     """A web process without workers, on a database of its own: whoever asks it waits."""
     url = redis.url.replace("/0", "/9")
-    with Web(environment(url, ML_MAX_WAITING=str(PLACES), ML_SYNC_TIMEOUT="4", WEB_THREADS="4")) as web:
+    with Web(environment(url, ML_MAX_WAITING=str(PLACES), ML_SYNC_TIMEOUT="6", WEB_THREADS="4")) as web:
         yield web
 
 
@@ -123,13 +123,16 @@ def waiting(web: Web) -> float:
 
 @pytest.mark.owasp("API4", "waiting predictions are bounded, and health is answered")
 def test_however_many_wait_health_is_answered_and_one_too_many_is_refused(lonely_web: Web) -> None:
-    url = lonely_web.url + FAILURE
-    with ThreadPoolExecutor(PLACES) as pool:
+    limits = httpx.Limits(max_connections=PLACES)
+    headers = {"X-API-Key": KEY}
+    with (
+        httpx.Client(base_url=lonely_web.url, headers=headers, limits=limits, timeout=20) as caller,
+        ThreadPoolExecutor(PLACES) as pool,
+    ):
         asked: list[Future[httpx.Response]] = [
-            pool.submit(httpx.post, url, json=request(), headers={"X-API-Key": KEY}, timeout=10)
-            for _ in range(PLACES)
+            pool.submit(caller.post, FAILURE, json=request()) for _ in range(PLACES)
         ]
-        wait_until(lambda: waiting(lonely_web) == PLACES, what="all places to be taken", timeout_s=3)
+        wait_until(lambda: waiting(lonely_web) == PLACES, what="all places to be taken", timeout_s=5)
         assert lonely_web.client.get("/health").status_code == 200
         refused = lonely_web.client.post(FAILURE, json=request())
         assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
