@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from queue import Empty, Full, Queue
 from typing import Final, Literal
 
 import metrics
@@ -19,6 +18,7 @@ from errors import QueueFull
 from settings import Settings
 from tasks.client.local_scorer import LOOK_EVERY_S, LocalScorer
 from tasks.client.pending import Outcome, PendingRequest
+from tasks.client.turns import TurnQueue
 from tasks.messaging.names import Queues
 from tasks.monitoring.service_health import STALE_AFTER_S, Snapshot
 
@@ -45,7 +45,9 @@ class DegradedScoring:
     def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot]) -> None:
         self._scorer = LocalScorer(settings)
         self._snapshot = snapshot
-        self._waiting: Queue[tuple[PendingRequest, Reason]] = Queue(MAX_WAITING)
+        self._added = threading.Condition()
+        self._waiting = TurnQueue()
+        self._reason: Reason = "redis"
         self._settle: Settle = lambda outcomes: None
         self._stopped = threading.Event()
         self._logged_at: dict[Reason, float] = {}
@@ -72,13 +74,15 @@ class DegradedScoring:
         return reason_of(self._snapshot(), time.monotonic()) if self._scorer.able else None
 
     def add(self, requests: Iterable[PendingRequest], reason: Reason) -> None:
-        """Queue requests for scoring. Does not block. Beyond the capacity, they get `QueueFull`."""
-        refused = []
-        for request in requests:
-            try:
-                self._waiting.put_nowait((request, reason))
-            except Full:
-                refused.append(request)
+        """Queue requests for scoring. Does not block. Beyond the capacity, they get `QueueFull`.
+
+        Tenants take turns.
+        """
+        with self._added:
+            self._reason = reason
+            self._waiting.extend(requests)
+            refused = self._waiting.keep(MAX_WAITING)
+            self._added.notify()
         if refused:
             self._settle((request, QueueFull("degraded predictions")) for request in refused)
 
@@ -87,32 +91,25 @@ class DegradedScoring:
         while not self._stopped.is_set():
             try:
                 self._scorer.look()
-                self._score(self._next())
+                self._score(*self._next())
             except Exception:
                 # This thread is the last that can answer; one bad request must not end it.
                 log.exception("degraded scoring failed")
 
-    def _next(self) -> list[tuple[PendingRequest, Reason]]:
+    def _next(self) -> tuple[list[PendingRequest], Reason]:
         """The next requests, `MAX_TOGETHER` at most. Blocks until there is one, or a look is due."""
-        together = []
-        try:
-            together.append(self._waiting.get(timeout=min(1.0, LOOK_EVERY_S)))
-            while len(together) < MAX_TOGETHER:
-                together.append(self._waiting.get_nowait())
-        except Empty:
-            pass
-        return together
+        with self._added:
+            self._added.wait_for(lambda: self._waiting, timeout=min(1.0, LOOK_EVERY_S))
+            return self._waiting.take(MAX_TOGETHER), self._reason
 
-    def _score(self, together: list[tuple[PendingRequest, Reason]]) -> None:
+    def _score(self, together: list[PendingRequest], reason: Reason) -> None:
         now = time.monotonic()
-        wanted = [each for each in together if each[0].outcome is None and each[0].deadline > now]
+        wanted = [request for request in together if request.outcome is None and request.deadline > now]
         if not wanted:
             return
-        outcomes = self._scorer.score([request.score_request for request, _ in wanted])
-        self._settle([(request, outcome) for (request, _), outcome in zip(wanted, outcomes, strict=True)])
-        for _, reason in wanted:
-            metrics.REQUESTS_DEGRADED.labels(reason).inc()
-        reason = wanted[0][1]
+        outcomes = self._scorer.score([request.score_request for request in wanted])
+        self._settle(zip(wanted, outcomes, strict=True))
+        metrics.REQUESTS_DEGRADED.labels(reason).inc(len(wanted))
         if now - self._logged_at.get(reason, 0.0) > LOG_EVERY_S:
             self._logged_at[reason] = now
             log.warning("single predictions are scored in the web process (%s)", reason)

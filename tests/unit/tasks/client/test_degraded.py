@@ -63,10 +63,12 @@ def score_request(kind: Kind = "failure", tenant: str | None = None) -> ScoreReq
     return ScoreRequest(kind, tenant, reading(), "f", time.time() + 60)
 
 
-def pending(loop: asyncio.AbstractEventLoop, *, expires_in_s: float = 60) -> PendingRequest:
+def pending(
+    loop: asyncio.AbstractEventLoop, *, expires_in_s: float = 60, tenant: str | None = None
+) -> PendingRequest:
     now = time.monotonic()
     return PendingRequests().join(
-        score_request(), now + expires_in_s, loop.create_future(), now, cached_only=False
+        score_request(tenant=tenant), now + expires_in_s, loop.create_future(), now, cached_only=False
     )[0]
 
 
@@ -156,3 +158,12 @@ def test_what_exceeds_the_capacity_is_refused_at_once(
     scoring.add(requests, "workers")
     assert [request for request, _ in settled] == requests[-2:]
     assert all(isinstance(outcome, QueueFull) for _, outcome in settled)
+
+
+def test_tenants_take_turns(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    scoring = DegradedScoring(settings, Snapshot)
+    scoring.add([pending(loop, tenant="a") for _ in range(MAX_WAITING)], "workers")
+    scoring.add([beside := pending(loop, tenant="b")], "workers")
+    together, reason = scoring._next()
+    assert beside in together[:2]
+    assert reason == "workers"
