@@ -118,6 +118,7 @@ def run_train(chosen: argparse.Namespace) -> None:
         history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
     except NoReadings:
         raise too_little(None) from None
+    written = []
     for name, train, build in (
         ("failure", train_failure, failure_model),
         ("anomaly", train_anomaly, anomaly_model),
@@ -129,7 +130,9 @@ def run_train(chosen: argparse.Namespace) -> None:
         manifest |= origin(chosen.history)
         folder = registry.write(chosen.model_dir, name, version, manifest, files)
         build(registry.load(chosen.model_dir, name, version))
-        if chosen.activate:
+        written.append((name, folder, manifest))
+    for name, folder, manifest in written:
+        if chosen.activate:  # none before all are written: the disk may be full
             registry.activate(chosen.model_dir, name, version)
         print(f"{folder}{' (active)' if chosen.activate else ''}")
         for horizon, note in carried(manifest).items():

@@ -19,7 +19,7 @@ MAX_EARLIER: Final = 100
 def read(path: Path) -> list[str]:
     """The names in a file; none if there is no such file. Raises `OSError` where it cannot be read."""
     try:
-        return path.read_text().split()
+        return path.read_text(errors="replace").split()
     except FileNotFoundError:
         return []
 
@@ -30,12 +30,16 @@ def replace(path: Path, names: Sequence[str]) -> None:
         path.unlink(missing_ok=True)
         return
     handle, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write("\n".join(names) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(scratch, 0o644)  # a shared volume is read by other users
-    os.replace(scratch, path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write("\n".join(names) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(scratch, 0o644)  # a shared volume is read by other users
+        os.replace(scratch, path)
+    except BaseException:  # a full disk, or Ctrl-C
+        os.unlink(scratch)
+        raise
 
 
 def stack(folder: Path) -> list[str]:

@@ -33,6 +33,9 @@ MANIFEST: Final = "manifest.json"
 MANIFEST_SCHEMA: Final = 2  # 1 had the trees for the reasons in separate files
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
 
+# A version, and the size in bytes and the time of change in ns of each of its files.
+FileTimes = tuple[str, frozenset[tuple[str, int, int]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -51,10 +54,23 @@ def active_version(model_dir: Path, name: str) -> str:
     """
     _check_name(name)
     try:
-        version = (model_dir / name / "ACTIVE").read_text().strip()
+        version = (model_dir / name / "ACTIVE").read_text(errors="replace").strip()
     except OSError as error:
         raise ModelRefused(f"{name}: no active version in {model_dir} ({error.strerror})") from None
     return _check_version(name, version)
+
+
+def file_times(model_dir: Path, name: str) -> FileTimes:
+    """The active version with the sizes and times of its files. Any change gives another one.
+
+    Reads no file but ACTIVE. It has no files where the folder cannot be read. Raises like `active_version`.
+    """
+    version = active_version(model_dir, name)
+    try:
+        stats = [(path.name, path.stat()) for path in (model_dir / name / version).iterdir()]
+    except OSError:  # `load` tells the reason
+        stats = []
+    return version, frozenset((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
 
 def versions(model_dir: Path, name: str) -> list[str]:
@@ -213,7 +229,7 @@ def shadow_version(model_dir: Path, name: str) -> str | None:
     """
     _check_name(name)
     try:
-        return _check_version(name, (model_dir / name / "SHADOW").read_text().strip())
+        return _check_version(name, (model_dir / name / "SHADOW").read_text(errors="replace").strip())
     except FileNotFoundError:
         return None
     except OSError as error:

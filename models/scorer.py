@@ -42,8 +42,10 @@ class Scorer:
         anomaly: AnomalyModel,
         costs: Costs,
         manifests: dict[str, dict[str, Any]],
+        file_times: dict[str, registry.FileTimes],
     ) -> None:
         self._failure, self._anomaly, self._costs, self._manifests = failure, anomaly, costs, manifests
+        self._file_times = file_times
         self.versions: dict[str, str] = {
             "failure": failure.version,
             "maintenance": maintenance.version(failure.version),
@@ -54,6 +56,8 @@ class Scorer:
     def load(cls, model_dir: Path, costs: Costs) -> Scorer:
         """Load the active versions. Raises `ModelRefused` with the reason if one of them cannot serve."""
         try:
+            # Before the files are read, so that `is_active` finds what changes meanwhile.
+            file_times = {name: registry.file_times(model_dir, name) for name in registry.NAMES}
             chosen = {
                 name: registry.load(model_dir, name, registry.active_version(model_dir, name))
                 for name in registry.NAMES
@@ -65,7 +69,15 @@ class Scorer:
             anomaly_model(chosen["anomaly"]),
             costs,
             {name: version.manifest for name, version in chosen.items()},
+            file_times,
         )
+
+    def is_active(self, model_dir: Path) -> bool:
+        """Whether these versions are still the active ones, and their files unchanged since they were loaded.
+
+        Raises `ModelRefused` if no version is active.
+        """
+        return all(registry.file_times(model_dir, name) == known for name, known in self._file_times.items())
 
     def score(
         self,

@@ -19,7 +19,6 @@ from settings import Settings
 from tasks.client.local_scorer import LOOK_EVERY_S, LocalScorer
 from tasks.client.pending import Outcome, PendingRequest
 from tasks.client.turns import TurnQueue
-from tasks.messaging.names import Queues
 from tasks.monitoring.service_health import STALE_AFTER_S, Snapshot
 
 log = logging.getLogger(__name__)
@@ -124,5 +123,4 @@ def reason_of(snapshot: Snapshot, now: float) -> Reason | None:
         return None
     if snapshot.checks["redis"].state != "ok" or now - snapshot.taken_at >= STALE_AFTER_S:
         return "redis"
-    serving = any(Queues.SINGLE in worker.queues and worker.able for worker in snapshot.workers)
-    return None if serving else "workers"
+    return None if snapshot.serving else "workers"

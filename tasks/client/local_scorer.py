@@ -55,15 +55,10 @@ class LocalScorer:
             return
         self._looked_at = now
         # Imported here: a web process without degraded scoring loads no model library.
-        from models import registry
         from models.scorer import Scorer
 
         try:
-            scorer = self._scorer
-            if scorer is not None and all(
-                registry.active_version(self._model_dir, name) == scorer.versions[name]
-                for name in registry.NAMES
-            ):
+            if self._scorer is not None and self._scorer.is_active(self._model_dir):
                 return
             self._scorer = Scorer.load(self._model_dir, self._costs)
         except (ServiceError, OSError) as error:

@@ -65,9 +65,16 @@ class Snapshot:
     @property
     def ready(self) -> bool:
         """Whether single predictions can be served now."""
-        fresh = time.monotonic() - self.taken_at < STALE_AFTER_S
-        needed = ("redis", "workers", "models")
-        return fresh and all(name in self.checks and self.checks[name].state == "ok" for name in needed)
+        is_fresh = time.monotonic() - self.taken_at < STALE_AFTER_S
+        return is_fresh and self.serving and self.checks["redis"].state == "ok"
+
+    @property
+    def serving(self) -> bool:
+        """Whether a worker that holds models reads the queue of single predictions.
+
+        A version that workers have refused is no obstacle: they keep the one before.
+        """
+        return any(Queues.SINGLE in worker.queues and worker.able for worker in self.workers)
 
     @property
     def healthy(self) -> bool:

@@ -15,6 +15,7 @@ from redis.exceptions import OutOfMemoryError
 
 from errors import InsufficientStorage
 from settings import Settings
+from tasks.storage.redis_connection import CannotPersist
 
 # A small file system, such as a container's, must not be refused as a whole.
 MOST_OF_DISK: Final = 0.1
@@ -61,6 +62,8 @@ def full(error: Exception) -> InsufficientStorage | None:
     """The refusal for an error that means a full disk, a full Redis or no memory; None for any other."""
     if isinstance(error, OutOfMemoryError):
         return InsufficientStorage("Redis has no memory left.")
+    if isinstance(error, CannotPersist):
+        return InsufficientStorage("Redis cannot write its file, so it takes no data.")
     if isinstance(error, MemoryError):
         return InsufficientStorage("The request needs more memory than its process may have.")
     if isinstance(error, OSError) and error.errno in _FULL:

@@ -23,8 +23,14 @@ CONNECT_TIMEOUT_S: Final = 0.5
 COMMAND_TIMEOUT_S: Final = 1.0
 CACHE_TIMEOUT_S: Final = 0.3
 RETRY_EVERY_S: Final = 0.25
-# Errors that do not depend on the command: Redis is unreachable, out of memory or read-only.
-OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError)
+
+
+class CannotPersist(ResponseError):
+    """Raised if a server refuses a command because it cannot write its file (MISCONF): its disk is full."""
+
+
+# Errors that do not depend on the command: Redis is unreachable, out of memory, read-only, or its disk full.
+OUTAGES: Final = (ConnectionError, TimeoutError, OutOfMemoryError, CannotPersist)
 
 # A command's name and arguments.
 Command = tuple[bytes | str | int | float, ...]
@@ -59,10 +65,11 @@ class NotTheMaster(ConnectionError):
     """Raised if a server refuses a write because it is a replica. The command was not carried out."""
 
 
-class _LeavesReplicas:
-    """A connection that is closed when its server refuses a write as a replica.
+class _NamesRefusals:
+    """A connection that raises `NotTheMaster` and `CannotPersist`.
 
-    The name of a master may lead to another server after a failover. Only a new connection asks for it.
+    It is closed when its server refuses a write as a replica. The name of a master may lead to another server
+    after a failover, and only a new connection asks for it.
     """
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -71,13 +78,17 @@ class _LeavesReplicas:
         except ReadOnlyError as error:
             self.disconnect()  # type: ignore[attr-defined]  # a mixin of connections
             raise NotTheMaster(str(error)) from None
+        except ResponseError as error:
+            if str(error).startswith("MISCONF"):
+                raise CannotPersist(str(error)) from None
+            raise
 
 
-class _PlainConnection(_LeavesReplicas, Connection):
+class _PlainConnection(_NamesRefusals, Connection):
     pass
 
 
-class _TlsConnection(_LeavesReplicas, SSLConnection):
+class _TlsConnection(_NamesRefusals, SSLConnection):
     pass
 
 

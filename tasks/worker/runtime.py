@@ -14,7 +14,6 @@ from redis import RedisError
 
 import metrics
 from errors import BrokerUnavailable, ModelsUnavailable, ScoringFailed, ServiceError
-from models import registry
 from models.scorer import Scorer
 from readings.reading import rfc3339
 from settings import Settings
@@ -103,7 +102,7 @@ class Runtime:
         """Load the active versions if they have changed. If that fails, keep the old ones."""
         self._looked_at = time.monotonic()
         try:
-            if self._scorer is not None and self._is_active(self._scorer):
+            if self._scorer is not None and self._scorer.is_active(self._settings.model_dir):
                 self._problem = None
                 return
             scorer = Scorer.load(self._settings.model_dir, self._settings.costs)
@@ -119,12 +118,6 @@ class Runtime:
             metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(1)
         self._scorer, self._problem = scorer, None
         log.info("models loaded: %s", scorer.versions)
-
-    def _is_active(self, scorer: Scorer) -> bool:
-        return all(
-            registry.active_version(self._settings.model_dir, name) == scorer.versions[name]
-            for name in registry.NAMES
-        )
 
     def _keep_current(self) -> None:
         while not self._stopped.is_set():

@@ -15,6 +15,8 @@ import httpx
 from redis import Redis
 
 from tests import readings
+from tests.faults import disk_causes
+from tests.faults.services import Service, usual
 from tests.host.faults import killed_redis, mute_redis, other_clock, stopped
 from tests.host.live_service import FAILURE, QUEUES, LiveService
 
@@ -183,7 +185,8 @@ class Fault:
     """A fault, and its promise.
 
     `answered`: least share of single predictions that are answered 200 by a caller that retries once.
-    `keeps_jobs`: whether accepted jobs survive. `app` is the workers' Celery app.
+    `keeps_jobs`: whether accepted jobs survive. `app` is the workers' Celery app. `service` starts a service
+    in which the fault can be caused.
     """
 
     cause: Cause
@@ -191,6 +194,7 @@ class Fault:
     answered: float = 0.995
     keeps_jobs: bool = True
     app: str = "tasks.worker.app"
+    service: Service = usual
 
 
 FAULTS: Final[dict[str, Fault]] = {
@@ -212,6 +216,18 @@ FAULTS: Final[dict[str, Fault]] = {
     "Kafka frozen for 30 s": Fault(lasting(frozen_kafka), fault_s=30, answered=1.0),
     "clock of the worker 5 s ahead": Fault(lasting(other_clock), answered=1.0),
     "everything killed and frozen at random": Fault(everything_at_random, fault_s=120),
+    "disk of Redis full for 10 s": Fault(
+        lasting(disk_causes.full_redis_disk), service=disk_causes.redis_on_small_disk
+    ),
+    "disk of uploads full for 10 s": Fault(
+        disk_causes.full_upload_disk, answered=1.0, service=disk_causes.uploads_on_small_disk
+    ),
+    "disk of model versions full for 10 s": Fault(
+        disk_causes.full_model_disk, answered=1.0, service=disk_causes.versions_on_small_disk
+    ),
+    "model folders damaged, and a restart": Fault(
+        disk_causes.damaged_versions, service=disk_causes.versions_on_small_disk
+    ),
     "readings that raise, hang and kill": Fault(poisons, app="tests.integration.fragile_app"),
 }
 # In CI, within 6 minutes.

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -34,6 +34,8 @@ BATCH: Final = "/api/v1/predictions/batch"
 JOB_EVERY_S: Final = 5.0
 JOB_ROWS: Final = 200
 STREAM_EVERY_S: Final = 0.1
+# Starts a server, and ends it.
+Server = Callable[[], AbstractContextManager[RunningServer]]
 
 
 def ocpp_event() -> bytes:
@@ -119,7 +121,8 @@ async def _post(client: httpx.AsyncClient, path: str, body: Any) -> None:
 class LiveService:
     """Programs: `web`, the workers `single`, `batch` and `stream`, `consumer`, and `ocpp` if it has a topic.
 
-    With `two_webs` also `web-2`, a second web server. `admin` has the address of each program's admin port.
+    With `two_webs` also `web-2`, a second web server. `admin` has the address of each program's admin port,
+    `environments` has its environment.
     """
 
     def __init__(
@@ -146,13 +149,13 @@ class LiveService:
             "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
             **settings,
         }
-        self._environments = {
+        self.environments = {
             name: environment(redis.url, **shared, ADMIN_PORT=str(port)) for name, port in ports.items()
         }
         self.webs: dict[str, Web] = {}
         for name in QUEUES:
             self.start(name)
-        self.webs = {name: Web(self._environments[name]) for name in webs}
+        self.webs = {name: Web(self.environments[name]) for name in webs}
         self.programs |= self.webs
         for name in QUEUES:
             self.wait_ready(name)
@@ -168,7 +171,7 @@ class LiveService:
 
     def start(self, name: str, **more: str) -> None:
         """Start a program, with further variables of its environment. Waits only for a web process."""
-        env = self._environments[name] | more
+        env = self.environments[name] | more
         if name in self.webs:
             self.webs[name] = self.programs[name] = Web(env, self.webs[name].port)
         elif name in QUEUES:
@@ -194,10 +197,20 @@ class LiveService:
 
 
 @contextmanager
-def live_service(app: str, settings: Mapping[str, str], *, two_webs: bool = False) -> Iterator[LiveService]:
-    """A service whose programs are ready. `app` is the workers' Celery app. Its load does not run yet."""
+def live_service(
+    app: str,
+    settings: Mapping[str, str],
+    *,
+    two_webs: bool = False,
+    redis_server: Server = start_redis,
+    kafka_server: Server = start_kafka,
+) -> Iterator[LiveService]:
+    """A service whose programs are ready. `app` is the workers' Celery app. Its load does not run yet.
+
+    With a broker that isolates transactions, `settings` has `KAFKA_TRANSACTIONS`.
+    """
     with ExitStack() as stack:
-        redis, kafka = stack.enter_context(start_redis()), stack.enter_context(start_kafka())
+        redis, kafka = stack.enter_context(redis_server()), stack.enter_context(kafka_server())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         service = LiveService(redis, kafka, folder, app, settings, two_webs=two_webs)
         stack.callback(service.stop)

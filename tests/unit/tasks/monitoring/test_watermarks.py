@@ -11,6 +11,7 @@ from redis.exceptions import OutOfMemoryError
 
 from errors import InsufficientStorage
 from tasks.monitoring import watermarks
+from tasks.storage.redis_connection import CannotPersist
 from tests.processes import settings_for
 
 GB = 1_000_000_000
@@ -67,6 +68,7 @@ def test_a_redis_with_little_room_is_named(info: dict[str, Any], refused: bool) 
     "error",
     [
         OutOfMemoryError("command not allowed"),
+        CannotPersist("MISCONF Errors writing to the AOF file: No space left on device"),
         MemoryError(),
         OSError(errno.ENOSPC, "No space left on device"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +52,25 @@ def test_patience_is_counted_in_seconds_not_in_attempts(
     # It is looked at after each attempt. Without patience there is one, and otherwise as many as fit into it.
     least, most = (PATIENCE_S, 3 * PATIENCE_S) if patience_s else (0, 0)
     assert least <= now[0] <= most
+
+
+def test_a_server_whose_disk_is_full_is_named() -> None:
+    """Like a full memory, it is no error of the command. The connection is used again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"-MISCONF Errors writing to the AOF file: No space left on device\r\n")
+                connection.recv(1000)
+                connection.sendall(b"+OK\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with redis_connection.connect(f"redis://127.0.0.1:{server.getsockname()[1]}") as client:
+            with pytest.raises(redis_connection.CannotPersist, match="No space left"):
+                client.set("key", "value")
+            assert client.set("key", "value")
+        thread.join()
+    assert redis_connection.CannotPersist in redis_connection.OUTAGES
