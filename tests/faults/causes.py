@@ -16,8 +16,9 @@ from redis import Redis
 
 from tests import readings
 from tests.faults import disk_causes
+from tests.faults.clock_causes import WrongClock
 from tests.faults.services import Service, usual
-from tests.host.faults import killed_redis, mute_redis, other_clock, stopped
+from tests.host.faults import killed_redis, mute_redis, stopped
 from tests.host.live_service import FAILURE, QUEUES, LiveService
 
 # Causes a fault for so many seconds.
@@ -214,8 +215,13 @@ FAULTS: Final[dict[str, Fault]] = {
     "Redis read-only": Fault(lasting(read_only_redis)),
     "Redis out of memory": Fault(lasting(full_redis)),
     "Kafka frozen for 30 s": Fault(lasting(frozen_kafka), fault_s=30, answered=1.0),
-    "clock of the worker 5 s ahead": Fault(lasting(other_clock), answered=1.0),
     "everything killed and frozen at random": Fault(everything_at_random, fault_s=120),
+    "clock of the worker 5 s ahead": Fault(WrongClock("single", 5), answered=1.0),
+    "clock of the worker 5 s behind": Fault(WrongClock("single", -5), answered=1.0),
+    "clock of the worker 2 min ahead": Fault(WrongClock("single", 120), answered=1.0),
+    "clock of a web server 2 min behind": Fault(WrongClock("web-2", -120)),
+    "clock of the worker stepped back 1 h": Fault(WrongClock("single", -3600, steps=True), answered=1.0),
+    "clock of a web server stepped back 1 h": Fault(WrongClock("web-2", -3600, steps=True)),
     "disk of Redis full for 10 s": Fault(
         lasting(disk_causes.full_redis_disk), service=disk_causes.redis_on_small_disk
     ),
