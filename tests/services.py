@@ -17,10 +17,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from stack.servers import kafka_answers, kafka_command, redis_answers, redis_command
 from tests.processes import Process, free_port
+
+
+class Server(Protocol):
+    """What a service needs of a server, and a fault does to it."""
+
+    @property
+    def url(self) -> str: ...
+    def restart(self) -> None: ...
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
 
 
 class RunningServer:
@@ -76,6 +88,10 @@ class RunningServer:
         """Stop the server and delete its folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def has_ended(self) -> bool:
+        """Whether the server is down."""
+        return self._process.has_ended()
 
     def log(self) -> str:
         """The server's output, over all its starts."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.faults.causes import FAULTS, SMOKE, Fault
+from tests.faults.kafka_causes import repeated_records
 from tests.faults.services import CannotCause
 from tests.faults.traffic import OK, Traffic
 
@@ -43,6 +44,7 @@ class Row:
     lost_jobs: int
     records: int
     lost_records: int
+    repeated_records: int
 
     def broken(self, fault: Fault) -> list[str]:
         """The promises that were not kept."""
@@ -51,6 +53,7 @@ class Row:
             f"recovered within {RECOVERED_WITHIN_S:g} s": self.recovery_s <= RECOVERED_WITHIN_S,
             "no job lost": self.lost_jobs == 0 or not fault.keeps_jobs,
             "no record lost": self.lost_records == 0,
+            "no record twice": self.repeated_records == 0 or not fault.exactly_once,
         }
         return [promise for promise, kept in found.items() if not kept]
 
@@ -92,6 +95,7 @@ def run(name: str, fault: Fault) -> Row:
             traffic.lost_jobs(),
             len(traffic.sent),
             traffic.lost_records(),
+            repeated_records(service) if fault.exactly_once else 0,
         )
 
 

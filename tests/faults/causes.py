@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import threading
 import time
@@ -11,15 +10,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
 from redis import Redis
 
-from tests import readings
-from tests.faults import disk_causes
+from tests.faults import disk_causes, kafka_causes, poisons
 from tests.faults.clock_causes import WrongClock
 from tests.faults.services import Service, usual
 from tests.host.faults import killed_redis, mute_redis, stopped
-from tests.host.live_service import FAILURE, QUEUES, LiveService
+from tests.host.live_service import QUEUES, LiveService
 
 # Causes a fault for so many seconds.
 Cause = Callable[[LiveService, float], None]
@@ -166,28 +163,13 @@ def everything_at_random(service: LiveService, fault_s: float) -> None:
         time.sleep(chance.uniform(0.5, 3.0))
 
 
-def poisons(service: LiveService, fault_s: float) -> None:
-    """Send readings that raise, hang, or end the process that scores them, one every 2 s."""
-    kinds = itertools.cycle(["raises", "kills", "hangs"])
-
-    def send() -> None:
-        body = readings.request(metadata={"costs": {"fault": next(kinds)}})
-        answer = httpx.post(
-            service.web.url + FAILURE, json=body, headers=service.web.client.headers, timeout=10
-        )
-        # The web process's own models are well, and may score it while no worker is there.
-        assert answer.status_code != 200 or answer.json()["degraded"], "a poison was scored"
-
-    again_and_again(send, fault_s)
-
-
 @dataclass(frozen=True)
 class Fault:
     """A fault, and its promise.
 
     `answered`: least share of single predictions that are answered 200 by a caller that retries once.
     `keeps_jobs`: whether accepted jobs survive. `app` is the workers' Celery app. `service` starts a service
-    in which the fault can be caused.
+    in which the fault can be caused. `exactly_once`: no record has two outcomes.
     """
 
     cause: Cause
@@ -196,6 +178,7 @@ class Fault:
     keeps_jobs: bool = True
     app: str = "tasks.worker.app"
     service: Service = usual
+    exactly_once: bool = False
 
 
 FAULTS: Final[dict[str, Fault]] = {
@@ -216,6 +199,18 @@ FAULTS: Final[dict[str, Fault]] = {
     "Redis out of memory": Fault(lasting(full_redis)),
     "Kafka frozen for 30 s": Fault(lasting(frozen_kafka), fault_s=30, answered=1.0),
     "everything killed and frozen at random": Fault(everything_at_random, fault_s=120),
+    "Kafka stopped for 30 s": Fault(
+        lasting(kafka_causes.stopped_kafka), 30, 1.0, service=kafka_causes.one_node, exactly_once=True
+    ),
+    "Kafka killed, back after 10 s": Fault(
+        lasting(kafka_causes.killed_kafka), answered=1.0, service=kafka_causes.one_node, exactly_once=True
+    ),
+    "Kafka slow for 20 s": Fault(
+        lasting(kafka_causes.slow_kafka), 20, 1.0, service=kafka_causes.one_node, exactly_once=True
+    ),
+    "Kafka leaders move before commits": Fault(
+        kafka_causes.moving_leaders, answered=1.0, service=kafka_causes.three_nodes, exactly_once=True
+    ),
     "clock of the worker 5 s ahead": Fault(WrongClock("single", 5), answered=1.0),
     "clock of the worker 5 s behind": Fault(WrongClock("single", -5), answered=1.0),
     "clock of the worker 2 min ahead": Fault(WrongClock("single", 120), answered=1.0),
@@ -234,7 +229,9 @@ FAULTS: Final[dict[str, Fault]] = {
     "model folders damaged, and a restart": Fault(
         disk_causes.damaged_versions, service=disk_causes.versions_on_small_disk
     ),
-    "readings that raise, hang and kill": Fault(poisons, app="tests.integration.fragile_app"),
+    "readings that raise, hang, eat and crash": Fault(
+        poisons.in_all_ways, app="tests.integration.fragile_app", service=poisons.with_little_memory
+    ),
 }
 # In CI, within 6 minutes.
 SMOKE: Final = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-from tests.host.live_service import LiveService, Server, live_service
+from tests.host.live_service import CONSUMER, LiveService, StartKafka, StartRedis, live_service
 from tests.services import start_kafka, start_redis
 
 # Starts a service whose workers have this Celery app.
@@ -22,8 +22,9 @@ class CannotCause(Exception):
 def usual(
     app: str,
     more: Mapping[str, str] | None = None,
-    redis_server: Server = start_redis,
-    kafka_server: Server = start_kafka,
+    redis_server: StartRedis = start_redis,
+    kafka_server: StartKafka = start_kafka,
+    consumer: Sequence[str] = CONSUMER,
 ) -> Iterator[LiveService]:
     """A service with two web servers and degraded scoring. `more` are settings of all programs."""
     with live_service(
@@ -32,5 +33,6 @@ def usual(
         two_webs=True,
         redis_server=redis_server,
         kafka_server=kafka_server,
+        consumer=consumer,
     ) as service:
         yield service

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from tasks.messaging.names import Queues
 from tests import readings
 from tests.integration.stream_bench import INPUT
 from tests.processes import KEY, Process, Web, environment, free_port, start_worker, wait_until
-from tests.services import RunningServer, start_kafka, start_redis
+from tests.services import RunningServer, Server, start_kafka, start_redis
 from tests.unit.consumers.ocpp import events as ocpp
 
 OCPP_TOPIC: Final = "ocpp.events"
@@ -34,8 +34,10 @@ BATCH: Final = "/api/v1/predictions/batch"
 JOB_EVERY_S: Final = 5.0
 JOB_ROWS: Final = 200
 STREAM_EVERY_S: Final = 0.1
-# Starts a server, and ends it.
-Server = Callable[[], AbstractContextManager[RunningServer]]
+CONSUMER: Final = ("consumers",)
+# Start a server, and end it.
+StartRedis = Callable[[], AbstractContextManager[RunningServer]]
+StartKafka = Callable[[], AbstractContextManager[Server]]
 
 
 def ocpp_event() -> bytes:
@@ -128,14 +130,16 @@ class LiveService:
     def __init__(
         self,
         redis: RunningServer,
-        kafka: RunningServer,
+        kafka: Server,
         folder: Path,
         app: str,
         settings: Mapping[str, str],
         *,
         two_webs: bool = False,
+        consumer: Sequence[str] = CONSUMER,
     ) -> None:
         self.redis, self.kafka = redis, kafka
+        self._consumer = consumer
         self.programs: dict[str, Process] = {}
         consumers = ("consumer", "ocpp") if "KAFKA_TOPIC_OCPP" in settings else ("consumer",)
         webs = ("web", "web-2") if two_webs else ("web",)
@@ -177,8 +181,8 @@ class LiveService:
         elif name in QUEUES:
             self.programs[name] = start_worker(QUEUES[name], env, app=self._app)
         else:
-            command = ["ocpp"] if name == "ocpp" else []
-            self.programs[name] = Process([sys.executable, "-m", "consumers", *command], env)
+            command = [*CONSUMER, "ocpp"] if name == "ocpp" else self._consumer
+            self.programs[name] = Process([sys.executable, "-m", *command], env)
 
     def wait_ready(self, name: str) -> None:
         """Block until a program is ready, 30 s at most. Raises `AssertionError` after that."""
@@ -202,16 +206,19 @@ def live_service(
     settings: Mapping[str, str],
     *,
     two_webs: bool = False,
-    redis_server: Server = start_redis,
-    kafka_server: Server = start_kafka,
+    redis_server: StartRedis = start_redis,
+    kafka_server: StartKafka = start_kafka,
+    consumer: Sequence[str] = CONSUMER,
 ) -> Iterator[LiveService]:
     """A service whose programs are ready. `app` is the workers' Celery app. Its load does not run yet.
+
+    `consumer` is the module of the consumer and its arguments.
 
     With a broker that isolates transactions, `settings` has `KAFKA_TRANSACTIONS`.
     """
     with ExitStack() as stack:
         redis, kafka = stack.enter_context(redis_server()), stack.enter_context(kafka_server())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        service = LiveService(redis, kafka, folder, app, settings, two_webs=two_webs)
+        service = LiveService(redis, kafka, folder, app, settings, two_webs=two_webs, consumer=consumer)
         stack.callback(service.stop)
         yield service

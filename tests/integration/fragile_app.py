@@ -1,10 +1,12 @@
 """The worker app, with a scorer that some readings upset.
 
-The word `fault` in `metadata.costs` says how: `kills`, `hangs` or `raises`.
+The word `fault` in `metadata.costs` says how: `kills` (SIGKILL), `crashes` (a fault in native code), `eats`
+(memory, until there is none), `hangs` or `raises`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -18,6 +20,7 @@ from readings.reading import Kind
 from tasks.worker.app import app
 
 HANG_S = 60
+EATEN_AT_ONCE_BYTES = 1 << 24
 
 __all__ = ["app"]
 
@@ -28,6 +31,12 @@ def _fragile(self: Scorer, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
     faults = {reading.metadata.get("costs", {}).get("fault") for reading in batch.readings}
     if "kills" in faults:
         os.kill(os.getpid(), signal.SIGKILL)
+    if "crashes" in faults:
+        ctypes.string_at(0)
+    if "eats" in faults:
+        eaten = []
+        while True:
+            eaten.append(b"x" * EATEN_AT_ONCE_BYTES)
     if "hangs" in faults:
         time.sleep(HANG_S)
     if "raises" in faults:

@@ -119,9 +119,9 @@ class ApacheKafka(RunningServer):
             properties.write_text(self._secured(text, folder) if self._is_secure else text)
             login = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
             scram = ["--add-scram", login] if self._is_secure else []
-            tool = [*_java("kafka.tools.StorageTool"), "format", "-t", "A" * 22, "--standalone", *scram]
-            _run([*tool, "--ignore-formatted", "-c", str(properties)])
-        return [*_java("kafka.Kafka"), str(properties)]
+            tool = [*java("kafka.tools.StorageTool"), "format", "-t", "A" * 22, "--standalone", *scram]
+            run([*tool, "--ignore-formatted", "-c", str(properties)])
+        return [*java("kafka.Kafka"), str(properties)]
 
     def _secured(self, properties: str, folder: Path) -> str:
         """With a self-signed certificate, and a listener that wants TLS and a password."""
@@ -129,18 +129,20 @@ class ApacheKafka(RunningServer):
         if not store.exists():
             access = ["-keystore", str(store), "-storepass", STORE_PASSWORD]
             names = ["-dname", "CN=localhost", "-ext", "SAN=dns:localhost"]
-            _run([*KEYTOOL, *names, "-storetype", "PKCS12", *access])
-            _run(["keytool", "-exportcert", "-rfc", "-alias", "broker", "-file", str(self.cafile), *access])
+            run([*KEYTOOL, *names, "-storetype", "PKCS12", *access])
+            run(["keytool", "-exportcert", "-rfc", "-alias", "broker", "-file", str(self.cafile), *access])
         for name in ("listeners", "advertised.listeners"):
             secure = f"\n{name}=SASL_SSL://localhost:{self.secure_port},"
             properties = properties.replace(f"\n{name}=", secure, 1)
         return properties + SECURE_PROPERTIES.format(keystore=store)
 
 
-def _java(main: str) -> list[str]:
+def java(main: str, *options: str) -> list[str]:
+    """The command line of a class of Kafka. `options` of the virtual machine win over `JAVA`."""
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-    return [*JAVA, quiet, "-cp", f"{JARS}/*", main]
+    return [*JAVA, *options, quiet, "-cp", f"{JARS}/*", main]
 
 
-def _run(command: list[str]) -> None:
+def run(command: list[str]) -> None:
+    """Run a command to its end. Raises `subprocess.SubprocessError`."""
     subprocess.run(command, check=True, capture_output=True, timeout=START_TIMEOUT_S)
