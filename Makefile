@@ -52,7 +52,7 @@ test-client-python: installed-dev ## test the Python client against the service,
 soak: installed-dev ## run the long forms of the tests that kill processes (half an hour; SEED=7 repeats a run)
 	@SOAK=1 $(PY) -m pytest -s $(LONG_FORMS)
 
-faults: installed-dev ## cause faults in a running service, and print what its callers saw (a quarter of an hour)
+faults: installed-dev ## cause faults in a running service, and print what its callers saw (three quarters of an hour)
 	@$(PY) -m tests.faults $(FAULTS)
 
 # -s: it says how far it is, with a line for each pairing.

@@ -19,7 +19,7 @@ from models import registry
 from settings import ROOT
 from stack.servers import redis_answers, redis_command
 from tests.batches import NDJSON, ended, in_pieces, job_of, ndjson_of, post_file
-from tests.faults.services import usual
+from tests.faults.services import CannotCause, usual
 from tests.faults.small_disk import filled, mount, small_disk, unmount
 from tests.host.live_service import FAILURE, QUEUES, LiveService
 from tests.processes import KEY, wait_until
@@ -45,7 +45,11 @@ def redis_on_small_disk(app: str) -> Iterator[LiveService]:
 
     def command(port: int, folder: Path) -> list[str]:
         if not mounted:
-            mount(folder, REDIS_DISK_MB)
+            try:
+                mount(folder, REDIS_DISK_MB)
+            except CannotCause:
+                folder.rmdir()
+                raise
             mounted.append(folder)
         return redis_command(port, folder)
 

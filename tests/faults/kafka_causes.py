@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from tests.kafka.broker import ApacheKafka
 from tests.kafka.cluster import COORDINATES_GROUPS, COORDINATES_TRANSACTIONS, KafkaCluster
 from tests.kafka.held_commit import HELD, HOLD
 from tests.processes import wait_until
+from tests.services import RunningServer
 
 TRANSACTIONS: Final = {"KAFKA_TRANSACTIONS": "on", "KAFKA_SESSION_TIMEOUT": "6"}
 # A slow broker runs for this part of each period.
@@ -108,8 +110,10 @@ def moving_leaders(service: LiveService, fault_s: float) -> None:
         (folder / HOLD).touch()
         wait_until((folder / HELD).exists, what="an open transaction", timeout_s=HELD_WITHIN_S)
         leader.kill()
+        wait_until(
+            partial(_has_moved, cluster, topic, leader), what="another leader", timeout_s=HELD_WITHIN_S
+        )
         (folder / HOLD).unlink()
-        assert cluster.leader(topic) is not leader
         time.sleep(fault_s)
         leader.restart()
     cluster.wait_in_sync(*topics)
@@ -118,6 +122,10 @@ def moving_leaders(service: LiveService, fault_s: float) -> None:
     time.sleep(fault_s)
     coordinator.restart()
     cluster.wait_in_sync(*topics)
+
+
+def _has_moved(cluster: KafkaCluster, topic: str, leader: RunningServer) -> bool:
+    return cluster.leader(topic) is not leader
 
 
 def repeated_records(service: LiveService) -> int:
@@ -138,4 +146,5 @@ def repeated_records(service: LiveService) -> int:
                 quiet_since = time.monotonic()
     finally:
         reader.close()
+    assert found, "no outcome was read"
     return sum(times > 1 for times in found.values())

@@ -21,7 +21,7 @@ def mount(folder: Path, size_mb: int) -> None:
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=1777", "none", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CannotCause(f"a small disk needs root and the right to mount ({done.stderr.strip()})")
+        raise CannotCause(f"a small disk needs root and the right to mount ({done.stderr.splitlines()[0]})")
 
 
 def unmount(folder: Path) -> None:
