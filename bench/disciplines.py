@@ -137,9 +137,9 @@ class Simulation:
                 return
             ends = max([now, *self._task_ends]) + TASK_S + len(together) / READINGS_A_SECOND
             self._task_ends.append(ends)
-            self._at(ends, partial(self._answer, together, now))
+            self._at(ends, partial(self._complete, together, now))
 
-    def _answer(self, together: list[Caller], sent_at: float, now: float) -> None:
+    def _complete(self, together: list[Caller], sent_at: float, now: float) -> None:
         self._task_ends.popleft()
         for caller in together:
             self._end(caller, OK, now)
@@ -159,10 +159,10 @@ def main() -> None:
             Discipline("oldest first, admission by throughput"),
             NewestFirst("newest first, admission by throughput"),
         ):
-            sys.stdout.write(_line(discipline.name, times, Simulation(discipline, times).callers) + "\n")
+            sys.stdout.write(_shown(discipline.name, times, Simulation(discipline, times).callers) + "\n")
 
 
-def _line(name: str, times: int, callers: list[Caller]) -> str:
+def _shown(name: str, times: int, callers: list[Caller]) -> str:
     counted = [caller for caller in callers if SETTLE_S <= caller.came < SIMULATED_S - TIMEOUT_S]
     seconds = SIMULATED_S - TIMEOUT_S - SETTLE_S
 

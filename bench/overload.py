@@ -63,7 +63,7 @@ def _slow(say: Callable[[str], None]) -> list[Found]:
         _offered(READINGS_A_SECOND / 2, WARM_UP_S)
         for times in TIMES:
             rows.append(_overloaded(service, times))
-            say(_line(rows[-1]))
+            say(_shown(rows[-1]))
     return rows
 
 
@@ -118,7 +118,7 @@ def _percentile(latencies: Sequence[float], percent: int) -> float:
     return statistics.quantiles(latencies, n=100)[percent - 1] if len(latencies) > 1 else 0.0
 
 
-def _line(row: Found) -> str:
+def _shown(row: Found) -> str:
     before_mb, after_mb = row["memory_mb"]
     return (
         f"{row['times']} x: sent {row['sent']:.0f}/s, good {row['good']:.0f}/s "
