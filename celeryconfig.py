@@ -13,8 +13,8 @@ from settings import load_or_exit
 from tasks.messaging.names import SCORE_HARD_LIMIT_S, Queues, TaskNames
 
 # A chunk takes about 0.25 s, a step of an erasure at most 15 s. A process that needs this long hangs, and is
-# killed.
-CHUNK_HARD_LIMIT_S: Final = 60
+# killed. A row that hangs costs this four times (tasks/worker/suspect_rows.py).
+CHUNK_HARD_LIMIT_S: Final = 30
 VERIFY_SOFT_LIMIT_S: Final = 10
 # Time until redelivery of an unacknowledged task. A limit below a task's time limit would run it twice.
 VISIBILITY_TIMEOUT_S: Final = 120

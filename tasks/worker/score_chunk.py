@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -29,6 +29,7 @@ from tasks.worker.app import app
 from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import NO_MEMORY, Subject, Verdict, add_histories, predictions, score_kinds
+from tasks.worker.suspect_rows import SuspectRows
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 # Bounds memory use, and the work that is repeated row by row after an error.
 SCORED_TOGETHER: Final = 256
 
+_ENDS_ITS_PROCESS: Final = "The process that scored this row ended, also when it scored this row alone."
 _GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: no attempt finished."
-
 
 # A reading of the chunk after its row number in the job.
 Row = tuple[int, Subject]
@@ -132,7 +133,9 @@ def score_chunk(raw: dict[str, Any]) -> None:
 
 
 def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt: int) -> Results:
-    if data is None or attempt > MAX_ATTEMPTS + 1:
+    suspects = SuspectRows.of(runtime.redis, job.job_id, chunk) if attempt > 1 else None
+    is_given_up = attempt > MAX_ATTEMPTS and not (suspects and suspects.is_promising(attempt))
+    if data is None or (is_given_up and attempt > MAX_ATTEMPTS + 1):
         # Every job must end. Even decoding these rows has killed a worker, so they are not decoded again.
         return _refused(job, chunk, ScoringFailed(_GIVEN_UP if data else "The input of this row is gone."))
     results = Results()
@@ -146,16 +149,24 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
     for number, row in enumerate(decoded, start=first):
         if isinstance(row, Refused):
             results.refuse(number, row.charger_id, row.error)
+        elif suspects and number in suspects.found:
+            results.refuse(number, row.charger_id, ScoringFailed(_ENDS_ITS_PROCESS))
         else:
             rows_to_score.append((number, Subject(row, job.tenant)))
-    if attempt > MAX_ATTEMPTS:
+    if is_given_up:
         for number, subject in rows_to_score:
             results.refuse(number, subject.reading.charger_id, ScoringFailed(_GIVEN_UP))
         return results
     add_histories(runtime, [subject for _, subject in rows_to_score], source="batch")
-    for start in range(0, len(rows_to_score), SCORED_TOGETHER):
-        _score(runtime, job, rows_to_score[start : start + SCORED_TOGETHER], results)
+    numbers = [number for number, _ in rows_to_score]
+    for some in suspects.groups(numbers) if suspects else _groups(len(numbers)):
+        _score(runtime, job, rows_to_score[some], results)
     return results
+
+
+def _groups(count: int) -> Iterator[slice]:
+    for start in range(0, count, SCORED_TOGETHER):
+        yield slice(start, start + SCORED_TOGETHER)
 
 
 def _refused(job: Job, chunk: int, error: ServiceError) -> Results:
