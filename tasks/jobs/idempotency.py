@@ -15,10 +15,11 @@ from tasks.storage.redis_connection import connect, tenant_prefix
 # Longer than a web process needs between two stored chunks. The claim of a dead process expires.
 CLAIM_S: Final = 15
 
+# A settled key keeps its longer life, so that a late renewal does not let a second job be accepted.
 _RENEW = """
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if redis.call('PTTL', KEYS[1]) < 1000 * ARGV[2] then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
 return 1
 """
 _GIVE_BACK = """
