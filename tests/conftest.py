@@ -24,6 +24,7 @@ LONG_FILES: Final = (
     "integration/test_wsgi.py",
     "integration/test_docs_examples.py",
     "integration/test_stack.py",
+    "integration/test_overload_of_clients.py",
     "integration/test_interrupted_commands.py",
     "integration/test_eviction.py",
     "unit/test_whole_path.py",

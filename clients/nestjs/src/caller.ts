@@ -10,7 +10,7 @@ import {
 } from './answers';
 import { Deadline } from './deadline';
 import type { ResolvedOptions } from './ml-client.options';
-import { Breaker, withRetries } from './policies';
+import { Breaker, RetryBudget, withRetries } from './policies';
 import { fetchTraceHeaders } from './trace-context';
 import { AttemptFailed, type ServiceRequest, Transport } from './transport';
 
@@ -46,6 +46,7 @@ const WAY_BACK_MS = 500;
 export class Caller {
   readonly breaker: Breaker;
   private readonly transport: Transport;
+  private readonly budget: RetryBudget;
   private keyRefused = false;
 
   constructor(
@@ -53,6 +54,7 @@ export class Caller {
     private readonly logger: Logger,
   ) {
     this.breaker = new Breaker(options.breakerFailures, options.breakerResetMs, logger);
+    this.budget = new RetryBudget(options.retryRatio, options.retryReserve);
     this.transport = new Transport(options.url ?? '', options.apiKey ?? '');
   }
 
@@ -123,7 +125,7 @@ export class Caller {
   private patiently<T>(attempt: () => Promise<T>, deadline: Deadline): Promise<T> {
     const { retries, retryDelayMs: delayMs } = this.options;
     const rules = { retries, delayMs, maxDelayMs: LONGEST_PAUSE_MS };
-    return this.breaker.run(() => withRetries(attempt, deadline, rules));
+    return this.breaker.run(() => withRetries(attempt, deadline, rules, this.budget));
   }
 
   /** Add the headers of the call. All its attempts have the same. */

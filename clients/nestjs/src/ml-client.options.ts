@@ -12,6 +12,8 @@ const ENVIRONMENT = {
   throwErrors: 'ML_SERVICE_THROW_ERRORS',
   retries: 'ML_SERVICE_RETRIES',
   retryDelayMs: 'ML_SERVICE_RETRY_DELAY',
+  retryRatio: 'ML_SERVICE_RETRY_RATIO',
+  retryReserve: 'ML_SERVICE_RETRY_RESERVE',
   breakerFailures: 'ML_SERVICE_BREAKER_FAILURES',
   breakerResetMs: 'ML_SERVICE_BREAKER_RESET',
   cacheRedisUrl: 'ML_CACHE_REDIS_URL',
@@ -26,6 +28,10 @@ const flag = z.union([z.boolean(), z.stringbool()], { error: 'must be true or fa
 const whole = (least: number, most: number) => {
   const error = `must be a whole number from ${least} to ${most}`;
   return z.coerce.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+};
+const share = (most: number) => {
+  const error = `must be a number from 0 to ${most}`;
+  return z.coerce.number({ error }).min(0, { error }).max(most, { error });
 };
 const url = (protocol: RegExp, example: string) =>
   z.string().refine((text) => URL.canParse(text) && protocol.test(new URL(text).protocol), {
@@ -48,6 +54,9 @@ const SCHEMA = z
     throwErrors: flag.default(false),
     retries: whole(0, 10).default(2),
     retryDelayMs: whole(1, 60_000).default(100),
+    // The budget of retries of all calls together: each call adds `retryRatio`, at most `retryReserve` are saved.
+    retryRatio: share(10).default(0.1),
+    retryReserve: whole(0, 10_000).default(10),
     breakerFailures: whole(1, 1_000).default(5),
     breakerResetMs: whole(1, 3_600_000).default(60_000),
     cacheRedisUrl: url(/^rediss?:$/, 'redis://localhost:6379/0').optional(),

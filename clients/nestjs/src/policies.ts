@@ -5,6 +5,7 @@ import {
   CircuitState as State,
   ConsecutiveBreaker,
   ExponentialBackoff,
+  fullJitterGenerator,
   handleWhen,
   isBrokenCircuitError,
 } from 'cockatiel';
@@ -22,15 +23,63 @@ export interface RetryRules {
 }
 
 /**
- * Call `attempt` until it succeeds, at most `retries` + 1 times. Pauses are exponential with jitter, in addition
- * to `Retry-After`. Throws the last {@link AttemptFailed}, at once if the next pause would pass the deadline.
+ * The retries that a client may still make, over all its calls.
+ *
+ * Each call adds `ratio`, each retry takes 1, and at most `reserve` are saved. It begins with `reserve`. In an
+ * outage a client then sends at most `1 + ratio` times its calls, after the reserve is used. Otherwise retries
+ * would multiply the load that made the calls fail. The scheme is that of Finagle's `RetryBudget`, with a fixed
+ * reserve; gRPC's `retryThrottling` (proposal A6) is similar.
+ */
+export class RetryBudget {
+  // In thousandths, as gRPC counts: sums of floats are a little less than they should be.
+  private readonly most: number;
+  private readonly each: number;
+  private leftThousandths: number;
+
+  constructor(ratio: number, reserve: number) {
+    this.most = reserve * 1_000;
+    this.each = Math.round(ratio * 1_000);
+    this.leftThousandths = this.most;
+  }
+
+  /** Number of retries that are left. */
+  get left(): number {
+    return this.leftThousandths / 1_000;
+  }
+
+  /** Count a call. */
+  addCall(): void {
+    this.leftThousandths = Math.min(this.most, this.leftThousandths + this.each);
+  }
+
+  /** Take one retry. Returns whether there was one. */
+  take(): boolean {
+    if (this.leftThousandths < 1_000) {
+      return false;
+    }
+    this.leftThousandths -= 1_000;
+    return true;
+  }
+}
+
+/**
+ * Call `attempt` until it succeeds, at most `retries` + 1 times. Each pause is random, from 0 up to an exponential
+ * limit, in addition to `Retry-After`. This is "full jitter" of "Exponential Backoff And Jitter" (AWS Architecture
+ * Blog, 2015). Throws the last {@link AttemptFailed}, at once if the next pause would pass the deadline, or if no
+ * retry is left in the budget.
  */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
   deadline: Deadline,
   rules: RetryRules,
+  budget: RetryBudget,
 ): Promise<T> {
-  let backoff = new ExponentialBackoff({ initialDelay: rules.delayMs, maxDelay: rules.maxDelayMs }).next();
+  budget.addCall();
+  let backoff = new ExponentialBackoff({
+    initialDelay: rules.delayMs,
+    maxDelay: rules.maxDelayMs,
+    generator: fullJitterGenerator,
+  }).next();
   for (let retried = 0; ; retried += 1) {
     try {
       return await attempt();
@@ -41,7 +90,8 @@ export async function withRetries<T>(
       // Added to `Retry-After`: otherwise all clients with the same value would retry at the same moment.
       const pauseMs = (error.retryAfterMs ?? 0) + backoff.duration;
       backoff = backoff.next(undefined);
-      if (pauseMs >= deadline.remainingMs) {
+      // The budget comes last, so that only a retry that is made takes from it.
+      if (pauseMs >= deadline.remainingMs || !budget.take()) {
         throw error;
       }
       // If the signal ends the pause, the next attempt fails at once with the reason.

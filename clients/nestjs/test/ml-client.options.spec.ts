@@ -19,6 +19,8 @@ describe('settings', () => {
       timeoutMs: 5_000,
       breakerFailures: 5,
       breakerResetMs: 60_000,
+      retryRatio: 0.1,
+      retryReserve: 10,
       cacheShared: false,
       cacheTtlFailureS: 3_600,
       throwErrors: false,
@@ -58,6 +60,8 @@ describe('settings', () => {
         ML_SERVICE_TIMEOUT: 'soon',
         ML_SERVICE_TENANT_ID: 'a b',
         ML_SERVICE_BREAKER_FAILURES: '0',
+        ML_SERVICE_RETRY_RATIO: '-0.1',
+        ML_SERVICE_RETRY_RESERVE: '1.5',
         ML_CACHE_REDIS_URL: 'http://cache',
       }),
     ).toEqual([
@@ -66,6 +70,8 @@ describe('settings', () => {
       'ML_SERVICE_ENABLED (option enabled): must be true or false',
       'ML_SERVICE_TIMEOUT (option timeoutMs): must be a whole number from 50 to 600000',
       'ML_SERVICE_TENANT_ID (option tenantId): must be 1 to 64 characters of A-Z a-z 0-9 _ -',
+      'ML_SERVICE_RETRY_RATIO (option retryRatio): must be a number from 0 to 10',
+      'ML_SERVICE_RETRY_RESERVE (option retryReserve): must be a whole number from 0 to 10000',
       'ML_SERVICE_BREAKER_FAILURES (option breakerFailures): must be a whole number from 1 to 1000',
       'ML_CACHE_REDIS_URL (option cacheRedisUrl): must look like redis://localhost:6379/0',
     ]);

@@ -44,6 +44,18 @@ describe('a call that fails', () => {
     expect(proxy.seen).toHaveLength(4);
   });
 
+  it('is sent once when the budget of all calls is used', async () => {
+    proxy.fate = { status: 503, body: '{"code":"queue_full"}' };
+    const ml = client({ retries: 3, retryRatio: 0.25, retryReserve: 2 });
+    const sent: number[] = [];
+    for (let call = 0; call < 5; call += 1) {
+      const before = proxy.seen.length;
+      expect(await ml.predictFailure(asked(newCharger()))).toMatchObject({ reason: 'overloaded' });
+      sent.push(proxy.seen.length - before);
+    }
+    expect(sent).toEqual([3, 1, 1, 1, 2]);
+  });
+
   it.each([
     ['reset', 'unreachable'],
     ['cut', 'unreachable'],

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Deadline } from '../src/deadline';
-import { withRetries } from '../src/policies';
+import { RetryBudget, withRetries } from '../src/policies';
 import { AttemptFailed, retryAfterMs } from '../src/transport';
 
 const RULES = { retries: 3, delayMs: 1, maxDelayMs: 5 };
+const timers = jest.requireActual<typeof import('node:timers/promises')>('node:timers/promises');
+const plenty = () => new RetryBudget(0, 100);
 
 describe('withRetries', () => {
   let deadline: Deadline;
@@ -19,19 +21,19 @@ describe('withRetries', () => {
   it('throws the last failure when all tries have failed', async () => {
     let tries = 0;
     const attempt = () => Promise.reject(new AttemptFailed('unreachable', `try ${(tries += 1)}`));
-    await expect(withRetries(attempt, deadline, RULES)).rejects.toThrow('try 4');
+    await expect(withRetries(attempt, deadline, RULES, plenty())).rejects.toThrow('try 4');
   });
 
   it('does not repeat what is a bug', async () => {
     let tries = 0;
     const attempt = () => Promise.reject(new TypeError(`try ${(tries += 1)}`));
-    await expect(withRetries(attempt, deadline, RULES)).rejects.toThrow('try 1');
+    await expect(withRetries(attempt, deadline, RULES, plenty())).rejects.toThrow('try 1');
   });
 
   it('pauses no longer than the deadline allows', async () => {
     const began = performance.now();
     const attempt = () => Promise.reject(new AttemptFailed('overloaded', 'busy', 60_000));
-    await expect(withRetries(attempt, deadline, RULES)).rejects.toThrow('busy');
+    await expect(withRetries(attempt, deadline, RULES, plenty())).rejects.toThrow('busy');
     expect(performance.now() - began).toBeLessThan(10_000);
   });
 
@@ -47,13 +49,81 @@ describe('withRetries', () => {
           : new AttemptFailed('overloaded', 'busy', 30_000),
       );
     };
-    const call = withRetries(attempt, long, RULES);
+    const call = withRetries(attempt, long, RULES, plenty());
     setImmediate(() => {
       caller.abort();
     });
     await expect(call).rejects.toThrow('ended');
     expect(tries).toBe(2);
     long.clear();
+  });
+});
+
+describe('the retry budget', () => {
+  it('begins with its reserve, and each call adds a part of a retry', () => {
+    const budget = new RetryBudget(0.1, 2);
+    expect([budget.take(), budget.take(), budget.take()]).toEqual([true, true, false]);
+    for (let call = 0; call < 9; call += 1) {
+      budget.addCall();
+    }
+    expect(budget.take()).toBe(false);
+    budget.addCall();
+    expect([budget.take(), budget.take()]).toEqual([true, false]);
+  });
+
+  it('saves no more than its reserve', () => {
+    const budget = new RetryBudget(0.5, 2);
+    for (let call = 0; call < 100; call += 1) {
+      budget.addCall();
+    }
+    expect(budget.left).toBe(2);
+  });
+
+  it('lets calls that fail be tried once when it is used', async () => {
+    const budget = new RetryBudget(0.25, 2);
+    const tries: number[] = [];
+    for (let call = 0; call < 8; call += 1) {
+      let own = 0;
+      const attempt = () => {
+        own += 1;
+        return Promise.reject(new AttemptFailed('overloaded', 'busy'));
+      };
+      const deadline = new Deadline(10_000);
+      await expect(withRetries(attempt, deadline, RULES, budget)).rejects.toThrow('busy');
+      deadline.clear();
+      tries.push(own);
+    }
+    expect(tries).toEqual([3, 1, 1, 1, 2, 1, 1, 1]);
+  });
+
+  it('loses nothing to a retry that the deadline forbids', async () => {
+    const budget = new RetryBudget(0, 1);
+    const deadline = new Deadline(1_000);
+    const attempt = () => Promise.reject(new AttemptFailed('overloaded', 'busy', 3_600_000));
+    await expect(withRetries(attempt, deadline, RULES, budget)).rejects.toThrow('busy');
+    deadline.clear();
+    expect(budget.left).toBe(1);
+  });
+});
+
+describe('pauses', () => {
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
+
+  it.each([
+    [0, [0, 0, 0]],
+    [0.5, [50, 100, 200]],
+    [0.999, [99, 199, 399]],
+  ])('are spread from 0 to a limit that doubles: %d', async (random, expected) => {
+    jest.spyOn(Math, 'random').mockReturnValue(random);
+    const pause = jest.spyOn(timers, 'setTimeout').mockResolvedValue(undefined);
+    const deadline = new Deadline(60_000);
+    const attempt = () => Promise.reject(new AttemptFailed('overloaded', 'busy', 1_000));
+    const rules = { retries: 3, delayMs: 100, maxDelayMs: 2_000 };
+    await expect(withRetries(attempt, deadline, rules, plenty())).rejects.toThrow('busy');
+    deadline.clear();
+    expect(pause.mock.calls.map(([ms]) => (ms ?? 0) - 1_000)).toEqual(expected);
   });
 });
 

@@ -16,7 +16,7 @@ from evzone_ml_client.breaker import Circuit
 from evzone_ml_client.calls import Call
 from evzone_ml_client.errors import NotFound, Reason, RequestRejected, ServiceUnavailable
 from evzone_ml_client.exchange import ApiResponse, Exchange, Flow, Request
-from evzone_ml_client.retries import OnRetry, attempts, retry_after_s
+from evzone_ml_client.retries import OnRetry, RetryBudget, attempts, retry_after_s
 from evzone_ml_client.schemas import FailurePrediction, Problem
 from evzone_ml_client.settings import Settings
 from evzone_ml_client.stale import LastPredictions
@@ -42,6 +42,7 @@ class Policy:
             failures=settings.breaker_failures,
             open_s=settings.breaker_open_s,
         )
+        self.budget = RetryBudget(settings.retry_ratio, settings.retry_reserve)
         self.last = LastPredictions(settings.stale_entries, settings.stale_ttl_s)
 
     def flow(self, call: Call[T]) -> Flow[T]:
@@ -82,9 +83,11 @@ class Policy:
         timeout_s, patience_s = self._timeout_s(call), self.settings.patience_s
         deadline = time.monotonic() + timeout_s
         request_id = uuid4().hex
+        self.budget.add_call()
         for attempt in attempts(
             call.name,
             most=self.settings.attempts,
+            budget=self.budget,
             timeout_s=timeout_s,
             patience_s=patience_s,
             on_retry=self.on_retry,

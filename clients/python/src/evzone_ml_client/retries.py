@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,13 +12,14 @@ from typing import Final, TypeAlias, cast
 
 from tenacity import RetryCallState, Retrying
 from tenacity.retry import retry_if_exception
-from tenacity.stop import stop_after_attempt, stop_before_delay
+from tenacity.stop import stop_after_attempt, stop_base, stop_before_delay
 from tenacity.wait import wait_base, wait_random_exponential
 
 from evzone_ml_client.errors import RequestRejected, ServiceUnavailable
 
-# The pause before the n-th retry is random, up to 0.1, 0.2, 0.4, … seconds, in addition to `Retry-After`.
-# Randomness spreads the retries of clients that failed at the same moment.
+# The pause before the n-th retry is random, from 0 up to 0.1, 0.2, 0.4, … seconds, in addition to
+# `Retry-After`. This is "full jitter" of "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). It
+# spreads the retries of clients that failed at the same moment.
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
 # An earlier request with the same Idempotency-Key is still being received.
@@ -43,32 +45,80 @@ class Retry:
 OnRetry: TypeAlias = Callable[[Retry], None]
 
 
+class RetryBudget:
+    """The retries that a client may still make, over all its calls. Thread-safe.
+
+    Each call adds `ratio`, each retry takes 1, and at most `reserve` are saved. It begins with `reserve`. In
+    an outage a client then sends at most `1 + ratio` times its calls, after the reserve is used. Otherwise
+    retries would multiply the load that made the calls fail. The scheme is that of Finagle's `RetryBudget`,
+    with a fixed reserve; gRPC's `retryThrottling` (proposal A6) is similar.
+    """
+
+    def __init__(self, ratio: float, reserve: int) -> None:
+        # In thousandths, as gRPC counts: sums of floats are a little less than they should be.
+        self._most = reserve * 1000
+        self._each = round(ratio * 1000)
+        self._left = self._most
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> float:
+        """The number of retries that are left."""
+        return self._left / 1000
+
+    def add_call(self) -> None:
+        """Count a call."""
+        with self._lock:
+            self._left = min(self._most, self._left + self._each)
+
+    def take(self) -> bool:
+        """Take one retry. Returns whether there was one."""
+        with self._lock:
+            if self._left < 1000:
+                return False
+            self._left -= 1000
+            return True
+
+
 def attempts(
     name: str,
     *,
     most: int,
+    budget: RetryBudget,
     timeout_s: float,
     patience_s: float | None = None,
     on_retry: OnRetry | None = None,
 ) -> Retrying:
     """Return at most `most` attempts of the call `name`, all started within `timeout_s`.
 
-    If the next attempt would start after the time-out, the last error is raised at once. `patience_s`
-    replaces both limits: attempts continue for `patience_s` after the first failure. The last one starts
-    then.
+    If the next attempt would start after the time-out, or no retry is left in the budget, the last error is
+    raised at once. `patience_s` replaces these limits: attempts continue for `patience_s` after the first
+    failure. The last one starts then.
 
     The attempts do not sleep. `upcoming_sleep` of an attempt's state is the pause before it, in seconds.
     """
     pause = _asked_for() + wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S)
     outage = None if patience_s is None else _Outage(patience_s)
+    # The budget comes last, so that only a retry that is made takes from it.
+    limits = stop_after_attempt(most) | stop_before_delay(timeout_s) | _stop_without_budget(budget)
     return Retrying(
-        stop=outage.over if outage else stop_after_attempt(most) | stop_before_delay(timeout_s),
+        stop=outage.over if outage else limits,
         wait=(lambda state: min(pause(state), outage.left_s(state))) if outage else pause,
         retry=retry_if_exception(may_succeed_later),
         sleep=lambda _pause_s: None,
         before_sleep=lambda state: _log_retry(name, state, on_retry),
         reraise=True,
     )
+
+
+class _stop_without_budget(stop_base):  # noqa: N801 - tenacity's strategies are named so
+    """Take a retry from the budget. Stop if there is none."""
+
+    def __init__(self, budget: RetryBudget) -> None:
+        self._budget = budget
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return not self._budget.take()
 
 
 class _Outage:

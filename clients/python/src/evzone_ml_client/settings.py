@@ -27,8 +27,12 @@ class Settings:
     `timeout_s` limits a whole call, retries included. `upload_timeout_s` replaces it for a call that uploads
     a file or downloads results. `attempts` includes the first attempt.
 
+    `retry_ratio` and `retry_reserve` are the budget of retries of all calls together. Each call adds
+    `retry_ratio`, and each retry takes 1. At most `retry_reserve` are saved, as many as at the start. Without
+    one left, a call fails after its first attempt. A reserve of 0 allows no retry.
+
     `patience_s` is for background work: a call is repeated until it has failed for that long. The number of
-    attempts is then unlimited, and the time-outs apply to each attempt.
+    attempts is then unlimited, without a budget, and the time-outs apply to each attempt.
 
     The circuit opens after `breaker_failures` failed calls in a row. After `breaker_open_s` it allows one
     trial call. The last failure predictions of `stale_entries` chargers are kept for `stale_ttl_s`; 0
@@ -45,6 +49,8 @@ class Settings:
     timeout_s: float = 5.0
     upload_timeout_s: float = 300.0
     attempts: int = 4
+    retry_ratio: float = 0.1
+    retry_reserve: int = 10
     patience_s: float | None = None
     breaker_failures: int = 5
     breaker_open_s: float = 60.0
@@ -110,8 +116,11 @@ class Settings:
         ]
         if self.patience_s is not None and not self.patience_s >= 0:
             problems.append(f"patience_s: must be at least 0 seconds, not {self.patience_s:g}")
+        if not (self.retry_ratio >= 0 and math.isfinite(self.retry_ratio)):
+            problems.append(f"retry_ratio: must be at least 0, not {self.retry_ratio:g}")
         for name, value, least in (
             ("attempts", self.attempts, 1),
+            ("retry_reserve", self.retry_reserve, 0),
             ("breaker_failures", self.breaker_failures, 1),
             ("stale_entries", self.stale_entries, 0),
         ):
