@@ -1,9 +1,9 @@
 """Rows of a job that end the process that scores them, found by narrowing down over several attempts.
 
 The first attempt at a chunk scores many rows together and notes nothing. If its process ends, the next ones
-note in Redis which rows they are about to score: a few together, and the rows of a group that ended a process
-one by one. A row that has ended two processes alone fails. A worker that is killed for another reason twice
-does not stand at the same row.
+note in Redis which rows they are about to score. They score a few together. Rows of a group that ended a
+process are scored one by one. A row that has ended two processes alone fails: workers that are killed for
+other reasons do not stand at the same row.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ OPEN_S: Final = 1.0
 SLOW_S: Final = 0.1
 # As many as the worker scores in about a second: what is accepted is answered in time.
 MOST_WAITING: Final = int(1.2 / SLOW_S)
-APP: Final = "tests.integration.slow_app"
+APP: Final = "bench.slow_worker"
 JOBS: Final = 10
 ROWS: Final = 5
 
@@ -45,7 +45,10 @@ def slow(lone_redis: RunningServer) -> Iterator[Web]:
     Time-outs are long, so that the test fails on no slow machine: load is shed by the number that wait.
     """
     env = environment(
-        lone_redis.url, ML_MAX_WAITING=str(MOST_WAITING), ML_SYNC_TIMEOUT="10", SLOW_S=str(SLOW_S)
+        lone_redis.url,
+        ML_MAX_WAITING=str(MOST_WAITING),
+        ML_SYNC_TIMEOUT="10",
+        READINGS_A_SECOND=str(1 / SLOW_S),
     )
     with (
         start_worker(Queues.SINGLE, env, app=APP) as single,
