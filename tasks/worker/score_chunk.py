@@ -205,8 +205,13 @@ def _store(runtime: Runtime, stored: Sequence[Verdict]) -> None:
     """Store verdicts. Rows whose verdicts cannot be stored keep their results."""
 
     def store(some: Sequence[Verdict]) -> Sequence[Verdict]:
-        runtime.cache.put_all(some)
-        runtime.connection.execute(*runtime.fleet.to_store(predictions(some)))
+        commands = runtime.fleet.to_store(predictions(some))
+        if runtime.cache.with_the_rest:
+            # Stored or tried again together: the cache must not keep an older verdict than the fleet.
+            commands = runtime.cache.to_store(some) + commands
+        else:
+            runtime.cache.put_all(some)
+        runtime.connection.execute(*commands)
         return some
 
     together_or_alone(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import orjson
 import pytest
 from redis import Redis
 
 from settings import read_settings
+from tasks.storage import verdict_cache
+from tasks.storage.fleet import FleetStore, verdict_key
+from tasks.storage.redis_connection import PinnedConnection
 from tasks.storage.verdict_cache import VerdictCache, cache_key
 from tests.processes import environment
 from tests.services import RunningServer
@@ -92,3 +97,34 @@ def test_a_key_of_another_type_is_replaced(store: Redis, cache: VerdictCache) ->
     store.rpush(key, "x")
     cache.put_all([("failure", None, {"charger_id": charger_id, "reading_timestamp": NOW}, ours(NOW))])
     assert store.get(key) == ours(NOW)
+
+
+def test_a_batch_stores_in_fleet_and_cache_alike_although_the_cache_has_just_failed(
+    lone_redis: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(lone_redis.url).items():
+        monkeypatch.setenv(name, value)
+    from tasks.worker import score_chunk  # it reads the settings
+    from tasks.worker.scoring import Verdict
+
+    monkeypatch.setattr(verdict_cache, "BREAK_S", 60.0)
+    settings = read_settings(dotenv=None)
+    with Redis.from_url(lone_redis.url) as store:
+        runtime = SimpleNamespace(
+            cache=VerdictCache(settings), fleet=FleetStore(settings), connection=PinnedConnection(store)
+        )
+        lone_redis.pause()
+        assert runtime.cache.get_all([("failure", "C", None, None)]) == [None]
+        lone_redis.resume()
+        fields = orjson.loads(ours(NOW)) | {
+            "charger_id": "C",
+            "failure_probability": 0.5,
+            "horizons": {},
+            "recommended_action": "NONE",
+            "in_failure": False,
+            "confidence": 0.5,
+            "model_version": "1",
+        }
+        score_chunk._store(cast(Any, runtime), [Verdict("failure", None, fields, ours(NOW))])
+        assert store.hget(verdict_key(None, "C"), "body") == ours(NOW)
+        assert store.get(cache_key("failure", "C", None)) == ours(NOW)
