@@ -24,6 +24,8 @@ PARTS: Final = {
     "fairness": fairness_report,
     "overload": overload_report,
 }
+# From here to HOW the page is written by hand.
+BY_HAND: Final = "## Faults"
 HOW: Final = "## How"
 # A rival below this multiple of the plain way is badly configured.
 LEAST_FASTAPI_RATIO: Final = 10.0
@@ -46,7 +48,14 @@ def renew_parts() -> None:
     before, _, after = PAGE.read_text().partition(HOW)
     for part in PARTS.values():
         before = before.partition(part.HEADING)[0]
-    PAGE.write_text(before + "\n".join([*_parts(), HOW]) + after)
+    by_hand = _by_hand()
+    PAGE.write_text(before + "\n".join([*_parts(), by_hand + HOW]) + after)
+
+
+def _by_hand() -> str:
+    """Return the part of the page that no measurement writes, empty if there is none."""
+    _, found, after = PAGE.read_text().partition(BY_HAND)
+    return found + after.partition(HOW)[0] if found else ""
 
 
 def _parts() -> list[str]:
@@ -103,7 +112,7 @@ def _page(
         *_table([result for result in found.values() if result["answer"] == "probability"]),
         "",
         *_parts(),
-        HOW,
+        _by_hand() + HOW,
         "",
         f"- `make bench`: {seconds:g} s for each measurement after 2 s of warming up; one contestant at a time, all",
         f"  of them in turn {rounds} times. Shown are the medians, and the sum of errors. `--only singles` measures",
