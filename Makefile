@@ -23,7 +23,7 @@ RUN_TESTS = $(PY) -m pytest $(or $(TESTS),-n logical --dist loadfile --no-loadsc
 HOST_PACKAGES := faketime prometheus redis-server
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-host host-packages test-clients test-client-nestjs test-client-python soak faults fuzz compat bench \
+.PHONY: help run demo test test-host host-packages test-clients test-client-nestjs test-client-python test-long soak faults fuzz compat bench \
 	bench-compare evaluate check owasp format lock audit clean installed installed-dev
 
 help: ## list these commands
@@ -49,8 +49,11 @@ host-packages:
 test-client-python: installed-dev ## test the Python client against the service, and build and install its package
 	@$(PY) -m pytest clients/python/tests
 
-soak: installed-dev ## run the long forms of the tests that kill processes (half an hour; SEED=7 repeats a run)
+test-long: installed-dev ## run the long forms of the tests that kill processes (half an hour; SEED=7 repeats a run)
 	@SOAK=1 $(PY) -m pytest -s $(LONG_FORMS)
+
+soak: installed-dev ## an hour at 70 % of the capacity with faults: what was promised, and what grows (SOAK="--minutes 5")
+	@$(PY) -m tests.faults.soak $(SOAK)
 
 faults: installed-dev ## cause faults in a running service, and print what its callers saw (three quarters of an hour)
 	@$(PY) -m tests.faults $(FAULTS)

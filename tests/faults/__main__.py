@@ -1,37 +1,46 @@
 """`python -m tests.faults [FAULT …]`: cause faults in a running service, and print what its callers saw.
 
-During each fault single predictions, batch jobs and a Kafka stream run. A caller retries once, on the other
-of two web servers. Exit code 1 if a promise is broken.
+During each fault single predictions, batch jobs and a Kafka stream of three tenants run. A caller retries
+once, on the other of two web servers. The history of each run is held against the laws of `checker.py`, and
+kept in `build/faults/`. Exit code 1 if a promise is broken.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from settings import ROOT
+from tests.faults import checker
 from tests.faults.causes import FAULTS, SMOKE, Fault
-from tests.faults.kafka_causes import repeated_records
+from tests.faults.checker import Verdict
+from tests.faults.history import History, read
 from tests.faults.services import CannotCause
-from tests.faults.traffic import OK, Traffic
+from tests.faults.traffic import OK, Rates, Traffic
 
 QUIET_S: Final = 4.0
 AFTER_S: Final = 12.0
-SINGLES_A_SECOND: Final = 60.0
-RECORDS_A_SECOND: Final = 50.0
+FOLDER: Final = ROOT / "build" / "faults"
 # Beyond this, a fault that is over still has effects.
 RECOVERED_WITHIN_S: Final = 10.0
 HEADER: Final = (
     f"{'fault':41} {'singles':>7} {'first':>6} {'retried':>7} {'degraded':>8} {'slowest':>8} "
-    f"{'recovery':>8} {'jobs':>5} {'lost':>4} {'records':>7} {'lost':>4}  promise"
+    f"{'recovery':>8} {'jobs':>5} {'records':>7} {'events':>7}  promise"
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """What callers saw of a fault. Shares are of single predictions; `recovery_s` counts from its end."""
+    """What callers saw of a fault. Shares are of single predictions; `recovery_s` counts from its end.
+
+    `verdict` is that of the checker over the whole history.
+    """
 
     name: str
     calls: int
@@ -41,62 +50,73 @@ class Row:
     slowest_s: float
     recovery_s: float
     jobs: int
-    lost_jobs: int
     records: int
-    lost_records: int
-    repeated_records: int
+    verdict: Verdict
 
     def broken(self, fault: Fault) -> list[str]:
         """The promises that were not kept."""
         found = {
             f"{fault.answered:.1%} answered": self.retried >= fault.answered,
             f"recovered within {RECOVERED_WITHIN_S:g} s": self.recovery_s <= RECOVERED_WITHIN_S,
-            "no job lost": self.lost_jobs == 0 or not fault.keeps_jobs,
-            "no record lost": self.lost_records == 0,
-            "no record twice": self.repeated_records == 0 or not fault.exactly_once,
         }
-        return [promise for promise, kept in found.items() if not kept]
+        return [promise for promise, kept in found.items() if not kept] + self.verdict.broken
 
     def line(self, fault: Fault) -> str:
         """The row as text."""
         return (
             f"{self.name:41} {self.calls:7d} {self.first:6.1%} {self.retried:7.1%} {self.degraded:8d} "
-            f"{self.slowest_s:6.2f} s {self.recovery_s:6.1f} s {self.jobs:5d} {self.lost_jobs:4d} "
-            f"{self.records:7d} {self.lost_records:4d}  {', '.join(self.broken(fault)) or 'kept'}"
+            f"{self.slowest_s:6.2f} s {self.recovery_s:6.1f} s {self.jobs:5d} {self.records:7d} "
+            f"{self.verdict.events:7d}  {', '.join(self.broken(fault)) or 'kept'}"
         )
+
+    def lines(self, fault: Fault) -> Iterable[str]:
+        """The row, and under it the checker's verdict if a law is broken."""
+        yield self.line(fault)
+        if self.verdict.broken:
+            yield from self.verdict.lines()
 
 
 def run(name: str, fault: Fault) -> Row:
     """Cause one fault in a new service. Blocks about a minute."""
-    with fault.service(fault.app) as service:
-        traffic = Traffic(
-            [web.url for web in service.webs.values()],
-            service.kafka.url,
-            SINGLES_A_SECOND,
-            RECORDS_A_SECOND,
-        )
+    path = history_file(name)
+    with fault.service(fault.app) as service, History(path) as history:
+        history.write("run", transactions=fault.exactly_once)
+        urls = [web.url for web in service.webs.values()]
+        traffic = Traffic(urls, service.kafka.url, history, Rates())
         with traffic.running():
             time.sleep(QUIET_S)
+            history.write("fault", name=name, phase="begins")
+            if not fault.keeps_jobs:
+                history.write("losing")
             fault.cause(service, fault.fault_s)
             over = time.monotonic()
+            history.write("fault", name=name, phase="ends")
+            if not fault.keeps_jobs:
+                history.write("lost")
             time.sleep(AFTER_S)
-        after = [call for call in traffic.calls if call.began >= over]
-        unwell = [call.began - over for call in after if call.first != OK or call.is_degraded]
-        total = len(traffic.calls)
-        return Row(
-            name,
-            total,
-            sum(call.first == OK for call in traffic.calls) / total,
-            sum(call.final == OK for call in traffic.calls) / total,
-            sum(call.is_degraded for call in traffic.calls),
-            max(call.took_s for call in traffic.calls),
-            max(unwell, default=0.0),
-            len(traffic.accepted),
-            traffic.lost_jobs(),
-            len(traffic.sent),
-            traffic.lost_records(),
-            repeated_records(service) if fault.exactly_once else 0,
-        )
+    after = [call for call in traffic.calls if call.began >= over]
+    unwell = [call.began - over for call in after if call.first != OK or call.is_degraded]
+    total = len(traffic.calls)
+    return Row(
+        name,
+        total,
+        sum(call.first == OK for call in traffic.calls) / total,
+        sum(call.final == OK for call in traffic.calls) / total,
+        sum(call.is_degraded for call in traffic.calls),
+        max(call.took_s for call in traffic.calls),
+        max(unwell, default=0.0),
+        traffic.jobs,
+        traffic.records,
+        checker.check(read(path)),
+    )
+
+
+def history_file(name: str) -> Path:
+    """A new file for the history of a run."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.ndjson"
+    path.unlink(missing_ok=True)
+    return path
 
 
 def main() -> int:
@@ -120,7 +140,8 @@ def main() -> int:
             _print(f"{name:41} cannot be caused here: {error}")
             continue
         is_broken |= bool(row.broken(FAULTS[name]))
-        _print(row.line(FAULTS[name]))
+        for line in row.lines(FAULTS[name]):
+            _print(line)
     return int(is_broken)
 
 

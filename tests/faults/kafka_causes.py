@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from kafka import KafkaConsumer
-
 from tests.faults.services import CannotCause, usual
 from tests.host.live_service import LiveService
-from tests.integration.stream_bench import DEAD_LETTERS, INPUT, PREDICTIONS, event_id
+from tests.integration.stream_bench import DEAD_LETTERS, INPUT, PREDICTIONS
 from tests.kafka import broker
 from tests.kafka.broker import ApacheKafka
 from tests.kafka.cluster import COORDINATES_GROUPS, COORDINATES_TRANSACTIONS, KafkaCluster
@@ -30,8 +27,6 @@ SLOW_STOPPED_S: Final = 0.8
 # Each is led by some node; the leader moves while a transaction is open.
 MOVED: Final = (INPUT, COORDINATES_TRANSACTIONS, PREDICTIONS)
 HELD_WITHIN_S: Final = 60.0
-# Later than this no second outcome comes.
-QUIET_S: Final = 3.0
 
 
 def _require() -> None:
@@ -126,25 +121,3 @@ def moving_leaders(service: LiveService, fault_s: float) -> None:
 
 def _has_moved(cluster: KafkaCluster, topic: str, leader: RunningServer) -> bool:
     return cluster.leader(topic) is not leader
-
-
-def repeated_records(service: LiveService) -> int:
-    """The number of records with more than one committed outcome. Blocks some seconds."""
-    reader = KafkaConsumer(
-        PREDICTIONS,
-        DEAD_LETTERS,
-        bootstrap_servers=service.kafka.url,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
-    found: Counter[str] = Counter()
-    quiet_since = time.monotonic()
-    try:
-        while time.monotonic() - quiet_since < QUIET_S:
-            for records in reader.poll(timeout_ms=300).values():
-                found.update(map(event_id, records))
-                quiet_since = time.monotonic()
-    finally:
-        reader.close()
-    assert found, "no outcome was read"
-    return sum(times > 1 for times in found.values())

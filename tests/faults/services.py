@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
+from tests.faults.callers import API_KEYS
 from tests.host.live_service import CONSUMER, LiveService, StartKafka, StartRedis, live_service
 from tests.services import start_kafka, start_redis
 
 # Starts a service whose workers have this Celery app.
 Service = Callable[[str], AbstractContextManager[LiveService]]
-SETTINGS: Final = {"ML_DEGRADED_SCORING": "true"}
+# Each tenant of the callers has a key.
+SETTINGS: Final = {"ML_DEGRADED_SCORING": "true", "ML_SERVICE_API_KEY": API_KEYS}
 
 
 class CannotCause(Exception):

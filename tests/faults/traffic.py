@@ -1,40 +1,35 @@
-"""Callers of a service under faults: singles, jobs and records, each with what became of it."""
+"""Callers of a service under faults: singles, jobs and records. All that they see is in a history."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import random
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
 import orjson
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
 
-from tests.batches import results_of
-from tests.integration.stream_bench import DEAD_LETTERS, INPUT, PREDICTIONS
-from tests.processes import KEY, wait_until
-from tests.readings import metrics, request
+from tests.faults.callers import TENANTS, Chargers, Sent, said_by
+from tests.faults.final_state import write_final_state
+from tests.faults.history import History
+from tests.faults.job_traffic import Jobs
+from tests.faults.stream_traffic import Stream
 
 FAILURE: Final = "/api/v1/predictions/failure"
-BATCH: Final = "/api/v1/predictions/batch"
 JSON: Final = {"Content-Type": "application/json"}
 # The callers' own time-out, as in the clients.
 CALL_TIMEOUT_S: Final = 5.0
 RETRY_AFTER_S: Final = 0.5
-JOB_EVERY_S: Final = 5.0
-JOB_ROWS: Final = 500
-SEND_EVERY_S: Final = 0.1
-SETTLED_WITHIN_S: Final = 90.0
 OK: Final = 200
-ACCEPTED: Final = 202
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,141 +47,125 @@ class Call:
 
 
 @dataclass
+class Rates:
+    """The offered load. It may be changed while the traffic runs."""
+
+    singles_a_second: float = 60.0
+    records_a_second: float = 50.0
+    job_every_s: float = 5.0
+
+    def times(self, factor: float) -> Rates:
+        """The same mix, more or less often."""
+        return Rates(
+            self.singles_a_second * factor, self.records_a_second * factor, self.job_every_s / factor
+        )
+
+
+@dataclass
 class Traffic:
     """Calls to web processes at `urls`, in turn, and records for a broker."""
 
     urls: list[str]
     kafka: str
-    singles_a_second: float
-    records_a_second: float
+    history: History
+    rates: Rates
+    seed: int = 1
     calls: list[Call] = field(default_factory=list)
-    accepted: list[str] = field(default_factory=list)
-    refused_jobs: int = 0
-    sent: set[str] = field(default_factory=set)
+    jobs: int = 0
+    records: int = 0
     _stopped: threading.Event = field(default_factory=threading.Event)
+    _stream: Stream | None = None
+
+    def change(self, rates: Rates) -> None:
+        """Offer another load from now on."""
+        vars(self.rates).update(vars(rates))
+
+    @property
+    def outstanding_records(self) -> int:
+        """The number of acknowledged records that have no outcome yet."""
+        return 0 if self._stream is None else self._stream.outstanding
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run it in two threads. On leaving, blocks until the last calls have ended."""
-        threads = [threading.Thread(target=run) for run in (lambda: asyncio.run(self._call()), self._produce)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stopped.set()
-            for thread in threads:
-                thread.join()
+        """Run it. On leaving, blocks until jobs and records are settled, 100 s at most.
 
-    async def _call(self) -> None:
+        Then writes to the history how the service stands.
+        """
+        chargers = Chargers(self.seed)
+        stream = self._stream = Stream(self.kafka, self.history, chargers, self.rates)
+        with stream.running(), ThreadPoolExecutor(1) as threads:
+            calling = threads.submit(lambda: asyncio.run(self._call(chargers)))
+            try:
+                yield
+            finally:
+                self._stopped.set()
+            calling.result()
+        self.records = stream.acknowledged
+        write_final_state(self.urls[0], self.history)
+
+    async def _call(self, chargers: Chargers) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        async with (
-            httpx.AsyncClient(headers={"X-API-Key": KEY}, limits=limits, timeout=CALL_TIMEOUT_S) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            jobs = group.create_task(self._submit_jobs(client))
-            began, number = time.monotonic(), 0
-            while not self._stopped.is_set():
-                group.create_task(self._predict(client, number))
-                number += 1
-                # Open loop: slow answers do not slow the callers.
-                await asyncio.sleep(max(0.0, began + number / self.singles_a_second - time.monotonic()))
-            jobs.cancel()
+        async with httpx.AsyncClient(limits=limits, timeout=CALL_TIMEOUT_S) as client:
+            jobs = Jobs(client, self.urls, self.history, chargers, random.Random(self.seed))
+            async with asyncio.TaskGroup() as group:
+                submitting = group.create_task(jobs.submit_for_ever(group, self.rates))
+                due = time.monotonic()
+                for number in itertools.count():
+                    if self._stopped.is_set():
+                        break
+                    group.create_task(self._predict(client, chargers.reading(chargers.tenant()), number))
+                    # Open loop: slow answers do not slow the callers.
+                    due = max(due + 1 / self.rates.singles_a_second, time.monotonic() - CALL_TIMEOUT_S)
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                jobs.stop()
+                submitting.cancel()
+            self.jobs = jobs.accepted
 
-    async def _predict(self, client: httpx.AsyncClient, number: int) -> None:
-        body, began = orjson.dumps(request()), time.monotonic()
-        first, is_degraded = await self._attempt(client, self.urls[number % len(self.urls)], body)
+    async def _predict(self, client: httpx.AsyncClient, sent: Sent, number: int) -> None:
+        began = time.monotonic()
+        first, is_degraded = await self._attempt(client, self.urls[number % len(self.urls)], sent)
         final = first
         if first != OK:
             await asyncio.sleep(RETRY_AFTER_S)
-            final, is_degraded = await self._attempt(client, self.urls[(number + 1) % len(self.urls)], body)
+            final, is_degraded = await self._attempt(client, self.urls[(number + 1) % len(self.urls)], sent)
         self.calls.append(Call(began, first, final, time.monotonic() - began, is_degraded))
 
-    async def _attempt(self, client: httpx.AsyncClient, url: str, body: bytes) -> tuple[int, bool]:
+    async def _attempt(self, client: httpx.AsyncClient, url: str, sent: Sent) -> tuple[int, bool]:
+        request, key = uuid.uuid4().hex, TENANTS[sent.tenant]
+        self.history.write("send", request=request, url=url, caller=key, reading=sent.named)
+        headers = JSON | {"X-API-Key": key, "X-Tenant-ID": sent.tenant, "X-Request-ID": request}
+        body: dict[str, Any] = {}
         try:
-            answer = await client.post(url + FAILURE, content=body, headers=JSON)
+            answer = await client.post(url + FAILURE, content=orjson.dumps(sent.body), headers=headers)
+            if answer.status_code == OK:
+                body = answer.json()
         except httpx.HTTPError:
+            self._write_answer(request, 0, None, None, body)
             return 0, False
-        return answer.status_code, answer.status_code == OK and answer.json()["degraded"]
+        self._write_answer(
+            request, answer.status_code, answer.headers.get("X-Request-ID"), _port(answer), body
+        )
+        return answer.status_code, bool(body) and body["degraded"]
 
-    async def _submit_jobs(self, client: httpx.AsyncClient) -> None:
-        number = 0
-        while True:
-            body = orjson.dumps({"chargers": [metrics() for _ in range(JOB_ROWS)]})
-            key = {"Idempotency-Key": uuid.uuid4().hex}
-            for _ in range(20):
-                number += 1
-                with contextlib.suppress(httpx.HTTPError):
-                    answer = await client.post(
-                        self.urls[number % len(self.urls)] + BATCH, content=body, headers=JSON | key
-                    )
-                    if answer.status_code == ACCEPTED:
-                        self.accepted.append(answer.json()["job_id"])
-                        break
-                self.refused_jobs += 1
-                await asyncio.sleep(RETRY_AFTER_S)
-            await asyncio.sleep(JOB_EVERY_S)
-
-    def _produce(self) -> None:
-        producer = KafkaProducer(bootstrap_servers=self.kafka, max_block_ms=5000, acks="all")
-        futures = []
-        while not self._stopped.wait(SEND_EVERY_S):
-            for _ in range(round(self.records_a_second * SEND_EVERY_S)):
-                row = metrics()
-                with contextlib.suppress(KafkaError):
-                    futures.append(producer.send(INPUT, orjson.dumps(row), key=row["charger_id"].encode()))
-        for future in futures:
-            with contextlib.suppress(KafkaError):  # not acknowledged: nothing is promised
-                record = future.get(30)
-                self.sent.add(f"{INPUT}:{record.partition}:{record.offset}")
-        producer.close()
-
-    def lost_jobs(self) -> int:
-        """The number of accepted jobs without a result for each row, once. Blocks 90 s at most."""
-        with httpx.Client(base_url=self.urls[0], headers={"X-API-Key": KEY}, timeout=10) as client:
-            return sum(not _is_whole(client, job_id) for job_id in self.accepted)
-
-    def lost_records(self) -> int:
-        """The number of acknowledged records without an outcome. Blocks 90 s at most."""
-        seen: Counter[str] = Counter()
-        consumer = KafkaConsumer(bootstrap_servers=self.kafka, isolation_level="read_committed")
-        try:
-            consumer.assign(
-                [
-                    TopicPartition(topic, partition)
-                    for topic in (PREDICTIONS, DEAD_LETTERS)
-                    for partition in consumer.partitions_for_topic(topic) or ()
-                ]
-            )
-            consumer.seek_to_beginning()
-            deadline = time.monotonic() + SETTLED_WITHIN_S
-            while self.sent - seen.keys() and time.monotonic() < deadline:
-                for records in consumer.poll(500).values():
-                    seen.update(_event_id(record) for record in records)
-        finally:
-            consumer.close()
-        return len(self.sent - seen.keys())
+    def _write_answer(
+        self, request: str, status: int, echo: str | None, connection: int | None, body: dict[str, Any]
+    ) -> None:
+        self.history.write(
+            "answer",
+            request=request,
+            status=status,
+            echo=echo,
+            connection=connection,
+            said=said_by(body) if body else None,
+            degraded=bool(body) and body["degraded"],
+            cached=bool(body) and body["cached"],
+        )
 
 
-def _is_whole(client: httpx.Client, job_id: str) -> bool:
-    def ended() -> dict[str, Any]:
-        with contextlib.suppress(httpx.HTTPError):
-            answer = client.get(f"/api/v1/jobs/{job_id}")
-            if answer.status_code == OK and answer.json()["finished_at"]:
-                return dict(answer.json())
-        return {}
-
-    try:
-        document = wait_until(ended, what=job_id, timeout_s=SETTLED_WITHIN_S)
-    except AssertionError:
-        return False
-    rows = [result["row"] for result in results_of(client, job_id)]
-    return document["failed"] == 0 and rows == list(range(JOB_ROWS))
-
-
-def _event_id(record: Any) -> str:
-    """The input record of an outcome."""
-    if record.topic == PREDICTIONS:
-        return str(orjson.loads(record.value)["event_id"])
-    headers = dict(record.headers)
-    return ":".join(headers[f"x-origin-{name}"].decode() for name in ("topic", "partition", "offset"))
+def _port(answer: httpx.Response) -> int | None:
+    """The caller's port of the connection of an answer; None if it is closed by now."""
+    stream = answer.extensions.get("network_stream")
+    with contextlib.suppress(OSError):
+        address = stream.get_extra_info("client_addr") if stream is not None else None
+        return None if address is None else int(address[1])
+    return None

@@ -16,5 +16,5 @@ pytestmark = pytest.mark.host
 @pytest.mark.owasp("API4", "single predictions are answered while a part of the service is gone")
 def test_the_promise_is_kept_while_it_lasts(name: str) -> None:
     row = run(name, FAULTS[name])
-    sys.stdout.write(f"\n{HEADER}\n{row.line(FAULTS[name])}\n")
+    sys.stdout.write(f"\n{HEADER}\n{chr(10).join(row.lines(FAULTS[name]))}\n")
     assert row.broken(FAULTS[name]) == []
