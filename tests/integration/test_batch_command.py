@@ -21,10 +21,10 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from tasks.messaging.names import Queues
-from tests.cutting_proxy import CuttingProxy
 from tests.processes import KEY, READ_KEY, Process, Web, environment, start_worker, wait_until
 from tests.readings import metrics
 from tests.services import RunningServer
+from tests.tcp_proxy import TcpProxy
 
 ROWS = 3000
 
@@ -100,7 +100,7 @@ def test_a_file_is_scored_over_connections_that_are_cut_again_and_again(
     web: Web, run: Run, fleet: Path, tmp_path: Path, out: str
 ) -> None:
     tenant = out.replace(".", "-")
-    with CuttingProxy(web.url) as proxy:
+    with TcpProxy(web.url) as proxy:
         proxy.down_bytes = 60_000 if out.endswith("parquet") else 1_500_000
         command = run(str(fleet), "--out", str(tmp_path / out), "--tenant", tenant, url=proxy.url)
         assert command.ended() == 0, command.said()
@@ -113,7 +113,7 @@ def test_a_file_is_scored_over_connections_that_are_cut_again_and_again(
 def test_an_upload_that_is_cut_is_repeated_and_makes_one_job(
     web: Web, run: Run, fleet: Path, tmp_path: Path
 ) -> None:
-    with CuttingProxy(web.url) as proxy:
+    with TcpProxy(web.url) as proxy:
         proxy.up_bytes = 100_000
         command = run(str(fleet), "--out", str(tmp_path / "o.csv"), "--tenant", "cut-upload", url=proxy.url)
         wait_until(lambda: proxy.cuts > 0, what="a cut", log=command.said)

@@ -13,7 +13,7 @@ from tests.http_jobs import finish, submit
 from tests.processes import Web, environment, start_worker, wait_until
 from tests.readings import metrics, request
 from tests.services import RunningServer, start_redis
-from tests.switching_proxy import SwitchingProxy
+from tests.tcp_proxy import TcpProxy
 
 FAILURE = "/api/v1/predictions/failure"
 
@@ -24,7 +24,7 @@ class Pair:
 
     master: RunningServer
     replica: RunningServer
-    proxy: SwitchingProxy
+    proxy: TcpProxy
     web: Web
 
     def fail_over(self) -> None:
@@ -32,12 +32,12 @@ class Pair:
         with Redis.from_url(self.replica.url) as new, Redis.from_url(self.master.url) as old:
             new.slaveof()
             old.slaveof("127.0.0.1", self.replica.port)
-            self.proxy.target = self.replica.port
+            self.proxy.target_port = self.replica.port
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    with start_redis() as master, start_redis() as replica, SwitchingProxy(master.port) as proxy:
+    with start_redis() as master, start_redis() as replica, TcpProxy(master.port) as proxy:
         with Redis.from_url(replica.url) as client:
             client.slaveof("127.0.0.1", master.port)
             wait_until(
