@@ -48,7 +48,7 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
     """
     return Redis.from_url(
         url,
-        connection_class=_TlsConnection if url.startswith("rediss:") else _PlainConnection,
+        connection_class=TlsConnection if url.startswith("rediss:") else PlainConnection,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
@@ -84,12 +84,12 @@ class _NamesRefusals:
             raise
 
 
-class _PlainConnection(_NamesRefusals, Connection):
-    pass
+class PlainConnection(_NamesRefusals, Connection):
+    """Such a connection without TLS."""
 
 
-class _TlsConnection(_NamesRefusals, SSLConnection):
-    pass
+class TlsConnection(_NamesRefusals, SSLConnection):
+    """Such a connection with TLS."""
 
 
 class PinnedConnection:

@@ -16,9 +16,11 @@ from typing import Any, Final, cast
 import kombu.transport
 import kombu.transport.redis
 from celery.worker.consumer import Consumer
+from redis import ResponseError
 
 import metrics
 from tasks.messaging.messages import NewerSchema
+from tasks.storage.redis_connection import PlainConnection, TlsConnection
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +60,11 @@ class Message(_REDIS.Channel.Message):  # type: ignore[misc]  # untyped there
 
 
 class Channel(_REDIS.Channel):  # type: ignore[misc]  # untyped there
-    """A channel that outlives an element of a queue that it cannot read."""
+    """A channel that outlives an element of a queue that it cannot read, and leaves a demoted master."""
 
     Message = Message
+    connection_class = PlainConnection
+    connection_class_ssl = TlsConnection
 
     def _brpop_read(self, **options: Any) -> Any:
         return self._kept_alive(super()._brpop_read, **options)
@@ -71,8 +75,8 @@ class Channel(_REDIS.Channel):  # type: ignore[misc]  # untyped there
     def _kept_alive(self, read: Callable[..., Any], **options: Any) -> Any:
         try:
             return read(**options)
-        except (Empty, *self.connection_errors):
-            raise
+        except (Empty, ResponseError, *self.connection_errors):
+            raise  # of Redis itself, and no element has left the queue
         except Exception as error:
             # The element has left the queue. Its text may be anything, so none of it is logged.
             refused("malformed", f"{type(error).__name__}")
