@@ -9,6 +9,7 @@ from typing import Final
 
 from kombu import Exchange, Queue
 
+import keepalive
 from settings import load_or_exit
 from tasks.messaging.names import SCORE_HARD_LIMIT_S, Queues, TaskNames
 
@@ -31,8 +32,12 @@ broker_transport_options = {
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
     "socket_keepalive": True,
-    "socket_connect_timeout": 5,
-    "health_check_interval": 10,
+    "socket_keepalive_options": keepalive.TCP_OPTIONS,
+    "socket_connect_timeout": 2,
+    # A worker waits for ever by default for the reply to a command on a dead connection.
+    "socket_timeout": 3,
+    # A connection whose reply is overdue is dropped after 4 to 7 s.
+    "health_check_interval": 3,
 }
 
 # JSON only: a message is data, never code.

@@ -14,6 +14,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import TopicAlreadyExistsError, for_code
 from kafka.net.compat import KafkaNetClient
 
+import keepalive
 from consumers.kafka import record_batches
 from consumers.kafka.records import DEAD_LETTER_MAX_BYTES
 from settings import Settings
@@ -53,6 +54,11 @@ def _common(settings: Settings) -> dict[str, Any]:
         "client_id": f"{settings.kafka_group_id}-{socket.gethostname()}-{os.getpid()}",
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+        "socket_options": [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            *((socket.IPPROTO_TCP, option, value) for option, value in keepalive.TCP_OPTIONS.items()),
+        ],
         # Reconnect within two seconds of the broker's return (default: up to 30 s).
         "reconnect_backoff_max_ms": 2_000,
     }

@@ -17,6 +17,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError
 from redis.retry import Retry
 
+import keepalive
 from settings import Settings
 
 CONNECT_TIMEOUT_S: Final = 0.5
@@ -52,6 +53,7 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, patience_s: float
         socket_timeout=timeout_s,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
+        socket_keepalive_options=keepalive.TCP_OPTIONS,
         # With RESP2 and no driver info a new connection sends nothing first, except password and database.
         # By default redis-py makes four round trips, each with the full time-out.
         protocol=2,

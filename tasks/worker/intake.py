@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from queue import Empty
 from typing import Any, Final, cast
 
@@ -24,6 +25,7 @@ from tasks.storage.redis_connection import PlainConnection, TlsConnection
 
 log = logging.getLogger(__name__)
 
+RECONNECT_PAUSE_S: Final = 2
 JSON: Final = "application/json"
 # Tasks of Celery itself, which it registers in each worker. None of them is ever sent here.
 BUILT_IN: Final = "celery."
@@ -99,6 +101,11 @@ class TaskConsumer(Consumer):
     """Celery's consumer, for tasks of ours alone."""
 
     connection_errors: tuple[type[Exception], ...]
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, however long it takes, and return the connection. Celery's pauses grow to 30 s."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_max=RECONNECT_PAUSE_S)
+        return super().ensure_connected(conn)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Refuse a message. Celery's own method logs its body."""
