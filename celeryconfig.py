@@ -35,9 +35,9 @@ broker_transport_options = {
     "socket_keepalive_options": keepalive.TCP_OPTIONS,
     "socket_connect_timeout": 2,
     # A worker waits for ever by default for the reply to a command on a dead connection.
-    "socket_timeout": 3,
-    # A connection whose reply is overdue is dropped after 4 to 7 s.
-    "health_check_interval": 3,
+    "socket_timeout": 2,
+    # A connection whose reply is overdue is dropped after 3 to 5 s.
+    "health_check_interval": 2,
 }
 
 # JSON only: a message is data, never code.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-VANISHED_AFTER_S: Final = 6
+VANISHED_AFTER_S: Final = 5
 PROBES: Final = 3
 
 # Some systems lack some of them.

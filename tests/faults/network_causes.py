@@ -73,6 +73,7 @@ def failover(service: LiveService, fault_s: float) -> None:
 def reset_all(service: LiveService, fault_s: float) -> None:
     """Reset every connection to Redis and Kafka at once (RST)."""
     del fault_s
+    _wait_until_consuming(service)
     for proxy in (service.network.redis, service.network.kafka):
         proxy.reset()
 
@@ -80,6 +81,7 @@ def reset_all(service: LiveService, fault_s: float) -> None:
 def half_open(service: LiveService, fault_s: float) -> None:
     """Let the packets of every connection vanish for ever. New connections are taken at once."""
     del fault_s
+    _wait_until_consuming(service)
     for proxy in (service.network.redis, service.network.kafka):
         proxy.silence()
 
@@ -87,6 +89,7 @@ def half_open(service: LiveService, fault_s: float) -> None:
 @contextmanager
 def dropped_packets(service: LiveService) -> Iterator[None]:
     """Let all packets vanish, of old connections and of new ones. The old ones stay so afterwards."""
+    _wait_until_consuming(service)
     for proxy in (service.network.redis, service.network.kafka):
         proxy.drop_new(True)
         proxy.silence()
@@ -141,6 +144,11 @@ def nothing_doubled(service: LiveService, traffic: Traffic, over_at: float) -> l
 
 
 _OUTCOMES: Final = (PREDICTIONS, DEAD_LETTERS)
+
+
+def _wait_until_consuming(service: LiveService) -> None:
+    """A consumer that has no partitions yet has nothing to lose."""
+    wait_until(lambda: _records(service, (PREDICTIONS,)), what="the first outcome", poll_s=0.5)
 
 
 def _records(service: LiveService, topics: tuple[str, ...]) -> list[Any]:
