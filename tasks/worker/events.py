@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 # caller, neither in a worker nor in Flower (docs/adr/0004).
 TOGETHER_FOR_S: Final = 0.1
 MOST_GATHERED: Final = 1000
+# Publishing blocks the parent process, which also takes tasks. It gets at most this share of the time.
+SHARE_OF_TIME: Final = 0.1
 TIMEOUT_S: Final = 0.5
 
 
@@ -40,7 +42,7 @@ class PatientDispatcher(EventDispatcher):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._gathered: deque[dict[str, Any]] = deque(maxlen=MOST_GATHERED)
-        self._flushed_at = 0.0
+        self._flush_at = 0.0
         self._celery = cast(Any, self.app)  # incompletely typed there
         self._redis = connect(self._celery.conf.broker_url, timeout_s=TIMEOUT_S)
         self._connection = PinnedConnection(self._redis)
@@ -60,13 +62,14 @@ class PatientDispatcher(EventDispatcher):
                     **kwargs,
                 )
             )
-        if type.startswith("worker-") or time.monotonic() - self._flushed_at >= TOGETHER_FOR_S:
+        if type.startswith("worker-") or time.monotonic() >= self._flush_at:
             self.flush()
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Publish pending events. Errors of Redis and of encoding are logged, and the events dropped."""
         super().flush(errors, groups)
-        self._flushed_at = time.monotonic()
+        began = time.monotonic()
+        self._flush_at = began + TOGETHER_FOR_S
         events = [self._gathered.popleft() for _ in range(len(self._gathered))]
         if not events:
             return
@@ -74,6 +77,8 @@ class PatientDispatcher(EventDispatcher):
             self._connection.execute(publish_command(self._redis, self.hostname, events))
         except (RedisError, TypeError) as error:  # TypeError: a foreign message had a value without JSON form
             log.debug("events could not be published: %s", error)
+        took_s = time.monotonic() - began
+        self._flush_at = began + max(TOGETHER_FOR_S, took_s / SHARE_OF_TIME)
 
 
 class PatientEvents(Events):
