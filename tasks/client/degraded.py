@@ -28,6 +28,9 @@ Settle = Callable[[Iterable[tuple[PendingRequest, Outcome]]], None]
 
 # Models load this long after the start, so that a process answers before it is busy with them.
 LOAD_AFTER_S: Final = 3.0
+# A single prediction needs four round trips to Redis, one after the other, and waits for tasks before it that
+# need as many. With slower ones most predictions would miss their deadline.
+SLOW_REDIS_S: Final = 0.15
 MAX_TOGETHER: Final = 64
 # Requests that may wait for this thread. Further ones are refused.
 MAX_WAITING: Final = 1_024
@@ -115,12 +118,14 @@ class DegradedScoring:
 
 
 def reason_of(snapshot: Snapshot, now: float) -> Reason | None:
-    """Why no worker can answer a request now, as far as the last look at the parts knows.
+    """Why no worker can answer a request in time, as far as the last look at the parts knows.
 
     `now` is in `time.monotonic()` seconds. None before the first look.
     """
     if not snapshot.checks:
         return None
     if snapshot.checks["redis"].state != "ok" or now - snapshot.taken_at >= STALE_AFTER_S:
+        return "redis"
+    if snapshot.redis_s >= SLOW_REDIS_S:
         return "redis"
     return None if snapshot.serving else "workers"

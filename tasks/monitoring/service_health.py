@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -29,6 +29,8 @@ LOOK_EVERY_S: Final = 1.0
 SLOW_EVERY_S: Final = 10.0
 # A snapshot older than this is not trusted.
 STALE_AFTER_S: Final = 5.0
+# The shortest of so many round trips tells a slow Redis from one look at a busy moment.
+PINGS: Final = 3
 CONSUMERS_KEY: Final = "ml:consumers"
 NOT_PERSISTENT: Final = "answers, but has no append-only file: its restart would lose jobs and histories"
 # The alert ClockSkew fires at the same offset.
@@ -50,6 +52,7 @@ class Snapshot:
     """The result of one check of all parts. `taken_at` is in `time.monotonic()` seconds.
 
     `oldest_s` is the age of each queue's oldest task in seconds. `memory` is by server, `main` and `cache`.
+    `redis_s` is the time of a round trip to Redis in seconds.
     `drift` contains one report per model. `shortage` is why jobs are refused, None while Redis has room.
     """
 
@@ -61,6 +64,7 @@ class Snapshot:
     memory: dict[str, Memory] = field(default_factory=dict)
     drift: dict[str, dict[str, Any]] = field(default_factory=dict)
     shortage: str | None = None
+    redis_s: float = 0.0
 
     @property
     def ready(self) -> bool:
@@ -126,7 +130,10 @@ class Monitor:
             self._stopped.wait(LOOK_EVERY_S)
 
     def _look(self) -> Snapshot:
-        checks = {"redis": _ping(self._redis), "cache": _ping(self._cache)}
+        redis, redis_s = _ping(self._redis, PINGS)
+        # A look at a slow Redis takes seconds; its slowness is known at once.
+        self.snapshot = replace(self.snapshot, redis_s=redis_s)
+        checks = {"redis": redis, "cache": _ping(self._cache)[0]}
         living: list[heartbeats.WorkerState] = []
         lengths: dict[str, int] = {}
         oldest_s: dict[str, float] = {}
@@ -153,7 +160,7 @@ class Monitor:
         if ocpp:  # most fleets have no OCPP consumer, so its absence is not shown
             checks["ocpp"] = _check_consumers(ocpp)
         return Snapshot(
-            time.monotonic(), checks, living, lengths, oldest_s, self._memory, self._drift, shortage
+            time.monotonic(), checks, living, lengths, oldest_s, self._memory, self._drift, shortage, redis_s
         )
 
     def _look_seldom(self, *, cache_answers: bool) -> None:
@@ -227,12 +234,17 @@ def _check_clocks(living: list[heartbeats.WorkerState]) -> Check:
     return Check("ok", f"within {MAX_CLOCK_OFFSET_S:g} s of Redis")
 
 
-def _ping(redis: Redis) -> Check:
+def _ping(redis: Redis, times: int = 1) -> tuple[Check, float]:
+    """The state of a server, and the shortest of so many round trips in seconds."""
+    shortest_s = float("inf")
     try:
-        redis.ping()
+        for _ in range(times):
+            began = time.monotonic()
+            redis.ping()
+            shortest_s = min(shortest_s, time.monotonic() - began)
     except RedisError as error:
-        return Check("down", _one_line(error))
-    return Check("ok", "answers")
+        return Check("down", _one_line(error)), 0.0
+    return Check("ok", "answers"), shortest_s
 
 
 def _check_workers(living: list[heartbeats.WorkerState]) -> dict[str, Check]:
