@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError, TimeoutError
 
 from errors import Conflict, StillAccepted
 from settings import Settings
@@ -48,7 +49,14 @@ class IdempotencyKeys:
         """
         name = _name(tenant, key)
         claim = Claim(self, name, f"{job_id}:{asked}")
-        if self._redis.set(name, claim.value, nx=True, ex=CLAIM_S):
+        try:
+            is_claimed = bool(self._redis.set(name, claim.value, nx=True, ex=CLAIM_S))
+        except (ConnectionError, TimeoutError):
+            # Only the reply may be lost. Nobody else would give back the key then.
+            if self._redis.get(name) != claim.value.encode():
+                raise
+            is_claimed = True
+        if is_claimed:
             return claim
         held = cast(bytes | None, self._redis.get(name))
         held_id, _, held_asked = (held or b"").decode().partition(":")

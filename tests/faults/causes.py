@@ -275,4 +275,5 @@ SMOKE: Final = (
     "Redis killed, back with data",
     "Redis frozen for 3 s",
     "connections to Redis cut twice a second",
+    "every connection reset at once",
 )

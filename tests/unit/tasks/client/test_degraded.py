@@ -16,7 +16,7 @@ from errors import ModelsUnavailable, QueueFull, ScoringFailed
 from readings.reading import Kind, Reading
 from settings import ROOT, Settings
 from tasks.client import degraded
-from tasks.client.degraded import MAX_WAITING, DegradedScoring, reason_of
+from tasks.client.degraded import MAX_WAITING, SLOW_REDIS_S, DegradedScoring, reason_of
 from tasks.client.local_scorer import LocalScorer
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests
 from tasks.messaging.messages import ScoreRequest, ScoreResult
@@ -41,6 +41,9 @@ def worker(queue: str = Queues.SINGLE, *, able: bool = True) -> WorkerState:
         (Snapshot(), None),  # before the first look
         (Snapshot(NOW, UP, [worker()]), None),
         (Snapshot(NOW, DOWN, [worker()]), "redis"),
+        (Snapshot(NOW, UP, [worker()], redis_s=SLOW_REDIS_S), "redis"),
+        (Snapshot(NOW, UP, [worker()], redis_s=SLOW_REDIS_S / 2), None),
+        (Snapshot(redis_s=SLOW_REDIS_S), None),  # before the first look
         (Snapshot(NOW - STALE_AFTER_S, UP, [worker()]), "redis"),  # the look itself hangs
         (Snapshot(NOW, UP, []), "workers"),
         (Snapshot(NOW, UP, [worker(Queues.BATCH)]), "workers"),
