@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-VANISHED_AFTER_S: Final = 5
-PROBES: Final = 3
+VANISHED_AFTER_S: Final = 4
+PROBES: Final = 2
 
 # Some systems lack some of them.
 _WANTED: Final = {

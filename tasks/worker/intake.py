@@ -61,10 +61,41 @@ class Message(_REDIS.Channel.Message):  # type: ignore[misc]  # untyped there
             raise MalformedMessage("a part of the envelope is missing or of another type")
 
 
+class QoS(_REDIS.QoS):  # type: ignore[misc]  # untyped there
+    """Forgets a message whose acknowledgement failed.
+
+    Kombu goes on counting it as under way. With a limit of one such a worker stays connected and takes no
+    task ever again. Redis delivers the message once more after `visibility_timeout`.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message, twice if the reply is lost. Raises the connection's errors."""
+        try:
+            super().ack(delivery_tag)
+        except self.channel.connection_errors:
+            self._again_or_forget(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Drop a message, or put it back on its queue. Raises the connection's errors."""
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        except self.channel.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+    def _again_or_forget(self, delivery_tag: str) -> None:
+        try:
+            super().ack(delivery_tag)  # on a new connection; it changes nothing the second time
+        except self.channel.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+
 class Channel(_REDIS.Channel):  # type: ignore[misc]  # untyped there
     """A channel that outlives an element of a queue that it cannot read, and leaves a demoted master."""
 
     Message = Message
+    QoS = QoS
     connection_class = PlainConnection
     connection_class_ssl = TlsConnection
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
+import kombu
 import pytest
 from redis import ConnectionError, Redis, TimeoutError
 
@@ -67,6 +71,22 @@ def test_a_claim_whose_reply_was_lost_is_held_all_the_same(proxy: TcpProxy) -> N
     with pytest.raises(StillAccepted):
         keys.claim(None, "lost-reply", "asked", "job-2")
     claim.give_back()
+
+
+def test_a_worker_takes_tasks_after_the_reply_to_an_acknowledgement_was_lost(proxy: TcpProxy) -> None:
+    url = f"redis://{LOOPBACK}:{proxy.port}/10"
+    with kombu.Connection(url, transport="tasks.worker.intake:Transport") as connection:
+        queue: Any = connection.SimpleQueue("lost-acknowledgements")  # untyped there
+        queue.channel.basic_qos(0, 1, False)
+        for lost in (iter([True]), itertools.repeat(True)):
+            queue.put({})
+            message = queue.get(timeout=10)
+            assert not queue.channel.qos.can_consume()
+            proxy.loses = lambda name, lost=lost: name == b"EXEC" and next(lost, False)
+            with suppress(ConnectionError):
+                message.ack()
+            proxy.loses = None
+            assert queue.channel.qos.can_consume()
 
 
 def test_the_look_at_the_parts_measures_the_round_trip(proxy: TcpProxy) -> None:
