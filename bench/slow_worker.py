@@ -13,7 +13,7 @@ from models.scoring_batch import Batch
 from readings.reading import Kind
 from tasks.worker.app import app
 
-READINGS_A_SECOND: Final = float(os.environ.get("READINGS_A_SECOND", "500"))
+READINGS_A_SECOND: Final = float(os.environ["READINGS_A_SECOND"])
 
 __all__ = ["app"]
 

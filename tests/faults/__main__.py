@@ -39,7 +39,8 @@ HEADER: Final = (
 class Row:
     """What callers saw of a fault. Shares are of single predictions; `recovery_s` counts from its end.
 
-    `verdict` is that of the checker over the whole history.
+    `found` are broken promises that the fault has of its own. `verdict` is that of the checker over the whole
+    history.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Row:
     recovery_s: float
     jobs: int
     records: int
+    found: list[str]
     verdict: Verdict
 
     def broken(self, fault: Fault) -> list[str]:
@@ -59,7 +61,7 @@ class Row:
             f"{fault.answered:.1%} answered": self.retried >= fault.answered,
             f"recovered within {RECOVERED_WITHIN_S:g} s": self.recovery_s <= RECOVERED_WITHIN_S,
         }
-        return [promise for promise, kept in found.items() if not kept] + self.verdict.broken
+        return [promise for promise, kept in found.items() if not kept] + self.found + self.verdict.broken
 
     def line(self, fault: Fault) -> str:
         """The row as text."""
@@ -89,11 +91,12 @@ def run(name: str, fault: Fault) -> Row:
             if not fault.keeps_jobs:
                 history.write("losing")
             fault.cause(service, fault.fault_s)
-            over = time.monotonic()
+            over, over_at = time.monotonic(), time.time()
             history.write("fault", name=name, phase="ends")
             if not fault.keeps_jobs:
                 history.write("lost")
             time.sleep(AFTER_S)
+        found = fault.check(service, traffic, over_at)
     after = [call for call in traffic.calls if call.began >= over]
     unwell = [call.began - over for call in after if call.first != OK or call.is_degraded]
     total = len(traffic.calls)
@@ -107,6 +110,7 @@ def run(name: str, fault: Fault) -> Row:
         max(unwell, default=0.0),
         traffic.jobs,
         traffic.records,
+        found,
         checker.check(read(path)),
     )
 
@@ -130,6 +134,8 @@ def main() -> int:
         for name in (SMOKE if given.smoke else FAULTS)
         if not given.faults or any(word in name for word in given.faults)
     ]
+    if not chosen:
+        parser.error(f"no fault is named {' or '.join(given.faults)}")
     _print(HEADER)
     is_broken = False
     for name in chosen:

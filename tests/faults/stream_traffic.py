@@ -65,7 +65,10 @@ class Stream:
             reading.join()
 
     def _produce(self) -> None:
-        producer = KafkaProducer(bootstrap_servers=self._kafka, max_block_ms=5000, acks="all")
+        # It shall get over a dead connection before the service does.
+        producer = KafkaProducer(
+            bootstrap_servers=self._kafka, max_block_ms=5000, acks="all", request_timeout_ms=3000
+        )
         number, owed = 0, 0.0
         while not self._stopped.wait(SEND_EVERY_S):
             owed += self._rate.records_a_second * SEND_EVERY_S
