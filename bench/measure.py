@@ -60,11 +60,13 @@ class Running:
         """Return the CPU seconds so far of all processes (or `pids`) and of their ended children."""
         return cpu_seconds(self._pids() if pids is None else pids)
 
-    def memory_mb(self) -> float:
-        """Return the memory in MB. Shared memory is counted once."""
+    def memory_mb(self, *, without: str = "") -> float:
+        """Return the memory in MB, without that of one `purpose`. Shared memory is counted once."""
         kilobytes = 0
         for pid in self._pids():
             with suppress(OSError, StopIteration):
+                if without and purpose(pid) == without:
+                    continue
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
                 kilobytes += int(next(line for line in rollup if line.startswith("Pss:")).split()[1])
         return kilobytes / 1000

@@ -44,12 +44,20 @@ def write(results: Sequence[Result], generator: str, seconds: float, rounds: int
 
 
 def renew_parts() -> None:
-    """Replace the sections of `PARTS` by the newest results. The rest of the page is unchanged."""
-    before, _, after = PAGE.read_text().partition(HOW)
-    for part in PARTS.values():
-        before = before.partition(part.HEADING)[0]
-    by_hand = _by_hand()
-    PAGE.write_text(before + "\n".join([*_parts(), by_hand + HOW]) + after)
+    """Replace the sections of `PARTS` that have results here. The rest of the page is unchanged."""
+    page = PAGE.read_text()
+    for name, part in PARTS.items():
+        results = FOLDER / f"{name}.json"
+        if results.exists():
+            section = "\n".join(part.section(json.loads(results.read_text()))) + "\n"
+            before, found, after = page.partition(f"{part.HEADING}\n")
+            if found:
+                following = after.find("\n## ") + 1
+            else:
+                before, found, after = page.partition(BY_HAND if BY_HAND in page else HOW)
+                after, following = found + after, 0
+            page = before + section + after[following:]
+    PAGE.write_text(page)
 
 
 def _by_hand() -> str:
