@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal
 
 import metrics
@@ -75,11 +75,13 @@ class DegradedScoring:
         """Why requests must be scored here now; None if workers can, or if no models are loaded here."""
         return reason_of(self._snapshot(), time.monotonic()) if self._scorer.able else None
 
-    def add(self, requests: Iterable[PendingRequest], reason: Reason) -> None:
+    def add(self, requests: Sequence[PendingRequest], reason: Reason) -> None:
         """Queue requests for scoring. Does not block. Beyond the capacity, they get `QueueFull`.
 
         Tenants take turns.
         """
+        if not requests:
+            return
         with self._added:
             self._reason = reason
             self._waiting.extend(requests)

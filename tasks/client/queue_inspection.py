@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final, cast
 
 import orjson
-from redis import RedisError
+from redis import ConnectionError, RedisError
 
 import metrics
 from settings import Settings
@@ -43,7 +43,7 @@ class QueueInspector:
     def waiting(self, task_ids: Iterable[str]) -> dict[str, bytes] | None:
         """Messages of the given tasks that no worker has taken, by task id. None if Redis is unreachable."""
         try:
-            messages = cast(list[bytes], self._redis.lrange(self._queue, 0, -1))
+            messages = self._messages()
         except RedisError as error:
             log.debug("the queue cannot be searched: %s", error)
             return None
@@ -53,6 +53,12 @@ class QueueInspector:
             for task_id, guard in guards.items()
         }
         return {task_id: message for task_id, message in found.items() if message is not None}
+
+    def _messages(self) -> list[bytes]:
+        try:
+            return cast(list[bytes], self._redis.lrange(self._queue, 0, -1))
+        except ConnectionError:  # one that Redis closed when it was restarted
+            return cast(list[bytes], self._redis.lrange(self._queue, 0, -1))
 
     def withdraw(self, message: bytes) -> bool:
         """Remove a message from the queue. False if it was not there, e.g. because a worker took it first."""

@@ -43,7 +43,7 @@ DECODERS: Final[dict[Encoding, Callable[..., list[Reading | Refused]]]] = {
 SCORED_TOGETHER: Final = 256
 
 _ENDS_ITS_PROCESS: Final = "The process that scored this row ended, also when it scored this row alone."
-_GIVEN_UP: Final = f"Given up after {MAX_ATTEMPTS} attempts: no attempt finished."
+_GIVEN_UP: Final = "Given up after %d attempts: no attempt finished."
 
 # A reading of the chunk after its row number in the job.
 Row = tuple[int, Subject]
@@ -135,9 +135,11 @@ def score_chunk(raw: dict[str, Any]) -> None:
 def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt: int) -> Results:
     suspects = SuspectRows.of(runtime.redis, job.job_id, chunk) if attempt > 1 else None
     is_given_up = attempt > MAX_ATTEMPTS and not (suspects and suspects.is_promising(attempt))
-    if data is None or (is_given_up and attempt > MAX_ATTEMPTS + 1):
+    is_decodable = attempt <= MAX_ATTEMPTS + 1 or (suspects and suspects.found)
+    if data is None or (is_given_up and not is_decodable):
         # Every job must end. Even decoding these rows has killed a worker, so they are not decoded again.
-        return _refused(job, chunk, ScoringFailed(_GIVEN_UP if data else "The input of this row is gone."))
+        reason = _GIVEN_UP % (attempt - 1) if data else "The input of this row is gone."
+        return _refused(job, chunk, ScoringFailed(reason))
     results = Results()
     first = chunk * job.chunk_rows
     arrived = datetime.fromtimestamp(job.created_at, UTC)
@@ -155,7 +157,7 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
             rows_to_score.append((number, Subject(row, job.tenant)))
     if is_given_up:
         for number, subject in rows_to_score:
-            results.refuse(number, subject.reading.charger_id, ScoringFailed(_GIVEN_UP))
+            results.refuse(number, subject.reading.charger_id, ScoringFailed(_GIVEN_UP % (attempt - 1)))
         return results
     add_histories(runtime, [subject for _, subject in rows_to_score], source="batch")
     numbers = [number for number, _ in rows_to_score]

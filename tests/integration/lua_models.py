@@ -8,6 +8,7 @@ of examples, for a long run.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
@@ -24,6 +25,7 @@ START: Final = 1_790_000_000.0
 # drops none while a slow machine runs a step.
 STEP_S: Final = 5
 CLOCK: Final = "test:clock"
+FRACTION: Final = re.compile(rb"-?\d+\.\d+(e[-+]?\d+)?")
 PRELUDE: Final = f"""
 local server = redis
 local function clocked(name, ...)
@@ -171,6 +173,8 @@ def plain(value: Any) -> Any:
             return {plain(each) for each in value}
         case float():  # as the server writes the numbers of a script
             return b"%d" % value if value.is_integer() else repr(value).encode()
+        case bytes() if FRACTION.fullmatch(value):  # not always with the fewest digits
+            return repr(float(value)).encode()
         case int():
             return b"%d" % value
         case str():

@@ -46,9 +46,14 @@ def web(own_redis: RunningServer, worker: Process) -> Iterator[Web]:
 
 @pytest.fixture
 def caller(web: Web) -> Iterator[httpx.Client]:
-    """A client of a service in which all is well, before and after."""
+    """A client of a service in which all is well, before and after.
+
+    Its connections do not expire: httpx may close one that another thread has just been given.
+    """
     wait_for_workers(web)
-    yield web.client
+    limits = httpx.Limits(keepalive_expiry=None)
+    with httpx.Client(base_url=web.url, headers=web.client.headers, limits=limits, timeout=30) as client:
+        yield client
     wait_for_workers(web)
 
 

@@ -8,7 +8,6 @@ import httpx
 import pytest
 from redis import Redis
 
-from tasks.jobs.chunks import MAX_ATTEMPTS
 from tasks.jobs.job_keys import JobKeys
 from tasks.messaging.names import Queues
 from tests.batches import NDJSON, ended, job_of, job_state, ndjson_of, post_file, results_of
@@ -61,18 +60,20 @@ def fragile(redis: RunningServer) -> Iterator[httpx.Client]:
         yield web.client
 
 
-def test_a_chunk_that_kills_its_worker_is_given_up_and_the_others_are_scored(fragile: httpx.Client) -> None:
+@pytest.mark.timeout(300)
+def test_a_chunk_with_many_deadly_rows_is_given_up_and_the_others_are_scored(fragile: httpx.Client) -> None:
     rows = [metrics() for _ in range(5 * CHUNK_ROWS)]
     deadly = range(2 * CHUNK_ROWS, 3 * CHUNK_ROWS)
-    rows[deadly[7]]["metadata"] = {"costs": {"fault": "kills"}}
+    for number in deadly:
+        rows[number]["metadata"] = {"costs": {"fault": "kills"}}
     job_id = job_of(post_file(fragile, ndjson_of(rows), NDJSON))
-    state = ended(fragile, job_id, timeout_s=100)
+    state = ended(fragile, job_id, timeout_s=240)
     assert (state["status"], state["done"], state["failed"]) == ("SUCCEEDED", len(rows), CHUNK_ROWS)
     for number, row in enumerate(results_of(fragile, job_id)):
         assert (row["row"], row["charger_id"]) == (number, rows[number]["charger_id"])
         if number in deadly:
             assert row["error"]["code"] == "scoring_failed"
-            assert f"{MAX_ATTEMPTS} attempts" in row["error"]["detail"]
+            assert "attempts" in row["error"]["detail"] or "scored this row alone" in row["error"]["detail"]
         else:
             assert "failure_probability" in row
     assert state["errors"][0]["row"] == deadly[0]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from kafka import KafkaProducer
 
 from tasks.messaging.names import Queues
 from tests.http_jobs import finish, submit
@@ -177,14 +178,16 @@ def test_a_dead_letter_has_the_context_of_its_last_span_alone(traced: Traced) ->
 def test_readings_of_one_task_are_linked(traced: Traced) -> None:
     """Two traced records in one batch of the producer come with one poll, and share a task."""
     callers = [new_caller() for _ in range(2)]
+    # One batch: the first record waits for the second.
+    producer = KafkaProducer(bootstrap_servers=traced.stream.kafka_server.url, linger_ms=1_000)
     for caller in callers:
-        traced.stream.producer.send(
+        producer.send(
             INPUT,
             json.dumps(metrics()).encode(),
             partition=0,
             headers=[("traceparent", caller.traceparent.encode())],
         )
-    traced.stream.producer.flush(10)
+    producer.close()
     tasks = [traced.receiver.wait_for(caller.trace_id, "ml.score")["ml.score"] for caller in callers]
     assert tasks[0].attributes["celery.task_id"] == tasks[1].attributes["celery.task_id"]
     assert {tasks[0].linked_traces, tasks[1].linked_traces} == {

@@ -167,6 +167,7 @@ def test_tenants_take_turns(settings: Settings, loop: asyncio.AbstractEventLoop)
     scoring = DegradedScoring(settings, Snapshot)
     scoring.add([pending(loop, tenant="a") for _ in range(MAX_WAITING)], "workers")
     scoring.add([beside := pending(loop, tenant="b")], "workers")
+    scoring.add([], "redis")  # is no reason
     together, reason = scoring._next()
     assert beside in together[:2]
     assert reason == "workers"
