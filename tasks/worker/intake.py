@@ -7,6 +7,7 @@ logged in one line and dropped: it would be refused again.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -136,7 +137,10 @@ class TaskConsumer(Consumer):
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, however long it takes, and return the connection. Celery's pauses grow to 30 s."""
         conn.ensure_connection = partial(conn.ensure_connection, interval_max=RECONNECT_PAUSE_S)
-        return super().ensure_connected(conn)
+        connected = super().ensure_connected(conn)
+        # Kombu's channels of the connection before are cycles, and hold its closed sockets until collected.
+        gc.collect()
+        return connected
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Refuse a message. Celery's own method logs its body."""
