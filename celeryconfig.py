@@ -36,7 +36,7 @@ broker_transport_options = {
     "socket_connect_timeout": 2,
     # A worker waits for ever by default for the reply to a command on a dead connection.
     "socket_timeout": 2,
-    # A connection whose reply is overdue is dropped after 3 to 5 s.
+    # A connection is dropped after 3 to 5 s without a reply.
     "health_check_interval": 2,
 }
 

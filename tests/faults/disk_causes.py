@@ -77,7 +77,7 @@ def full_redis_disk(service: LiveService) -> Iterator[None]:
 
 @contextmanager
 def uploads_on_small_disk(app: str) -> Iterator[LiveService]:
-    """A service whose TMPDIR is a small disk. The watermark is off, so that it can be filled."""
+    """A service with a small disk as TMPDIR. The watermark is off, so that it can be filled."""
     with (
         small_disk(UPLOAD_DISK_MB) as folder,
         usual(app, {"TMPDIR": str(folder), "ML_MIN_FREE_DISK_BYTES": "0"}) as service,
@@ -161,7 +161,7 @@ def damaged_versions(service: LiveService, _fault_s: float) -> None:
     for damage, reason in DAMAGES.items():
         damage(folder / active)
         wait_until(
-            lambda reason=reason: reason in _check(service, "models")["detail"],  # type: ignore[misc]  # a loop's
+            lambda reason=reason: reason in _check(service, "models")["detail"],  # type: ignore[misc]  # mypy infers no type for a default
             what=f"health to tell {reason!r}",
             timeout_s=TOLD_WITHIN_S,
             log=lambda: str(_check(service, "models")),
@@ -237,7 +237,7 @@ def _used(folder: Path) -> int:
 
 
 def _models(*arguments: str, may_fail: bool = False) -> str:
-    """Run a command of `python -m models` as an operator does; what it said on standard error."""
+    """Run a command of `python -m models` as an operator does. Returns its standard error."""
     done = subprocess.run(
         ["nice", sys.executable, "-m", "models", *arguments],
         cwd=ROOT,
