@@ -100,6 +100,7 @@ def soak(minutes: float, seed: int, singles: float | None, apache: bool, path: P
             sampler.is_quiet = False
             half = time.monotonic() + 30 * minutes
             plan = Plan(seed, apache=apache)
+            problems: list[str] = []
             while True:
                 time.sleep(QUIET_S)
                 if time.monotonic() > over:
@@ -110,7 +111,9 @@ def soak(minutes: float, seed: int, singles: float | None, apache: bool, path: P
                     sampler.is_quiet = False
                     lives = _lives(service)
                     history.write("fault", name=name, phase="begins")
-                    FAULTS[name].cause(service, FAULTS[name].fault_s)
+                    if problem := _caused(service, name):
+                        say(problem)
+                        problems.append(problem)
                     history.write("fault", name=name, phase="ends")
                     plan.note(name, ended_processes=_lives(service) != lives)
                     time.sleep(RECOVERED_S)
@@ -139,7 +142,22 @@ def soak(minutes: float, seed: int, singles: float | None, apache: bool, path: P
     say(
         f"growing: {', '.join(growing) or 'nothing'}" + (f"; {short} series too short to judge" * (short > 0))
     )
-    return int(bool(verdict.broken or growing))
+    say("\n".join(problems))
+    return int(bool(verdict.broken or growing or problems))
+
+
+def _caused(service: LiveService, name: str) -> str | None:
+    """Cause a fault. If that fails, start all programs again and return the problem: the hour goes on."""
+    try:
+        FAULTS[name].cause(service, FAULTS[name].fault_s)
+    except Exception as error:
+        for program in list(service.programs):
+            service.programs[program].kill()
+            service.start(program)
+        for program in service.programs:
+            service.wait_ready(program)
+        return f"{name}: {type(error).__name__}: {error}"
+    return None
 
 
 def _lives(service: LiveService) -> set[int]:
