@@ -19,6 +19,7 @@ from consumers.predictions.slowed_tenants import SlowedTenants
 from settings import Settings
 from tasks.client.rate_limiter import RateLimiter
 from tasks.client.stream_predictor import StreamPredictor
+from tasks.storage import redis_clock
 
 
 def scoring_service(
@@ -42,6 +43,7 @@ def scoring_service(
             slowed=SlowedTenants(limiter, per_second, clock=time.monotonic),
             alerts=_alerts(settings),
             heartbeat=heartbeat,
+            now=redis_clock.moment,
         )
 
     return Service(
@@ -69,6 +71,7 @@ def ocpp_service(
             settings,
             load=lambda numbers: load_state(settings, topic, numbers, of="charge points"),
             journal=journal,
+            now=redis_clock.moment,
         )
 
     return Service(

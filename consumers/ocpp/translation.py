@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -92,7 +92,7 @@ class Translation:
         *,
         load: Load,
         journal: CrashJournal,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime],
     ) -> None:
         self.topic = settings.kafka_topic_ocpp
         self._readings = settings.kafka_topic_metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 import metrics
 from consumers.kafka.heartbeat import Heartbeat
@@ -35,7 +35,7 @@ class Predicting:
         slowed: SlowedTenants,
         alerts: Alerts,
         heartbeat: Heartbeat,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime],
     ) -> None:
         self.topic = settings.kafka_topic_metrics
         self._predictions = settings.kafka_topic_predictions

@@ -12,6 +12,7 @@ from redis import Redis
 from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key, pack
 from tasks.jobs.job_record import Job
 from tasks.jobs.job_store import JobStore
+from tasks.storage import redis_clock
 
 CLOCKS_DIFFER_S: Final = 300.0
 ERASED: Final = {"code": "erased", "detail": "The charger of this row was erased."}
@@ -71,7 +72,7 @@ class JobErasure:
     def delete(self, job: Job) -> None:
         """Cancel a job if it runs, and delete it with all its data."""
         keys = JobKeys(job.job_id)
-        self._jobs.cancel(job, time.time())
+        self._jobs.cancel(job, redis_clock.now())
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.unlink(*keys.all)
             pipeline.srem(OPEN_KEY, job.job_id)

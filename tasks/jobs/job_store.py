@@ -7,7 +7,6 @@ A job is split into chunks with equal numbers of rows. Its input is stored befor
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from tasks.jobs.job_keys import OPEN_KEY, JobKeys, index_key, pack, unpack
 from tasks.jobs.job_limits import Reservation
 from tasks.jobs.job_record import Encoding, Job, JobKind, job_from
 from tasks.jobs.job_scripts import CANCEL
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import connect
 
 # Results, one JSON line per row, in one list per chunk.
@@ -103,7 +103,7 @@ class Draft:
                 self._reservation.settle(pipeline)
             pipeline.execute()
         held = {name: str(value) for name, value in fields.items()}
-        return job_from(self.job_id, held, [], expires_at=round(time.time() + self._retention_s))
+        return job_from(self.job_id, held, [], expires_at=round(redis_clock.now() + self._retention_s))
 
     def discard(self) -> None:
         """Delete the stored chunks."""
@@ -169,7 +169,7 @@ class JobStore:
             pipeline.lrange(JobKeys(job_id).errors, 0, -1)
             pipeline.pttl(JobKeys(job_id).record)
         answers = pipeline.execute()
-        now = time.time()
+        now = redis_clock.now()
         return [
             job_from(
                 job_id,

@@ -1,8 +1,9 @@
 """The time of the Redis server, which processes on all hosts share.
 
-Deadlines in messages are in this time, so that a host whose clock is wrong neither expires the tasks of
-others nor keeps its own too long. Between two looks it goes on with the monotonic clock, so that a step of
-this host's clock changes nothing. Before the first look it is this host's own time.
+Deadlines in messages and arrival times of readings are in this time. So a host whose clock is wrong neither
+expires the tasks of others, nor keeps its own too long, nor refuses readings as too far ahead. Between two
+looks it goes on with the monotonic clock, so that a step of this host's clock changes nothing. Before the
+first look it is this host's own time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Final
 
 from redis import Redis, RedisError
@@ -25,6 +27,11 @@ _origin = time.time() - time.monotonic()
 def now() -> float:
     """The server's time in epoch seconds. Does not block."""
     return time.monotonic() + _origin
+
+
+def moment() -> datetime:
+    """`now` as an aware UTC time."""
+    return datetime.fromtimestamp(now(), UTC)
 
 
 def offset_s() -> float:

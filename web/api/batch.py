@@ -32,6 +32,7 @@ from tasks.jobs.job_limits import Reservation
 from tasks.jobs.job_record import Job
 from tasks.jobs.job_store import Draft
 from tasks.monitoring import watermarks
+from tasks.storage import redis_clock
 from web.http.messages import Response, current_request
 from web.http.roles import needs
 from web.http.services import services
@@ -106,7 +107,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
                 rows=chunking.rows_about(upload, media_type),
                 processes=held.chunks.processes(),
             ),
-            now=time.time(),
+            now=redis_clock.now(),
             trace=tracing.traceparent_of(current_request().span),
             reservation=reservation,
         )
@@ -184,7 +185,7 @@ def _job_response(job: Job) -> Response:
         except (ServiceError, RedisError, StreamBroken) as error:
             log.warning("the wait for job %s ended early: %s", job.job_id, error)
     return Response(
-        orjson.dumps(job.document(time.time())), 202, content_type="application/json", headers=headers
+        orjson.dumps(job.document(redis_clock.now())), 202, content_type="application/json", headers=headers
     )
 
 
@@ -220,7 +221,7 @@ def _answered(job: Job, chunks: Iterable[tuple[range, bytes]]) -> Iterator[bytes
         done += len(rows)
     if done < job.total and job.status != "CANCELLED":
         raise StreamBroken(f"{job.total - done} rows of a job's results are gone")
-    rest = {"total": job.total, "timestamp": job.document(time.time())["finished_at"]}
+    rest = {"total": job.total, "timestamp": job.document(redis_clock.now())["finished_at"]}
     yield b"]," + orjson.dumps(rest)[1:]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any, Final
 
 import orjson
@@ -15,6 +14,7 @@ import tracing
 from errors import FieldError, Forbidden, InvalidParameter
 from readings.reading import CHARGER_ID_PATTERN, TENANT_ID_PATTERN
 from tasks.jobs.erase_jobs import Target
+from tasks.storage import redis_clock
 from web.http.messages import Response, current_request
 from web.http.roles import needs
 from web.http.services import services
@@ -79,5 +79,5 @@ def _accepted(tenant: str | None, charger_id: str | None) -> Response:
     )
     metrics.JOBS.labels(status="accepted").inc()
     headers = {"Location": url_for("jobs.JobResource", job_id=job.job_id)}
-    body = orjson.dumps(job.document(time.time()))
+    body = orjson.dumps(job.document(redis_clock.now()))
     return Response(body, 202, content_type="application/json", headers=headers)

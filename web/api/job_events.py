@@ -11,6 +11,7 @@ from flask_smorest import Blueprint
 
 from errors import UnknownJob
 from tasks.jobs.job_record import Job
+from tasks.storage import redis_clock
 from web.http.connection import Connection, shutting_down
 from web.http.messages import Response, current_request, no_content
 from web.http.roles import needs
@@ -97,5 +98,5 @@ def job_events(job_id: str) -> Response:
 
 
 def _event(name: str, job: Job, its_id: str) -> bytes:
-    data: dict[str, Any] = job.document(time.time())
+    data: dict[str, Any] = job.document(redis_clock.now())
     return b"event: %b\nid: %b\ndata: %b\n\n" % (name.encode(), its_id.encode(), orjson.dumps(data))

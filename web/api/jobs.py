@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from itertools import islice, takewhile
 from typing import Any
@@ -14,6 +13,7 @@ from flask_smorest import Blueprint
 import metrics
 from errors import Conflict
 from tasks.jobs.job_record import Job, JobKind
+from tasks.storage import redis_clock
 from web.http.messages import Response, current_request
 from web.http.paging import page
 from web.http.roles import needs
@@ -41,7 +41,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
         offset=offset,
         limit=limit + 1,
     )
-    now = time.time()
+    now = redis_clock.now()
     following = offset + limit if len(found) > limit else None
     return page([orjson.dumps(job.document(now)) for job in found[:limit]], following=following)
 
@@ -55,7 +55,7 @@ class JobResource(MethodView):
     @needs("read")
     def get(self, job_id: str) -> Response:
         """Status and progress of a job"""
-        return _json(services().jobs.get(job_id, current_request().tenant).document(time.time()))
+        return _json(services().jobs.get(job_id, current_request().tenant).document(redis_clock.now()))
 
     @blueprint.response(200, job_schemas.JobSchema)
     @refuses(blueprint, 404, 409)
@@ -69,9 +69,9 @@ class JobResource(MethodView):
         job = jobs.get(job_id, current_request().tenant)
         if job.kind == "erase":
             raise Conflict("An erasure cannot be cancelled.")
-        if jobs.cancel(job, time.time()):
+        if jobs.cancel(job, redis_clock.now()):
             metrics.JOBS.labels(status="cancelled").inc()
-        return _json(jobs.get(job_id, current_request().tenant).document(time.time()))
+        return _json(jobs.get(job_id, current_request().tenant).document(redis_clock.now()))
 
 
 def _json(document: dict[str, Any]) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -14,6 +14,7 @@ import metrics
 from errors import FieldError, InvalidParameter, UnknownCharger
 from readings.reading import FUTURE_TOLERANCE
 from readings.wrong_values import IN_THE_FUTURE
+from tasks.storage import redis_clock
 from tasks.storage.live_quality import live_quality
 from web.http.messages import Response, current_request, no_content
 from web.http.paging import page
@@ -126,7 +127,7 @@ class ReportedOutcome(MethodView):
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
     """The loaded body. Raises `InvalidParameter` for a time in the future."""
-    if "occurred_at" in body and body["occurred_at"] > datetime.now(UTC) + FUTURE_TOLERANCE:
+    if "occurred_at" in body and body["occurred_at"] > redis_clock.moment() + FUTURE_TOLERANCE:
         raise InvalidParameter([FieldError("/occurred_at", IN_THE_FUTURE, "future")])
     return body
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from errors import FieldError, InvalidParameter, UnsupportedMediaType
 from readings.flat_or_envelope import parse_flat_or_enveloped
 from readings.parsing import decode_json, field_errors
 from readings.reading import KINDS, Kind, Reading
+from tasks.storage import redis_clock
 from web.http.access import Access
 from web.http.key_ring import Caller
 from web.http.messages import Request, current_request
@@ -114,4 +114,4 @@ def parse(
     kind = KIND_BY_PATH[path.rstrip("/")]
     if is_refused_unread(caller.tenant):
         return SingleRequest(kind, None, caller)
-    return SingleRequest(kind, parse_flat_or_enveloped(decode(read_body()), now=datetime.now(UTC)), caller)
+    return SingleRequest(kind, parse_flat_or_enveloped(decode(read_body()), now=redis_clock.moment()), caller)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tasks.storage import redis_clock
@@ -50,3 +52,10 @@ def test_a_step_of_the_clock_changes_nothing(clock: Clock) -> None:
     clock.steady += 1
     assert redis_clock.now() == 1_700_000_001
     assert redis_clock.offset_s() == -3601
+
+
+def test_a_step_back_changes_no_arrival_time(clock: Clock) -> None:
+    redis_clock.note(clock.wall, clock.steady)
+    clock.wall -= 3600
+    clock.steady += 10
+    assert redis_clock.moment() == datetime.fromtimestamp(1_700_000_010, UTC)
