@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 import orjson
 
+from models.costs import CostPolicy
 from models.features.columns import Histories, HistoryEntries, from_readings
 from models.features.frame import MAX_ENTRIES, compute
 from models.registry import active_version, load
@@ -81,7 +82,8 @@ def steps(batch: list[Reading], histories: Histories | None) -> list[float]:
     columns, rows = from_readings(batch, histories, model.spec.code_columns)
     frame = compute(columns, model.spec, rows)
     outcomes = model.outcomes(frame)
-    verdicts = model.verdicts(batch, frame, outcomes)
+    policy = CostPolicy(COSTS, model.base_30d)
+    verdicts = model.verdicts(batch, frame, outcomes, policy)
     n = len(batch)
     onnx = cpu_us(lambda: model.session.run(frame), n)
     return [
@@ -89,7 +91,7 @@ def steps(batch: list[Reading], histories: Histories | None) -> list[float]:
         cpu_us(lambda: compute(columns, model.spec, rows), n),
         onnx,
         cpu_us(lambda: model.outcomes(frame), n) - onnx,
-        cpu_us(lambda: model.verdicts(batch, frame, outcomes), n),
+        cpu_us(lambda: model.verdicts(batch, frame, outcomes, policy), n),
         cpu_us(lambda: [orjson.dumps(verdict) for verdict in verdicts], n),
     ]
 

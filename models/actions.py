@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-Action = Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
+Action = Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"]
 
 # IMMEDIATE: failure within 1 day has a probability of at least 1/4, or within 7 days of at least 1/2.
-# WITHIN_7_DAYS: failure within 7 days has at least 1/6, or within 30 days at least 1/2. Otherwise the next
-# ordinary service within 30 days is enough.
+# WITHIN_7_DAYS: failure within 7 days has at least 1/6, or within 30 days at least 1/2.
+# WITHIN_30_DAYS: failure within 30 days has at least 1/4, or a visit saves money, or a dangerous fault is
+# indicated. NONE: the ordinary service is enough.
 IMMEDIATE_1D: Final = 0.25
 IMMEDIATE_7D: Final = 0.5
 WEEK_7D: Final = 1 / 6
 WEEK_30D: Final = 0.5
+MONTH_30D: Final = 0.25
 # Internal temperature above which power must not be restored remotely. DC connectors derate or stop above
 # about 90 °C (IEC 61851, as cited by eeworldonline). A 20 kW DC module is at half power at 75 °C (yewsun).
 TOO_HOT_TO_RESET_C: Final = 75.0
@@ -53,13 +55,19 @@ _PARTS: Final = {
 }
 
 
-def action(horizons: Mapping[str, float], *, in_failure: bool) -> Action:
-    """The urgency, from the probabilities by horizon."""
+def action(horizons: Mapping[str, float], *, in_failure: bool, pays: bool, unsafe: bool) -> Action:
+    """The urgency, from the probabilities by horizon.
+
+    `pays` tells whether a planned visit within 30 days saves money. `unsafe` is `unsafe_to_reset`: its first
+    step takes the charger out of service, so somebody must go.
+    """
     if in_failure or horizons["1d"] >= IMMEDIATE_1D or horizons["7d"] >= IMMEDIATE_7D:
         return "IMMEDIATE"
     if horizons["7d"] >= WEEK_7D or horizons["30d"] >= WEEK_30D:
         return "WITHIN_7_DAYS"
-    return "WITHIN_30_DAYS"
+    if pays or unsafe or horizons["30d"] >= MONTH_30D:
+        return "WITHIN_30_DAYS"
+    return "NONE"
 
 
 def code_families(reading: Reading) -> tuple[str, ...]:
@@ -90,15 +98,15 @@ def _is_hot(reading: Reading) -> bool:
     return reading.temperature is not None and reading.temperature >= TOO_HOT_TO_RESET_C
 
 
-def steps(reading: Reading, urgency: Action) -> list[str]:
-    """Ordered steps for one reading: remote ones, then a visit."""
+def steps(reading: Reading, urgency: Action, *, unsafe: bool) -> list[str]:
+    """Ordered steps for one reading: remote ones, then a visit. `unsafe` is `unsafe_to_reset`."""
     return list(
         _steps(
             code_families(reading),
             urgency,
             status=reading.connector_status,
             hot=_is_hot(reading),
-            unsafe=unsafe_to_reset(reading),
+            unsafe=unsafe,
         )
     )
 
@@ -118,7 +126,7 @@ def _steps(
             ordered.append("Reset the charger remotely (soft reset first)")
         if "connector" in families:
             ordered.append("Unlock the connector remotely")
-        if urgency != "WITHIN_30_DAYS" or families:
+        if urgency != "NONE" or families:
             ordered.append("Read diagnostics and the event log remotely")
     if "communication" in families or status == "OFFLINE":
         ordered.append("Check the network connection and signal remotely")
@@ -130,8 +138,8 @@ def _steps(
         ordered.append(f"Send a technician today{look}")
     elif urgency == "WITHIN_7_DAYS":
         ordered.append(f"Plan a visit within 7 days{look}")
-    elif parts:
-        ordered.append(f"Look at it at the next visit within 30 days{look}")
+    elif urgency == "WITHIN_30_DAYS":
+        ordered.append(f"Plan a visit within 30 days{look}")
     else:
-        ordered.append("No visit of its own: include it in the next ordinary round")
+        ordered.append(f"No visit of its own: include it in the next ordinary service{look}")
     return tuple(ordered)

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
 
-from models.actions import Action, action, steps
+from models.actions import Action, action, steps, unsafe_to_reset
 from models.calibration import Calibration, logit, sigmoid
 from models.features.columns import Floats, Ints
 from models.features.frame import FeatureSpec, Frame
+from models.horizon_days import HORIZON_DAYS, HORIZON_NAMES
 from models.reasons import Factor, Reasons
 from readings.reading import Reading, rfc3339
 
 if TYPE_CHECKING:
+    from models.costs import CostPolicy, Saving
     from models.onnx_session import Session
 
-HORIZON_DAYS: Final = (1.0, 7.0, 30.0)
-HORIZON_NAMES: Final = ("1d", "7d", "30d")
 TOP_FACTORS: Final = 5
 MORE_LIKELY_THAN_NOT: Final = 0.5
 # The failure window is the interquartile range of the predicted failure time, around its median.
@@ -58,6 +58,9 @@ class FailureVerdict(TypedDict):
     recommended_actions: list[str]
     top_contributing_factors: list[Factor]
     in_failure: bool
+    cost_of_waiting: float
+    currency: str
+    cost_policy: str
     model_version: str
     reading_timestamp: str
 
@@ -167,10 +170,10 @@ class FailureModel:
         return Reasons(self.spec)
 
     def score(
-        self, readings: Sequence[Reading], frame: Frame, raw: Floats | None = None
+        self, readings: Sequence[Reading], frame: Frame, raw: Floats | None = None, *, policy: CostPolicy
     ) -> list[FailureVerdict]:
         """One verdict per reading, in order. `frame` [n, features] and `raw` must be in the same order."""
-        return self.verdicts(readings, frame, self.outcomes(frame, raw))
+        return self.verdicts(readings, frame, self.outcomes(frame, raw), policy)
 
     def outcomes(self, frame: Frame, raw: Floats | None = None) -> Outcomes:
         """The model's outputs for each row of `frame`, without text."""
@@ -186,7 +189,9 @@ class FailureModel:
             days=failure_windows(curve),
         )
 
-    def verdicts(self, readings: Sequence[Reading], frame: Frame, outcomes: Outcomes) -> list[FailureVerdict]:
+    def verdicts(
+        self, readings: Sequence[Reading], frame: Frame, outcomes: Outcomes, policy: CostPolicy
+    ) -> list[FailureVerdict]:
         """One verdict per reading, in order, from the outcomes of `frame`."""
         factors = self._reasons.factors(frame, outcomes.top, outcomes.weight)
         curve, confidence, days = (
@@ -194,7 +199,11 @@ class FailureModel:
             outcomes.confidence.round(4).tolist(),
             outcomes.days.tolist(),
         )
-        return [self._verdict(*row) for row in zip(readings, curve, confidence, days, factors, strict=True)]
+        rows = zip(readings, curve, confidence, days, factors, strict=True)
+        savings = policy.savings(readings, curve)
+        return [
+            self._verdict(*row, saving, policy.version) for row, saving in zip(rows, savings, strict=True)
+        ]
 
     def _verdict(
         self,
@@ -203,9 +212,12 @@ class FailureModel:
         confidence: float,
         days: list[float],
         factors: list[Factor],
+        saving: Saving,
+        cost_policy: str,
     ) -> FailureVerdict:
         horizons = dict(zip(HORIZON_NAMES, curve, strict=True))
-        urgency = action(horizons, in_failure=reading.in_failure)
+        unsafe = unsafe_to_reset(reading)
+        urgency = action(horizons, in_failure=reading.in_failure, pays=saving.amount > 0, unsafe=unsafe)
         start, date, end = (None, None, None) if math.isnan(days[0]) else _dates(reading, days)
         return {
             "charger_id": reading.charger_id,
@@ -215,9 +227,12 @@ class FailureModel:
             "predicted_failure_window": {"start": start, "end": end},
             "confidence": confidence,
             "recommended_action": urgency,
-            "recommended_actions": steps(reading, urgency),
+            "recommended_actions": steps(reading, urgency, unsafe=unsafe),
             "top_contributing_factors": factors,
             "in_failure": reading.in_failure,
+            "cost_of_waiting": saving.amount,
+            "currency": saving.currency,
+            "cost_policy": cost_policy,
             "model_version": self.version,
             "reading_timestamp": rfc3339(reading.timestamp),
         }

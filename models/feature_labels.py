@@ -73,6 +73,24 @@ _LABELS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+# Words for a feature whose value is not known, where "not enough readings" says too little.
+_UNKNOWN: Final[dict[str, str]] = {
+    "energy_kwh": "no energy reported",
+    "power_kw": "no charging power reported",
+    "temperature_c": "no temperature reported",
+    "uptime_h": "no uptime reported",
+    "sessions": "no number of sessions reported",
+    "days_since_maintenance": "no maintenance known",
+    "history_days": "no earlier readings",
+    "days_since_faulty": "no fault known",
+    "days_since_code": "no error code known",
+    "days_since_hardware_code": "no hardware code known",
+    "days_since_session": "no session known",
+    "codes": "no error codes reported",
+    **{f"codes_{name}": "no error codes reported" for name in FAMILIES},
+}
+
+
 def label_and_unit(feature: str) -> tuple[str, str]:
     """A feature's label and its unit (% for a share)."""
     if feature in _LABELS:
@@ -82,3 +100,20 @@ def label_and_unit(feature: str) -> tuple[str, str]:
     if feature.startswith("code_mean_30d:"):
         return f"code {feature.partition(':')[2]} a reading, last 30 days", ""
     return feature.replace(":", " "), ""
+
+
+def unknown_text(feature: str) -> str:
+    """Words for a feature whose value is not known."""
+    if feature in _UNKNOWN:
+        return _UNKNOWN[feature]
+    return f"{label_and_unit(feature)[0]}: not enough readings"
+
+
+def texts_by_value(feature: str) -> dict[float, str]:
+    """Words for values that need no number: of a status, and of a count of codes that is 0."""
+    label = label_and_unit(feature)[0]
+    if feature.startswith("is_"):
+        return {0.0: f"status is not {label[7:]}", 1.0: f"status is {label[7:]}"}
+    if feature == "codes" or (feature.startswith("codes_") and not feature.startswith("codes_share")):
+        return {0.0: f"no {label}"}
+    return {}

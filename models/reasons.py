@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
-from models.feature_labels import label_and_unit
+from models.feature_labels import label_and_unit, texts_by_value, unknown_text
 from models.features.columns import Floats, Ints
 from models.features.frame import FeatureSpec, Frame
 
@@ -26,12 +26,33 @@ class Factor(TypedDict):
     weight: float
 
 
+class _Wording(NamedTuple):
+    """Words for one feature: for its values, for some values alone, and for a missing value."""
+
+    name: str
+    label: str
+    unit: str
+    of_unit: str
+    by_value: dict[float, str]
+    unknown: str
+
+
 class Reasons:
     """Labels and units of one version's features, looked up once."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         worded = [(name, *label_and_unit(name)) for name in spec.names]
-        self._wording = [(name, label, unit, f" {unit}" if unit else "") for name, label, unit in worded]
+        self._wording = [
+            _Wording(
+                name,
+                label,
+                unit,
+                of_unit=f" {unit}" if unit else "",
+                by_value=texts_by_value(name),
+                unknown=unknown_text(name),
+            )
+            for name, label, unit in worded
+        ]
         # The frame contains shares; reasons contain percentages.
         self._scale = np.array([100.0 if unit == "%" else 1.0 for _, _, unit in worded])
         self._usual = [spec.names.index(f"temperature_{name}_30d") for name in ("mean", "std")]
@@ -58,12 +79,14 @@ class Reasons:
         for columns, values, weights, worth, usual in rows:
             factors: list[Factor] = []
             for column, value, share in zip(columns[:worth], values, weights, strict=False):
-                name, label, unit, of_unit = wording[column]
+                name, label, unit, of_unit, by_value, unknown = wording[column]
                 number: float | None = value
                 if value != value:  # NaN
-                    number, text = None, f"{label} not known"
+                    number, text = None, unknown
+                elif value in by_value:
+                    text = by_value[value]
                 else:
-                    text = f"{label} {value:g}{of_unit}"
+                    text = f"{label}: {value:g}{of_unit}"
                     if name == "temperature_c":
                         text += _usually(*usual)
                 factors.append(

@@ -13,6 +13,7 @@ from models import maintenance, registry
 from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
 from models.calibration import Calibration
+from models.costs import CostPolicy
 from models.failure import FailureModel, Horizon
 from models.features.columns import Columns, Floats, Histories
 from models.features.frame import FeatureSpec, Frame, compute
@@ -44,11 +45,12 @@ class Scorer:
         manifests: dict[str, dict[str, Any]],
         file_times: dict[str, registry.FileTimes],
     ) -> None:
-        self._failure, self._anomaly, self._costs, self._manifests = failure, anomaly, costs, manifests
+        self._failure, self._anomaly, self._manifests = failure, anomaly, manifests
+        self._policy = CostPolicy(costs, failure.base_30d)
         self._file_times = file_times
         self.versions: dict[str, str] = {
             "failure": failure.version,
-            "maintenance": maintenance.version(failure.version),
+            "maintenance": maintenance.version(self._policy, failure.version),
             "anomaly": anomaly.version,
         }
 
@@ -84,15 +86,17 @@ class Scorer:
         kind: Kind,
         readings: Sequence[Reading],
         histories: Histories | None = None,
+        *,
+        scored_at: float | None = None,
     ) -> list[dict[str, Any]]:
         """`verdicts` for readings that are scored for one kind only."""
-        return self.verdicts(kind, Batch(readings, histories))
+        return self.verdicts(kind, Batch(readings, histories, scored_at=scored_at))
 
     def verdicts(self, kind: Kind, batch: Batch) -> list[dict[str, Any]]:
         """One verdict per reading, in order.
 
-        The result depends only on versions, costs, readings and histories. Raises `ScoringFailed`, and
-        `UnknownModel` for an unknown kind.
+        The result depends only on versions, costs, readings and histories, and the dates of schedules on
+        `batch.scored_at` too. Raises `ScoringFailed`, and `UnknownModel` for an unknown kind.
         """
         if kind not in KINDS:
             raise UnknownModel(f"{kind}: no such model, there are {', '.join(KINDS)}")
@@ -117,15 +121,17 @@ class Scorer:
                 readings, batch.frame(self._anomaly.spec), batch.raw(self._anomaly)
             )
             return cast(list[dict[str, Any]], anomalies)
-        failures = self._failure.score(readings, batch.frame(self._failure.spec), batch.raw(self._failure))
+        failures = self._failure.score(
+            readings, batch.frame(self._failure.spec), batch.raw(self._failure), policy=self._policy
+        )
         if kind == "failure":
             return cast(list[dict[str, Any]], failures)
         schedules = maintenance.schedules(
             readings,
             failures,
             quiet_hours(*batch.columns(self._failure.spec)),
-            costs=self._costs,
-            base_30d=self._failure.base_30d,
+            policy=self._policy,
+            scored_at=batch.scored_at,
         )
         return cast(list[dict[str, Any]], schedules)
 

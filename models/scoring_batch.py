@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from errors import ScoringFailed
 from models.features.columns import Columns, Floats, Histories, Ints, from_readings
@@ -20,14 +21,21 @@ class Batch:
     """Readings with histories.
 
     `histories[i]` are readings of the same charger as `readings[i]`, in any order. Entries that are not older
-    than their reading are ignored. Use in one thread. Raises `ScoringFailed` if the numbers of histories and
-    readings differ.
+    than their reading are ignored. `scored_at` is the time of scoring in epoch seconds, now if None. Use in
+    one thread. Raises `ScoringFailed` if the numbers of histories and readings differ.
     """
 
-    def __init__(self, readings: Sequence[Reading], histories: Histories | None = None) -> None:
+    def __init__(
+        self,
+        readings: Sequence[Reading],
+        histories: Histories | None = None,
+        *,
+        scored_at: float | None = None,
+    ) -> None:
         if histories is not None and len(histories) != len(readings):
             raise ScoringFailed(f"{len(readings)} readings came with {len(histories)} histories")
         self.readings = readings
+        self.scored_at: Final = time.time() if scored_at is None else scored_at
         self._histories = histories
         self._columns: dict[FeatureSpec, tuple[Columns, Ints]] = {}
         self._frames: dict[FeatureSpec, Frame] = {}

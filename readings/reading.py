@@ -29,6 +29,7 @@ MAX_ERROR_CODE_CHARS: Final = 128
 MAX_METADATA_LEVELS: Final = 32
 MAX_COSTS_BYTES: Final = 16_384
 NO_METADATA: Final[Mapping[str, Any]] = {}
+STALE_AFTER_S: Final = 86_400.0  # a verdict of an older reading says so
 
 STATUSES: Final = ("AVAILABLE", "CHARGING", "OCCUPIED", "UNAVAILABLE", "OFFLINE", "FAULTY", "FULLY_CHARGED")
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from models.costs import Prices, prices
 from models.evaluation import evaluation_report, policies
 from models.evaluation.figures import figures, judge_window
 from models.evaluation.training_period import InSample, overlap, span, training_period
 from models.failure import FailureModel
-from models.maintenance import Prices, prices
 from models.simulation.simulate import description, simulate
 from models.training.history import load, origin
 from models.training.horizons import carried

@@ -14,7 +14,8 @@ import orjson
 from models.evaluation import plots
 from models.evaluation.figures import ALERT_SHARES, LEAD_DAYS, LEAD_SHARE, MODEL, JudgedWindow, lead_times
 from models.evaluation.policies import Outcome, overall
-from models.failure import HORIZON_NAMES, MORE_LIKELY_THAN_NOT, FailureModel
+from models.failure import MORE_LIKELY_THAN_NOT, FailureModel
+from models.horizon_days import HORIZON_NAMES
 from models.training.history import History
 from models.training.labels import UNKNOWN
 

@@ -12,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 
 from models.evaluation import baselines
-from models.failure import HORIZON_DAYS, HORIZON_NAMES, FailureModel
+from models.failure import FailureModel
 from models.features.columns import Floats, Ints
 from models.features.frame import Frame, compute
+from models.horizon_days import HORIZON_DAYS, HORIZON_NAMES
 from models.training.history import History
 from models.training.labels import DAY_S, UNKNOWN, labels
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models.failure import HORIZON_NAMES, FailureModel
+from models.failure import FailureModel
 from models.features.frame import compute
+from models.horizon_days import HORIZON_NAMES
 from models.training.history import load
 
 CHUNK_ROWS = 100_000

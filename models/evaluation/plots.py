@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
 from models.evaluation.figures import LEAD_DAYS, MODEL, WEEK, JudgedWindow, alerted
-from models.failure import HORIZON_NAMES, FailureModel
+from models.failure import FailureModel
 from models.feature_labels import label_and_unit
+from models.horizon_days import HORIZON_NAMES
 from models.training.labels import UNKNOWN
 
 COLOURS: Final = ("#0b6e4f", "#c8553d", "#3d5a80", "#8d6a9f", "#7a7a7a")

@@ -13,10 +13,12 @@ from typing import Final
 
 import numpy as np
 
-from models.failure import HORIZON_DAYS, FailureModel
+from models.costs import Prices, expected_costs
+from models.failure import FailureModel
 from models.features.columns import Columns, Floats, Ints, count_codes, to_millisecond
 from models.features.frame import FeatureSpec, compute
-from models.maintenance import INTERVAL_DAYS, Prices, expected_costs
+from models.horizon_days import HORIZON_DAYS
+from models.maintenance import INTERVAL_DAYS
 from models.simulation.assumptions import CHARGERS_PER_SITE, Assumptions
 from models.simulation.error_codes_sent import codes_of
 from models.simulation.world import START_S, STEP_DAYS, World

@@ -16,7 +16,8 @@ from typing import Any, Final
 from models import registry
 from models.evaluation.evaluate_version import SIMULATED_DAYS, WINDOW_SHARE
 from models.evaluation.figures import MODEL, figures, judge_window
-from models.failure import HORIZON_NAMES, FailureModel
+from models.failure import FailureModel
+from models.horizon_days import HORIZON_NAMES
 from models.scorer import failure_model
 from models.simulation.assumptions import Assumptions, moved
 from models.simulation.simulate import simulate

@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models.failure import HORIZON_NAMES
 from models.features.columns import Floats
 from models.features.frame import FeatureSpec, Frame
+from models.horizon_days import HORIZON_NAMES
 from models.training.labels import UNKNOWN
 from models.training.sampling import Rows
 

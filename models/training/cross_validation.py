@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from models.failure import HORIZON_NAMES
 from models.features.columns import Floats, Ints
 from models.features.frame import FeatureSpec, Frame
+from models.horizon_days import HORIZON_NAMES
 from models.training import boosting
 from models.training.labels import DAY_S, UNKNOWN
 from models.training.sampling import Rows, bare_of, split, teaches

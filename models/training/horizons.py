@@ -14,8 +14,9 @@ import numpy as np
 
 from errors import ServiceError
 from models.calibration import Calibration, logit, sigmoid
-from models.failure import HORIZON_DAYS, HORIZON_NAMES, MAX_P, MIN_P, Horizon
+from models.failure import MAX_P, MIN_P, Horizon
 from models.features.columns import Floats
+from models.horizon_days import HORIZON_DAYS, HORIZON_NAMES
 from models.training.history import History
 from models.training.labels import DAY_S, Labels, days_to_failure
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.failure import HORIZON_DAYS
 from models.features.columns import Floats, Ints
 from models.features.frame import MAX_ENTRIES, FeatureSpec, Frame, compute
+from models.horizon_days import HORIZON_DAYS
 from models.training.history import History
 from models.training.labels import DAY_S, UNKNOWN, Labels, days_to_failure
 

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.ensemble import IsolationForest
 
 from models import anomaly
-from models.failure import HORIZON_DAYS
 from models.features.columns import Floats, Ints
 from models.features.frame import Frame, compute
+from models.horizon_days import HORIZON_DAYS
 from models.monitoring.drift_report import LENGTH_OF_PAST
 from models.monitoring.psi import Distribution
 from models.training import onnx_export

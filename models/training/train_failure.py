@@ -19,16 +19,10 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models import calibration
-from models.failure import (
-    HORIZON_DAYS,
-    HORIZON_NAMES,
-    Horizon,
-    calibrated,
-    has_history,
-    is_faulty,
-)
+from models.failure import Horizon, calibrated, has_history, is_faulty
 from models.features.columns import STATUS_INDEX, Floats
 from models.features.frame import FeatureSpec
+from models.horizon_days import HORIZON_DAYS, HORIZON_NAMES
 from models.monitoring.psi import Distribution
 from models.training import boosting, calibration_fit, onnx_export
 from models.training.cross_validation import (

@@ -31,6 +31,7 @@ ACTIONS: Final = {
     "IMMEDIATE": "act today",
     "WITHIN_7_DAYS": "within 7 days",
     "WITHIN_30_DAYS": "within 30 days",
+    "NONE": "no visit",
 }
 
 
@@ -98,11 +99,19 @@ def schedule_and_anomaly(
     """Print the maintenance schedule and the anomaly verdict of one charger, a sentence each."""
     cost = schedule["cost_benefit"]
     currency = cost["currency"]
-    console.print(
-        f"{charger_id}: maintenance best on {schedule['recommended_date'][:10]}, "
-        f"urgency {schedule['urgency']}; costs {cost['preventive_maintenance_cost']:,.0f} {currency}, "
-        f"avoids failures worth {cost['expected_failure_cost']:,.0f} {currency}."
-    )
+    day, urgency = schedule["recommended_date"][:10], schedule["urgency"]
+    if schedule["worthwhile"]:
+        console.print(
+            f"{charger_id}: maintenance best on {day}, urgency {urgency}; planned work costs "
+            f"{cost['preventive_maintenance_cost']:,.0f} {currency} and is expected to save "
+            f"{cost['net_savings']:,.0f} {currency}."
+        )
+    else:
+        visit = "ordinary service" if urgency == "LOW" else "visit"
+        console.print(
+            f"{charger_id}: {visit} on {day}, urgency {urgency}; planned work would cost "
+            f"{-cost['net_savings']:,.0f} {currency} more than it is expected to save."
+        )
     unusual = f"unusual ({verdict['anomaly_type']})" if verdict["is_anomaly"] else "nothing unusual"
     console.print(f"{charger_id}: {unusual}, anomaly score {verdict['anomaly_score']:.0f} of 100.\n")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +17,7 @@ import orjson
 import metrics
 from errors import ModelsUnavailable, ScoringFailed, ServiceError
 from isolation import together_or_alone
-from readings.reading import Kind, rfc3339
+from readings.reading import STALE_AFTER_S, Kind, epoch_rfc3339
 from settings import Settings
 from tasks.messaging.messages import ScoreRequest, ScoreResult
 
@@ -77,7 +76,7 @@ class LocalScorer:
         for kind in dict.fromkeys(request.kind for request in requests):
             indexes = [index for index, request in enumerate(requests) if request.kind == kind]
             results = together_or_alone(
-                partial(_results, self._scorer, kind, rfc3339(datetime.now(UTC))),
+                partial(_results, self._scorer, kind),
                 [requests[index] for index in indexes],
                 unit="request",
                 name=lambda request: f"of charger {request.reading.charger_id}",
@@ -87,21 +86,21 @@ class LocalScorer:
         return found
 
 
-def _results(
-    scorer: Scorer, kind: Kind, timestamp: str, requests: Sequence[ScoreRequest]
-) -> list[ScoreResult]:
-    verdicts = scorer.score(kind, [request.reading for request in requests])
+def _results(scorer: Scorer, kind: Kind, requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
+    scored_at = time.time()
+    verdicts = scorer.score(kind, [request.reading for request in requests], scored_at=scored_at)
     return [
-        ScoreResult(orjson.dumps(fields | _added(request, timestamp)))
+        ScoreResult(orjson.dumps(fields | _added(request, scored_at)))
         for request, fields in zip(requests, verdicts, strict=True)
     ]
 
 
-def _added(request: ScoreRequest, timestamp: str) -> dict[str, Any]:
+def _added(request: ScoreRequest, scored_at: float) -> dict[str, Any]:
     """The fields that the service adds. Without a fingerprint, no cache takes the verdict for its own."""
     return {
+        "reading_stale": request.reading.timestamp.timestamp() < scored_at - STALE_AFTER_S,
         "tenant_id": request.tenant,
-        "timestamp": timestamp,
+        "timestamp": epoch_rfc3339(scored_at),
         "cached": False,
         "degraded": True,
         "fingerprint": None,

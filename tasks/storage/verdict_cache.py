@@ -203,10 +203,16 @@ def _hit(body: bytes, in_force: dict[str, Any], wanted: Wanted) -> bytes | None:
         verdict is not None
         and isinstance(verdict.get("fingerprint"), str)
         and verdict.get("model_version") == in_force.get(kind)
+        and (kind != "failure" or verdict.get("cost_policy") == _cost_policy(in_force))
         and verdict.get("charger_id") == charger_id
         and fingerprint in (None, verdict["fingerprint"])
     )
     return orjson.dumps(verdict | {"cached": True}) if hit and verdict is not None else None
+
+
+def _cost_policy(in_force: dict[str, Any]) -> str | None:
+    """The cost policy of the workers: the first part of the schedule's version. It changes with the costs."""
+    return str(in_force.get("maintenance", "")).partition("+")[0] or None
 
 
 def _decode(raw: bytes | None) -> dict[str, Any] | None:

@@ -16,7 +16,8 @@ from errors import ScoringFailed, ServiceError
 from isolation import together_or_alone
 from models.features.columns import HistoryEntries
 from models.scoring_batch import Batch
-from readings.reading import Kind, Reading, rfc3339
+from readings.reading import STALE_AFTER_S, Kind, Reading, epoch_rfc3339
+from tasks.storage import redis_clock
 from tasks.storage.reading_history import NO_ENTRIES
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.runtime import Runtime
@@ -64,23 +65,25 @@ def predictions(verdicts: Sequence[Verdict]) -> list[tuple[str | None, dict[str,
 
 
 def encoded(
-    kind: Kind, subjects: Sequence[Subject], verdicts: Sequence[dict[str, Any]], *, timestamp: str
+    kind: Kind, subjects: Sequence[Subject], verdicts: Sequence[dict[str, Any]], *, scored_at: float
 ) -> list[Verdict]:
     """The verdicts with their JSON: a model's fields, then those that the service adds to all of them.
 
     Raises `TypeError` for fields without a JSON form.
     """
-    common: dict[str | None, bytes] = {}
+    common: dict[tuple[str | None, bool], bytes] = {}
     found: list[Verdict] = []
+    oldest_fresh = datetime.fromtimestamp(scored_at - STALE_AFTER_S, UTC)
+    timestamp = epoch_rfc3339(scored_at)
     for subject, fields in zip(subjects, verdicts, strict=True):
-        tenant = subject.tenant
-        if tenant not in common:
+        tenant, stale = subject.tenant, subject.reading.timestamp < oldest_fresh
+        if (tenant, stale) not in common:
             added = {"tenant_id": tenant, "timestamp": timestamp, "cached": False, "degraded": False}
-            common[tenant] = orjson.dumps(added)[1:-1]
+            common[tenant, stale] = orjson.dumps({"reading_stale": stale} | added)[1:-1]
         if subject.fingerprint is None:
             subject.fingerprint = subject.reading.fingerprint()
         # Joined as text, as copying the fields costs twice as much as encoding them.
-        end = b',%b,"fingerprint":"%b"}' % (common[tenant], subject.fingerprint.encode())
+        end = b',%b,"fingerprint":"%b"}' % (common[tenant, stale], subject.fingerprint.encode())
         found.append(Verdict(kind, tenant, fields, orjson.dumps(fields)[:-1] + end))
     return found
 
@@ -117,13 +120,12 @@ def score_kinds(
         metrics.PREDICTION_ERRORS.labels(code=error.code).inc(len(kinds) * len(subjects))
         return [[error] * len(subjects) for _ in kinds]
     history = [one.history for one in subjects]
-    batch = Batch([one.reading for one in subjects], history)
-    timestamp = rfc3339(datetime.now(UTC))
+    batch = Batch([one.reading for one in subjects], history, scored_at=redis_clock.now())
 
     def verdicts(kind: Kind, some: Sequence[Subject]) -> list[Verdict]:
         alone = some is not subjects
-        found = scorer.verdicts(kind, Batch([some[0].reading], [some[0].history]) if alone else batch)
-        return encoded(kind, some, found, timestamp=timestamp)
+        mine = Batch([some[0].reading], [some[0].history], scored_at=batch.scored_at) if alone else batch
+        return encoded(kind, some, scorer.verdicts(kind, mine), scored_at=batch.scored_at)
 
     scored = []
     for kind in kinds:

@@ -1,7 +1,8 @@
 """Golden files: the service's observable behaviour, recorded once and compared in every test run.
 
 The recorder sees the service from outside: HTTP, Redis, Kafka and commands. It imports nothing of the
-service, so that files may move while behaviour must not. The recorded behaviour is that of commit 04f6cf5.
+service, so that files may move while behaviour must not. The behaviour was recorded when
+`recommended_action` gained `NONE`, a breaking change; the task messages of the scenes are those of 04f6cf5.
 
     http.json      answers of every endpoint, with status and headers
     redis.json     keys with type, value and time to live

@@ -92,7 +92,7 @@ def overlaid(recorded: Mapping[str, Any], changes: Sequence[Change]) -> dict[str
 
 def report(area: str, found: Sequence[Difference]) -> str:
     """The differences for a person, and what to do about them."""
-    lines = [f"{len(found)} values of {area} differ from what 04f6cf5 answers:"]
+    lines = [f"{len(found)} values of {area} differ from what is recorded:"]
     lines += [f"  {difference}" for difference in found[:40]]
     if len(found) > 40:
         lines.append(f"  … and {len(found) - 40} more")

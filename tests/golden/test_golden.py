@@ -1,4 +1,4 @@
-"""The service answers as 04f6cf5 did, but for what is listed in changed.json."""
+"""The service answers as recorded, but for what is listed in changed.json."""
 
 from __future__ import annotations
 

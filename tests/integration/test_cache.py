@@ -99,6 +99,28 @@ def test_a_key_of_another_type_is_replaced(store: Redis, cache: VerdictCache) ->
     assert store.get(key) == ours(NOW)
 
 
+@pytest.mark.parametrize(
+    ("policy", "in_force", "is_hit"),
+    [
+        ("cost-3-a", "cost-3-a+1", True),
+        ("cost-3-b", "cost-3-a+1", False),
+        (None, "cost-3-a+1", False),  # of the release before, without the fields of this one
+        (None, None, True),
+    ],
+)
+def test_other_costs_make_a_failure_prediction_a_miss(
+    cache: VerdictCache, policy: str | None, in_force: str | None, is_hit: bool
+) -> None:
+    charger_id = uuid.uuid4().hex
+    verdict = {"charger_id": charger_id, "model_version": "1"} | orjson.loads(ours(NOW))
+    if policy is not None:
+        verdict["cost_policy"] = policy
+    cache.put_all([("failure", None, verdict, orjson.dumps(verdict))])
+    cache.announce_versions({"failure": "1"} | ({"maintenance": in_force} if in_force else {}))
+    found = cache.get_all([("failure", charger_id, None, "a" * 32)])
+    assert (found != [None]) is is_hit
+
+
 def test_a_batch_stores_in_fleet_and_cache_alike_although_the_cache_has_just_failed(
     lone_redis: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

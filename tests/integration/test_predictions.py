@@ -29,6 +29,9 @@ FAILURE_FIELDS = {
     "recommended_actions",
     "top_contributing_factors",
     "in_failure",
+    "cost_of_waiting",
+    "currency",
+    "reading_stale",
     "model_version",
     "timestamp",
     "cached",
@@ -36,6 +39,8 @@ FAILURE_FIELDS = {
 }
 MAINTENANCE_FIELDS = {
     "recommended_date",
+    "worthwhile",
+    "reading_stale",
     "urgency",
     "estimated_downtime_hours",
     "cost_benefit",
@@ -75,6 +80,7 @@ def test_a_failure_prediction_has_every_field_of_the_contract(client: httpx.Clie
 def test_a_maintenance_schedule_has_every_field_of_the_contract(client: httpx.Client) -> None:
     schedule = ask(client, request(), "maintenance")
     assert set(schedule) >= MAINTENANCE_FIELDS
+    assert schedule["recommended_date"] >= schedule["timestamp"]
     assert set(schedule["cost_benefit"]) >= {
         "preventive_maintenance_cost",
         "expected_failure_cost",

@@ -54,6 +54,7 @@ _SERVED: Final = {
     "reading_timestamp": _MOMENT,
     "tenant_id": _TEXT,
     "timestamp": _MOMENT,
+    "reading_stale": pa.bool_(),
     "cached": pa.bool_(),
     "degraded": pa.bool_(),
     "fingerprint": _TEXT,
@@ -69,10 +70,14 @@ _VERDICTS: Final[dict[Kind, dict[str, pa.DataType]]] = {
         "recommended_actions": pa.list_(_TEXT),
         "top_contributing_factors": pa.list_(_FACTOR),
         "in_failure": pa.bool_(),
+        "cost_of_waiting": _NUMBER,
+        "currency": _TEXT,
+        "cost_policy": _TEXT,
         **_SERVED,
     },
     "maintenance": {
         "recommended_date": _MOMENT,
+        "worthwhile": pa.bool_(),
         "urgency": _TEXT,
         "estimated_downtime_hours": _NUMBER,
         "cost_benefit": pa.struct(

@@ -107,6 +107,9 @@ class _VerdictSchema(Schema):
     model_version = _text("The version that answered.")
     reading_timestamp = _time("When the scored reading was taken.")
     timestamp = _time("When it was scored.")
+    reading_stale = fields.Boolean(
+        required=True, metadata={"description": "The reading was more than 24 hours old when it was scored."}
+    )
     cached = fields.Boolean(required=True, metadata={"description": "Answered from the cache."})
     degraded = fields.Boolean(
         required=True, metadata={"description": "Scored by the web process, without history. Not stored."}
@@ -123,14 +126,19 @@ class FailurePredictionSchema(_VerdictSchema):
     predicted_failure_window = fields.Nested(WindowSchema, required=True, allow_none=True)
     confidence = _number("0 to 1; see docs/models.md.")
     recommended_action = _text(
-        "The most urgent step's deadline.",
-        validate=validate.OneOf(["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]),
+        "When somebody must go. NONE: the ordinary service will do.",
+        validate=validate.OneOf(["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"]),
     )
     recommended_actions = fields.List(
         fields.String(), required=True, metadata={"description": "Steps in order, remote ones first."}
     )
     top_contributing_factors = fields.List(fields.Nested(FactorSchema), required=True)
     in_failure = fields.Boolean(required=True, metadata={"description": "The reading itself is FAULTY."})
+    cost_of_waiting = _number(
+        "What a visit on the best day within 30 days is expected to save; 0 if none pays. In `currency`."
+    )
+    currency = _text("ISO 4217.")
+    cost_policy = _text("Version of the cost policy and its costs.")
 
 
 class CostBenefitSchema(Schema):
@@ -138,14 +146,20 @@ class CostBenefitSchema(Schema):
 
     preventive_maintenance_cost = _number("Of planned work: visit, parts, lost margin. In `currency`.")
     expected_failure_cost = _number("Of a failure, times its probability within 30 days. In `currency`.")
-    net_savings = _number("The second less the first: where the work prevents every failure. In `currency`.")
+    net_savings = _number(
+        "What planned work on the best day is expected to save; below 0 if it costs more. In `currency`."
+    )
     currency = _text("ISO 4217.")
 
 
 class MaintenanceScheduleSchema(_VerdictSchema):
     """A maintenance recommendation."""
 
-    recommended_date = _time("When a visit is cheapest.")
+    recommended_date = _time("When a visit is cheapest, or the ordinary service. Never before `timestamp`.")
+    worthwhile = fields.Boolean(
+        required=True,
+        metadata={"description": "Planned work is expected to save money, or the charger has failed."},
+    )
     urgency = _text("How soon.", validate=validate.OneOf(["LOW", "MEDIUM", "HIGH", "CRITICAL"]))
     estimated_downtime_hours = _number("Hours out of service: for planned work, or for repair.")
     cost_benefit = fields.Nested(CostBenefitSchema, required=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from models.actions import steps
+from models.actions import steps, unsafe_to_reset
 from readings.reading import Reading
 
 DANGEROUS = [
@@ -21,7 +21,7 @@ HARMLESS = ["WeakSignal", "InternalError", "ReaderFailure", "ResetFailure", "E-1
 
 def first_steps(code: str, status: str) -> list[str]:
     reading = Reading("A", status, datetime(2026, 1, 1, tzinfo=UTC), error_codes=("InternalError", code))
-    return steps(reading, "IMMEDIATE")
+    return steps(reading, "IMMEDIATE", unsafe=unsafe_to_reset(reading))
 
 
 @pytest.mark.parametrize("code", DANGEROUS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,32 +16,10 @@ from models.features.columns import HistoryEntries
 from models.scorer import Scorer
 from models.scoring_batch import Batch
 from readings.reading import KINDS, STATUSES, Kind, Reading
-from tests.unit.models.samples import NOON
+from tests.unit.models.samples import NOON, varied
 
+NOW = NOON.timestamp()
 Make = Callable[..., Reading]
-
-
-def varied(reading: Make, n: int, seed: int = 1) -> list[Reading]:
-    rng = random.Random(seed)
-    codes = ["GroundFailure", "HighTemperature", "WeakSignal", "ReaderFailure", "OtherError", "X-17"]
-
-    def maybe(value: Any) -> Any:
-        return None if rng.random() < 0.15 else value
-
-    return [
-        reading(
-            charger_id=f"EVZ-{index:04d}",
-            connector_status=rng.choice(STATUSES),
-            temperature=maybe(round(rng.uniform(-15, 95), 1)),
-            power=maybe(round(rng.uniform(0, 150), 1)),
-            energy_delivered=maybe(round(rng.expovariate(1 / 12), 2)),
-            uptime_hours=maybe(round(rng.expovariate(1 / 300), 1)),
-            total_sessions=maybe(rng.randrange(12_000)),
-            error_codes=maybe(tuple(rng.sample(codes, rng.choice([0, 0, 0, 1, 1, 2])))),
-            last_maintenance=maybe(NOON - timedelta(days=rng.uniform(0, 400))),
-        )
-        for index in range(n)
-    ]
 
 
 def p30(scorer: Scorer, reading: Reading) -> float:
@@ -91,7 +68,7 @@ def test_horizons_are_monotone_and_probabilities(scorer: Scorer, reading: Make) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_fields_are_enough_and_the_answer_is_plain_json(scorer: Scorer, kind: Kind) -> None:
     bare = Reading("EVZ-1", "AVAILABLE", NOON)
-    (verdict,) = scorer.score(kind, [bare])
+    (verdict,) = scorer.score(kind, [bare], scored_at=NOW)
     assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
     assert verdict["charger_id"] == "EVZ-1"
     assert verdict["model_version"] == scorer.versions[kind]
@@ -103,10 +80,13 @@ def test_a_batch_scores_like_its_readings_alone(scorer: Scorer, reading: Make, k
     batch = varied(reading, 60, seed=3)
     past = [entry.__class__(**{**_fields(entry), "timestamp": NOON - timedelta(hours=13)}) for entry in batch]
     histories = [past[i : i + i % 4] for i in range(len(batch))]
-    together = scorer.score(kind, batch, histories)
-    alone = [scorer.score(kind, [one], [history])[0] for one, history in zip(batch, histories, strict=True)]
+    together = scorer.score(kind, batch, histories, scored_at=NOW)
+    alone = [
+        scorer.score(kind, [one], [history], scored_at=NOW)[0]
+        for one, history in zip(batch, histories, strict=True)
+    ]
     assert together == alone
-    assert scorer.score(kind, batch, histories) == together
+    assert scorer.score(kind, batch, histories, scored_at=NOW) == together
 
 
 def _fields(entry: Reading) -> dict[str, Any]:
@@ -125,7 +105,7 @@ def test_missing_is_not_zero(scorer: Scorer, reading: Make) -> None:
 def test_history_that_is_not_older_changes_nothing(scorer: Scorer, reading: Make, kind: Kind) -> None:
     now = reading(connector_status="AVAILABLE", power=0.0, temperature=21.0)
     later = [reading(timestamp=NOON + timedelta(hours=hour), temperature=95.0) for hour in range(30)]
-    assert scorer.score(kind, [now], [later]) == scorer.score(kind, [now])
+    assert scorer.score(kind, [now], [later], scored_at=NOW) == scorer.score(kind, [now], scored_at=NOW)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,7 +113,9 @@ def test_a_history_may_come_as_entries(scorer: Scorer, reading: Make, kind: Kind
     batch = varied(reading, 20, seed=8)
     pasts = [[one._replace(timestamp=NOON - timedelta(hours=13 * n)) for n in range(30)] for one in batch]
     entries = [HistoryEntries.of(past) for past in pasts]
-    assert scorer.score(kind, batch, entries) == scorer.score(kind, batch, pasts)
+    assert scorer.score(kind, batch, entries, scored_at=NOW) == scorer.score(
+        kind, batch, pasts, scored_at=NOW
+    )
 
 
 def test_a_faulty_reading_is_urgent(scorer: Scorer, reading: Make) -> None:
@@ -202,9 +184,7 @@ def test_costs_in_metadata_count_only_where_they_are_amounts(scorer: Scorer, rea
     dear = cost({"visit": 1000, "currency": "EUR"})
     assert dear["preventive_maintenance_cost"] == plain["preventive_maintenance_cost"] + 550
     assert dear["currency"] == "EUR"
-    assert dear["net_savings"] == pytest.approx(
-        dear["expected_failure_cost"] - dear["preventive_maintenance_cost"]
-    )
+    assert dear["net_savings"] < plain["net_savings"]
 
 
 def test_factors_point_where_they_push(scorer: Scorer, reading: Make) -> None:
@@ -235,6 +215,6 @@ def test_serving_imports_no_training_library() -> None:
 def test_a_batch_asked_for_all_kinds_says_of_each_what_it_says_alone(scorer: Scorer, reading: Make) -> None:
     readings = varied(reading, 20)
     histories = [[one._replace(timestamp=NOON - timedelta(days=day)) for day in (1, 3)] for one in readings]
-    batch = Batch(readings, histories)
+    batch = Batch(readings, histories, scored_at=NOW)
     for kind in KINDS:
-        assert scorer.verdicts(kind, batch) == scorer.score(kind, readings, histories)
+        assert scorer.verdicts(kind, batch) == scorer.score(kind, readings, histories, scored_at=NOW)

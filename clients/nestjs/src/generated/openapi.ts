@@ -4041,6 +4041,8 @@ export interface components {
              * @description When it was scored.
              */
             timestamp: string;
+            /** @description The reading was more than 24 hours old when it was scored. */
+            reading_stale: boolean;
             /** @description Answered from the cache. */
             cached: boolean;
             /** @description Scored by the web process, without history. Not stored. */
@@ -4059,22 +4061,28 @@ export interface components {
             /** @description 0 to 1; see docs/models.md. */
             confidence: number;
             /**
-             * @description The most urgent step's deadline.
+             * @description When somebody must go. NONE: the ordinary service will do.
              * @enum {string}
              */
-            recommended_action: "IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS";
+            recommended_action: "IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS" | "NONE";
             /** @description Steps in order, remote ones first. */
             recommended_actions: string[];
             top_contributing_factors: components["schemas"]["Factor"][];
             /** @description The reading itself is FAULTY. */
             in_failure: boolean;
+            /** @description What a visit on the best day within 30 days is expected to save; 0 if none pays. In `currency`. */
+            cost_of_waiting: number;
+            /** @description ISO 4217. */
+            currency: string;
+            /** @description Version of the cost policy and its costs. */
+            cost_policy: string;
         };
         CostBenefit: {
             /** @description Of planned work: visit, parts, lost margin. In `currency`. */
             preventive_maintenance_cost: number;
             /** @description Of a failure, times its probability within 30 days. In `currency`. */
             expected_failure_cost: number;
-            /** @description The second less the first: where the work prevents every failure. In `currency`. */
+            /** @description What planned work on the best day is expected to save; below 0 if it costs more. In `currency`. */
             net_savings: number;
             /** @description ISO 4217. */
             currency: string;
@@ -4096,6 +4104,8 @@ export interface components {
              * @description When it was scored.
              */
             timestamp: string;
+            /** @description The reading was more than 24 hours old when it was scored. */
+            reading_stale: boolean;
             /** @description Answered from the cache. */
             cached: boolean;
             /** @description Scored by the web process, without history. Not stored. */
@@ -4104,9 +4114,11 @@ export interface components {
             fingerprint: string | null;
             /**
              * Format: date-time
-             * @description When a visit is cheapest.
+             * @description When a visit is cheapest, or the ordinary service. Never before `timestamp`.
              */
             recommended_date: string;
+            /** @description Planned work is expected to save money, or the charger has failed. */
+            worthwhile: boolean;
             /**
              * @description How soon.
              * @enum {string}
@@ -4134,6 +4146,8 @@ export interface components {
              * @description When it was scored.
              */
             timestamp: string;
+            /** @description The reading was more than 24 hours old when it was scored. */
+            reading_stale: boolean;
             /** @description Answered from the cache. */
             cached: boolean;
             /** @description Scored by the web process, without history. Not stored. */

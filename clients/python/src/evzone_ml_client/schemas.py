@@ -128,6 +128,7 @@ class FailurePrediction(TypedDict):
     model_version: str
     reading_timestamp: str
     timestamp: str
+    reading_stale: bool
     cached: bool
     degraded: bool
     fingerprint: str | None
@@ -136,10 +137,13 @@ class FailurePrediction(TypedDict):
     predicted_failure_date: str | None
     predicted_failure_window: Window | None
     confidence: float
-    recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
+    recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"]
     recommended_actions: list[str]
     top_contributing_factors: list[Factor]
     in_failure: bool
+    cost_of_waiting: float
+    currency: str
+    cost_policy: str
 
 
 class CostBenefit(TypedDict):
@@ -155,10 +159,12 @@ class MaintenanceSchedule(TypedDict):
     model_version: str
     reading_timestamp: str
     timestamp: str
+    reading_stale: bool
     cached: bool
     degraded: bool
     fingerprint: str | None
     recommended_date: str
+    worthwhile: bool
     urgency: Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
     estimated_downtime_hours: float
     cost_benefit: CostBenefit
@@ -171,6 +177,7 @@ class AnomalyVerdict(TypedDict):
     model_version: str
     reading_timestamp: str
     timestamp: str
+    reading_stale: bool
     cached: bool
     degraded: bool
     fingerprint: str | None

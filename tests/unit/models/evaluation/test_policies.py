@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from models import registry
+from models.costs import prices
 from models.evaluation import evaluate_version, policies
 from models.evaluation.evaluate_version import COSTS
 from models.evaluation.policies import Outcome, compare, overall, round_cost
-from models.maintenance import prices
 from models.scorer import failure_model
 from models.simulation.assumptions import CHARGERS_PER_SITE
 from tests.unit.models.samples import VERSIONS

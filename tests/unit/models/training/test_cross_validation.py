@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.failure import HORIZON_DAYS
+from models.horizon_days import HORIZON_DAYS
 from models.simulation.simulate import simulate
 from models.training import boosting, cross_validation
 from models.training.history import load

@@ -14,7 +14,8 @@ import pytest
 from models import registry
 from models.__main__ import main
 from models.calibration import Calibration, logit, sigmoid
-from models.failure import HORIZON_NAMES, MAX_P, MIN_P
+from models.failure import MAX_P, MIN_P
+from models.horizon_days import HORIZON_NAMES
 from models.scorer import Scorer
 from models.simulation.simulate import simulate
 from models.training import boosting, cross_validation

@@ -13,6 +13,7 @@ import pytest
 
 from models import registry
 from models.__main__ import main
+from models.costs import CostPolicy
 from models.monitoring.drift_report import LENGTH_OF_PAST, Baseline
 from models.scorer import Scorer
 from models.simulation.simulate import simulate
@@ -39,7 +40,8 @@ def model_dir(history: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_trained_version_serves(model_dir: Path, costs: Costs) -> None:
     scorer = Scorer.load(model_dir, costs)
-    assert scorer.versions == {"failure": "one", "maintenance": "cost-2+one", "anomaly": "one"}
+    policy = CostPolicy(costs, 0.1).version
+    assert scorer.versions == {"failure": "one", "maintenance": f"{policy}+one", "anomaly": "one"}
     (failure, _, _) = scorer.info()
     assert failure["horizons"] == ["1d", "7d", "30d"]
     for command in ("list", "show", "verify"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -64,17 +64,25 @@ def test_a_verdict_that_fails_costs_no_other_reading_and_no_other_kind(no_json: 
 def test_the_json_of_a_verdict_is_its_fields_and_what_the_service_adds() -> None:
     (subject,) = subjects("A")
     fields: dict[str, Any] = {"charger_id": "A", "text": 'Ä "quoted"', "nested": [{}], "nothing": None}
-    (verdict,) = encoded("failure", [subject], [fields], timestamp="now")
+    (verdict,) = encoded("failure", [subject], [fields], scored_at=NOW.timestamp())
     assert (verdict.kind, verdict.tenant, verdict.fields) == ("failure", "t", fields)
     assert verdict.body == orjson.dumps(
         fields
-        | {"tenant_id": "t", "timestamp": "now", "cached": False, "degraded": False}
+        | {"reading_stale": False, "tenant_id": "t", "timestamp": "2026-11-01T12:00:00.000Z"}
+        | {"cached": False, "degraded": False}
         | {"fingerprint": subject.reading.fingerprint()}
     )
     (other,) = subjects("B")
     other.tenant = None
-    both = encoded("failure", [subject, other], [{"x": 1}, {"x": 2}], timestamp="now")
+    both = encoded("failure", [subject, other], [{"x": 1}, {"x": 2}], scored_at=NOW.timestamp())
     assert [orjson.loads(each.body)["tenant_id"] for each in both] == ["t", None]
+
+
+@pytest.mark.parametrize(("hours", "stale"), [(23.9, False), (24.1, True)])
+def test_a_verdict_of_a_reading_older_than_a_day_says_so(hours: float, stale: bool) -> None:
+    scored_at = (NOW + timedelta(hours=hours)).timestamp()
+    (verdict,) = encoded("failure", subjects("A"), [{"x": 1}], scored_at=scored_at)
+    assert orjson.loads(verdict.body)["reading_stale"] is stale
 
 
 def reader(broken: str, error: Exception) -> Runtime:

@@ -16,6 +16,7 @@ SERVED = {
     "reading_timestamp": "2026-11-20T08:30:00.000Z",
     "tenant_id": None,
     "timestamp": "2026-11-23T11:10:23.742Z",
+    "reading_stale": True,
     "cached": False,
     "degraded": False,
     "fingerprint": "6aa6c0d2",
@@ -40,10 +41,14 @@ VERDICTS: dict[str, dict[str, Any]] = {
         "recommended_actions": ["Reset, then look", 'Say "done"'],
         "top_contributing_factors": [FACTOR, FACTOR | {"value": None}],
         "in_failure": True,
+        "cost_of_waiting": 135.63,
+        "currency": "USD",
+        "cost_policy": "cost-3-3e4c454c",
         **SERVED,
     },
     "maintenance": {
         "recommended_date": "2026-11-21T09:00:00.000Z",
+        "worthwhile": False,
         "urgency": "HIGH",
         "estimated_downtime_hours": 2.5,
         "cost_benefit": {
