@@ -171,6 +171,7 @@ class FastPath:
         try:
             asked = parse(
                 scope["path"],
+                scope["query_string"],
                 headers.get,
                 lambda: body,
                 access=self._access,
@@ -198,7 +199,11 @@ class FastPath:
             if asked.reading is None:
                 await self._predictor.refuse()
             body = await self._predictor.predict_async(
-                asked.kind, asked.reading, asked.tenant, trace=tracing.traceparent_of(span)
+                asked.kind,
+                asked.reading,
+                asked.tenant,
+                store=asked.store,
+                trace=tracing.traceparent_of(span),
             )
         except Exception as error:
             # Only on errors: binding costs more than the rest of the request's logging.

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from readings.reading import Kind
 from tasks.messaging.messages import ScoreRequest, ScoreResult
 
-# Kind, tenant, fingerprint: requests with equal keys are identical.
-Key = tuple[Kind, str | None, str]
+# Kind, tenant, fingerprint, whether to store: requests with equal keys are identical.
+Key = tuple[Kind, str | None, str, bool]
 Outcome = ScoreResult | Exception
 Waiter = asyncio.Future[None]
 
@@ -65,7 +65,8 @@ class PendingRequests:
         a retry after a 504 does not wait for work that has expired. A `cached_only` request is never joined,
         because another caller may have capacity.
         """
-        key = score_request.kind, score_request.tenant, score_request.fingerprint
+        kind, tenant, _, fingerprint, _, store = score_request
+        key = kind, tenant, fingerprint, store
         held = None if cached_only else self._requests.get(key)
         if held is None or held.deadline <= now:
             new = PendingRequest(key, score_request, deadline, cached_only, trace, waiters=[waiter])

@@ -92,12 +92,20 @@ class PredictionClient:
         if self._own_loop is not None:
             self._own_loop.stop()
 
-    def predict(self, kind: Kind, reading: Reading, tenant: str | None, *, trace: str | None = None) -> bytes:
+    def predict(
+        self,
+        kind: Kind,
+        reading: Reading,
+        tenant: str | None,
+        *,
+        store: bool = True,
+        trace: str | None = None,
+    ) -> bytes:
         """`predict_async` for a thread. Blocks for the setting `ML_SYNC_TIMEOUT` and 1 s at most."""
         with self._lock:
             self._own_loop = self._own_loop or _LoopThread()
         waiting = asyncio.run_coroutine_threadsafe(
-            self.predict_async(kind, reading, tenant, trace=trace), self._own_loop.loop
+            self.predict_async(kind, reading, tenant, store=store, trace=trace), self._own_loop.loop
         )
         try:
             return waiting.result(self._timeout_s + LOOP_GRACE_S)
@@ -105,18 +113,25 @@ class PredictionClient:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.") from None
 
     async def predict_async(
-        self, kind: Kind, reading: Reading, tenant: str | None, *, trace: str | None = None
+        self,
+        kind: Kind,
+        reading: Reading,
+        tenant: str | None,
+        *,
+        store: bool = True,
+        trace: str | None = None,
     ) -> bytes:
         """The verdict as a JSON body, within the setting `ML_SYNC_TIMEOUT`. Does not block the event loop.
 
-        `trace` is the context of the caller's span, if the request is traced.
+        Without `store`, nothing is written to cache, history and fleet. `trace` is the context of the
+        caller's span, if the request is traced.
 
         Raises `QueueFull`, `BrokerUnavailable`, `ModelsUnavailable`, `PredictionTimeout` or `ScoringFailed`.
         An unexpected exception in look-up or sending is raised unchanged.
         """
         loop = asyncio.get_running_loop()
         score_request = ScoreRequest(
-            kind, tenant, reading, reading.fingerprint(), redis_clock.now() + self._timeout_s
+            kind, tenant, reading, reading.fingerprint(), redis_clock.now() + self._timeout_s, store
         )
         woken: Waiter = loop.create_future()
         now = time.monotonic()

@@ -35,13 +35,17 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 
 class ScoreRequest(NamedTuple):
-    """One reading to score. After `expires_at` (epoch seconds) no caller waits for it."""
+    """One reading to score. After `expires_at` (epoch seconds) no caller waits for it.
+
+    Without `store`, neither its verdict nor its reading is written anywhere.
+    """
 
     kind: Kind
     tenant: str | None
     reading: Reading
     fingerprint: str
     expires_at: float
+    store: bool = True
 
 
 # A verdict's main value: the 30-day failure probability, or whether the reading is an anomaly.
@@ -70,9 +74,9 @@ class NewerSchema(ValueError):
 class ScoreMessage:
     """The readings of one task.
 
-    `store`: whether verdicts are written to cache and fleet store. `source`: the interface that received the
-    readings, for metrics. `sent_at`: epoch seconds of Redis' clock. `traces`: the contexts of traced requests
-    or records, each as a W3C `traceparent`.
+    `store`: whether verdicts of requests with `store` are written to cache and fleet store. `source`: the
+    interface that received the readings, for metrics. `sent_at`: epoch seconds of Redis' clock. `traces`: the
+    contexts of traced requests or records, each as a W3C `traceparent`.
     """
 
     batch_id: str
@@ -94,13 +98,14 @@ class ScoreMessage:
                     "reading": wire,
                     "fingerprint": request.fingerprint,
                     "expires_at": request.expires_at,
+                    **({} if request.store else {"store": False}),
                 }
                 for request, wire in zip(self.score_requests, _wires(self.score_requests), strict=True)
             ],
         }
 
     def encode_columns(self) -> dict[str, Any]:
-        """The message in schema 2, in a sixth of the bytes.
+        """The message in schema 2, in a sixth of the bytes. All its requests are stored.
 
         All readings must have the same kinds, and the requests of one reading must be adjacent. Workers of
         the first schema refuse it. Senders must repeat a lost message with `encode`.
@@ -165,6 +170,7 @@ def _score_requests(wires: Sequence[dict[str, Any]]) -> Iterator[ScoreRequest]:
             reading=reading,
             fingerprint=wire["fingerprint"],
             expires_at=wire["expires_at"],
+            store=wire.get("store", True),  # older senders store all
         )
 
 

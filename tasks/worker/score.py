@@ -71,7 +71,11 @@ def score(raw: dict[str, Any]) -> None:
 def _score(runtime: Runtime, message: ScoreMessage) -> None:
     asked = asked_of(message.score_requests)
     with tracing.phase("read_history"):
-        add_histories(runtime, [each.subject for each in asked], source=message.source, among_themselves=True)
+        # A reading that is not stored counts for itself alone.
+        storing, others = _apart(message, asked)
+        add_histories(runtime, storing, source=message.source, among_themselves=True)
+        if others:
+            add_histories(runtime, others, source=message.source)
     with tracing.phase("score"):
         answers, stored = answer_all(runtime, message, asked)
     with tracing.phase("store_and_reply"):
@@ -93,13 +97,23 @@ def asked_of(score_requests: Sequence[ScoreRequest]) -> list[Asked]:
     found: list[Asked] = []
     for index, request in enumerate(score_requests):
         before = score_requests[index - 1]
-        if found and before.reading is request.reading and before.tenant == request.tenant:
+        is_same = before.tenant == request.tenant and before.store == request.store
+        if found and before.reading is request.reading and is_same:
             found[-1].indexes.append(index)
         else:
             found.append(
                 Asked(Subject(request.reading, request.tenant, fingerprint=request.fingerprint), [index])
             )
     return found
+
+
+def _apart(message: ScoreMessage, asked: Sequence[Asked]) -> tuple[list[Subject], list[Subject]]:
+    """The subjects that are stored, and the others."""
+    stored: list[Subject] = []
+    others: list[Subject] = []
+    for subject, indexes in asked:
+        (stored if message.score_requests[indexes[0]].store else others).append(subject)
+    return stored, others
 
 
 def answer_all(
@@ -111,14 +125,17 @@ def answer_all(
     stored: list[Scored] = []
     now = redis_clock.now()
     # Readings with the same kinds are scored together.
-    by_kinds: dict[tuple[Kind, ...], list[Asked]] = {}
+    by_kinds: dict[tuple[tuple[Kind, ...], bool], list[Asked]] = {}
     for subject, indexes in asked:
         waiting = [index for index in indexes if score_requests[index].expires_at >= now]
         if waiting:
             kinds = tuple(score_requests[index].kind for index in waiting)
-            by_kinds.setdefault(kinds, []).append(Asked(subject, waiting))
-    for kinds, some in by_kinds.items():
-        scored = score_kinds(runtime, kinds, [each.subject for each in some], source=message.source)
+            store = score_requests[waiting[0]].store
+            by_kinds.setdefault((kinds, store), []).append(Asked(subject, waiting))
+    for (kinds, store), some in by_kinds.items():
+        scored = score_kinds(
+            runtime, kinds, [each.subject for each in some], source=message.source, is_observed=store
+        )
         for (subject, indexes), *results in zip(some, *scored, strict=True):
             for index, result in zip(indexes, results, strict=True):
                 if isinstance(result, ServiceError):
@@ -127,7 +144,8 @@ def answer_all(
                     answers[index] = ScoreResult(
                         result.body, headline_score=result.fields.get(HEADLINE_FIELDS.get(result.kind, ""))
                     )
-                    stored.append((subject, result))
+                    if store:
+                        stored.append((subject, result))
     late = _failure(PredictionTimeout("The caller has stopped waiting."))
     return [answers.get(index, late) for index in range(len(score_requests))], stored
 

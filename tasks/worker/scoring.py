@@ -107,12 +107,18 @@ def add_histories(
 
 
 def score_kinds(
-    runtime: Runtime, kinds: Sequence[Kind], subjects: Sequence[Subject], *, source: str
+    runtime: Runtime,
+    kinds: Sequence[Kind],
+    subjects: Sequence[Subject],
+    *,
+    source: str,
+    is_observed: bool = True,
 ) -> list[list[Verdict | ServiceError]]:
     """One list of verdicts per kind, one verdict per subject, in order.
 
     All kinds use the same model versions, and share a frame where their features are equal. Blocks while it
-    scores. An error becomes the result of its own subject only.
+    scores. An error becomes the result of its own subject only. `is_observed`: whether the readings count for
+    drift and shadow.
     """
     try:
         scorer = runtime.scorer
@@ -140,7 +146,8 @@ def score_kinds(
         if kind in SCORE_FIELDS and isinstance(results[0], Verdict):
             name, factor = SCORE_FIELDS[kind]
             metrics.SCORES.labels(kind).observe(results[0].fields.get(name, 0.0) * factor)
-        runtime.observer.see(kind, batch.readings, history)
+        if is_observed:
+            runtime.observer.see(kind, batch.readings, history)
         scored.append(results)
     return scored
 

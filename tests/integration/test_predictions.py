@@ -281,3 +281,42 @@ def test_no_copy_of_a_single_prediction_is_kept_or_acknowledged(
     for _ in range(5):
         ask(client, request())
     assert acknowledged() == before
+
+
+@pytest.mark.parametrize("kind", ["failure", "maintenance", "anomaly"])
+def test_a_question_what_if_leaves_no_trace(client: httpx.Client, kind: str) -> None:
+    body = request()
+    charger = body["charger_id"]
+    told = client.post(f"{PREDICTIONS}/{kind}?store=false", json=body)
+    assert told.status_code == 200, told.text
+    assert client.get(f"{PREDICTIONS}/{charger}").status_code == 404
+    assert client.get(f"/api/v1/chargers/{charger}/history").status_code == 404
+    later = body | {"metrics": body["metrics"] | {"timestamp": "2099-01-01T00:00:00Z"}}
+    assert client.post(f"{PREDICTIONS}/{kind}?store=false", json=later).status_code == 422
+    stored = ask(client, body, kind)
+    assert stored["cached"] is False
+    assert stored["fingerprint"] == told.json()["fingerprint"]
+    again = client.post(f"{PREDICTIONS}/{kind}?store=false", json=body).json()
+    assert again["cached"] is True
+
+
+def test_a_question_what_if_does_not_take_the_write_of_its_twin(client: httpx.Client) -> None:
+    """Identical readings share a task, but not whether they are stored."""
+    for _ in range(5):
+        body = request()
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(
+                threads.map(
+                    lambda query, body=body: client.post(f"{PREDICTIONS}/failure{query}", json=body),
+                    ["?store=false", "", "?store=false", "?store=true"],
+                )
+            )
+        assert [answer.status_code for answer in answers] == [200] * 4
+        assert client.get(f"{PREDICTIONS}/{body['charger_id']}").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["store=", "store=no", "store=1", "store=%00", "store=true&store=maybe"])
+def test_another_value_of_store_is_an_error(client: httpx.Client, query: str) -> None:
+    answer = client.post(f"{PREDICTIONS}/failure?{query}", json=request())
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/query/store"

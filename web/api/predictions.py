@@ -19,7 +19,7 @@ from web.http.request_bodies import parse, read_body
 from web.http.roles import needs
 from web.http.services import services
 from web.openapi import schemas
-from web.openapi.decorators import answers, refuses, takes
+from web.openapi.decorators import answers, refuses, takes, takes_query
 
 blueprint = Blueprint(
     "predictions",
@@ -40,6 +40,7 @@ def _predict() -> Response:
         request.limits = shared.access.take_reading(request.caller)
     asked = parse(
         request.path,
+        request.query_string,
         request.headers.get,
         lambda: read_body(request, shared.settings.max_body_bytes),
         access=shared.access,
@@ -51,13 +52,18 @@ def _predict() -> Response:
     request.retry_location = asked.retry_location
     with shared.waiting_threads:
         body = shared.predictor.predict(
-            asked.kind, asked.reading, asked.tenant, trace=tracing.traceparent_of(request.span)
+            asked.kind,
+            asked.reading,
+            asked.tenant,
+            store=asked.store,
+            trace=tracing.traceparent_of(request.span),
         )
     return Response(body, content_type="application/json")
 
 
 @blueprint.route("/failure", methods=["POST"])
 @takes(blueprint, schemas.PREDICTION_BODIES)
+@takes_query(blueprint, schemas.PredictionQuerySchema)
 @answers(blueprint, schemas.FailurePredictionSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 429, 504)
 @needs("predict")
@@ -68,6 +74,7 @@ def predict_failure() -> Response:
 
 @blueprint.route("/maintenance", methods=["POST"])
 @takes(blueprint, schemas.PREDICTION_BODIES)
+@takes_query(blueprint, schemas.PredictionQuerySchema)
 @answers(blueprint, schemas.MaintenanceScheduleSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 429, 504)
 @needs("predict")
@@ -78,6 +85,7 @@ def predict_maintenance() -> Response:
 
 @blueprint.route("/anomaly", methods=["POST"])
 @takes(blueprint, schemas.PREDICTION_BODIES)
+@takes_query(blueprint, schemas.PredictionQuerySchema)
 @answers(blueprint, schemas.AnomalyVerdictSchema)
 @refuses(blueprint, 400, 408, 413, 415, 422, 429, 504)
 @needs("predict")

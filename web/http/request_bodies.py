@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -77,6 +77,7 @@ class SingleRequest(NamedTuple):
     kind: Kind
     reading: Reading | None
     caller: Caller
+    store: bool = True
 
     @property
     def tenant(self) -> str | None:
@@ -85,14 +86,18 @@ class SingleRequest(NamedTuple):
 
     @property
     def retry_location(self) -> str | None:
-        """The path of a verdict that arrives after the timeout; None for kinds other than failure."""
-        if self.reading is None or self.kind != "failure":
+        """The path of a verdict that arrives after the timeout.
+
+        None for kinds other than failure, and for verdicts that are not stored.
+        """
+        if self.reading is None or self.kind != "failure" or not self.store:
             return None
         return PREFIX + quote(self.reading.charger_id)
 
 
 def parse(
     path: str,
+    query: bytes,
     header: Callable[[str], str | None],
     read_body: Callable[[], bytes],
     *,
@@ -100,18 +105,28 @@ def parse(
     decode: Callable[[bytes], Any],
     is_refused_unread: Callable[[str | None], bool],
 ) -> SingleRequest:
-    """Check a request to one of `KIND_BY_PATH`: key, role, tenant, media type, body, in this order.
+    """Check a request to one of `KIND_BY_PATH`: key, role, tenant, media type, query, body, in this order.
 
     `header` looks up a header by its name, case-insensitively. `read_body` is called only for authorised
     requests, and may block. `decode` decodes a JSON text. `is_refused_unread` says whether there is no
     capacity for a tenant; the body is not parsed then.
 
-    Raises `Unauthorized`, `Forbidden`, `InvalidParameter` (tenant), `UnsupportedMediaType`, `InvalidReading`,
-    and the errors of `read_body` and `decode`.
+    Raises `Unauthorized`, `Forbidden`, `InvalidParameter` (tenant, query), `UnsupportedMediaType`,
+    `InvalidReading`, and the errors of `read_body` and `decode`.
     """
     caller = access.caller("predict", header)
     check_json(header)
     kind = KIND_BY_PATH[path.rstrip("/")]
+    store = _is_stored(query) if query else True
     if is_refused_unread(caller.tenant):
         return SingleRequest(kind, None, caller)
-    return SingleRequest(kind, parse_flat_or_enveloped(decode(read_body()), now=redis_clock.moment()), caller)
+    reading = parse_flat_or_enveloped(decode(read_body()), now=redis_clock.moment())
+    return SingleRequest(kind, reading, caller, store)
+
+
+def _is_stored(query: bytes) -> bool:
+    """Whether the verdict is stored, by `?store`. Raises `InvalidParameter` for another value."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("store", ["true"])[-1]
+    if given not in ("true", "false"):
+        raise InvalidParameter([FieldError("/query/store", "Must be true or false.", "enum")])
+    return given == "true"

@@ -66,6 +66,11 @@ def takes_headers(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View]
     return _only_described(blueprint.arguments(schema, location="headers"))
 
 
+def takes_query(blueprint: Blueprint, schema: type[Schema]) -> Callable[[View], View]:
+    """Document the query parameters that the view reads."""
+    return _only_described(blueprint.arguments(schema, location="query"))
+
+
 # Headers of answers to a caller that has limits (`web/http/rate_limits.py`).
 LIMIT_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "RateLimit-Policy": {

@@ -180,6 +180,21 @@ class AnomalyVerdictSchema(_VerdictSchema):
     )
 
 
+class PredictionQuerySchema(Schema):
+    """Query parameters of a single prediction. `web/http/request_bodies.py` reads them."""
+
+    store = fields.Boolean(
+        load_default=True,
+        metadata={
+            "description": "`false` writes nothing to cache, history and fleet store, for a question "
+            '"what if". A cached answer is still used.',
+            "enum": ["true", "false"],
+            "type": "string",
+            "default": "true",
+        },
+    )
+
+
 class PageQuerySchema(Schema):
     """Query parameters of a page."""
 

@@ -13,7 +13,10 @@ export interface paths {
         /** Probability of failure within 1, 7 and 30 days, with reasons and next steps */
         post: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description `false` writes nothing to cache, history and fleet store, for a question "what if". A cached answer is still used. */
+                    store?: "true" | "false";
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
@@ -180,7 +183,10 @@ export interface paths {
         /** When a visit is cheapest, and what it saves */
         post: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description `false` writes nothing to cache, history and fleet store, for a question "what if". A cached answer is still used. */
+                    store?: "true" | "false";
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
@@ -347,7 +353,10 @@ export interface paths {
         /** Whether the reading is unlike the fleet's, and in what */
         post: {
             parameters: {
-                query?: never;
+                query?: {
+                    /** @description `false` writes nothing to cache, history and fleet store, for a question "what if". A cached answer is still used. */
+                    store?: "true" | "false";
+                };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
