@@ -53,6 +53,7 @@ imports = (
     "tasks.worker.verify",
     "tasks.worker.erase",
     "tasks.worker.lost",
+    "tasks.worker.deliver_events",
 )
 # No result backend: scores are sent over reply lists (docs/adr/0002), and jobs store their own state.
 task_ignore_result = True
@@ -68,6 +69,8 @@ task_queues = [
     Queue(Queues.SINGLE, Exchange(Queues.SINGLE), routing_key=Queues.SINGLE, no_ack=True),
     Queue(Queues.BATCH, Exchange(Queues.BATCH), routing_key=Queues.BATCH),
     Queue(Queues.STREAM, Exchange(Queues.STREAM), routing_key=Queues.STREAM),
+    # The outbox in Redis is the record: a lost task is sent again within a second.
+    Queue(Queues.NOTIFY, Exchange(Queues.NOTIFY), routing_key=Queues.NOTIFY, no_ack=True),
 ]
 task_annotations = {
     # No soft limits for scoring: a soft limit would replace the hard limit of a message. It cannot interrupt
@@ -76,6 +79,8 @@ task_annotations = {
     TaskNames.VERIFY: {"soft_time_limit": VERIFY_SOFT_LIMIT_S, "time_limit": SCORE_HARD_LIMIT_S},
     TaskNames.SCORE_CHUNK: {"time_limit": CHUNK_HARD_LIMIT_S},
     TaskNames.ERASE: {"time_limit": CHUNK_HARD_LIMIT_S},
+    # It starts a thread, and ends.
+    TaskNames.DELIVER: {"time_limit": CHUNK_HARD_LIMIT_S},
 }
 
 # Other workers cannot take a reserved task: reserve one at a time.

@@ -118,6 +118,12 @@ class UnknownJob(NotFound):
     code = "unknown_job"
 
 
+class UnknownWebhook(NotFound):
+    """Raised when no webhook of the tenant has this id."""
+
+    code = "unknown_webhook"
+
+
 class UnknownModel(NotFound):
     """Raised when no model has this name or version."""
 

@@ -168,6 +168,7 @@ def _read(env: _CollectingEnv) -> Settings:
             rows=env.int("ML_TENANT_ROWS", 0, validate=_LIMIT),
         ),
         "metrics_require_key": env.bool("METRICS_REQUIRE_KEY", False),
+        "webhook_allow_private": env.bool("WEBHOOK_ALLOW_PRIVATE", False),
         "admin_host": env.str("ADMIN_HOST", "127.0.0.1"),
         "admin_port": env.int("ADMIN_PORT", UNSTATED, validate=_ADMIN_PORT),
         "traces": _traces_wanted(env),

@@ -95,6 +95,7 @@ class Settings:
     process_memory_bytes: int
     tenant_limits: Limits
     metrics_require_key: bool
+    webhook_allow_private: bool
     # admin ports; None: `make run` chooses free ports
     admin_host: str
     admin_port: int | None

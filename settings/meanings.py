@@ -115,6 +115,11 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Whether `/metrics` and `/health` refuse requests without a key. Without one, `/health` has its "
             "`status` alone in any case.",
         ),
+        "WEBHOOK_ALLOW_PRIVATE": (
+            "",
+            "Whether webhooks may be at private, loopback and link-local addresses, and in production at "
+            "`http` URLs. A key of role `admin` then reaches all that this service's hosts reach.",
+        ),
         "ML_CSV_ESCAPE_FORMULAS": (
             "",
             "Whether results in CSV have a `'` before a text that a spreadsheet would run as a formula. Ids "

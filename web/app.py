@@ -26,6 +26,7 @@ from web.api import (
     results,
     service_info,
     shadow,
+    webhooks,
 )
 from web.http import access, errors, messages
 from web.http.addresses import held_until_sent
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> Flask:
         health.blueprint,
         audit.blueprint,
         erasures.blueprint,
+        webhooks.blueprint,
     ):
         api.register_blueprint(blueprint)
     api.spec.components.security_scheme(

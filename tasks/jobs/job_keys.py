@@ -11,6 +11,8 @@ from tasks.storage.redis_connection import tenant_prefix
 
 # Ids of jobs that have not ended, for recovery.
 OPEN_KEY: Final = "ml:jobs:open"
+# Ids of jobs whose end is not yet announced to webhooks. Without a webhook there are none.
+ENDED_KEY: Final = "ml:jobs:ended"
 
 
 def index_key(tenant: str | None) -> str:

@@ -9,18 +9,29 @@ local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
 """
 
+# Note a job whose end webhooks may want to know of.
+_ANNOUNCE = """
+local function announce(id)
+  if redis.call('EXISTS', 'ml:webhooks') == 1 then redis.call('SADD', 'ml:jobs:ended', id) end
+end
+"""
+
 # Cancel a running job and delete its working keys. 1 if it was cancelled.
-CANCEL: Final = """
+CANCEL: Final = (
+    _ANNOUNCE
+    + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == 'PENDING' or status == 'RUNNING' then
   redis.call('HSET', KEYS[1], 'status', 'CANCELLED', 'finished_at', ARGV[1])
   redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
   redis.call('SREM', KEYS[6], ARGV[2])
   redis.call('PUBLISH', KEYS[7], '')
+  announce(ARGV[2])
   return 1
 end
 return 0
 """
+)
 
 # Take the next chunks to send of the tenants of the given jobs. A tenant's jobs take turns, chunk by chunk,
 # until enough chunks of the tenant are sent or leased. Large jobs take turns of their own, because fewer of
@@ -173,6 +184,7 @@ if attempts > 0 then redis.call('HINCRBY', KEYS[1], ARGV[1], -1) end
 # Store a chunk's results and count them, once. The last chunk ends the job.
 FINISH: Final = (
     _NOW
+    + _ANNOUNCE
     + """
 local chunk, retention = ARGV[1], ARGV[5]
 redis.call('ZREM', KEYS[4], chunk)
@@ -209,6 +221,7 @@ redis.call('HSET', KEYS[1], 'finished_at', now, 'status', failed >= total and 'F
 redis.call('UNLINK', KEYS[4], KEYS[5], KEYS[6])
 redis.call('SREM', KEYS[8], ARGV[6])
 redis.call('PUBLISH', KEYS[9], '')
+announce(ARGV[6])
 return 2
 """
 )

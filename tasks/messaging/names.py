@@ -15,11 +15,15 @@ SCORE_HARD_LIMIT_S: Final = 15
 
 
 class Queues:
-    """One queue and one worker per level of urgency, so that batch jobs never delay single requests."""
+    """One queue and one worker per level of urgency, so that batch jobs never delay single requests.
+
+    The batch workers read `NOTIFY` too (docs/adr/0019).
+    """
 
     SINGLE: Final = "ml.single"
     BATCH: Final = "ml.batch"
     STREAM: Final = "ml.stream"
+    NOTIFY: Final = "ml.notify"
 
 
 # If processors are scarce, singles take precedence over the stream, and the stream over batch jobs.
@@ -33,3 +37,4 @@ class TaskNames:
     SCORE_CHUNK: Final = "ml.score_chunk"
     VERIFY: Final = "ml.verify"
     ERASE: Final = "ml.erase"
+    DELIVER: Final = "ml.deliver"

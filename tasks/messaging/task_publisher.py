@@ -111,6 +111,10 @@ class TaskPublisher:
         self._pending_events.extend(event for _, _, event in made)
         self.flush_events()
 
+    def message(self, task: str, message: dict[str, Any], *, queue: str) -> bytes:
+        """The encoded message of a task, for a command that pushes it to its queue. Sends nothing."""
+        return self._task(task, message, queue, None, None)[1]
+
     def _push(self, command: Command) -> int:
         """The queue's length after the push, or 0 if a guard was found."""
         try:

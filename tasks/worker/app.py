@@ -79,7 +79,10 @@ def _remember_name(sender: str, instance: Any, **_: Any) -> None:
     refuse_eviction(settings)
     limit_memory(settings)
     _name = sender
-    _queues = sorted(instance.app.amqp.queues.consume_from)
+    queues = instance.app.amqp.queues
+    _queues = sorted(queues.consume_from)
+    if Queues.BATCH in _queues:
+        queues.select_add(queues[Queues.NOTIFY])
 
 
 @worker_process_init.connect
@@ -95,6 +98,7 @@ def _start(**_: Any) -> None:
         runtime.every_beat(runtime.chunks.renew)
         runtime.every_beat(Recovery(runtime.redis, runtime.chunks).look)
         runtime.every_beat(runtime.erasures.send_due)
+        runtime.every_beat(runtime.announcements.look)
 
 
 @worker_ready.connect

@@ -32,6 +32,7 @@ from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import OUTAGES, connect
 from tasks.storage.state_erasures import STATE_BY_ROLE, StateErasures
 from tasks.storage.tenant_data import erase_tenant_keys
+from tasks.worker.announcements import announce_ended
 from tasks.worker.app import app, settings
 from tasks.worker.receipt import Receipt, failure_line, receipt_line
 from tasks.worker.runtime import Runtime, current
@@ -102,6 +103,7 @@ def _end(runtime: Runtime, job: Job, line: bytes, *, failed: int) -> None:
     runtime.erasures.close(job.job_id)
     if counted is Counted.LAST:
         metrics.JOBS.labels(status="ended").inc()
+        announce_ended(runtime.announcements)
         log.info("erasure %s has %s", job.job_id, "failed" if failed else "ended")
 
 

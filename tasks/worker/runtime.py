@@ -25,10 +25,13 @@ from tasks.messaging.names import Queues
 from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
 from tasks.monitoring.observer import Observer
+from tasks.notify.deliver import Deliverer
+from tasks.notify.outbox import Outbox
 from tasks.storage.fleet import FleetStore
 from tasks.storage.reading_history import RecentHistory
 from tasks.storage.redis_connection import PinnedConnection, connect
 from tasks.storage.verdict_cache import VerdictCache
+from tasks.worker.announcements import Announcements
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,9 @@ class Runtime:
         publisher = TaskPublisher(settings)
         self.chunks = Chunks(settings, self.redis, publisher)
         self.erasures = Erasures(settings, self.redis, publisher, self.jobs)
+        outbox = Outbox(self.redis, publisher)
+        self.announcements = Announcements(settings, self.redis, outbox, self.jobs)
+        self.deliverer = Deliverer(settings, outbox)
         self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
         self.observer = Observer(settings, self.redis)
         self._settings = settings
@@ -86,6 +92,7 @@ class Runtime:
     def close(self) -> None:
         """Stop the threads and remove the heartbeat record. Blocks for one Redis command."""
         self._stopped.set()
+        self.deliverer.close()
         self.observer.close()
         try:
             heartbeats.sign_off(self.redis, self._name, os.getpid())

@@ -25,6 +25,7 @@ from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import SENT_AT
 from tasks.storage import redis_clock
 from tasks.storage.redis_connection import OUTAGES
+from tasks.worker.announcements import announce_ended
 from tasks.worker.app import app
 from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
@@ -128,6 +129,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
         metrics.JOB_ROWS.labels(result="scored").inc(len(results.lines) - len(results.problems))
     if counted is Counted.LAST:
         metrics.JOBS.labels(status="ended").inc()
+        announce_ended(runtime.announcements)
     chunks.feed(job_id)  # after the last one too: the tenant's next job has its turn
     runtime.chunk_sizer.note(job.kind, len(results.lines), seconds)
 

@@ -46,20 +46,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models.commands": {*SERVING, "models.training", "models.simulation", "models.evaluation", "readings"},
     "tasks.storage": {"models.features", "readings"},
     "tasks.messaging": {"tasks.storage", "readings"},
-    "tasks.monitoring": {*SERVING, *STORES},
+    "tasks.notify": STORES,
+    "tasks.monitoring": {*SERVING, *STORES, "tasks.notify"},
     # The only module outside the workers that loads models (docs/adr/0017).
     "tasks.client.local_scorer": {"models", "tasks.messaging", "readings"},
     "tasks.client": {"tasks.client.local_scorer", "tasks.monitoring", *STORES},
     "tasks.jobs": {"tasks.monitoring", *STORES},
-    "tasks.worker": {*SERVING, *STORES, "tasks.monitoring", "tasks.client", "tasks.jobs"},
+    "tasks.worker": {*SERVING, *STORES, "tasks.monitoring", "tasks.client", "tasks.jobs", "tasks.notify"},
     "tasks.app": {"tasks.worker"},
-    "web.http": {*STORES, "tasks.client", "tasks.jobs", "tasks.monitoring"},
-    "web.openapi": {"web.http", "readings", "tasks.jobs", "tasks.monitoring", "tasks.storage"},
+    "web.http": {*STORES, "tasks.client", "tasks.jobs", "tasks.monitoring", "tasks.notify"},
+    "web.openapi": {"web.http", "readings", "tasks.jobs", "tasks.monitoring", "tasks.storage"}
+    | {"tasks.notify"},
     "web.uploads": {"web.http", "readings", "tasks.jobs"},
     "web.downloads": {"readings", "tasks.jobs"},
     "web.api": {"web.http", "web.openapi", "web.uploads", "web.downloads", "readings"}
-    | {"tasks.client", "tasks.jobs", "tasks.monitoring", "tasks.storage"},
-    "web": {"web.api", "web.http", "web.openapi", "readings", "tasks.storage"},
+    | {"tasks.client", "tasks.jobs", "tasks.monitoring", "tasks.notify", "tasks.storage"},
+    "web": {"web.api", "web.http", "web.openapi", "readings", "tasks.messaging", "tasks.notify"}
+    | {"tasks.storage"},
     "consumers.kafka": {*STORES, "tasks.monitoring"},
     "consumers.predictions": {"consumers.kafka", "tasks.client", "tasks.messaging", "readings"},
     "consumers.ocpp": {"consumers.kafka", "readings"},
@@ -151,11 +154,11 @@ def test_nothing_imports_the_settings_of_celery() -> None:
 
 
 def test_no_two_files_have_one_name() -> None:
-    """A resource of the API may be called like its store."""
+    """A resource of the API may be called like its store, or like its command."""
     names = Counter(path.stem for name, path in MODULES.items() if room_of(name) != "web.api")
     twice = {name for name, files in names.items() if files > 1} - SAME_NAME_ALLOWED
     api = {path.stem for name, path in MODULES.items() if room_of(name) == "web.api"}
-    stores = {path.stem for name, path in MODULES.items() if room_of(name) == "tasks.storage"}
+    stores = {path.stem for name, path in MODULES.items() if room_of(name) in ("tasks.storage", "web")}
     assert twice | (api & names.keys()) - stores - SAME_NAME_ALLOWED == set()
 
 

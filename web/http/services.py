@@ -25,6 +25,8 @@ from tasks.monitoring.service_health import Monitor
 from tasks.monitoring.shadow_counts import ShadowReports
 from tasks.monitoring.snapshot_metrics import SnapshotCollector
 from tasks.monitoring.versions import Versions
+from tasks.notify.outbox import Outbox
+from tasks.notify.webhook_store import WebhookStore
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.audit_log import AuditLog
 from tasks.storage.charger_data import ChargerData
@@ -77,6 +79,8 @@ class Services:
         self.fleet = FleetStore(settings)
         self.outcomes = OutcomeStore(settings, self.fleet)
         self.charger_data = ChargerData(self.redis, self.cache, self.outcomes)
+        self.webhooks = WebhookStore(self.redis)
+        self.outbox = Outbox(self.redis, self.publisher)
         self.versions = Versions(settings, self.redis, self.publisher)
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)

@@ -1,0 +1,1 @@
+"""Outbound webhooks: events, the outbox in Redis, and their delivery to other systems."""
