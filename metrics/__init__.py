@@ -112,6 +112,9 @@ STREAM_ROUND_SECONDS = Histogram(
     "Time from the arrival of the oldest record of a batch to its commit, seconds.",
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
 )
+WEBHOOK_ATTEMPTS = Counter(
+    "ml_webhook_attempts", "Attempts to deliver an event to a webhook, by their result.", ["result"]
+)
 OCPP_EVENTS = Counter(
     "ml_ocpp_events", "OCPP events by outcome: a reading, a dead letter, or why there is none.", ["outcome"]
 )
@@ -147,6 +150,14 @@ REDIS_KIND: Final = Looked(
     "ml_redis_memory_bytes", "Estimated memory of the service's keys by kind, bytes.", ("server", "kind")
 )
 UP: Final = Looked("ml_up", "1 if this part is there, by the last look.", ("part",))
+WEBHOOK_EVENTS: Final = Looked(
+    "ml_webhook_events",
+    "Events of the present webhooks: in the outbox or parked now; delivered or dropped since each was added.",
+    ("state",),
+)
+WEBHOOK_OLDEST: Final = Looked(
+    "ml_webhook_oldest_event_seconds", "Age of the oldest event in the outbox, seconds.", ()
+)
 DRIFT_READINGS: Final = Looked(
     "ml_drift_readings", "Readings sampled for drift in the last 24 hours.", ("model",)
 )

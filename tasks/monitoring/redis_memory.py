@@ -25,10 +25,12 @@ KINDS: Final = {
     b"outcomes": "outcomes",
     b"drift": "monitoring",
     b"shadow": "monitoring",
+    b"webhook": "webhooks",
+    b"webhooks": "webhooks",
 }
 QUEUED: Final = "queues"
 OTHER: Final = "other"
-_QUEUES: Final = (Queues.SINGLE, Queues.BATCH, Queues.STREAM)
+_QUEUES: Final = (Queues.SINGLE, Queues.BATCH, Queues.STREAM, Queues.NOTIFY)
 
 
 class Memory(NamedTuple):

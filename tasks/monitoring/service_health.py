@@ -20,6 +20,7 @@ from tasks.messaging.task_publisher import SENT_AT
 from tasks.monitoring import heartbeats, redis_memory, watermarks
 from tasks.monitoring.drift_counts import DriftReports
 from tasks.monitoring.redis_memory import Memory
+from tasks.notify.webhook_store import NO_EVENTS, WebhookStatus, WebhookStore, summed
 from tasks.storage import redis_clock
 from tasks.storage.redis_connection import connect
 
@@ -53,6 +54,7 @@ class Snapshot:
 
     `oldest_s` is the age of each queue's oldest task in seconds. `memory` is by server, `main` and `cache`.
     `redis_s` is the time of a round trip to Redis in seconds.
+    `webhooks` is the state of all outboxes together.
     `drift` contains one report per model. `shortage` is why jobs are refused, None while Redis has room.
     """
 
@@ -63,6 +65,7 @@ class Snapshot:
     oldest_s: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Memory] = field(default_factory=dict)
     drift: dict[str, dict[str, Any]] = field(default_factory=dict)
+    webhooks: WebhookStatus = NO_EVENTS
     shortage: str | None = None
     redis_s: float = 0.0
 
@@ -96,6 +99,8 @@ class Monitor:
         self._cache = self._redis if same else connect(settings.redis_cache_url)
         self._drift_reports = DriftReports(settings, self._redis)
         self._drift: dict[str, dict[str, Any]] = {}
+        self._webhook_store = WebhookStore(self._redis)
+        self._webhooks = NO_EVENTS
         self._memory: dict[str, Memory] = {}
         self._persists = True
         self._slow_at = 0.0
@@ -143,7 +148,7 @@ class Monitor:
             try:
                 heartbeats.note("web", self._redis)
                 living = heartbeats.living(self._redis)
-                for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM):
+                for queue in (Queues.SINGLE, Queues.BATCH, Queues.STREAM, Queues.NOTIFY):
                     lengths[queue], oldest_s[queue] = _waiting(self._redis, queue)
                 consumers = living_consumers(self._redis)
                 shortage = self._redis_shortage()
@@ -160,17 +165,27 @@ class Monitor:
         if ocpp:  # most fleets have no OCPP consumer, so its absence is not shown
             checks["ocpp"] = _check_consumers(ocpp)
         return Snapshot(
-            time.monotonic(), checks, living, lengths, oldest_s, self._memory, self._drift, shortage, redis_s
+            time.monotonic(),
+            checks,
+            living,
+            lengths,
+            oldest_s,
+            self._memory,
+            self._drift,
+            self._webhooks,
+            shortage,
+            redis_s,
         )
 
     def _look_seldom(self, *, cache_answers: bool) -> None:
-        """Update drift reports and memory, every 10 s as it takes milliseconds. Raises `redis.RedisError`."""
+        """Update drift, memory and outboxes, every 10 s: it takes milliseconds. Raises `redis.RedisError`."""
         if time.monotonic() < self._slow_at:
             return
         self._slow_at = time.monotonic() + SLOW_EVERY_S
         self._memory = {}
         self._measure("main", self._redis)
         self._persists = _persists(self._redis)
+        self._webhooks = summed(self._webhook_store.statuses(self._webhook_store.all()))
         if cache_answers and self._cache is not self._redis:
             self._measure("cache", self._cache)
         found = {}

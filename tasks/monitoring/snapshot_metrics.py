@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 import metrics
 from tasks.monitoring.drift_counts import JUDGED, STATUSES
 from tasks.monitoring.service_health import Monitor, Snapshot
+from tasks.storage import redis_clock
 
 
 class SnapshotCollector(Collector):
@@ -29,7 +30,19 @@ class SnapshotCollector(Collector):
             oldest.add_metric([queue], age_s)
         for name, check in snapshot.checks.items():
             up.add_metric([name], float(check.state == "ok"))
-        return [tasks, oldest, up, *_memory(snapshot), *_drift(snapshot)]
+        return [tasks, oldest, up, *_memory(snapshot), *_webhooks(snapshot), *_drift(snapshot)]
+
+
+def _webhooks(snapshot: Snapshot) -> list[Metric]:
+    events, oldest = metrics.WEBHOOK_EVENTS.family(), metrics.WEBHOOK_OLDEST.family()
+    found = snapshot.webhooks
+    events.add_metric(["outbox"], found.outbox)
+    events.add_metric(["parked"], found.parked_now)
+    for state in ("delivered", "dropped"):
+        events.add_metric([state], found.totals.get(state, 0))
+    age_s = 0.0 if found.oldest_at is None else max(0.0, redis_clock.now() - found.oldest_at)
+    oldest.add_metric([], age_s)
+    return [events, oldest]
 
 
 def _memory(snapshot: Snapshot) -> list[Metric]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from redis import RedisError
 
+import metrics
 from settings import Settings
 from tasks.notify.outbox import Outbox, Taken, TakenEvent
 from tasks.notify.sending import Attempt, post, signed_headers
@@ -69,8 +70,9 @@ class Deliverer:
         for event in taken.events:
             attempt = self._send(taken, event)
             may_go_on = self._outbox.settle(
-                taken, event, delivered=attempt.delivered, error=attempt.error, gone=attempt.gone
+                taken, event, delivered=attempt.delivered, error=attempt.error, unwanted=attempt.unwanted
             )
+            metrics.WEBHOOK_ATTEMPTS.labels(result="delivered" if attempt.delivered else "failed").inc()
             if not attempt.delivered:
                 log.warning(
                     "webhook %s: event %s failed: %s", taken.webhook.webhook_id, event.event_id, attempt.error

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 21_600.0)
 # Each delay is longer or shorter by up to this share, so that the retries of many events spread.
 JITTER: Final = 0.2
+# A webhook that pauses has fewer attempts. Its events are parked after this time, whatever their number.
+TRIED_FOR_S: Final = 108_000
 # Events of one webhook, those that are parked included; about 1 kB each.
 MAX_EVENTS: Final = 10_000
 # For this long a repeated event is recognised after its delivery.
@@ -129,15 +131,15 @@ class Outbox:
         webhook = Webhook.of_record(orjson.loads(record))
         return Taken(webhook, secret.decode(), token, tuple(events))
 
-    def settle(self, taken: Taken, event: TakenEvent, *, delivered: bool, error: str, gone: bool) -> bool:
+    def settle(self, taken: Taken, event: TakenEvent, *, delivered: bool, error: str, unwanted: bool) -> bool:
         """Note the result of an attempt. Returns whether the sender may send the next event.
 
-        `gone`: the webhook is disabled, and all its events are parked. Otherwise a failed event is due again
-        later, or parked after its last attempt.
+        `unwanted`: the webhook is disabled, and all its events are parked. Otherwise a failed event is due
+        again later, or parked after its last attempt.
         """
         result: Result = "delivered"
         delay_s = 0.0
-        if gone:
+        if unwanted:
             result = "disable"
         elif not delivered and event.tries < len(RETRY_AFTER_S):
             result, delay_s = "retry", RETRY_AFTER_S[event.tries] * random.uniform(1 - JITTER, 1 + JITTER)
@@ -152,7 +154,7 @@ class Outbox:
             error,
             delay_s,
         ]
-        return bool(self._settle(keys=[], args=[*args, PAUSES_AFTER, MAX_PAUSE_S]))
+        return bool(self._settle(keys=[], args=[*args, PAUSES_AFTER, MAX_PAUSE_S, TRIED_FOR_S]))
 
     def release(self, taken: Taken) -> None:
         """Give the lease back. The webhook is due again with its next event."""

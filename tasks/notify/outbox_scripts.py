@@ -17,8 +17,7 @@ local id = ARGV[1]
 local function key(part) return 'ml:webhook:' .. id .. ':' .. part end
 local function count(name, number) redis.call('HINCRBY', key('counts'), name, number) end
 local function forget(event)
-  redis.call('ZREM', key('due'), event)
-  redis.call('ZREM', key('parked'), event)
+  for _, part in ipairs({'due', 'added', 'parked'}) do redis.call('ZREM', key(part), event) end
   redis.call('HDEL', key('tries'), event)
   redis.call('HDEL', key('errors'), event)
   return redis.call('HDEL', key('events'), event)
@@ -68,8 +67,7 @@ for i = 5, #ARGV, 2 do
       count('dropped', 1)
     else
       redis.call('HSET', key('events'), event, ARGV[i + 1])
-      redis.call('ZADD', key('due'), now, event)
-      redis.call('ZADD', key('known'), now, event)
+      for _, part in ipairs({'due', 'added', 'known'}) do redis.call('ZADD', key(part), now, event) end
       added = added + 1
     end
   end
@@ -114,11 +112,18 @@ return {}
 
 # Note the result of one attempt, and renew the lease. Returns 1 if the sender may go on, otherwise 0.
 # ARGV: webhook, token, seconds of the lease, event, result (delivered, retry, park, disable), error,
-# seconds until the next try, failures in a row after which the webhook pauses, longest pause.
+# seconds until the next try, failures in a row after which the webhook pauses, longest pause, seconds after
+# which events are parked when an attempt fails.
 SETTLE: Final = (
     _START
     + """
 local event, result = ARGV[4], ARGV[5]
+local function park(event)
+  redis.call('ZREM', key('due'), event)
+  redis.call('ZREM', key('added'), event)
+  redis.call('ZADD', key('parked'), now, event)
+  count('parked', 1)
+end
 local is_sender = redis.call('HGET', 'ml:webhooks:senders', id) == ARGV[2]
 if result == 'delivered' then
   if forget(event) == 1 then count('delivered', 1) end
@@ -136,14 +141,15 @@ elseif is_sender and redis.call('HEXISTS', key('events'), event) == 1 then
   if result == 'retry' then
     redis.call('ZADD', key('due'), 'XX', now + ARGV[7], event)
   elseif result == 'park' then
-    redis.call('ZREM', key('due'), event)
-    redis.call('ZADD', key('parked'), now, event)
-    count('parked', 1)
+    park(event)
   else
     redis.call('HSET', 'ml:webhooks:disabled', id, ARGV[6])
     count('parked', redis.call('ZCARD', key('due')))
     redis.call('ZUNIONSTORE', key('parked'), 2, key('parked'), key('due'), 'AGGREGATE', 'MAX')
-    redis.call('DEL', key('due'))
+    redis.call('DEL', key('due'), key('added'))
+  end
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', key('added'), '-inf', now - ARGV[10], 'LIMIT', 0, 256)) do
+    park(old)
   end
 end
 if not is_sender or result == 'disable' or paused_until() > now then return 0 end
@@ -176,6 +182,7 @@ local replayed = 0
 for _, event in ipairs(events) do
   if redis.call('ZREM', key('parked'), event) == 1 then
     redis.call('ZADD', key('due'), now, event)
+    redis.call('ZADD', key('added'), now, event)
     redis.call('HDEL', key('tries'), event)
     replayed = replayed + 1
   end

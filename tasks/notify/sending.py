@@ -49,7 +49,7 @@ class Attempt:
         return not self.error
 
     @property
-    def gone(self) -> bool:
+    def unwanted(self) -> bool:
         """Whether the target wants no more events."""
         return self.status == HTTPStatus.GONE
 

@@ -30,7 +30,7 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - of Standard Webhooks, and no sec
 SECRET_BYTES: Final = 32
 # Each webhook may hold a full outbox in Redis.
 MAX_WEBHOOKS: Final = 500
-PARTS: Final = ("due", "events", "tries", "errors", "parked", "known", "counts", "health")
+PARTS: Final = ("due", "added", "events", "tries", "errors", "parked", "known", "counts", "health")
 COUNTS: Final = ("delivered", "failed", "parked", "dropped")
 
 State = Literal["active", "disabled"]
@@ -74,13 +74,16 @@ class Webhook:
 class WebhookStatus:
     """The state of a webhook's outbox. `outbox` and `parked_now` are numbers of events, the rest totals.
 
-    `oldest_at`: the time at which the oldest event of the outbox was due first or is due again.
+    `oldest_at` is the time at which the oldest event of the outbox was added or replayed, in epoch seconds.
     """
 
     outbox: int = 0
     parked_now: int = 0
     oldest_at: float | None = None
     totals: Mapping[str, int] = field(default_factory=dict)
+
+
+NO_EVENTS: Final = WebhookStatus()
 
 
 class WebhookStore:
@@ -141,7 +144,7 @@ class WebhookStore:
             for each in webhooks:
                 pipeline.zcard(part_key(each.webhook_id, "due"))
                 pipeline.zcard(part_key(each.webhook_id, "parked"))
-                pipeline.zrange(part_key(each.webhook_id, "due"), 0, 0, withscores=True)
+                pipeline.zrange(part_key(each.webhook_id, "added"), 0, 0, withscores=True)
                 pipeline.hgetall(part_key(each.webhook_id, "counts"))
             answers = pipeline.execute()
         found = []
@@ -150,6 +153,17 @@ class WebhookStore:
             totals = {name: int(counts.get(name.encode(), 0)) for name in COUNTS}
             found.append(WebhookStatus(outbox, parked, oldest[0][1] if oldest else None, totals))
         return found
+
+
+def summed(statuses: Sequence[WebhookStatus]) -> WebhookStatus:
+    """The state of several outboxes together."""
+    oldest = [each.oldest_at for each in statuses if each.oldest_at is not None]
+    return WebhookStatus(
+        sum(each.outbox for each in statuses),
+        sum(each.parked_now for each in statuses),
+        min(oldest, default=None),
+        {name: sum(each.totals.get(name, 0) for each in statuses) for name in COUNTS},
+    )
 
 
 def webhook_document(webhook: Webhook, status: WebhookStatus) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from tasks.messaging.messages import check_version
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import SENT_AT
 from tasks.monitoring.service_health import living_consumers
+from tasks.notify.webhook_store import WebhookStore
 from tasks.storage import redis_clock
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.charger_data import ChargerData
@@ -118,6 +119,7 @@ class _Step:
         self._until = time.monotonic() + STEP_S
         self._outcomes = OutcomeStore(settings, runtime.fleet, runtime.redis)
         self._states = StateErasures(runtime.redis)
+        self._webhooks = WebhookStore(runtime.redis)
         self._jobs = JobErasure(runtime.redis, runtime.jobs)
         self._servers = {"main": runtime.redis}
         if settings.redis_cache_url != settings.redis_url:
@@ -198,6 +200,7 @@ class _Step:
                 return NEXT_STEP
         data = ChargerData(self._redis, self._runtime.cache, self._outcomes)
         self._note({}, data.erase(tenant, charger_id))
+        self._note({}, {"events": self._runtime.outbox.erase(tenant, charger_id)})
         return None
 
     def _erase_tenant(self, noted: dict[str, str]) -> str | None:
@@ -212,6 +215,8 @@ class _Step:
             if time.monotonic() >= self._until:
                 return NEXT_STEP
         self._note({}, {"outcomes": self._outcomes.erase_all(tenant)})
+        self._note({}, {"webhooks": self._webhooks.remove_of(tenant)})
+        self._note({}, {"events": self._runtime.outbox.erase(tenant)})
         for name, server in self._servers.items():
             field = f"cursor:{name}"
             if noted.get(field) == SCANNED:

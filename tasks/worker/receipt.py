@@ -59,8 +59,8 @@ def failure_line(attempts: int) -> bytes:
 def _counted(target: Target) -> tuple[str, ...]:
     """The kinds of data that are counted. `other` are keys of a tenant of any other kind."""
     if target.charger_id is not None:
-        return (*STORES, "job_rows")
-    return (*STORES, "jobs", "other", "keys_revoked", "keys_narrowed")
+        return (*STORES, "job_rows", "events")
+    return (*STORES, "jobs", "events", "webhooks", "other", "keys_revoked", "keys_narrowed")
 
 
 def _remains(receipt: Receipt, settings: Settings) -> list[dict[str, Any]]:
@@ -103,6 +103,7 @@ def _remains(receipt: Receipt, settings: Settings) -> list[dict[str, Any]]:
             "30 days, and your retention of metrics",
         ),
         ("results, verdicts and models that were fetched or trained before", "you delete them"),
+        ("events that webhooks have delivered before, and one under way", "their receivers delete them"),
         ("this job and its receipt, without the id", "expires_at of the job"),
     ]
     if receipt.target.charger_id is None:

@@ -56,9 +56,9 @@ class Runtime:
         publisher = TaskPublisher(settings)
         self.chunks = Chunks(settings, self.redis, publisher)
         self.erasures = Erasures(settings, self.redis, publisher, self.jobs)
-        outbox = Outbox(self.redis, publisher)
-        self.announcements = Announcements(settings, self.redis, outbox, self.jobs)
-        self.deliverer = Deliverer(settings, outbox)
+        self.outbox = Outbox(self.redis, publisher)
+        self.announcements = Announcements(settings, self.redis, self.outbox, self.jobs)
+        self.deliverer = Deliverer(settings, self.outbox)
         self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
         self.observer = Observer(settings, self.redis)
         self._settings = settings

@@ -16,7 +16,7 @@ from flask_smorest import Blueprint
 import metrics
 from errors import FieldError, InvalidParameter, UnknownWebhook
 from tasks.notify.targets import TargetRefused, parse_target
-from tasks.notify.webhook_store import Webhook, WebhookStatus, webhook_document
+from tasks.notify.webhook_store import NO_EVENTS, Webhook, webhook_document
 from web.http.messages import Response, current_request, no_content
 from web.http.paging import page
 from web.http.request_bodies import loaded_body
@@ -64,7 +64,7 @@ class Webhooks(MethodView):
             raise InvalidParameter([FieldError("/url", str(error), "url")]) from None
         made, secret = services().webhooks.create(body["url"], body["types"], current_request().tenant)
         metrics.ADMIN_ACTIONS.labels(action="webhook_add").inc()
-        document = webhook_document(made, WebhookStatus()) | {"secret": secret}
+        document = webhook_document(made, NO_EVENTS) | {"secret": secret}
         headers = {
             "Location": url_for("webhooks.OneWebhook", webhook_id=made.webhook_id),
             "Cache-Control": "no-store",
