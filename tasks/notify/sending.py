@@ -92,6 +92,8 @@ def post(
     timer.daemon = True
     timer.start()
     try:
+        if isinstance(sock, ssl.SSLSocket):
+            sock.do_handshake()
         return _exchange(sock, target, body, headers)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if time.monotonic() >= deadline:
@@ -103,7 +105,7 @@ def post(
 
 
 def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socket.socket:
-    """A connection to the first of these addresses that accepts one, with TLS for https.
+    """A connection to the first of these addresses that accepts one. TLS for https is not yet negotiated.
 
     Raises `OSError`. Blocks until `deadline` (`time.monotonic()`) at most.
     """
@@ -119,12 +121,8 @@ def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socke
             continue
         if target.scheme == "http":
             return sock
-        try:
-            # The certificate must be that of the name, although the address is connected to.
-            return _tls().wrap_socket(sock, server_hostname=target.host)
-        except BaseException:
-            sock.close()
-            raise
+        # The certificate must be that of the name, although the address is connected to.
+        return _tls().wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
     raise failed
 
 

@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -28,10 +28,12 @@ _HIDES_IPV4: Final = (
     (IPv6Network("2002::/16"), 80),
     (IPv6Network("::/96"), 0),
 )
-# Not all releases of Python count them as private: local NAT64, Teredo, discard, documentation, site-local.
-_PRIVATE: Final = tuple(
+# Not all releases of Python count them as private. Local NAT64, Teredo, discard, documentation, site-local:
+_PRIVATE_IPV6: Final = tuple(
     map(IPv6Network, ("64:ff9b:1::/48", "2001::/32", "100::/64", "3fff::/20", "5f00::/16", "fec0::/10"))
 )
+# IETF protocol assignments, where one cloud has its metadata, and relays of 6to4:
+_PRIVATE_IPV4: Final = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
 
 Address = IPv4Address | IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]
@@ -92,10 +94,9 @@ def _refuse_plain_names(host: str) -> None:
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith((".localhost", ".local", ".internal")):
         raise TargetRefused("The host is not public.")
-    try:
-        refuse_private(_literal(host) or IPv4Address("1.1.1.1"))
-    except ValueError:
-        return
+    address = _literal(name)
+    if address is not None:
+        refuse_private(address)
 
 
 def _literal(host: str) -> Address | None:
@@ -119,8 +120,10 @@ def refuse_private(address: Address) -> None:
         for network, shift in _HIDES_IPV4:
             if address in network:
                 refuse_private(IPv4Address((int(address) >> shift) & 0xFFFF_FFFF))
-        if any(address in network for network in _PRIVATE):
+        if any(address in network for network in _PRIVATE_IPV6):
             raise TargetRefused("The address is not public.")
+    elif any(address in network for network in _PRIVATE_IPV4):
+        raise TargetRefused("The address is not public.")
     if not address.is_global or address.is_multicast:
         raise TargetRefused("The address is not public.")
 
