@@ -438,3 +438,78 @@ class Health(TypedDict):
     service: NotRequired[str]
     version: NotRequired[str]
     checks: NotRequired[dict[str, Check]]
+
+
+class WebhookTotals(TypedDict):
+    delivered: int
+    failed: int
+    parked: int
+    dropped: int
+
+
+class Webhook(TypedDict):
+    id: str
+    url: str
+    types: list[str]
+    tenant_id: str | None
+    created_at: str
+    state: Literal["active", "disabled"]
+    reason: str | None
+    outbox: int
+    parked: int
+    totals: WebhookTotals
+
+
+class WebhookPage(TypedDict):
+    items: list[Webhook]
+    next: str | None
+    total: NotRequired[int]
+
+
+class NewWebhook(TypedDict):
+    url: str
+    types: list[
+        Literal[
+            "alert.opened",
+            "alert.closed",
+            "job.ended",
+            "model.activated",
+            "drift.detected",
+            "charger.action_changed",
+        ]
+    ]
+
+
+class NewWebhookAnswer(TypedDict):
+    id: str
+    url: str
+    types: list[str]
+    tenant_id: str | None
+    created_at: str
+    state: Literal["active", "disabled"]
+    reason: str | None
+    outbox: int
+    parked: int
+    totals: WebhookTotals
+    secret: str
+
+
+class Failure(TypedDict):
+    event_id: str
+    type: str
+    tenant_id: str | None
+    time: str
+    state: Literal["waiting", "parked"]
+    attempts: int
+    error: str | None
+    next_attempt_at: str | None
+
+
+class FailurePage(TypedDict):
+    items: list[Failure]
+    next: str | None
+    total: NotRequired[int]
+
+
+class Replay(TypedDict):
+    replayed: int

@@ -1,0 +1,149 @@
+"""Events whose cause is found by looking: activated models, drift, ended jobs; each once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+
+from models import registry
+from settings import ROOT, Settings
+from tasks.jobs.job_store import JobStore
+from tasks.messaging.names import Queues
+from tasks.messaging.task_publisher import TaskPublisher
+from tasks.notify.cloud_events import TYPES
+from tasks.notify.outbox import Outbox
+from tasks.notify.webhook_store import WebhookStore
+from tasks.worker.announcements import DRIFT_KEY, MODELS_KEY, Announcements
+from tests.batches import NDJSON, ended, job_of, ndjson_of, post_file
+from tests.processes import Web, environment, settings_of, start_worker, wait_until
+from tests.readings import metrics
+from tests.services import RunningServer
+from tests.versions import copied_versions, copy_version
+from tests.webhook_sink import webhook_sink
+
+
+class Announcer:
+    """Announcements by hand, and what they have put into the outbox of one webhook."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self.redis = redis
+        self.outbox = Outbox(redis, TaskPublisher(settings))
+        self.announcements = Announcements(settings, redis, self.outbox, JobStore(settings, redis))
+        self.reports: dict[str, str] = {}
+        self.announcements._drift.report = self._report  # type: ignore[method-assign]  # of chosen traffic
+
+    def _report(self, name: str, window: str = "24h") -> dict[str, Any]:
+        status = self.reports.get(name, "too_few_readings")
+        return {"name": name, "version": "v1", "window": window, "status": status, "readings": 500}
+
+    def announced(self) -> list[dict[str, Any]]:
+        """The data of new events, which are delivered by this."""
+        found = []
+        while (taken := self.outbox.take()) is not None:
+            for event in taken.events:
+                found.append(json.loads(event.body))
+                self.outbox.settle(taken, event, delivered=True, error="", unwanted=False)
+            self.outbox.release(taken)
+        return found
+
+
+@pytest.fixture
+def env(tmp_path: Path, lone_redis: RunningServer) -> dict[str, str]:
+    folder = copied_versions(tmp_path)
+    for name in ("second", "third"):
+        copy_version(folder / "failure", name)
+    return environment(lone_redis.url, MODEL_DIR=str(folder))
+
+
+@pytest.fixture
+def announcer(env: dict[str, str]) -> Iterator[Announcer]:
+    settings = settings_of(env)
+    with Redis.from_url(settings.redis_url) as redis:
+        WebhookStore(redis).create("https://hooks.example/", TYPES, None)
+        yield Announcer(settings, redis)
+
+
+def activate(env: dict[str, str], version: str) -> None:
+    command = [sys.executable, "-m", "models", "activate", "failure", version]
+    subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, timeout=60)
+
+
+def test_each_activation_is_announced_once(announcer: Announcer, env: dict[str, str]) -> None:
+    first = registry.active_version(Path(env["MODEL_DIR"]), "failure")
+    announcer.announcements.models()
+    announcer.announcements.models()
+    assert announcer.announced() == []  # nothing was activated
+    seen: list[tuple[str, str]] = []
+    ids: set[str] = set()
+    for version in ("second", first, "second"):
+        activate(env, version)
+        for _ in range(2):
+            announcer.announcements.models()
+        (event,) = announcer.announced()
+        assert (event["type"], event["subject"]) == ("model.activated", "failure")
+        seen.append((event["data"]["previous_version"], event["data"]["version"]))
+        ids.add(event["id"])
+    assert seen == [(first, "second"), ("second", first), (first, "second")]
+    assert len(ids) == 3
+
+
+def test_two_workers_that_look_at_once_announce_under_one_id(
+    announcer: Announcer, env: dict[str, str]
+) -> None:
+    announcer.announcements.models()
+    before = announcer.redis.hgetall(MODELS_KEY)
+    activate(env, "second")
+    announcer.announcements.models()
+    announcer.redis.hset(MODELS_KEY, mapping=cast(Any, before))  # as the other worker has read it
+    announcer.announcements.models()
+    assert len(announcer.announced()) == 1
+
+
+def test_drift_is_announced_when_its_level_changes(announcer: Announcer) -> None:
+    seen = []
+    for status in (
+        "too_few_readings",
+        "stable",
+        "drifted",
+        "drifted",
+        "too_few_readings",
+        "drifted",
+        "look",
+        "stable",
+    ):
+        announcer.reports["failure"] = status
+        announcer.announcements.drift()
+        seen += [(each["data"]["previous_status"], each["data"]["status"]) for each in announcer.announced()]
+    assert seen == [(None, "drifted"), ("drifted", "look"), ("look", "stable")]
+
+
+def test_drift_costs_nothing_without_a_webhook_for_it(announcer: Announcer) -> None:
+    store = WebhookStore(announcer.redis)
+    store.remove(store.all()[0].webhook_id)
+    store.create("https://hooks.example/", ["job.ended"], None)
+    announcer.outbox.refresh()
+    announcer.reports["failure"] = "drifted"
+    announcer.announcements.drift()
+    assert not announcer.redis.exists(DRIFT_KEY)
+
+
+def test_the_end_of_a_job_outlives_the_process_that_recorded_it(lone_redis: RunningServer) -> None:
+    env = environment(lone_redis.url, WEBHOOK_ALLOW_PRIVATE="true")
+    app = "tests.integration.announcing_app"
+    with webhook_sink() as sink, start_worker(Queues.BATCH, env, app=app) as worker, Web(env) as web:
+        wait_until(lambda: "ready" in worker.log(), what="the worker", log=worker.log)
+        body = {"url": sink.url, "types": ["job.ended"]}
+        secret = web.client.post("/api/v1/webhooks", json=body).json()["secret"]
+        job_ids = [job_of(post_file(web.client, ndjson_of([metrics()]), NDJSON)) for _ in range(3)]
+        for job_id in job_ids:
+            assert ended(web.client, job_id)["status"] == "SUCCEEDED"
+        wait_until(lambda: len({*sink.ids}) == 3, what="the events", timeout_s=60, log=worker.log)
+        assert "SIGKILL" in worker.log()
+        assert {each.verified(secret)["subject"] for each in sink.received} == {*job_ids}
