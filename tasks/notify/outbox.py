@@ -123,11 +123,16 @@ class Outbox:
         found = cast(list[Any], self._take(keys=[], args=[token, LEASE_S, TAKEN_AT_ONCE]))
         if not found:
             return None
-        _, record, secret, *rest = found
-        events = [
-            TakenEvent(event_id.decode(), orjson.loads(stored)["body"].encode(), int(tries))
-            for event_id, stored, tries in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
-        ]
+        webhook_id, record, secret, *rest = found
+        events = []
+        for event_id, stored, tries in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+            try:
+                body = orjson.loads(stored)["body"].encode()
+            except (ValueError, KeyError, TypeError, AttributeError):
+                log.error("event %s cannot be read and is dropped", event_id.decode())
+                self._forget(keys=[], args=[webhook_id, event_id])
+                continue
+            events.append(TakenEvent(event_id.decode(), body, int(tries)))
         webhook = Webhook.of_record(orjson.loads(record))
         return Taken(webhook, secret.decode(), token, tuple(events))
 

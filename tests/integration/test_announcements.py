@@ -17,9 +17,9 @@ from settings import ROOT, Settings
 from tasks.jobs.job_store import JobStore
 from tasks.messaging.names import Queues
 from tasks.messaging.task_publisher import TaskPublisher
-from tasks.notify.cloud_events import TYPES
+from tasks.notify.cloud_events import TYPES, alert_opened
 from tasks.notify.outbox import Outbox
-from tasks.notify.webhook_store import WebhookStore
+from tasks.notify.webhook_store import WebhookStore, part_key
 from tasks.worker.announcements import DRIFT_KEY, MODELS_KEY, Announcements
 from tests.batches import NDJSON, ended, job_of, ndjson_of, post_file
 from tests.processes import Web, environment, settings_of, start_worker, wait_until
@@ -147,3 +147,14 @@ def test_the_end_of_a_job_outlives_the_process_that_recorded_it(lone_redis: Runn
         wait_until(lambda: len({*sink.ids}) == 3, what="the events", timeout_s=60, log=worker.log)
         assert "SIGKILL" in worker.log()
         assert {each.verified(secret)["subject"] for each in sink.received} == {*job_ids}
+
+
+def test_an_event_that_cannot_be_read_costs_no_other(announcer: Announcer) -> None:
+    (webhook,) = WebhookStore(announcer.redis).all()
+    made = [alert_opened(str(number), "EVZ-1", {}, tenant=None, at=1.0) for number in range(3)]
+    for command in announcer.outbox.to_store(made):
+        announcer.redis.execute_command(*command)
+    for event, damaged in ((made[0], "{"), (made[1], "[]")):
+        announcer.redis.hset(part_key(webhook.webhook_id, "events"), event.event_id, damaged)
+    assert [each["id"] for each in announcer.announced()] == [made[2].event_id]
+    assert announcer.redis.hlen(part_key(webhook.webhook_id, "events")) == 0
