@@ -22,7 +22,7 @@ SHARED_KEYS: Final = (
 )
 
 # Written by the clock, whatever is called meanwhile. Those that last stand with the processes.
-BY_THE_WAY: Final = ("ml:drift:", "ml:jobs:recovery")
+BY_THE_WAY: Final = ("ml:drift:", "ml:jobs:recovery", "ml:webhooks:look", "ml:webhooks:models")
 
 
 def scenes(client: httpx.Client, redis: Redis) -> dict[str, Any]:
