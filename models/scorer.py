@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -15,7 +16,7 @@ from models.anomaly import AnomalyModel
 from models.calibration import Calibration
 from models.costs import CostPolicy
 from models.failure import FailureModel, Horizon
-from models.features.columns import Columns, Floats, Histories
+from models.features.columns import Floats, Histories, columns_from_manifest
 from models.features.frame import FeatureSpec, Frame, compute
 from models.onnx_session import Session
 from models.quiet_hours import quiet_hours
@@ -31,55 +32,71 @@ GOLDEN_TOLERANCE: Final = 1e-5
 _SHOWN: Final = ("type", "trained_at", "trained_on", "metrics")
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An active version that cannot serve, and the reason. `version` is None if no version is active."""
+
+    version: str | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A checked model with its manifest.
+
+    `file_times` are those of the active version before it was read; None if this one was not the active one.
+    `refused` is the active version in whose place this one serves.
+    """
+
+    model: FailureModel | AnomalyModel
+    manifest: dict[str, Any]
+    file_times: registry.FileTimes | None
+    refused: Refused | None = None
+
+
 class Scorer:
     """Checked failure and anomaly models. Immutable and thread-safe.
 
     A reload creates a new `Scorer`, so that no batch is scored by two versions.
     """
 
-    def __init__(
-        self,
-        failure: FailureModel,
-        anomaly: AnomalyModel,
-        costs: Costs,
-        manifests: dict[str, dict[str, Any]],
-        file_times: dict[str, registry.FileTimes],
-    ) -> None:
-        self._failure, self._anomaly, self._manifests = failure, anomaly, manifests
-        self._policy = CostPolicy(costs, failure.base_30d)
-        self._file_times = file_times
+    def __init__(self, parts: Mapping[str, Part], costs: Costs) -> None:
+        self.parts = parts
+        self._failure = cast(FailureModel, parts["failure"].model)
+        self._anomaly = cast(AnomalyModel, parts["anomaly"].model)
+        self._policy = CostPolicy(costs, self._failure.base_30d)
         self.versions: dict[str, str] = {
-            "failure": failure.version,
-            "maintenance": maintenance.version(self._policy, failure.version),
-            "anomaly": anomaly.version,
+            "failure": self._failure.version,
+            "maintenance": maintenance.version(self._policy, self._failure.version),
+            "anomaly": self._anomaly.version,
         }
 
     @classmethod
     def load(cls, model_dir: Path, costs: Costs) -> Scorer:
         """Load the active versions. Raises `ModelRefused` with the reason if one of them cannot serve."""
-        try:
-            # Before the files are read, so that `is_active` finds what changes meanwhile.
-            file_times = {name: registry.file_times(model_dir, name) for name in registry.NAMES}
-            chosen = {
-                name: registry.load(model_dir, name, registry.active_version(model_dir, name))
-                for name in registry.NAMES
-            }
-        except UnknownModel as error:
-            raise ModelRefused(str(error)) from None
-        return cls(
-            failure_model(chosen["failure"]),
-            anomaly_model(chosen["anomaly"]),
-            costs,
-            {name: version.manifest for name, version in chosen.items()},
-            file_times,
-        )
+        return cls({name: active_part(model_dir, name) for name in registry.NAMES}, costs)
 
     def is_active(self, model_dir: Path) -> bool:
         """Whether these versions are still the active ones, and their files unchanged since they were loaded.
 
-        Raises `ModelRefused` if no version is active.
+        False if an active version was refused, or if no version is active.
         """
-        return all(registry.file_times(model_dir, name) == known for name, known in self._file_times.items())
+        try:
+            return all(
+                part.refused is None and registry.file_times(model_dir, name) == part.file_times
+                for name, part in self.parts.items()
+            )
+        except ModelRefused:
+            return False
+
+    @property
+    def refused(self) -> list[Refused]:
+        """The active versions in whose place others serve."""
+        return [part.refused for part in self.parts.values() if part.refused is not None]
+
+    def has_models_of(self, other: Scorer) -> bool:
+        """Whether the models are the same objects in memory, whichever versions are active."""
+        return all(part.model is other.parts[name].model for name, part in self.parts.items())
 
     def score(
         self,
@@ -137,13 +154,14 @@ class Scorer:
 
     def part(self, name: str) -> tuple[FailureModel | AnomalyModel, dict[str, Any]]:
         """A stored model (one of `registry.NAMES`) and its manifest."""
-        return (self._anomaly if name == "anomaly" else self._failure), self._manifests[name]
+        return self.parts[name].model, self.parts[name].manifest
 
     def info(self) -> list[dict[str, Any]]:
         """One entry per model, for `GET /api/v1/models`."""
         described: list[dict[str, Any]] = []
         for kind in KINDS:
-            manifest = self._manifests["failure" if kind == "maintenance" else kind]
+            part = self.parts["failure" if kind == "maintenance" else kind]
+            manifest = part.manifest
             described.append(
                 {
                     "name": kind,
@@ -159,9 +177,27 @@ class Scorer:
                     if kind == "anomaly"
                     else manifest["features"]["names"],
                     "horizons": [] if kind == "anomaly" else list(manifest.get("horizons", {})),
+                    "refused": asdict(part.refused) if part.refused else None,
                 }
             )
         return described
+
+
+def active_part(model_dir: Path, name: str) -> Part:
+    """Load and check the active version of a model. Raises `ModelRefused` with the reason."""
+    # Before the files are read, so that `Scorer.is_active` finds changes that are made meanwhile.
+    file_times = registry.file_times(model_dir, name)
+    return part_of(model_dir, name, registry.active_version(model_dir, name), file_times)
+
+
+def part_of(model_dir: Path, name: str, version: str, file_times: registry.FileTimes | None) -> Part:
+    """Load and check a version. Raises `ModelRefused` with the reason."""
+    try:
+        loaded = registry.load(model_dir, name, version)
+    except UnknownModel as error:
+        raise ModelRefused(str(error)) from None
+    build = failure_model if name == "failure" else anomaly_model
+    return Part(build(loaded), loaded.manifest, file_times)
 
 
 def failure_model(version: registry.Version) -> FailureModel:
@@ -259,27 +295,3 @@ def _check_golden(
     if not len(expected) or not np.allclose(scored, expected, rtol=0, atol=GOLDEN_TOLERANCE):
         worst = float(np.abs(scored - expected).max(initial=0.0))
         raise ModelRefused(f"{label}: its golden rows score differently here (by up to {worst:.2g})")
-
-
-def columns_to_manifest(columns: Columns) -> dict[str, Any]:
-    """Columns as JSON values. NaN becomes null."""
-    return {
-        name: [_plain(value) for value in getattr(columns, name).tolist()]
-        for name in Columns.__dataclass_fields__
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def columns_from_manifest(raw: dict[str, Any]) -> Columns:
-    """The inverse of `columns_to_manifest`."""
-    whole = {"charger", "status"}
-    arrays: dict[str, Any] = {
-        name: np.array(raw[name], np.int64 if name in whole else np.float64)
-        for name in Columns.__dataclass_fields__
-    }
-    return Columns(**arrays)

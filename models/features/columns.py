@@ -172,3 +172,27 @@ def _counted(sent: Sequence[Sequence[str] | None], vocabulary: dict[str, int]) -
         counts[row] = count_codes(sent[row], vocabulary)
     counts[[row for row, codes in enumerate(sent) if codes is None]] = np.nan
     return counts
+
+
+def columns_to_manifest(columns: Columns) -> dict[str, Any]:
+    """Columns as JSON values. NaN becomes null."""
+    return {
+        name: [_plain(value) for value in getattr(columns, name).tolist()]
+        for name in Columns.__dataclass_fields__
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def columns_from_manifest(raw: dict[str, Any]) -> Columns:
+    """The inverse of `columns_to_manifest`."""
+    whole = {"charger", "status"}
+    arrays: dict[str, Any] = {
+        name: np.array(raw[name], np.int64 if name in whole else np.float64)
+        for name in Columns.__dataclass_fields__
+    }
+    return Columns(**arrays)

@@ -12,9 +12,8 @@ import onnx
 import onnxruntime
 import sklearn
 
-from models.features.columns import Columns, Ints
+from models.features.columns import Columns, Ints, columns_from_manifest, columns_to_manifest
 from models.features.frame import FeatureSpec, Frame, compute
-from models.scorer import columns_from_manifest, columns_to_manifest
 from models.training.history import History
 from models.training.sampling import Rows
 from readings.reading import rfc3339

@@ -47,23 +47,28 @@ class LocalScorer:
     def look(self) -> None:
         """Load the active versions if they have changed since the last look, at most every 10 s.
 
-        Blocks for about a second while it loads. If that fails, the old ones go on serving.
+        Blocks for about a second while it loads. In place of one that is refused, another one serves.
         """
         now = time.monotonic()
         if self._looked_at is not None and now - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = now
         # Imported here: a web process without degraded scoring loads no model library.
-        from models.scorer import Scorer
+        from models import fallback
 
+        before = self._scorer
         try:
-            if self._scorer is not None and self._scorer.is_active(self._model_dir):
+            if before is not None and before.is_active(self._model_dir):
                 return
-            self._scorer = Scorer.load(self._model_dir, self._costs)
+            scorer = fallback.load(self._model_dir, self._costs, before)
         except (ServiceError, OSError) as error:
             log.warning("no models for degraded scoring: %s", error)
             return
-        log.info("models loaded for degraded scoring: %s", self._scorer.versions)
+        for refused in scorer.refused:
+            log.warning("not loaded for degraded scoring: %s", refused.problem)
+        if before is None or not scorer.has_models_of(before):
+            log.info("models loaded for degraded scoring: %s", scorer.versions)
+        self._scorer = scorer
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoreResult | Exception]:
         """The result of each request, in order. Blocks while it scores.

@@ -271,11 +271,13 @@ def _check_workers(living: list[heartbeats.WorkerState]) -> dict[str, Check]:
         }
     able = [worker for worker in serving if worker.able]
     problems = sorted({worker.problem for worker in living if worker.problem})
-    if not able or problems:
+    versions = ", ".join(sorted({f"{model['name']} {model['version']}" for w in able for model in w.models}))
+    if problems and able:
+        models = Check("down", f"{'; '.join(problems)}; loaded: {versions}")
+    elif not able:
         models = Check("down", "; ".join(problems) or "no worker holds models")
     else:
-        versions = sorted({f"{model['name']} {model['version']}" for w in able for model in w.models})
-        models = Check("ok", ", ".join(versions))
+        models = Check("ok", versions)
     missing = [
         queue
         for queue in (Queues.BATCH, Queues.STREAM)

@@ -14,6 +14,7 @@ from redis import RedisError
 
 import metrics
 from errors import BrokerUnavailable, ModelsUnavailable, ScoringFailed, ServiceError
+from models import fallback
 from models.scorer import Scorer
 from readings.reading import rfc3339
 from settings import Settings
@@ -66,6 +67,7 @@ class Runtime:
         self._queues = list(queues)
         self._scorer: Scorer | None = None
         self._models: list[dict[str, Any]] = []
+        self._loaded_at = ""
         self._problem: str | None = None
         self._generation = 0
         self._looked_at = 0.0
@@ -106,25 +108,31 @@ class Runtime:
             self.observer.look(self._scorer)
 
     def _look_for_active(self) -> None:
-        """Load the active versions if they have changed. If that fails, keep the old ones."""
+        """Load the active versions if they have changed. In place of one that is refused, another serves."""
         self._looked_at = time.monotonic()
+        before = self._scorer
         try:
-            if self._scorer is not None and self._scorer.is_active(self._settings.model_dir):
-                self._problem = None
+            if before is not None and before.is_active(self._settings.model_dir):
                 return
-            scorer = Scorer.load(self._settings.model_dir, self._settings.costs)
+            scorer = fallback.load(self._settings.model_dir, self._settings.costs, before)
         except (ServiceError, OSError) as error:
             self._problem = str(error)
             log.error("models not loaded: %s", error)
             return
-        loaded_at = rfc3339(datetime.now(UTC))
-        for model in self._models:
-            metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(0)
-        self._models = [model | {"loaded_at": loaded_at} for model in scorer.info()]
-        for model in self._models:
-            metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(1)
-        self._scorer, self._problem = scorer, None
-        log.info("models loaded: %s", scorer.versions)
+        self._problem = "; ".join(refused.problem for refused in scorer.refused) or None
+        if self._problem is not None:
+            log.error("versions refused, these serve: %s: %s", scorer.versions, self._problem)
+        is_new = before is None or not scorer.has_models_of(before)
+        if is_new:
+            self._loaded_at = rfc3339(datetime.now(UTC))
+            for model in self._models:
+                metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(0)
+        self._models = [model | {"loaded_at": self._loaded_at} for model in scorer.info()]
+        self._scorer = scorer
+        if is_new:
+            for model in self._models:
+                metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(1)
+            log.info("models loaded: %s", scorer.versions)
 
     def _keep_current(self) -> None:
         while not self._stopped.is_set():

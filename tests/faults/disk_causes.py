@@ -148,7 +148,10 @@ def full_model_disk(service: LiveService, fault_s: float) -> None:
 
 
 def damaged_versions(service: LiveService, _fault_s: float) -> None:
-    """Damage versions in each way: one that is not active, then the active one, and restart on it."""
+    """Damage versions in each way: one that is not active, then the active one, and restart on it.
+
+    A restart on a damaged version without one before leaves no model; with one before, that one serves.
+    """
     folder = Path(service.environments["web"]["MODEL_DIR"]) / "failure"
     for damage, reason in DAMAGES.items():
         copy_version(folder, DAMAGED)
@@ -170,14 +173,26 @@ def damaged_versions(service: LiveService, _fault_s: float) -> None:
         answer = service.web.client.post(FAILURE, json=request())
         assert (answer.status_code, answer.json()["degraded"]) == (200, False)
         shutil.copytree(kept, folder / active, dirs_exist_ok=True)
-    cut(folder / active)
+    _restart_on(service, folder / active)
+    wait_until(lambda: service.web.client.post(FAILURE, json=request()).status_code == 200, what="a verdict")
+    shutil.copytree(kept, folder / active, dirs_exist_ok=True)
+    wait_until(lambda: _check(service, "models")["status"] == "ok", what="the repair to be seen")
+    assert _activate(service, "second").status_code == 200
+    _restart_on(service, folder / "second")
+    wait_until(service.web.ready, what="the version before to serve")
+    answer = service.web.client.post(FAILURE, json=request()).json()
+    assert (answer["model_version"], answer["degraded"]) == (active, False)
+    assert _activate(service, active).status_code == 200
+    wait_until(lambda: _check(service, "models")["status"] == "ok", what="the other version to be taken")
+
+
+def _restart_on(service: LiveService, version: Path) -> None:
+    """Damage the active version, and restart all workers and a web server on it."""
+    cut(version)
     for name in (*QUEUES, "web-2"):
         service.programs[name].end(TOLD_WITHIN_S)
         service.start(name)
     wait_until(lambda: _check(service, "models")["status"] == "down", what="health to tell")
-    wait_until(lambda: service.web.client.post(FAILURE, json=request()).status_code == 200, what="a verdict")
-    shutil.copytree(kept, folder / active, dirs_exist_ok=True)
-    wait_until(lambda: _check(service, "models")["status"] == "ok", what="the repair to be seen")
 
 
 def cut(version: Path) -> None:

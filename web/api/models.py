@@ -111,16 +111,20 @@ def held_models(living: Sequence[WorkerState]) -> list[dict[str, Any]]:
     able = [worker for worker in living if worker.able]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     holders: dict[tuple[str, str], list[str]] = {}
+    refused: dict[tuple[str, str], dict[str, Any]] = {}
     for worker in able:
         for model in worker.models:
             key = (model["name"], model["version"])
             found.setdefault(key, model)
             holders.setdefault(key, []).append(f"{worker.name}:{worker.pid}")
+            if model.get("refused"):  # a worker of an older release states none
+                refused.setdefault(key, model["refused"])
     return [
         model
         | {
             "status": "active" if len(holders[key]) == len(able) else "partial",
             "workers": holders[key],
+            "refused": refused.get(key),
         }
         for key, model in sorted(found.items())
     ]

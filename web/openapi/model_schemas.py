@@ -31,6 +31,14 @@ class ModelSchema(Schema):
         allow_none=True,
         metadata={"description": "`{version, problem}` of the version that scores beside it, if any."},
     )
+    refused = fields.Raw(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "`{version, problem}` of the active version that a worker has refused, if any. "
+            "This one serves in its place."
+        },
+    )
 
 
 class ModelsSchema(Schema):

@@ -4886,6 +4886,8 @@ export interface components {
             metrics: unknown;
             /** @description `{version, problem}` of the version that scores beside it, if any. */
             shadow: unknown;
+            /** @description `{version, problem}` of the active version that a worker has refused, if any. This one serves in its place. */
+            refused: unknown;
         };
         Models: {
             models: components["schemas"]["Model"][];

@@ -247,6 +247,7 @@ class Model(TypedDict):
     trained_on: Any
     metrics: Any
     shadow: Any
+    refused: Any
 
 
 class Models(TypedDict):

@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from errors import ModelsUnavailable, QueueFull, ScoringFailed
+from models.scorer import Scorer
 from readings.reading import Kind, Reading
 from settings import ROOT, Settings
 from tasks.client import degraded
@@ -109,15 +110,19 @@ def test_activations_are_followed_and_a_damaged_version_is_not(
     monkeypatch.setattr("tasks.client.local_scorer.LOOK_EVERY_S", 0.0)
     scorer = LocalScorer(settings)
     scorer.look()
-    before = scorer._scorer
+    before = cast(Scorer, scorer._scorer)
     active = settings.model_dir / "failure" / "ACTIVE"
     was = active.read_text()
     active.write_text("missing-1\n")
     scorer.look()
-    assert scorer._scorer is before
+    held = cast(Scorer, scorer._scorer)
+    assert held.has_models_of(before)
+    assert [refused.version for refused in held.refused] == ["missing-1"]
     active.write_text(was)
     scorer.look()
-    assert scorer._scorer is before
+    held = cast(Scorer, scorer._scorer)
+    assert held.has_models_of(before)
+    assert not held.refused
     # The same version under another name.
     version, other = was.strip(), "other-1"
     shutil.copytree(active.parent / version, active.parent / other)
