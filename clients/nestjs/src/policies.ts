@@ -62,10 +62,13 @@ export class RetryBudget {
   }
 }
 
+/** Largest random share of `Retry-After` that is added to it. */
+const MOST_ADDED = 0.5;
+
 /**
  * Call `attempt` until it succeeds, at most `retries` + 1 times. Each pause is random, from 0 up to an exponential
- * limit, in addition to `Retry-After`. This is "full jitter" of "Exponential Backoff And Jitter" (AWS Architecture
- * Blog, 2015). Throws the last {@link AttemptFailed}, at once if the next pause would pass the deadline, or if no
+ * limit, in addition to `Retry-After` and a random share of it. This is "full jitter" of "Exponential Backoff And
+ * Jitter" (AWS Architecture Blog, 2015). Throws the last {@link AttemptFailed}, at once if the next pause would pass the deadline, or if no
  * retry is left in the budget.
  */
 export async function withRetries<T>(
@@ -87,8 +90,7 @@ export async function withRetries<T>(
       if (!(error instanceof AttemptFailed) || retried === rules.retries || deadline.signal.aborted) {
         throw error;
       }
-      // Added to `Retry-After`: otherwise all clients with the same value would retry at the same moment.
-      const pauseMs = (error.retryAfterMs ?? 0) + backoff.duration;
+      const pauseMs = askedForMs(error.retryAfterMs ?? 0, deadline) + backoff.duration;
       backoff = backoff.next(undefined);
       // The budget comes last, so that only a retry that is made takes from it.
       if (pauseMs >= deadline.remainingMs || !budget.take()) {
@@ -98,6 +100,15 @@ export async function withRetries<T>(
       await sleep(pauseMs, undefined, { signal: deadline.signal }).catch(() => undefined);
     }
   }
+}
+
+/**
+ * `Retry-After` and a random share of it. Otherwise all clients that were refused with the same value would come back
+ * within 0.1 s. The share takes at most half of the time that the deadline leaves, so that the next attempt has the rest.
+ */
+function askedForMs(retryAfterMs: number, deadline: Deadline): number {
+  const leftMs = Math.max(0, deadline.remainingMs - retryAfterMs);
+  return retryAfterMs + Math.floor(Math.random() * Math.min(retryAfterMs * MOST_ADDED, leftMs / 2));
 }
 
 /**

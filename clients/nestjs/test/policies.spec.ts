@@ -115,7 +115,8 @@ describe('pauses', () => {
     [0, [0, 0, 0]],
     [0.5, [50, 100, 200]],
     [0.999, [99, 199, 399]],
-  ])('are spread from 0 to a limit that doubles: %d', async (random, expected) => {
+  ])('are spread from 0 to a limit that doubles: %d', async (random, limits) => {
+    const expected = limits.map((ms) => ms + Math.floor(random * 500));
     jest.spyOn(Math, 'random').mockReturnValue(random);
     const pause = jest.spyOn(timers, 'setTimeout').mockResolvedValue(undefined);
     const deadline = new Deadline(60_000);
@@ -124,6 +125,45 @@ describe('pauses', () => {
     await expect(withRetries(attempt, deadline, rules, plenty())).rejects.toThrow('busy');
     deadline.clear();
     expect(pause.mock.calls.map(([ms]) => (ms ?? 0) - 1_000)).toEqual(expected);
+  });
+});
+
+describe('the pause after Retry-After', () => {
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
+
+  async function pauseMs(
+    random: number,
+    retryAfterMs: number,
+    timeoutMs: number,
+  ): Promise<number | undefined> {
+    jest.spyOn(Math, 'random').mockReturnValue(random);
+    const pause = jest.spyOn(timers, 'setTimeout').mockResolvedValue(undefined);
+    const deadline = new Deadline(timeoutMs);
+    const attempt = () => Promise.reject(new AttemptFailed('overloaded', 'busy', retryAfterMs));
+    const rules = { retries: 1, delayMs: 0, maxDelayMs: 0 };
+    await expect(withRetries(attempt, deadline, rules, plenty())).rejects.toThrow('busy');
+    deadline.clear();
+    return pause.mock.calls[0]?.[0];
+  }
+
+  it.each([
+    [0, 4_000],
+    [0.5, 5_000],
+    [0.999, 5_998],
+  ])('has a random share of it on top: %d', async (random, expected) => {
+    expect(await pauseMs(random, 4_000, 60_000)).toBe(expected);
+  });
+
+  it('leaves the next attempt half of the time that is left', async () => {
+    const ms = await pauseMs(0.999, 4_000, 5_000);
+    expect(ms).toBeGreaterThanOrEqual(4_000);
+    expect(ms).toBeLessThanOrEqual(4_500);
+  });
+
+  it('is not begun where Retry-After itself passes the deadline', async () => {
+    expect(await pauseMs(0, 5_001, 5_000)).toBeUndefined();
   });
 });
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from evzone_ml_client.errors import RequestRejected, ServiceUnavailable
 # spreads the retries of clients that failed at the same moment.
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
+# A random share of `Retry-After`, from 0 up to this one, is added too. Otherwise all clients that were
+# refused with the same value would come back within 0.1 s.
+MOST_ADDED: Final = 0.5
 # An earlier request with the same Idempotency-Key is still being received.
 STILL_ACCEPTED: Final = "still_accepted"
 
@@ -97,7 +101,9 @@ def attempts(
 
     The attempts do not sleep. `upcoming_sleep` of an attempt's state is the pause before it, in seconds.
     """
-    pause = _asked_for() + wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S)
+    pause = _asked_for(timeout_s if patience_s is None else None) + wait_random_exponential(
+        multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S
+    )
     outage = None if patience_s is None else _Outage(patience_s)
     # The budget comes last, so that only a retry that is made takes from it.
     limits = stop_after_attempt(most) | stop_before_delay(timeout_s) | _stop_without_budget(budget)
@@ -162,13 +168,23 @@ def retry_after_s(value: str | None, *, now: datetime | None = None) -> float | 
 
 
 class _asked_for(wait_base):  # noqa: N801 - tenacity's strategies are named so
-    """The pause requested by `Retry-After`."""
+    """The pause requested by `Retry-After`, and a random share of it.
+
+    The share takes at most half of the time that `timeout_s` leaves, so that the next attempt has the rest.
+    """
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._timeout_s = timeout_s
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = _error(retry_state)
-        if isinstance(error, RequestRejected | ServiceUnavailable):
-            return error.retry_after_s or 0.0
-        return 0.0
+        if not isinstance(error, RequestRejected | ServiceUnavailable) or not error.retry_after_s:
+            return 0.0
+        most = error.retry_after_s * MOST_ADDED
+        if self._timeout_s is not None:
+            left_s = self._timeout_s - (retry_state.seconds_since_start or 0.0) - error.retry_after_s
+            most = min(most, max(0.0, left_s / 2))
+        return error.retry_after_s + random.uniform(0.0, most)
 
 
 def _error(state: RetryCallState) -> BaseException | None:
