@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -30,7 +31,7 @@ from tasks.worker.app import app
 from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import NO_MEMORY, Subject, Verdict, add_histories, predictions, score_kinds
-from tasks.worker.suspect_rows import SuspectRows
+from tasks.worker.suspect_rows import SuspectRows, limited
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt
     add_histories(runtime, [subject for _, subject in rows_to_score], source="batch")
     numbers = [number for number, _ in rows_to_score]
     for some in suspects.groups(numbers) if suspects else _groups(len(numbers)):
-        _score(runtime, job, rows_to_score[some], results)
+        _score(runtime, job, rows_to_score[some], results, limit=limited() if suspects else nullcontext())
     return results
 
 
@@ -183,9 +184,15 @@ def _refused(job: Job, chunk: int, error: ServiceError) -> Results:
     return results
 
 
-def _score(runtime: Runtime, job: Job, some: Sequence[Row], results: Results) -> None:
-    """Score rows into `results`. Raises `redis.RedisError` in an outage, for a later attempt."""
-    scored = score_kinds(runtime, job.kinds, [subject for _, subject in some], source="batch")
+def _score(
+    runtime: Runtime, job: Job, some: Sequence[Row], results: Results, limit: AbstractContextManager[None]
+) -> None:
+    """Score rows into `results`, within `limit`, and store them.
+
+    Raises `redis.RedisError` in an outage, for a later attempt.
+    """
+    with limit:
+        scored = score_kinds(runtime, job.kinds, [subject for _, subject in some], source="batch")
     stored: list[Verdict] = []
     for (number, subject), *answers in zip(some, *scored, strict=True):
         failures = [answer for answer in answers if isinstance(answer, ServiceError)]
