@@ -90,11 +90,15 @@ def run(name: str, fault: Fault) -> Row:
             history.write("fault", name=name, phase="begins")
             if not fault.keeps_jobs:
                 history.write("losing")
+            if fault.switches:
+                history.write("switch", phase="begins")
             fault.cause(service, fault.fault_s)
             over, over_at = time.monotonic(), time.time()
             history.write("fault", name=name, phase="ends")
             if not fault.keeps_jobs:
                 history.write("lost")
+            if fault.switches:
+                history.write("switch", phase="ends")
             time.sleep(AFTER_S)
         found = fault.check(service, traffic, over_at)
     after = [call for call in traffic.calls if call.began >= over]

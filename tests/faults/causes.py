@@ -171,14 +171,16 @@ class Fault:
     """A fault, and its promise.
 
     `answered`: least share of single predictions that are answered 200 by a caller that retries once.
-    `keeps_jobs`: whether accepted jobs survive. `app` is the workers' Celery app. `service` starts a service
-    in which the fault can be caused. `exactly_once`: no record has two outcomes. `check`: further promises.
+    `keeps_jobs`: whether accepted jobs survive. `switches`: whether model versions change. `app` is the
+    workers' Celery app. `service` starts a service in which the fault can be caused. `exactly_once`: no
+    record has two outcomes. `check`: further promises.
     """
 
     cause: Cause
     fault_s: float = 10.0
     answered: float = 0.995
     keeps_jobs: bool = True
+    switches: bool = False
     app: str = "tasks.worker.app"
     service: Service = usual
     exactly_once: bool = False
@@ -228,10 +230,13 @@ FAULTS: Final[dict[str, Fault]] = {
         disk_causes.full_upload_disk, answered=1.0, service=disk_causes.uploads_on_small_disk
     ),
     "disk of model versions full for 10 s": Fault(
-        disk_causes.full_model_disk, answered=1.0, service=disk_causes.versions_on_small_disk
+        disk_causes.full_model_disk,
+        answered=1.0,
+        switches=True,
+        service=disk_causes.versions_on_small_disk,
     ),
     "model folders damaged, and a restart": Fault(
-        disk_causes.damaged_versions, service=disk_causes.versions_on_small_disk
+        disk_causes.damaged_versions, switches=True, service=disk_causes.versions_on_small_disk
     ),
     "Redis slowed by 200 ms": Fault(
         lasting(network_causes.slow_redis),

@@ -21,6 +21,7 @@ Each event has `event`, its name, and `at`, a moment in `time.monotonic()` secon
     newest   store (fleet, cache), tenant, charger, said (null: nothing is stored), look (null at the end)
     losing   data are about to be lost on purpose
     lost     they are: Redis came back empty
+    switch   phase (begins, ends): model versions change; cached verdicts of other versions are not shown
     fault    name, phase (begins, ends)
     settled  the last event of a run that was read to its end
 """

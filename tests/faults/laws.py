@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any, Final
 
@@ -101,6 +102,8 @@ class NewestWins(Law):
         # By id of a look: the newest of its charger that must be stored when it is asked for.
         self._looks: dict[str, tuple[list[Any], Line] | None] = {}
         self._losing = False
+        # The cache may lack what was stored before this moment.
+        self._cached_since = 0.0
 
     def on_send(self, line: Line) -> None:
         """The reading may be stored."""
@@ -143,6 +146,10 @@ class NewestWins(Law):
         """From now on verdicts must be stored."""
         self._losing = False
 
+    def on_switch(self, line: Line) -> None:
+        """Cached verdicts of another model version are not shown. While it lasts, no verdict need be."""
+        self._cached_since = line.event["at"] if line.event["phase"] == "ends" else math.inf
+
     def on_look(self, line: Line) -> None:
         """The answer must show at least the newest reading of this moment."""
         self._looks[line.event["look"]] = self._must.get((line.event["tenant"], line.event["charger"]))
@@ -157,7 +164,8 @@ class NewestWins(Law):
             self._shown.add((event["store"], *key))
         said = event["said"]
         if said is None:
-            if why is not None and event["at"] - why.event["at"] < CACHED_S:
+            is_gone = event["store"] == "cache" and why is not None and why.event["at"] < self._cached_since
+            if why is not None and not is_gone and event["at"] - why.event["at"] < CACHED_S:
                 self.violated(f"nothing is in the {event['store']}", why, line)
         elif must is not None and said[2] < must[2]:
             self.violated(f"an older reading is in the {event['store']}", why, line)

@@ -118,6 +118,8 @@ def shown(said: list[str]) -> list[Event]:
 RUN: Final[Event] = {"event": "run", "transactions": True}
 LOSING: Final[Event] = {"event": "losing"}
 LOST: Final[Event] = {"event": "lost"}
+SWITCHING: Final[Event] = {"event": "switch", "phase": "begins"}
+SWITCHED: Final[Event] = {"event": "switch", "phase": "ends"}
 SETTLED: Final[Event] = {"event": "settled"}
 
 
