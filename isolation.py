@@ -32,7 +32,7 @@ def together_or_alone(
         passes: errors not caused by an item, such as those of an unavailable server.
 
     Returns:
-        One result for each item, in order. An item that fails alone gets its error.
+        One result for each item, in order. An item that fails alone gets its error, without its traceback.
 
     Raises:
         The errors of `passes`.
@@ -45,7 +45,7 @@ def together_or_alone(
         if len(items) == 1:
             log.exception("%s %s failed", unit, name(items[0]))
             metrics.UNEXPECTED_ERRORS.labels(unit=unit).inc()
-            return [error]
+            return [error.with_traceback(None)]
         log.exception("%d %ss failed together; each is done alone", len(items), unit)
     results: list[Result | Exception] = []
     for item in items:
@@ -57,5 +57,6 @@ def together_or_alone(
             # No traceback: a file may have a million such items.
             log.warning("%s %s failed alone: %r", unit, name(item), error)
             metrics.UNEXPECTED_ERRORS.labels(unit=unit).inc()
-            results.append(error)
+            # A traceback holds this frame, and so `results`. Memory that the item has taken would stay.
+            results.append(error.with_traceback(None))
     return results

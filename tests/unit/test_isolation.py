@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+import logging
+import weakref
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -63,3 +66,32 @@ def test_nothing_is_done_with_nothing() -> None:
         raise ValueError
 
     assert together_or_alone(fails, [], unit="number") == []
+
+
+class Memory:
+    """Stands for what an item takes before it fails."""
+
+
+@pytest.fixture
+def only_references() -> Iterator[None]:
+    """Nothing but references keeps or frees an object. Captured log records would keep tracebacks."""
+    gc.disable()
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+    gc.enable()
+
+
+@pytest.mark.usefixtures("only_references")
+@pytest.mark.parametrize("items", [[1], [1, 2]])
+def test_an_error_does_not_hold_the_memory_of_its_item(items: list[int]) -> None:
+    taken: list[weakref.ref[Memory]] = []
+
+    def eats(_: Sequence[int]) -> list[int]:
+        memory = Memory()
+        taken.append(weakref.ref(memory))
+        raise MemoryError
+
+    results = together_or_alone(eats, items, unit="number")
+    assert [type(result) for result in results] == [MemoryError] * len(items)
+    assert [memory() for memory in taken] == [None] * len(taken)
