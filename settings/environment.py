@@ -183,7 +183,6 @@ def _read(env: _CollectingEnv) -> Settings:
         "cache_ttl_maintenance_s": env.int("ML_CACHE_TTL_MAINTENANCE", 1800, validate=_COUNT),
         "cache_ttl_anomaly_s": env.int("ML_CACHE_TTL_ANOMALY", 300, validate=_COUNT),
         "fleet_retention_days": env.int("ML_FLEET_RETENTION_DAYS", 30, validate=_COUNT),
-        "fleet_history_entries": env.int("ML_FLEET_HISTORY_ENTRIES", 500, validate=_COUNT),
         "job_retention_s": env.int("ML_JOB_RETENTION", 86_400, validate=_COUNT),
         "batch_chunk_rows": env.int("ML_BATCH_CHUNK_ROWS", 4096, validate=_COUNT),
         "kafka_bootstrap_servers": kafka_servers or f"127.0.0.1:{kafka_port}",

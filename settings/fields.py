@@ -114,7 +114,6 @@ class Settings:
     cache_ttl_maintenance_s: int
     cache_ttl_anomaly_s: int
     fleet_retention_days: int
-    fleet_history_entries: int
     job_retention_s: int
     batch_chunk_rows: int
     # Kafka

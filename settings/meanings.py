@@ -184,7 +184,6 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "days",
             "How long the fleet view keeps a charger's newest verdicts; up to a hundredth longer.",
         ),
-        "ML_FLEET_HISTORY_ENTRIES": ("verdicts", "Most verdicts that the fleet view keeps for a charger."),
         "ML_JOB_RETENTION": ("seconds", "How long a batch job can be read after its end."),
         "ML_BATCH_CHUNK_ROWS": (
             "rows",

@@ -28,6 +28,10 @@ OF_CLIENTS: Final = frozenset(
         "ML_SERVICE_URL",
     }
 )
+# Settings of former releases, and the reason why they have none now.
+REMOVED: Final = {
+    "ML_FLEET_HISTORY_ENTRIES": "The history of a charger has a fixed bound now. Remove the name."
+}
 # Kubernetes and Docker describe each service of a network by such names.
 OF_NETWORK: Final = re.compile(r"\w+_SERVICE_(HOST|PORT)(_\w+)?|\w+_PORT_\d+_(TCP|UDP)(_\w+)?")
 
@@ -38,6 +42,9 @@ def unknown_names(given: Iterable[str], known: Iterable[str]) -> list[str]:
     lines = []
     for name in sorted(set(given).difference(names)):
         if not name.startswith(PREFIXES) or OF_NETWORK.fullmatch(name):
+            continue
+        if name in REMOVED:
+            lines.append(f"{name} is no longer a setting. {REMOVED[name]}")
             continue
         nearest = get_close_matches(name, names, n=1)
         advice = f"Did you mean {nearest[0]}?" if nearest else "See .env.example."

@@ -6,13 +6,17 @@ from typing import Final
 
 from redis import Redis
 
-from tasks.storage.fleet import history_key, risk_key, verdict_key
+from tasks.storage.fleet import changed_key, erasures_key, newest_key, past_key, rows_key
+from tasks.storage.fleet_rows import ChargerHistory
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.reading_history import readings_key
+from tasks.storage.redis_connection import tenant_prefix
 from tasks.storage.verdict_cache import VerdictCache
 
 # The kinds of data, as counted in a receipt.
 STORES: Final = ("cache", "fleet", "history", "outcomes")
+# Longer than any copy of the rows lives in a web process.
+ERASURES_TTL_S: Final = 7 * 86_400
 
 
 class ChargerData:
@@ -26,8 +30,8 @@ class ChargerData:
     def exists(self, tenant: str | None, charger_id: str) -> bool:
         """Whether a verdict, a reading or an outcome of the charger is stored for the tenant."""
         keys = (
-            verdict_key(tenant, charger_id),
-            history_key(tenant, charger_id),
+            newest_key(tenant, charger_id),
+            past_key(tenant, charger_id),
             readings_key(tenant, charger_id),
         )
         if self._redis.exists(*keys) or self._cache.holds(charger_id, tenant):
@@ -38,12 +42,24 @@ class ChargerData:
     def erase(self, tenant: str | None, charger_id: str) -> dict[str, int]:
         """Delete the data of a charger. Returns the number of deleted items by store (`STORES`)."""
         with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.zcard(history_key(tenant, charger_id))
+            pipeline.hgetall(past_key(tenant, charger_id))
             pipeline.hlen(readings_key(tenant, charger_id))
-            pipeline.unlink(verdict_key(tenant, charger_id))
-            pipeline.unlink(history_key(tenant, charger_id), readings_key(tenant, charger_id))
-            pipeline.zrem(risk_key(tenant), charger_id)
-            past, readings, newest, _, _ = pipeline.execute()
+            pipeline.unlink(newest_key(tenant, charger_id))
+            pipeline.unlink(past_key(tenant, charger_id), readings_key(tenant, charger_id))
+            pipeline.zrem(changed_key(tenant), charger_id)
+            pipeline.hdel(rows_key(tenant), charger_id)
+            pipeline.incr(erasures_key(tenant))
+            pipeline.expire(erasures_key(tenant), ERASURES_TTL_S)
+            # The keys of release N-1 live up to a month longer. An erasure must not leave them.
+            pipeline.unlink(*(f"{former}{charger_id}" for former in _former(tenant)))
+            pipeline.zrem(f"{tenant_prefix(tenant)}fleet:risk", charger_id)
+            held, readings, newest, *_ = pipeline.execute()
+        past = len({at_ms for at_ms, _, _ in ChargerHistory.of(held, after_ms=-1).verdicts})
         cached = self._cache.delete(charger_id, tenant)
         outcomes = self._outcomes.erase(tenant, charger_id)
         return dict(zip(STORES, (cached, past + newest, readings, outcomes), strict=True))
+
+
+def _former(tenant: str | None) -> tuple[str, str]:
+    """Prefixes of the keys that the release before this one wrote for a charger."""
+    return f"{tenant_prefix(tenant)}fleet:verdict:", f"{tenant_prefix(tenant)}fleet:history:"

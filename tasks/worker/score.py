@@ -31,16 +31,14 @@ from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
 from tasks.worker.scoring import (
     NO_MEMORY,
+    Scored,
     Subject,
-    Verdict,
     add_histories,
     name_of,
     predictions,
     score_kinds,
     unit_of,
 )
-
-Scored = tuple[Subject, Verdict]
 
 
 @app.task(name=TaskNames.SCORE, ignore_result=True, Request="tasks.worker.score:ScoringTaskRequest")
@@ -165,7 +163,7 @@ def _to_store(runtime: Runtime, stored: Sequence[Scored], *, source: str) -> lis
     def add(some: Sequence[Scored]) -> Sequence[Scored]:
         verdicts = [verdict for _, verdict in some]
         readings = [(one.tenant, one.reading) for one in dict.fromkeys(subject for subject, _ in some)]
-        added = runtime.history.to_store(readings) + runtime.fleet.to_store(predictions(verdicts))
+        added = runtime.history.to_store(readings) + runtime.fleet.to_store(predictions(some))
         if runtime.cache.with_the_rest:
             added = runtime.cache.to_store(verdicts) + added
         else:

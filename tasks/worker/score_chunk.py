@@ -30,7 +30,16 @@ from tasks.worker.announcements import announce_ended
 from tasks.worker.app import app
 from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import Runtime, current
-from tasks.worker.scoring import NO_MEMORY, Subject, Verdict, add_histories, predictions, score_kinds
+from tasks.worker.scoring import (
+    NO_MEMORY,
+    Scored,
+    Subject,
+    Verdict,
+    add_histories,
+    name_of,
+    predictions,
+    score_kinds,
+)
 from tasks.worker.suspect_rows import SuspectRows, limited
 
 log = logging.getLogger(__name__)
@@ -193,7 +202,7 @@ def _score(
     """
     with limit:
         scored = score_kinds(runtime, job.kinds, [subject for _, subject in some], source="batch")
-    stored: list[Verdict] = []
+    stored: list[Scored] = []
     for (number, subject), *answers in zip(some, *scored, strict=True):
         failures = [answer for answer in answers if isinstance(answer, ServiceError)]
         if failures:
@@ -207,21 +216,22 @@ def _score(
             body = verdicts[0].body
         results.lines[number] = b'{"row":%d,%b' % (number, body[1:])
         if job.store:
-            stored += verdicts
+            stored += [(subject, verdict) for verdict in verdicts]
     if stored:
         _store(runtime, stored)
 
 
-def _store(runtime: Runtime, stored: Sequence[Verdict]) -> None:
+def _store(runtime: Runtime, stored: Sequence[Scored]) -> None:
     """Store verdicts. Rows whose verdicts cannot be stored keep their results."""
 
-    def store(some: Sequence[Verdict]) -> Sequence[Verdict]:
+    def store(some: Sequence[Scored]) -> Sequence[Scored]:
+        verdicts = [verdict for _, verdict in some]
         commands = runtime.fleet.to_store(predictions(some))
         if runtime.cache.with_the_rest:
             # Stored or tried again together: the cache must not keep an older verdict than the fleet.
-            commands = runtime.cache.to_store(some) + commands
+            commands = runtime.cache.to_store(verdicts) + commands
         else:
-            runtime.cache.put_all(some)
+            runtime.cache.put_all(verdicts)
         runtime.connection.execute(*commands)
         return some
 
@@ -229,6 +239,6 @@ def _store(runtime: Runtime, stored: Sequence[Verdict]) -> None:
         store,
         stored,
         unit="row",
-        name=lambda verdict: f"of charger {verdict.fields['charger_id']}",
+        name=lambda scored: name_of(scored[0]),
         passes=OUTAGES,
     )

@@ -17,7 +17,7 @@ from isolation import together_or_alone
 from models.features.columns import HistoryEntries
 from models.scoring_batch import Batch
 from readings.reading import STALE_AFTER_S, Kind, Reading, epoch_rfc3339
-from tasks.storage import redis_clock
+from tasks.storage import fleet, redis_clock
 from tasks.storage.reading_history import NO_ENTRIES
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.runtime import Runtime
@@ -59,9 +59,17 @@ class Verdict(NamedTuple):
     body: bytes
 
 
-def predictions(verdicts: Sequence[Verdict]) -> list[tuple[str | None, dict[str, Any], bytes]]:
-    """The failure verdicts, in the form that the fleet store takes."""
-    return [verdict[1:] for verdict in verdicts if verdict.kind == "failure"]
+# A scored reading and one of its verdicts.
+Scored = tuple[Subject, Verdict]
+
+
+def predictions(scored: Sequence[Scored]) -> list[fleet.Stored]:
+    """The failure verdicts and their readings, in the form that the fleet store takes."""
+    return [
+        (verdict.tenant, verdict.fields, verdict.body, subject.reading)
+        for subject, verdict in scored
+        if verdict.kind == "failure"
+    ]
 
 
 def encoded(

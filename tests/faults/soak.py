@@ -37,8 +37,8 @@ QUIET_S: Final = 30.0
 WARM_UP_SHARE: Final = 0.1
 # After a fault, before samples count.
 RECOVERED_S: Final = 15.0
-# So that jobs, their keys and histories are soon as many as they stay.
-BOUNDED: Final = {"ML_JOB_RETENTION": "240", "ML_FLEET_HISTORY_ENTRIES": "100"}
+# So that jobs and their keys are soon as many as they stay.
+BOUNDED: Final = {"ML_JOB_RETENTION": "240"}
 MB: Final = 1e6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,9 +12,10 @@ import orjson
 import pytest
 from redis import Redis
 
+from readings.reading import Reading
 from settings import read_settings
 from tasks.storage import verdict_cache
-from tasks.storage.fleet import FleetStore, verdict_key
+from tasks.storage.fleet import FleetStore, newest_key
 from tasks.storage.redis_connection import PinnedConnection
 from tasks.storage.verdict_cache import VerdictCache, cache_key
 from tests.processes import environment
@@ -127,7 +129,7 @@ def test_a_batch_stores_in_fleet_and_cache_alike_although_the_cache_has_just_fai
     for name, value in environment(lone_redis.url).items():
         monkeypatch.setenv(name, value)
     from tasks.worker import score_chunk  # it reads the settings
-    from tasks.worker.scoring import Verdict
+    from tasks.worker.scoring import Subject, Verdict
 
     monkeypatch.setattr(verdict_cache, "BREAK_S", 60.0)
     settings = read_settings(dotenv=None)
@@ -141,12 +143,13 @@ def test_a_batch_stores_in_fleet_and_cache_alike_although_the_cache_has_just_fai
         fields = orjson.loads(ours(NOW)) | {
             "charger_id": "C",
             "failure_probability": 0.5,
-            "horizons": {},
-            "recommended_action": "NONE",
+            "horizons": {"1d": 0.1, "7d": 0.2, "30d": 0.5},
+            "recommended_action": "IMMEDIATE",
             "in_failure": False,
             "confidence": 0.5,
             "model_version": "1",
         }
-        score_chunk._store(cast(Any, runtime), [Verdict("failure", None, fields, ours(NOW))])
-        assert store.hget(verdict_key(None, "C"), "body") == ours(NOW)
+        subject = Subject(Reading("C", "AVAILABLE", datetime.fromisoformat(NOW)), None)
+        score_chunk._store(cast(Any, runtime), [(subject, Verdict("failure", None, fields, ours(NOW)))])
+        assert store.hget(newest_key(None, "C"), "body") == ours(NOW)
         assert store.get(cache_key("failure", "C", None)) == ours(NOW)

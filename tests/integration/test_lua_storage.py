@@ -1,4 +1,4 @@
-"""The scripts of stored verdicts and readings against plain models: cache, fleet, recent readings."""
+"""The scripts of cached verdicts and recent readings against plain models."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from hypothesis.stateful import rule
 
 from models.features.history_features import SLOT_S
 from readings.reading import Kind, epoch_rfc3339
-from tasks.storage.fleet import _STORE, history_key, risk_key, verdict_key
 from tasks.storage.reading_history import _ADD, EXPIRY_S, RecentHistory, readings_key
 from tasks.storage.redis_connection import for_each
 from tasks.storage.verdict_cache import VerdictCache, cache_key
-from tests.integration.lua_models import START, TENANTS, ComparedWithRedis, Scores, check
+from tests.integration.lua_models import START, TENANTS, ComparedWithRedis, check
 from tests.processes import settings_for
 from tests.services import RunningServer
 
@@ -126,63 +125,7 @@ class Cache(ComparedWithRedis):
         self.advance(seconds)
 
 
-RETENTION_S: Final = 86_400
-LONGER_S: Final = 87_265
 MOST: Final = 3
-
-
-class Fleet(ComparedWithRedis):
-    """Verdicts of chargers by risk and over time, for a retention of one day and three past verdicts."""
-
-    @rule(
-        puts=st.lists(st.tuples(subjects, ages, st.sampled_from([0, 0.25, 1.0])), min_size=1, max_size=4),
-    )
-    def put(self, puts: list[tuple[tuple[str | None, str], float, float]]) -> None:
-        things: Any = []
-        oldest = self.now - RETENTION_S
-        for (tenant, charger), age, probability in puts:
-            at, body = START + age, orjson.dumps([charger, age, probability])
-            past = orjson.dumps([age, probability])
-            keys = [verdict_key(tenant, charger), risk_key(tenant), history_key(tenant, charger)]
-            things.append((keys, [at, probability, charger, body, past]))
-            if at > oldest:
-                self.remember(keys[2], at, past, oldest)
-            held = self.model.setdefault(keys[0], {})
-            if float(held.get("at", at)) <= at:
-                if not held or self.left(keys[0]) <= RETENTION_S:
-                    self.ends[keys[0]] = self.now + LONGER_S
-                held.update(at=repr(at), body=body)
-                self.model.setdefault(keys[1], Scores())[charger] = float(probability)
-        self.redis.run(for_each(_STORE, [RETENTION_S, LONGER_S, oldest, MOST], things))
-
-    def remember(self, key: str, at: float, past: bytes, oldest: float) -> None:
-        """The newest three verdicts within the retention, of which older ones go with the next extension."""
-        is_new = key not in self.model
-        history = self.model.setdefault(key, Scores())
-        history[past.decode()] = at
-        if not is_new:
-            for member in sorted(history, key=lambda member: (history[member], member))[:-MOST]:
-                del history[member]
-        if is_new or self.left(key) <= RETENTION_S:
-            if not is_new:
-                for member in [member for member, moment in history.items() if moment <= oldest]:
-                    del history[member]
-            self.expire(key, LONGER_S)
-
-    def left(self, key: str) -> float:
-        return self.ends[key] - self.now
-
-    @rule(subject=subjects)
-    def erase(self, subject: tuple[str | None, str]) -> None:
-        tenant, charger = subject
-        self.redis.delete(verdict_key(tenant, charger), history_key(tenant, charger))
-        self.redis.zrem(risk_key(tenant), charger)
-        self.drop(verdict_key(tenant, charger), history_key(tenant, charger))
-        self.model.get(risk_key(tenant), {}).pop(charger, None)
-
-    @rule(seconds=st.sampled_from([60, 900, 43_200, LONGER_S]))
-    def wait(self, seconds: int) -> None:
-        self.advance(seconds)
 
 
 class RecentReadings(ComparedWithRedis):
@@ -241,10 +184,6 @@ class RecentReadings(ComparedWithRedis):
 
 def test_the_cache_is_as_a_plain_model_of_it(redis: RunningServer) -> None:
     check(Cache, redis.url)
-
-
-def test_the_fleet_is_as_a_plain_model_of_it(redis: RunningServer) -> None:
-    check(Fleet, redis.url)
 
 
 def test_recent_readings_are_as_a_plain_model_of_them(redis: RunningServer) -> None:

@@ -364,7 +364,7 @@ def predicted(path: Path, received: Received, reading: Reading) -> None:
     assert [answer.error_code for answer in answers] == [None] * len(score_requests)
     verdicts = [verdict for _, verdict in stored]
     assert_can_be_sent(path.worker.cache.to_store(verdicts))
-    assert_can_be_sent(path.worker.fleet.to_store(path.score.predictions(verdicts)))
+    assert_can_be_sent(path.worker.fleet.to_store(path.score.predictions(stored)))
     assert_can_be_sent(path.worker.store.to_store([("t", reading)]))
     record = records.prediction(received, records.scored(reading, "t", *answers), topic="out")
     assert orjson.loads(record.value or b"")["event_id"] == "charger.metrics:0:7"
