@@ -11,6 +11,7 @@ that arrives after its time turns a dropped neighbour into a change.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,10 +41,9 @@ DAY_S: Final = 86_400
 SLOT_S: Final = 43_200
 # A longer retention has longer slots, so that the size of a charger does not depend on it.
 SLOTS: Final = 60
-# With the slot that is partly too old, and the one that the tolerated future begins.
-MOST_SLOTS: Final = SLOTS + 2
-# A calm charger has one state in each slot. The other half is for changes.
-MOST_STATES: Final = 2 * MOST_SLOTS
+# The most first verdicts of states. A calm charger has one in each slot; the rest is for changes. Above this
+# number of fields the hash is trimmed. It stays below 512 fields, where a compact hash ends.
+MOST_STATES: Final = 150
 # Keys live longer than the retention by this share, so that few writes must extend their TTL.
 SLACK: Final = 0.01
 ROWS_AT_ONCE: Final = 1_000
@@ -51,79 +51,90 @@ ROWS_AT_ONCE: Final = 1_000
 # A verdict, its JSON, its tenant and its reading.
 Stored = tuple[str | None, dict[str, Any], bytes, Reading]
 
+
+def _short(script: str) -> str:
+    """The script without its indentation: Redis hashes the text at each call."""
+    return re.sub(r"\n\s*", "\n", script)
+
+
 # `past` has the field 16 * slot for a slot's newest verdict, and 16 * slot + state for its first one of each
 # state. `cut` is the newest slot whose first verdicts were dropped for space. A bound by whole slots drops
 # the same ones in every order of arrival. `changed` and `rows` lose up to two old chargers a write.
-_STORE = """
+_STORE: Final = _short("""
 local call, sub = redis.call, string.sub
-local retention, longer, slot_s = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local most_slots, most_states = tonumber(ARGV[4]), tonumber(ARGV[5])
+local retention, longer, slot_s, most = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local now = time[1] + time[2] / 1e6
 local oldest, clean = now - retention, {}
 local function trim(past)
-  local held, states, slots, kept, gone, named = call('HGETALL', past), {}, {}, {}, {}, {}
-  local cut = -1
+  local held, states, slots, used, gone = call('HGETALL', past), {}, {}, {}, {}
+  local cut, count = -1, 0
   for j = 1, #held, 2 do
     local field = tonumber(held[j])
-    if field then
+    if not field then
+      if held[j] == 'cut' then cut = tonumber(held[j + 1]) end
+    elseif field % 16 == 0 then
+      slots[#slots + 1] = field / 16
+    else
       local slot = math.floor(field / 16)
-      if field % 16 == 0 then slots[#slots + 1] = slot else states[slot] = (states[slot] or 0) + 1 end
-    elseif held[j] == 'cut' then cut = tonumber(held[j + 1]) end
+      states[slot] = (states[slot] or 0) + 1
+    end
   end
-  table.sort(slots, function(one, other) return one > other end)
-  local count, before = 0, cut
-  for j, slot in ipairs(slots) do
-    kept[slot] = j <= most_slots and (slot + 1) * slot_s > oldest
-    count = count + (states[slot] or 0)
-    if count > most_states and slot > cut then cut = slot end
-  end
-  for j = 1, #held, 2 do
-    local field = tonumber(held[j])
-    if field then
-      local slot = math.floor(field / 16)
-      if not kept[slot] or field % 16 > 0 and slot <= cut then gone[#gone + 1] = held[j]
-      else named['v' .. sub(held[j + 1], 33, 36)] = true end
+  table.sort(slots)
+  for j = #slots, 1, -1 do
+    count = count + (states[slots[j]] or 0)
+    if count > most and slots[j] > cut then
+      cut = slots[j]
+      call('HSET', past, 'cut', cut)
     end
   end
   for j = 1, #held, 2 do
-    if sub(held[j], 1, 1) == 'v' and not named[held[j]] then gone[#gone + 1] = held[j] end
+    local field = tonumber(held[j])
+    if field then
+      local slot = math.floor(field / 16)
+      if (slot + 1) * slot_s <= oldest or field % 16 > 0 and slot <= cut then gone[#gone + 1] = field
+      else used['v' .. sub(held[j + 1], 33, 36)] = true end
+    end
+  end
+  for j = 1, #held, 2 do
+    if sub(held[j], 1, 1) == 'v' and not used[held[j]] then gone[#gone + 1] = held[j] end
   end
   if #gone > 0 then call('HDEL', past, unpack(gone)) end
-  if cut > before then call('HSET', past, 'cut', cut) end
 end
-local function remember(past, slot, state, entry, version, name)
-  local at, held = sub(entry, 2, 12), call('HMGET', past, slot, state)
-  local latest, first = held[1], held[2]
-  local is_latest = not latest or sub(latest, 2, 12) <= at
+local function remember(past, slot, state, verdict, version, name)
+  local at, held = sub(verdict, 2, 12), call('HMGET', past, slot, state)
+  local newest, first = held[1], held[2]
+  local is_newest = not newest or sub(newest, 2, 12) <= at
   local is_first = first and sub(first, 2, 12) >= at
   if not first then
-    local cut = latest and call('HGET', past, 'cut')
+    local cut = call('HGET', past, 'cut')
     is_first = not cut or slot / 16 > tonumber(cut)
   end
-  if is_latest and is_first then call('HSET', past, slot, entry, state, entry, version, name)
-  elseif is_latest then call('HSET', past, slot, entry, version, name)
-  elseif is_first then call('HSET', past, state, entry, version, name) end
-  if not latest then call('EXPIRE', past, longer + slot_s) end
-  if not latest or is_first and not first and call('HLEN', past) > most_states then trim(past) end
+  local added = 0
+  if is_newest and is_first then added = call('HSET', past, slot, verdict, state, verdict, version, name)
+  elseif is_newest then added = call('HSET', past, slot, verdict, version, name)
+  elseif is_first then added = call('HSET', past, state, verdict, version, name) end
+  if not newest then call('EXPIRE', past, longer + slot_s) end
+  if added > 0 and call('HLEN', past) > most then trim(past) end
 end
 for i = 0, #KEYS / 4 - 1 do
-  local newest, past, rows, changed = unpack(KEYS, 4 * i + 1, 4 * i + 4)
-  local at, slot, state, charger, body, reading, row, entry, version, name =
-    unpack(ARGV, 10 * i + 6, 10 * i + 15)
-  local moment = tonumber(at)
-  if moment > oldest then remember(past, slot, state, entry, version, name) end
+  local k, a = 4 * i, 10 * i + 4
+  local newest, rows, changed, charger = KEYS[k + 1], KEYS[k + 3], KEYS[k + 4], ARGV[a + 4]
+  local at = tonumber(ARGV[a + 1])
+  if at > oldest then
+    remember(KEYS[k + 2], ARGV[a + 2], ARGV[a + 3], ARGV[a + 8], ARGV[a + 9], ARGV[a + 10])
+  end
   local held = call('HGET', newest, 'at')
-  if not held or tonumber(held) <= moment then
-    call('HSET', newest, 'at', at, 'body', body, 'reading', reading)
+  if not held or tonumber(held) <= at then
+    call('HSET', newest, 'at', ARGV[a + 1], 'body', ARGV[a + 5], 'reading', ARGV[a + 6])
     if not held or call('TTL', newest) <= retention then call('EXPIRE', newest, longer) end
-    call('HSET', rows, charger, row)
+    call('HSET', rows, charger, ARGV[a + 7])
     call('ZADD', changed, math.floor(now * 1000), charger)
-    if clean[changed] == nil and call('TTL', changed) <= retention then
-      call('EXPIRE', changed, longer)
-      call('EXPIRE', rows, longer)
-    end
     if not clean[changed] then
+      if clean[changed] == nil and call('TTL', changed) <= retention then
+        call('EXPIRE', changed, longer)
+        call('EXPIRE', rows, longer)
+      end
       local gone = call('ZRANGEBYSCORE', changed, '-inf', oldest * 1000, 'LIMIT', 0, 2)
       clean[changed] = #gone < 2
       if #gone > 0 then
@@ -133,7 +144,7 @@ for i = 0, #KEYS / 4 - 1 do
     end
   end
 end
-"""
+""")
 
 
 class FleetStore:
@@ -153,7 +164,6 @@ class FleetStore:
                 self._retention_s,
                 int(self._retention_s * (1 + SLACK)),
                 self._slot_s,
-                MOST_SLOTS,
                 MOST_STATES,
             ],
             [
@@ -174,17 +184,18 @@ class FleetStore:
         # The verdict's own time, in milliseconds, as the reading may have more digits.
         at = datetime.fromisoformat(verdict["reading_timestamp"]).timestamp()
         slot = int(at // self._slot_s) * FIELDS_PER_SLOT
+        version = verdict["model_version"]
         return [
             at,
             slot,
             slot + state_of(verdict, self._alert_threshold),
             verdict["charger_id"],
             body,
-            encode_reading(reading),
-            encode_row(verdict, reading),
+            encode_reading(reading, verdict["reading_timestamp"]),
+            encode_row(verdict, reading, at),
             encode_past(verdict, round(at * 1000)),
-            version_field(verdict["model_version"]),
-            verdict["model_version"],
+            version_field(version),
+            version,
         ]
 
     def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:

@@ -25,7 +25,6 @@ HISTORY_FIELDS: Final = (
     "confidence",
     "model_version",
 )
-HORIZONS: Final = ("1d", "7d", "30d")
 ROW_VERSION: Final = 1
 PAST_VERSION: Final = b"1"
 MOST_METADATA_BYTES: Final = 1_024
@@ -56,13 +55,13 @@ class FleetRow(NamedTuple):
     net_savings: float | None
 
 
-def encode_row(verdict: Mapping[str, Any], reading: Reading) -> bytes:
-    """A failure verdict and its reading as a row of `fleet:rows`: a short JSON array."""
+def encode_row(verdict: Mapping[str, Any], reading: Reading, at: float) -> bytes:
+    """A failure verdict and its reading, of the epoch second `at`, as a row: a short JSON array."""
     horizons = verdict["horizons"]
     return orjson.dumps(
         (
             ROW_VERSION,
-            reading.timestamp.timestamp(),
+            at,
             horizons["1d"],
             horizons["7d"],
             horizons["30d"],
@@ -80,20 +79,28 @@ def decode_row(row: bytes) -> FleetRow | None:
     return FleetRow(*values[: len(FleetRow._fields)]) if version == ROW_VERSION else None
 
 
-def encode_reading(reading: Reading) -> bytes:
-    """A reading as JSON, with the names and units of the contract. Missing values are left out.
+def encode_reading(reading: Reading, timestamp: str) -> bytes:
+    """A reading as JSON, with the names and units of the contract, and its time as text.
 
-    Metadata is left out above 1 kB.
+    Missing values are left out, and metadata above 1 kB.
     """
     fields: dict[str, Any] = {
         "charger_id": reading.charger_id,
         "connector_status": reading.connector_status,
-        "timestamp": rfc3339(reading.timestamp),
+        "timestamp": timestamp,
     }
-    for name in ("energy_delivered", "power", "temperature", "error_codes", "uptime_hours", "total_sessions"):
-        value = getattr(reading, name)
-        if value is not None:
-            fields[name] = value
+    if (value := reading.energy_delivered) is not None:
+        fields["energy_delivered"] = value
+    if (value := reading.power) is not None:
+        fields["power"] = value
+    if (value := reading.temperature) is not None:
+        fields["temperature"] = value
+    if reading.error_codes is not None:
+        fields["error_codes"] = reading.error_codes
+    if (value := reading.uptime_hours) is not None:
+        fields["uptime_hours"] = value
+    if reading.total_sessions is not None:
+        fields["total_sessions"] = reading.total_sessions
     if reading.last_maintenance is not None:
         fields["last_maintenance"] = rfc3339(reading.last_maintenance)
     if reading.metadata and len(orjson.dumps(reading.metadata)) <= MOST_METADATA_BYTES:
@@ -116,10 +123,16 @@ def encode_past(verdict: Mapping[str, Any], at_ms: int) -> bytes:
 
     Characters 2 to 12 are the time, which the script of the fleet store compares.
     """
-    p1, p7, p30 = (round(verdict["horizons"][name] * 1e6) for name in HORIZONS)
-    flags = _CODES[verdict["recommended_action"]] * 2 + verdict["in_failure"]
-    version = version_field(verdict["model_version"])[1:]
-    return _VERDICT % (at_ms, p1, p7, p30, round(verdict["confidence"] * 1e4), flags, version)
+    horizons = verdict["horizons"]
+    return _VERDICT % (
+        at_ms,
+        round(horizons["1d"] * 1e6),
+        round(horizons["7d"] * 1e6),
+        round(horizons["30d"] * 1e6),
+        round(verdict["confidence"] * 1e4),
+        _CODES[verdict["recommended_action"]] * 2 + verdict["in_failure"],
+        version_field(verdict["model_version"])[1:],
+    )
 
 
 def decode_past(past: bytes, versions: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_nothing_of_an_erased_charger_is_found_in_redis(service: Service, tenant
     assert keeper.post("/api/v1/predictions/failure", json=request(charger)).status_code == 200
     before = results_of(client, job_id)
     kept = {name for name in service.found(charger) if name.startswith("ml:tenant:keeper:")}
-    assert len(kept) == 5
+    assert len(kept) == 6
 
     receipt = erased(client, f"{CHARGERS}/{charger}")
     assert (receipt["subject"], receipt["charger_id"]) == ("charger", None)

@@ -19,7 +19,6 @@ from readings.reading import Reading, rfc3339
 from settings import read_settings
 from tasks.storage.fleet import (
     DAY_S,
-    MOST_SLOTS,
     MOST_STATES,
     SLACK,
     SLOT_S,
@@ -157,7 +156,7 @@ def test_a_flapping_charger_stays_compact_and_keeps_every_slot(redis: Redis, sto
     past = past_key(tenant, "x")
     fields = [int(name) for name in cast(list[bytes], redis.hkeys(past)) if name.isdigit()]
     newest = [field for field in fields if field % FIELDS_PER_SLOT == 0]
-    assert slots - 1 <= len(newest) <= MOST_SLOTS  # the oldest may be older than the retention
+    assert slots - 1 <= len(newest) <= slots + 15  # the oldest may be older than the retention
     assert len(fields) - len(newest) <= MOST_STATES
     assert redis.object("encoding", past) == b"listpack"
     assert max(map(len, cast(list[bytes], redis.hvals(past)))) <= 64
@@ -169,19 +168,17 @@ def test_a_flapping_charger_stays_compact_and_keeps_every_slot(redis: Redis, sto
 
 def test_names_of_versions_that_no_verdict_has_are_dropped(redis: Redis, store: FleetStore) -> None:
     tenant = uuid.uuid4().hex
-    put(redis, store, put_of(tenant, "x", NOON - 60, CALM, model="first"))
-    put(redis, store, put_of(tenant, "x", NOON - 60, CALM, model="second"))
-    assert [each["model_version"] for each in history(store, tenant, "x")] == ["second"]
-    put(redis, store, put_of(tenant, "x", NOON - SLOT_S, CALM, model="third"))
-    held = cast(dict[bytes, bytes], redis.hgetall(past_key(tenant, "x")))
-    assert {value for name, value in held.items() if name.startswith(b"v")} == {b"second", b"third"}
+    for number in range(MOST_STATES + 10):
+        put(redis, store, put_of(tenant, "x", NOON, CALM, model=f"version-{number}"))
+    assert [each["model_version"] for each in history(store, tenant, "x")] == [f"version-{MOST_STATES + 9}"]
+    assert redis.hlen(past_key(tenant, "x")) < 20
 
 
 def test_a_longer_retention_has_longer_slots(server: RunningServer, redis: Redis) -> None:
     tenant = uuid.uuid4().hex
     store = fleet_store(server.url, ML_FLEET_RETENTION_DAYS="365")
     put(redis, store, *[put_of(tenant, "x", NOON - age, CALM) for age in range(0, 364 * DAY_S, DAY_S // 2)])
-    assert 59 <= len(times(store, tenant, "x")) <= MOST_SLOTS
+    assert 59 <= len(times(store, tenant, "x")) <= 62
     assert redis.object("encoding", past_key(tenant, "x")) == b"listpack"
 
 

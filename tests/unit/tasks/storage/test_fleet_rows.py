@@ -74,7 +74,7 @@ def test_a_row_survives_its_packed_form(
 ) -> None:
     at_ms, fields = verdict
     reading = Reading("EVZ-1", status, datetime.fromtimestamp(at_ms / 1000, UTC))
-    row = decode_row(encode_row(fields | {"net_savings": savings}, reading))
+    row = decode_row(encode_row(fields | {"net_savings": savings}, reading, at_ms / 1000))
     p1, p7, p30 = fields["horizons"].values()
     action, in_failure = fields["recommended_action"], fields["in_failure"]
     assert row == FleetRow(at_ms / 1000, p1, p7, p30, action, in_failure, status, savings)
@@ -112,13 +112,13 @@ def test_a_reading_is_stored_as_its_contract_names_it() -> None:
         "metadata": {"costs": {"call_out": 1.0}},
     }
     reading = parse_flat_or_enveloped(body, now=NOW)
-    stored = orjson.loads(encode_reading(reading))
+    stored = orjson.loads(encode_reading(reading, body["timestamp"]))
     assert parse_flat_or_enveloped(stored, now=NOW) == reading
     assert stored["timestamp"] == body["timestamp"]
     large = reading._replace(metadata={"costs": "x" * MOST_METADATA_BYTES})
-    assert "metadata" not in orjson.loads(encode_reading(large))
+    assert "metadata" not in orjson.loads(encode_reading(large, ""))
     bare = Reading("EVZ-1", "OFFLINE", NOW)
-    assert set(orjson.loads(encode_reading(bare))) == {"charger_id", "connector_status", "timestamp"}
+    assert set(orjson.loads(encode_reading(bare, ""))) == {"charger_id", "connector_status", "timestamp"}
 
 
 def test_what_another_release_adds_to_the_hash_is_left_out() -> None:
