@@ -53,13 +53,14 @@ Stored = tuple[str | None, dict[str, Any], bytes, Reading]
 
 
 def _short(script: str) -> str:
-    """The script without its indentation: Redis hashes the text at each call."""
-    return re.sub(r"\n\s*", "\n", script)
+    """The script without needless spaces: Redis receives and hashes the text at each call."""
+    return re.sub(r" *([=,+*<>(){}~\[\]/-]) *", r"\1", re.sub(r"\n\s*", "\n", script))
 
 
 # `past` has the field 16 * slot for a slot's newest verdict, and 16 * slot + state for its first one of each
 # state. `cut` is the newest slot whose first verdicts were dropped for space. A bound by whole slots drops
-# the same ones in every order of arrival. `changed` and `rows` lose up to two old chargers a write.
+# the same ones in every order of arrival. `changed` and `rows` lose up to two old chargers a write. Both are
+# renewed with the newest verdict of any charger, so they outlive all of them.
 _STORE: Final = _short("""
 local call, sub = redis.call, string.sub
 local retention, longer, slot_s, most = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -112,6 +113,7 @@ local function remember(past, slot, state, verdict, version, name)
   end
   local added = 0
   if is_newest and is_first then added = call('HSET', past, slot, verdict, state, verdict, version, name)
+  elseif is_newest and newest and sub(newest, 33) == sub(verdict, 33) then call('HSET', past, slot, verdict)
   elseif is_newest then added = call('HSET', past, slot, verdict, version, name)
   elseif is_first then added = call('HSET', past, state, verdict, version, name) end
   if not newest then call('EXPIRE', past, longer + slot_s) end
@@ -127,14 +129,14 @@ for i = 0, #KEYS / 4 - 1 do
   local held = call('HGET', newest, 'at')
   if not held or tonumber(held) <= at then
     call('HSET', newest, 'at', ARGV[a + 1], 'body', ARGV[a + 5], 'reading', ARGV[a + 6])
-    if not held or call('TTL', newest) <= retention then call('EXPIRE', newest, longer) end
+    local renewed = not held or call('TTL', newest) <= retention
+    if renewed then call('EXPIRE', newest, longer) end
     call('HSET', rows, charger, ARGV[a + 7])
-    call('ZADD', changed, math.floor(now * 1000), charger)
+    if call('ZADD', changed, math.floor(now * 1000), charger) == 1 or renewed then
+      call('EXPIRE', changed, longer)
+      call('EXPIRE', rows, longer)
+    end
     if not clean[changed] then
-      if clean[changed] == nil and call('TTL', changed) <= retention then
-        call('EXPIRE', changed, longer)
-        call('EXPIRE', rows, longer)
-      end
       local gone = call('ZRANGEBYSCORE', changed, '-inf', oldest * 1000, 'LIMIT', 0, 2)
       clean[changed] = #gone < 2
       if #gone > 0 then

@@ -121,15 +121,16 @@ class Fleet(ComparedWithRedis):
         held = self.model.setdefault(newest, {})
         if held and float(held["at"]) > at:
             return
-        if not held or self.left(newest) <= RETENTION_S:
+        renewed = not held or self.left(newest) <= RETENTION_S
+        if renewed:
             self.ends[newest] = self.now + LONGER_S
         body, reading, row = words
         held.update(at=repr(at), body=body, reading=reading)
         self.model.setdefault(rows, {})[charger] = row
         written = self.model.setdefault(changed, Scores())
-        written[charger] = self.now * 1000
-        if changed not in seen and self.left(changed) <= RETENTION_S:
+        if charger not in written or renewed:
             self.ends[rows] = self.ends[changed] = self.now + LONGER_S
+        written[charger] = self.now * 1000
         if not seen.get(changed, False):
             silent = sorted((at, each.encode()) for each, at in written.items() if at <= self.oldest * 1000)
             for _, each in silent[:2]:
