@@ -115,7 +115,7 @@ def _service() -> Iterator[Redis]:
 
 
 def _used(redis: Redis) -> int:
-    return int(cast(dict[str, Any], redis.info("memory"))["used_memory"])
+    return int(redis.info("memory")["used_memory"])
 
 
 def _by_commands(redis: Redis, chargers: int, steps: int, every_s: int, *, with_readings: bool) -> None:
@@ -161,7 +161,7 @@ def _templates() -> list[Template]:
     for reading, verdict in zip(readings, scorer.score("failure", readings, None), strict=True):
         common = {"tenant_id": None, "timestamp": rfc3339(now), "cached": False, "degraded": False}
         body = orjson.dumps({**verdict, **common, "fingerprint": reading.fingerprint()})
-        found.append((cast(dict[str, Any], verdict), body, reading))
+        found.append((verdict, body, reading))
     return found
 
 

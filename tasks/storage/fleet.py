@@ -60,7 +60,8 @@ def _short(script: str) -> str:
 # `past` has the field 16 * slot for a slot's newest verdict, and 16 * slot + state for its first one of each
 # state. `cut` is the newest slot whose first verdicts were dropped for space. A bound by whole slots drops
 # the same ones in every order of arrival. `changed` and `rows` lose up to two old chargers a write. Both are
-# renewed with the newest verdict of any charger, so they outlive all of them.
+# renewed with the newest verdict of any charger, so they outlive all of them. `fleet:risk` is of the release
+# before, which gave it no expiry.
 _STORE: Final = _short("""
 local call, sub = redis.call, string.sub
 local retention, longer, slot_s, most = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -135,6 +136,8 @@ for i = 0, #KEYS / 4 - 1 do
     if call('ZADD', changed, math.floor(now * 1000), charger) == 1 or renewed then
       call('EXPIRE', changed, longer)
       call('EXPIRE', rows, longer)
+      local risk = sub(rows, 1, -5) .. 'risk'
+      if call('TTL', risk) == -1 then call('EXPIRE', risk, longer) end
     end
     if not clean[changed] then
       local gone = call('ZRANGEBYSCORE', changed, '-inf', oldest * 1000, 'LIMIT', 0, 2)

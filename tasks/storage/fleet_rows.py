@@ -29,7 +29,7 @@ ROW_VERSION: Final = 1
 PAST_VERSION: Final = b"1"
 MOST_METADATA_BYTES: Final = 1_024
 # The place of an action is its code in stored verdicts: new ones are appended, none is removed.
-ACTIONS: Final = ("IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS")
+ACTIONS: Final = ("IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE")
 _CODES: Final = {action: code for code, action in enumerate(ACTIONS)}
 # A past verdict is at most 64 bytes, the longest value of a compact hash. Models round probabilities to six
 # decimals and confidence to four.

@@ -9,6 +9,8 @@ from typing import Any, Final, cast
 import zstandard
 from redis import Redis
 
+from tasks.storage.fleet_rows import ChargerHistory
+
 # What keys are given to live, in seconds. A key's remaining time counts as the next larger of these.
 LIFETIMES_S: Final = (
     15,
@@ -23,6 +25,7 @@ LIFETIMES_S: Final = (
     691_200,
     2_592_000,
     2_617_920,
+    2_661_120,
     2_678_400,
 )
 # A key may have lived so long when it is looked at.
@@ -59,6 +62,11 @@ def lifetime_s(remaining_s: int) -> int | None:
 
 def _value(redis: Redis, name: bytes, kind: str) -> Any:
     client: Any = redis  # its stubs know no bytes
+    if b"fleet:past:" in name:
+        held = client.hgetall(name)
+        return {"past": ChargerHistory.of(held, after_ms=0).shown(alert_threshold=1.0), "fields": len(held)}
+    if name.endswith(b"fleet:changed"):
+        return {member.decode(): score / 1000 for member, score in client.zscan_iter(name)}
     if kind == "string":
         return decoded(client.get(name))
     if kind == "hash":

@@ -17,6 +17,7 @@ from tasks.jobs.job_erasure import JobErasure
 from tasks.jobs.job_keys import JobKeys
 from tasks.jobs.job_store import JobStore
 from tasks.storage.api_keys import KeyStore
+from tasks.storage.fleet import erasures_key
 from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, ndjson_of, post_file, results_of
 from tests.golden.redis_dump import dump, keys_of
 from tests.http_jobs import assert_problem, finish
@@ -105,12 +106,19 @@ def test_nothing_of_an_erased_charger_is_found_in_redis(service: Service, tenant
     before = results_of(client, job_id)
     kept = {name for name in service.found(charger) if name.startswith("ml:tenant:keeper:")}
     assert len(kept) == 6
+    prefix = f"ml:tenant:{tenant}:" if tenant else "ml:"
+    service.redis.hset(f"{prefix}fleet:verdict:{charger}", "at", "1.0")  # as the release before stored them
+    for former in (f"{prefix}fleet:history:{charger}", f"{prefix}fleet:risk"):
+        service.redis.zadd(former, {charger: 0.5})
+    erasures = int(service.redis.get(erasures_key(tenant)) or 0)
 
     receipt = erased(client, f"{CHARGERS}/{charger}")
     assert (receipt["subject"], receipt["charger_id"]) == ("charger", None)
     assert receipt["subject_sha256"] == hashlib.sha256(charger.encode()).hexdigest()
     assert receipt["erased"] == {"cache": 3, "fleet": 3, "history": 1, "outcomes": 1, "job_rows": 4}
     assert service.found(charger) == kept
+    assert int(service.redis.get(erasures_key(tenant)) or 0) > erasures  # an erasure has several rounds
+    assert service.redis.ttl(erasures_key(tenant)) > 0
 
     after = results_of(client, job_id)
     assert after[0] == before[0]

@@ -17,6 +17,7 @@ from redis import Redis
 from errors import UnknownCharger
 from readings.reading import Reading, rfc3339
 from settings import read_settings
+from tasks.storage import fleet
 from tasks.storage.fleet import (
     DAY_S,
     MOST_STATES,
@@ -131,6 +132,22 @@ def test_the_order_of_arrival_and_repeats_change_nothing(
     assert store.by_risk(other, offset=0, limit=9) == store.by_risk(in_order, offset=0, limit=9)
 
 
+@settings(deadline=None, max_examples=60)
+@given(data=st.data(), puts=st.lists(one_put, min_size=1, max_size=30, unique_by=lambda each: each[1]))
+def test_the_order_of_arrival_changes_nothing_at_the_bound(
+    redis: Redis, store: FleetStore, data: st.DataObject, puts: list[tuple[str, int, tuple[float, str]]]
+) -> None:
+    in_order, other = uuid.uuid4().hex, uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fleet, "MOST_STATES", 4)
+        for tenant, some in ((in_order, sorted(puts, key=lambda each: -each[1])), (other, puts)):
+            for _, age, state in some if tenant == in_order else data.draw(st.permutations(some)):
+                put(redis, store, put_of(tenant, "x", NOON - age, state))
+    assert history(store, other, "x") == history(store, in_order, "x")
+    fields = [int(name) for name in cast(list[bytes], redis.hkeys(past_key(other, "x"))) if name.isdigit()]
+    assert sum(field % FIELDS_PER_SLOT > 0 for field in fields) <= 4
+
+
 def test_the_history_has_each_slot_and_each_change_of_state(redis: Redis, store: FleetStore) -> None:
     tenant = uuid.uuid4().hex
     states = [(0, CALM), (1, CALM), (2, ALARM), (3, ALARM), (4, DUE), (5, DUE), (6, DUE)]
@@ -200,6 +217,17 @@ def test_keys_that_are_written_live_for_the_retention(redis: Redis, store: Fleet
     put(redis, store, put_of(tenant, "x", NOON, CALM))
     for ttl in ttl_of(redis, tenant, "x"):
         assert RETENTION_S - 2 <= ttl <= LONGER_S + SLOT_S
+
+
+def test_the_fleet_by_risk_of_the_release_before_gets_an_expiry_once(redis: Redis, store: FleetStore) -> None:
+    tenant = uuid.uuid4().hex
+    risk = f"ml:tenant:{tenant}:fleet:risk"
+    redis.zadd(risk, {"x": 0.5})
+    put(redis, store, put_of(tenant, "x", NOON, CALM))
+    assert RETENTION_S <= redis.ttl(risk) <= LONGER_S
+    redis.expire(risk, 100)
+    put(redis, store, put_of(tenant, "y", NOON, CALM))
+    assert redis.ttl(risk) <= 100
 
 
 def test_an_older_reading_does_not_keep_the_newest_verdict_alive(redis: Redis, store: FleetStore) -> None:

@@ -272,6 +272,13 @@ def test_names_that_resemble_none_point_to_the_list() -> None:
     ]
 
 
+def test_a_setting_of_a_former_release_is_told_from_a_misspelt_one() -> None:
+    assert unknown_names(["ML_FLEET_HISTORY_ENTRIES"], ["ML_FLEET_RETENTION_DAYS"]) == [
+        "ML_FLEET_HISTORY_ENTRIES is no longer a setting. The history of a charger has a fixed bound now. "
+        "Remove the name."
+    ]
+
+
 def test_every_name_that_a_client_reads_is_known() -> None:
     sources = [*(ROOT / "clients/nestjs/src").rglob("*.ts"), *(ROOT / "clients/python/src").rglob("*.py")]
     read = {

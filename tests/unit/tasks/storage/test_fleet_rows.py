@@ -98,7 +98,7 @@ def test_each_action_and_alert_has_a_state_of_its_own() -> None:
 
 
 def test_a_reading_is_stored_as_its_contract_names_it() -> None:
-    body = {
+    body: dict[str, Any] = {
         "charger_id": "EVZ-1",
         "connector_status": "CHARGING",
         "timestamp": "2026-11-24T10:00:00.123Z",
