@@ -186,7 +186,7 @@ def _stored(templates: Sequence[Template], number: int, at: datetime, p30: float
         "reading_timestamp": rfc3339(at),
         "failure_probability": horizons["30d"],
         "horizons": horizons,
-        "recommended_action": action(horizons, in_failure=fields["in_failure"]),
+        "recommended_action": action(horizons, in_failure=fields["in_failure"], unsafe=False, pays=True),
     }
     return None, verdict, body, reading._replace(charger_id=charger, timestamp=at)
 
