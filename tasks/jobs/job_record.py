@@ -32,7 +32,8 @@ class Job:
     of the service; it is None until some rows are done. Redis deletes the job at `expires_at`; each stored
     chunk of results postpones that. `ignored_columns` are the first unknown column names of the input.
     `blank_lines` is the number of blank lines in NDJSON input; they are not rows. `trace` is the context of
-    the request that submitted it, if that is traced. `waiting_for` is the reason why an erasure has not ended
+    the request that submitted it, if that is traced. `remember`: its readings enter the readings' history.
+    `waiting_for` is the reason why an erasure has not ended
     yet, if it had to stop.
     """
 
@@ -55,6 +56,7 @@ class Job:
     ignored_columns: Sequence[str] = ()
     blank_lines: int = 0
     trace: str | None = None
+    remember: bool = False
     waiting_for: str | None = None
 
     @property
@@ -133,5 +135,6 @@ def job_from(job_id: str, held: Mapping[str, str], errors: Sequence[bytes], *, e
         ignored_columns=orjson.loads(held.get("ignored_columns", "[]")),
         blank_lines=int(held.get("blank_lines", 0)),
         trace=held.get("trace"),
+        remember=held.get("remember") == "1",
         waiting_for=held.get("waiting_for"),
     )

@@ -203,6 +203,7 @@ def _score(
     with limit:
         scored = score_kinds(runtime, job.kinds, [subject for _, subject in some], source="batch")
     stored: list[Scored] = []
+    answered: list[Subject] = []
     for (number, subject), *answers in zip(some, *scored, strict=True):
         failures = [answer for answer in answers if isinstance(answer, ServiceError)]
         if failures:
@@ -215,10 +216,23 @@ def _score(
         else:
             body = verdicts[0].body
         results.lines[number] = b'{"row":%d,%b' % (number, body[1:])
+        answered.append(subject)
         if job.store:
             stored += [(subject, verdict) for verdict in verdicts]
     if stored:
         _store(runtime, stored)
+    if job.remember:
+        _remember(runtime, answered)
+
+
+def _remember(runtime: Runtime, answered: Sequence[Subject]) -> None:
+    """Add readings to the history of their chargers. Rows whose readings cannot be added keep results."""
+
+    def add(some: Sequence[Subject]) -> Sequence[Subject]:
+        runtime.connection.execute(*runtime.history.to_store([(each.tenant, each.reading) for each in some]))
+        return some
+
+    together_or_alone(add, answered, unit="row", name=name_of, passes=OUTAGES)
 
 
 def _store(runtime: Runtime, stored: Sequence[Scored]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -14,9 +14,10 @@ from redis import Redis
 
 from tasks.jobs.job_keys import JobKeys
 from tasks.jobs.job_store import Draft, JobStore
+from tasks.storage.reading_history import readings_key
 from tests.http_jobs import all_results, finish, submit
 from tests.processes import settings_for, wait_until
-from tests.readings import metrics, request
+from tests.readings import metrics, new_charger_id, request
 from tests.services import RunningServer
 
 BATCH = "/api/v1/predictions/batch"
@@ -160,6 +161,30 @@ def test_a_batch_fills_the_cache_unless_told_not_to(client: httpx.Client) -> Non
     finish(client, submit(client, [passing], "?store=false")["job_id"])
     assert client.get(f"/api/v1/predictions/{stored['charger_id']}").status_code == 200
     assert client.get(f"/api/v1/predictions/{passing['charger_id']}").status_code == 404
+
+
+def test_a_batch_with_history_is_known_to_later_predictions(
+    client: httpx.Client, redis: RunningServer
+) -> None:
+    now = datetime.now(UTC)
+    charger, other = new_charger_id(), new_charger_id()
+    past = [
+        metrics(charger, timestamp=(now - timedelta(hours=12 * back)).isoformat(), total_sessions=900 - back)
+        for back in (3, 20, 1)  # in any order
+    ]
+    finish(client, submit(client, past, "?store=false&history=true")["job_id"])
+    finish(client, submit(client, [one | {"charger_id": other} for one in past], "?store=false")["job_id"])
+    with Redis.from_url(redis.url) as store:
+        assert store.hlen(readings_key(None, charger)) == len(past)
+        assert store.exists(readings_key(None, other)) == 0
+    assert client.get(f"/api/v1/chargers/{charger}/history").status_code == 404  # of verdicts
+
+    def days_known(charger_id: str) -> set[str]:
+        reading = metrics(charger_id, timestamp=now.isoformat(), total_sessions=901)
+        verdict = client.post("/api/v1/predictions/failure?store=false", json=reading).json()
+        return {factor["feature"] for factor in verdict["top_contributing_factors"]}
+
+    assert days_known(charger) != days_known(other)
 
 
 @pytest.mark.owasp("API6", "a batch that is sent again with its Idempotency-Key is no second job")

@@ -101,6 +101,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
             kind=query["kind"],
             tenant=tenant,
             store=store,
+            remember=query["history"],
             encoding=chunking.ENCODINGS[media_type],
             chunk_rows=held.chunk_sizer.chunk_rows(
                 query["kind"],
@@ -111,7 +112,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
             trace=tracing.traceparent_of(current_request().span),
             reservation=reservation,
         )
-        asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}"
+        asked = f"{upload.digest}-{media_type}-{query['kind']}-{store}-{query['history']}"
         claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
         if isinstance(claim, str):
             reservation.give_back()

@@ -61,6 +61,18 @@ class BatchQuerySchema(Schema):
             "type": "string",
         },
     )
+    history = fields.Boolean(
+        load_default=False,
+        truthy={"true"},
+        falsy={"false"},
+        metadata={
+            "description": "Add the readings to the readings' history, by their own times, so that later "
+            "predictions know them. Rows of one job do not see each other.",
+            "enum": ["true", "false"],
+            "type": "string",
+            "default": "false",
+        },
+    )
 
 
 class RowProblemSchema(FieldProblemSchema):

@@ -695,6 +695,8 @@ export interface paths {
                     kind?: "failure" | "maintenance" | "anomaly" | "all";
                     /** @description Write the verdicts to cache and fleet store. Default: true for a JSON body, false for files. */
                     store?: "true" | "false";
+                    /** @description Add the readings to the readings' history, by their own times, so that later predictions know them. Rows of one job do not see each other. */
+                    history?: "true" | "false";
                 };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */

@@ -140,7 +140,7 @@ def headers_read(module: ModuleType) -> set[str]:
     [
         (
             "POST /api/v1/predictions/batch",
-            {"kind", "store"},
+            {"kind", "store", "history"},
             {"prefer", "idempotency-key", "content-encoding"},
         ),
         ("GET /api/v1/jobs", PAGE | {"status", "kind", "created_after"}, set()),
