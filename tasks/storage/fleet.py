@@ -47,6 +47,8 @@ MOST_STATES: Final = 150
 # Keys live longer than the retention by this share, so that few writes must extend their TTL.
 SLACK: Final = 0.01
 ROWS_AT_ONCE: Final = 1_000
+# Changed actions that are not yet announced to webhooks: rows key, charger, row before, row now.
+ACTIONS_KEY: Final = "ml:fleet:actions"
 
 # A verdict, its JSON, its tenant and its reading.
 Stored = tuple[str | None, dict[str, Any], bytes, Reading]
@@ -57,6 +59,7 @@ def _short(script: str) -> str:
     return re.sub(r" *([=,+*<>(){}~\[\]/-]) *", r"\1", re.sub(r"\n\s*", "\n", script))
 
 
+# While there are webhooks, changed actions are noted in `ACTIONS_KEY` for `tasks/worker/announcements.py`.
 # `past` has the field 16 * slot for a slot's newest verdict, and 16 * slot + state for its first one of each
 # state. `cut` is the newest slot whose first verdicts were dropped for space. A bound by whole slots drops
 # the same ones in every order of arrival. `changed` and `rows` lose up to two old chargers a write. Both are
@@ -68,6 +71,8 @@ local retention, longer, slot_s, most = tonumber(ARGV[1]), ARGV[2], tonumber(ARG
 local time = call('TIME')
 local now = time[1] + time[2] / 1e6
 local oldest, clean = now - retention, {}
+local watched = call('EXISTS', 'ml:webhooks') == 1 and call('LLEN', 'ml:fleet:actions') < 10000
+local function action_of(row) return row and string.match(row, '"([%u%d_]+)"') or 'NONE' end
 local function trim(past)
   local held, states, slots, used, gone = call('HGETALL', past), {}, {}, {}, {}
   local cut, count = -1, 0
@@ -132,7 +137,15 @@ for i = 0, #KEYS / 4 - 1 do
     call('HSET', newest, 'at', ARGV[a + 1], 'body', ARGV[a + 5], 'reading', ARGV[a + 6])
     local renewed = not held or call('TTL', newest) <= retention
     if renewed then call('EXPIRE', newest, longer) end
-    call('HSET', rows, charger, ARGV[a + 7])
+    local row = ARGV[a + 7]
+    if watched then
+      local before = call('HGET', rows, charger)
+      if action_of(before) ~= action_of(row) then
+        call('RPUSH', 'ml:fleet:actions', cjson.encode({rows, charger, before or '', row}))
+        call('EXPIRE', 'ml:fleet:actions', 86400)
+      end
+    end
+    call('HSET', rows, charger, row)
     if call('ZADD', changed, math.floor(now * 1000), charger) == 1 or renewed then
       call('EXPIRE', changed, longer)
       call('EXPIRE', rows, longer)
@@ -202,6 +215,14 @@ class FleetStore:
             version_field(version),
             version,
         ]
+
+    def forget_actions(self, tenant: str | None, charger_id: str | None = None) -> None:
+        """Forget changed actions that are not yet announced: of a charger, or of all chargers of a tenant."""
+        rows = rows_key(tenant)
+        for noted in cast(list[bytes], self._redis.lrange(ACTIONS_KEY, 0, -1)):
+            key, charger, *_ = orjson.loads(noted)
+            if key == rows and charger_id in (None, charger):
+                self._redis.lrem(ACTIONS_KEY, 0, cast(str, noted))
 
     def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:
         """A page of newest verdicts as JSON, highest 30-day probability first, and the number of chargers.
@@ -283,3 +304,9 @@ def changed_key(tenant: str | None) -> str:
 def erasures_key(tenant: str | None) -> str:
     """Key of the number of a tenant's erased chargers. A copy of the rows is stale once it changes."""
     return f"{tenant_prefix(tenant)}fleet:erasures"
+
+
+def tenant_of(key: str) -> str | None:
+    """The tenant of a `rows_key`."""
+    _, first, *rest = key.split(":")
+    return rest[0] if first == "tenant" else None

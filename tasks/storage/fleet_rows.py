@@ -42,7 +42,7 @@ class FleetRow(NamedTuple):
     """The facts of one charger by which a fleet is listed, filtered and sorted.
 
     `at` is the reading time in epoch seconds, `p1`, `p7` and `p30` are probabilities by horizon in days.
-    `net_savings` is None if the verdict has none.
+    `cost_of_waiting` is None if the verdict has none.
     """
 
     at: float
@@ -52,7 +52,7 @@ class FleetRow(NamedTuple):
     action: str
     in_failure: bool
     connector_status: str
-    net_savings: float | None
+    cost_of_waiting: float | None
 
 
 def encode_row(verdict: Mapping[str, Any], reading: Reading, at: float) -> bytes:
@@ -68,7 +68,7 @@ def encode_row(verdict: Mapping[str, Any], reading: Reading, at: float) -> bytes
             verdict["recommended_action"],
             verdict["in_failure"],
             reading.connector_status,
-            verdict.get("net_savings"),
+            verdict.get("cost_of_waiting"),
         )
     )
 

@@ -1,4 +1,6 @@
-"""Events whose cause is found by looking: ended jobs, activated models, drift. In one worker at a time.
+"""Events whose cause is found by looking: ended jobs, changed actions, activated models, drift.
+
+In one worker at a time.
 
 The last state that was announced is stored together with the event. So an event is neither lost nor doubled
 by the end of the process, and no request waits for an announcement.
@@ -16,6 +18,7 @@ from redis import Redis, RedisError
 
 from errors import ServiceError
 from models import registry
+from readings.reading import epoch_rfc3339
 from settings import Settings
 from tasks.jobs.job_keys import ENDED_KEY
 from tasks.jobs.job_store import JobStore
@@ -23,6 +26,8 @@ from tasks.monitoring.drift_counts import DriftReports
 from tasks.notify import cloud_events
 from tasks.notify.outbox import Outbox
 from tasks.storage import redis_clock
+from tasks.storage.fleet import ACTIONS_KEY, tenant_of
+from tasks.storage.fleet_rows import decode_row
 from tasks.storage.redis_connection import Command
 
 log = logging.getLogger(__name__)
@@ -31,8 +36,8 @@ LOOK_EVERY_S: Final = 1.0
 LOCK_KEY: Final = "ml:webhooks:look"
 MODELS_KEY: Final = "ml:webhooks:models"
 DRIFT_KEY: Final = "ml:webhooks:drift"
-# Of ended jobs in one round.
-AT_ONCE: Final = 100
+# Of ended jobs, and of changed actions, in one round.
+AT_ONCE: Final = 500
 # A report reads the counts of a day.
 DRIFT_EVERY_S: Final = 60.0
 EXPIRE_EVERY_S: Final = 60.0
@@ -63,6 +68,7 @@ class Announcements:
         if not self._redis.set(LOCK_KEY, 1, nx=True, px=int(LOOK_EVERY_S * 900)):
             return
         self.ended_jobs()
+        self.changed_actions()
         self.models()
         if now >= self._drift_at:
             self._drift_at = now + DRIFT_EVERY_S
@@ -84,6 +90,13 @@ class Announcements:
         if ids:
             self._outbox.refresh()
             self._commit(found, [("SREM", ENDED_KEY, *ids)])
+
+    def changed_actions(self) -> None:
+        """Announce chargers whose recommended action has changed. Raises `redis.RedisError`."""
+        noted = cast(list[bytes], self._redis.lrange(ACTIONS_KEY, 0, AT_ONCE - 1))
+        if noted:
+            made = [event for event in map(_changed_action, noted) if event is not None]
+            self._commit(made, [("LREM", ACTIONS_KEY, 1, each) for each in noted])
 
     def models(self) -> None:
         """Announce versions that have become active. The first look at a model announces nothing."""
@@ -150,6 +163,28 @@ def announce_ended(announcements: Announcements) -> None:
         announcements.ended_jobs()
     except RedisError as error:
         log.debug("ended jobs are announced later: %s", error)
+
+
+def _changed_action(noted: bytes) -> cloud_events.Event | None:
+    """The event of a noted change; None for a row of another release."""
+    key, charger_id, before, now = orjson.loads(noted)
+    row = decode_row(now)
+    if row is None:
+        return None
+    last = decode_row(before) if before else None
+    return cloud_events.action_changed(
+        charger_id,
+        row.action,
+        last.action if last is not None else None,
+        {
+            "reading_timestamp": epoch_rfc3339(row.at),
+            "failure_probability": row.p30,
+            "in_failure": row.in_failure,
+            "cost_of_waiting": row.cost_of_waiting,
+        },
+        tenant=tenant_of(key),
+        at=row.at,
+    )
 
 
 def _announcement(key: str, name: str, state: str, number: int) -> Command:

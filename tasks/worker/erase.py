@@ -200,6 +200,7 @@ class _Step:
                 return NEXT_STEP
         data = ChargerData(self._redis, self._runtime.cache, self._outcomes)
         self._note({}, data.erase(tenant, charger_id))
+        self._runtime.fleet.forget_actions(tenant, charger_id)
         self._note({}, {"events": self._runtime.outbox.erase(tenant, charger_id)})
         return None
 
@@ -216,6 +217,7 @@ class _Step:
                 return NEXT_STEP
         self._note({}, {"outcomes": self._outcomes.erase_all(tenant)})
         self._note({}, {"webhooks": self._webhooks.remove_of(tenant)})
+        self._runtime.fleet.forget_actions(tenant)
         self._note({}, {"events": self._runtime.outbox.erase(tenant)})
         for name, server in self._servers.items():
             field = f"cursor:{name}"

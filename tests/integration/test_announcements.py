@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import pytest
 from redis import Redis
 
 from models import registry
+from readings.reading import Reading, rfc3339
 from settings import ROOT, Settings
 from tasks.jobs.job_store import JobStore
 from tasks.messaging.names import Queues
@@ -20,6 +22,8 @@ from tasks.messaging.task_publisher import TaskPublisher
 from tasks.notify.cloud_events import TYPES, alert_opened
 from tasks.notify.outbox import Outbox
 from tasks.notify.webhook_store import WebhookStore, part_key
+from tasks.storage.fleet import ACTIONS_KEY, FleetStore
+from tasks.storage.redis_connection import PinnedConnection
 from tasks.worker.announcements import DRIFT_KEY, MODELS_KEY, Announcements
 from tests.batches import NDJSON, ended, job_of, ndjson_of, post_file
 from tests.processes import Web, environment, settings_of, start_worker, wait_until
@@ -27,6 +31,9 @@ from tests.readings import metrics
 from tests.services import RunningServer
 from tests.versions import copied_versions, copy_version
 from tests.webhook_sink import webhook_sink
+
+# Within the retention.
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 
 
 class Announcer:
@@ -158,3 +165,68 @@ def test_an_event_that_cannot_be_read_costs_no_other(announcer: Announcer) -> No
         announcer.redis.hset(part_key(webhook.webhook_id, "events"), event.event_id, damaged)
     assert [each["id"] for each in announcer.announced()] == [made[2].event_id]
     assert announcer.redis.hlen(part_key(webhook.webhook_id, "events")) == 0
+
+
+def test_each_change_of_an_action_is_announced_once(announcer: Announcer, env: dict[str, str]) -> None:
+    fleet = FleetStore(settings_of(env), announcer.redis)
+
+    def store(charger: str, action: str, minute: int, tenant: str | None = None) -> None:
+        at = NOON + timedelta(minutes=minute)
+        verdict = {
+            "charger_id": charger,
+            "reading_timestamp": rfc3339(at),
+            "failure_probability": 0.3,
+            "horizons": {"1d": 0.1, "7d": 0.2, "30d": 0.3},
+            "recommended_action": action,
+            "in_failure": False,
+            "confidence": 0.9,
+            "model_version": "1",
+            "cost_of_waiting": 12.5,
+        }
+        reading = Reading(charger, "AVAILABLE", at)
+        commands = fleet.to_store([(tenant, verdict, json.dumps(verdict).encode(), reading)])
+        PinnedConnection(announcer.redis).execute(*commands)
+
+    def announced() -> list[tuple[str, str | None, str]]:
+        announcer.announcements.changed_actions()
+        data = [event["data"] for event in announcer.announced()]
+        assert all(each["cost_of_waiting"] == 12.5 for each in data)
+        return [(each["charger_id"], each["previous_action"], each["recommended_action"]) for each in data]
+
+    store('C"1', "NONE", 0)
+    assert announced() == []  # nothing is due, as before
+    store('C"1', "WITHIN_7_DAYS", 1)
+    store('C"1', "WITHIN_7_DAYS", 1)  # a task that ran twice
+    store('C"1', "WITHIN_7_DAYS", 2)
+    store("C2", "IMMEDIATE", 1, tenant="t")
+    assert announced() == [('C"1', "NONE", "WITHIN_7_DAYS"), ("C2", None, "IMMEDIATE")]
+    store('C"1', "IMMEDIATE", 1)  # a reading that arrives after a newer one
+    assert announced() == []
+    store('C"1', "NONE", 3)
+    assert announced() == [('C"1', "WITHIN_7_DAYS", "NONE")]
+    for charger in ("C3", "C4"):
+        store(charger, "IMMEDIATE", 1)
+    store("C4", "IMMEDIATE", 1, tenant="t")
+    fleet.forget_actions(None, "C3")  # erased
+    fleet.forget_actions("t")
+    assert announced() == [("C4", None, "IMMEDIATE")]
+
+
+def test_actions_are_noted_only_while_there_is_a_webhook(announcer: Announcer, env: dict[str, str]) -> None:
+    store = WebhookStore(announcer.redis)
+    for webhook in store.all():
+        store.remove(webhook.webhook_id)
+    fleet = FleetStore(settings_of(env), announcer.redis)
+    verdict: dict[str, Any] = {
+        "charger_id": "C",
+        "reading_timestamp": rfc3339(NOON),
+        "failure_probability": 0.9,
+        "horizons": {"1d": 0.9, "7d": 0.9, "30d": 0.9},
+        "recommended_action": "IMMEDIATE",
+        "in_failure": True,
+        "confidence": 0.9,
+        "model_version": "1",
+    }
+    commands = fleet.to_store([(None, verdict, b"{}", Reading("C", "FAULTY", NOON))])
+    PinnedConnection(announcer.redis).execute(*commands)
+    assert announcer.redis.exists(ACTIONS_KEY) == 0

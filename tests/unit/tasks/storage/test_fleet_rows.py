@@ -74,7 +74,7 @@ def test_a_row_survives_its_packed_form(
 ) -> None:
     at_ms, fields = verdict
     reading = Reading("EVZ-1", status, datetime.fromtimestamp(at_ms / 1000, UTC))
-    row = decode_row(encode_row(fields | {"net_savings": savings}, reading, at_ms / 1000))
+    row = decode_row(encode_row(fields | {"cost_of_waiting": savings}, reading, at_ms / 1000))
     p1, p7, p30 = fields["horizons"].values()
     action, in_failure = fields["recommended_action"], fields["in_failure"]
     assert row == FleetRow(at_ms / 1000, p1, p7, p30, action, in_failure, status, savings)
