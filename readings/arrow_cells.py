@@ -18,8 +18,8 @@ import pyarrow as pa
 from errors import MalformedBody
 from readings.parsing import decode_json
 from readings.reading import BOUNDS
+from readings.schema_fields import NUMBER
 
-NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 BLANKS: Final = " \t\u00a0"
 TRIMMED: Final = (*BOUNDS, "timestamp", "last_maintenance")
 is_epoch: Final = re.compile(r"[0-9]{9,}(\.[0-9]+)?").fullmatch

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from marshmallow import ValidationError
 
-from readings.arrow_cells import BLANKS, NUMBER, TRIMMED, as_json, is_epoch
+from readings.arrow_cells import BLANKS, TRIMMED, as_json, is_epoch
 from readings.parsing import real_codes
 from readings.reading import (
     BOUNDS,
@@ -27,7 +27,8 @@ from readings.reading import (
     is_encodable,
     status_of,
 )
-from readings.schema import REQUIRED, Moment
+from readings.schema import REQUIRED
+from readings.schema_fields import NUMBER, Moment
 
 Bools = npt.NDArray[np.bool_]
 # The values of a column (None if missing or doubtful), and a mask of the plainly valid ones.

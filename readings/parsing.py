@@ -28,7 +28,8 @@ from readings.reading import (
     Reading,
     is_encodable,
 )
-from readings.schema import MAX_MOMENT_CHARS, ReadingSchema, read_part
+from readings.schema import ReadingSchema, read_part
+from readings.schema_fields import MAX_MOMENT_CHARS
 from readings.wrong_values import IN_THE_FUTURE, no_object, with_hint
 
 # Enough for a reading in a list in a body, with metadata one level deeper than allowed.

@@ -108,8 +108,8 @@ class Reading(NamedTuple):
 
     `energy_delivered` kWh in the current or last session, `power` kW, `temperature` °C, `uptime_hours` h,
     `total_sessions` a count. `error_codes` is `None` if the reading has no such field, and empty if the
-    charger reports no error. `metadata` holds only `costs`. `stated_at` is false if the sender gave no time:
-    `timestamp` is then the arrival time.
+    charger reports no error. `metadata` holds only `costs` and `attributes`. `stated_at` is false if the
+    sender gave no time: `timestamp` is then the arrival time.
     """
 
     charger_id: str

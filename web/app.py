@@ -14,6 +14,8 @@ from settings import VERSION, Settings
 from web.api import (
     audit,
     batch,
+    charger_attributes,
+    charger_files,
     chargers,
     drift,
     erasures,
@@ -68,6 +70,8 @@ def create_app(settings: Settings) -> Flask:
         results.blueprint,
         job_events.blueprint,
         chargers.blueprint,
+        charger_attributes.blueprint,
+        charger_files.blueprint,
         models.blueprint,
         drift.blueprint,
         shadow.blueprint,
@@ -123,16 +127,18 @@ class _Application(Flask):
         return func
 
     def make_default_options_response(self) -> Response:
-        """The OPTIONS response with the methods of the matched route only.
+        """The OPTIONS response with the methods of the matched path only.
 
         `/predictions/failure` also matches the route of a charger's prediction, which has other methods.
         """
         response = super().make_default_options_response()
         del response.headers["Content-Type"]  # no body
-        rule = current_request().url_rule
-        if rule is not None and rule.methods is not None:
+        matched = current_request().url_rule
+        if matched is not None:
             response.allow.clear()
-            response.allow.update(rule.methods)
+            for rule in self.url_map.iter_rules():
+                if rule.rule == matched.rule:
+                    response.allow.update(rule.methods or ())
         return response
 
 

@@ -18,7 +18,7 @@ from marshmallow import ValidationError
 from errors import MalformedBody, ServiceError
 from readings.parsing import decode_json
 from readings.reading import CHARGER_ID_PATTERN, FUTURE_TOLERANCE, TENANT_ID_PATTERN
-from readings.schema import Moment
+from readings.schema_fields import Moment
 
 MAX_NAME_CHARS: Final = 256
 # OCPP's integers have 32 bits.

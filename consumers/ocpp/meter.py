@@ -16,7 +16,7 @@ from marshmallow import ValidationError
 
 from consumers.ocpp.envelope import InvalidEvent
 from readings.reading import BOUNDS
-from readings.schema import Moment
+from readings.schema_fields import Moment
 
 REGISTER: Final = "Energy.Active.Import.Register"
 INTERVAL: Final = "Energy.Active.Import.Interval"

@@ -6,6 +6,7 @@ from typing import Final
 
 from redis import Redis
 
+from tasks.storage.charger_attributes import AttributeStore
 from tasks.storage.fleet import changed_key, erasures_key, newest_key, past_key, rows_key
 from tasks.storage.fleet_rows import ChargerHistory
 from tasks.storage.outcomes import OutcomeStore
@@ -14,7 +15,7 @@ from tasks.storage.redis_connection import tenant_prefix
 from tasks.storage.verdict_cache import VerdictCache
 
 # The kinds of data, as counted in a receipt.
-STORES: Final = ("cache", "fleet", "history", "outcomes")
+STORES: Final = ("cache", "fleet", "history", "outcomes", "attributes")
 # Longer than any copy of the rows lives in a web process.
 ERASURES_TTL_S: Final = 7 * 86_400
 
@@ -22,19 +23,24 @@ ERASURES_TTL_S: Final = 7 * 86_400
 class ChargerData:
     """The data of chargers in the cache and in the main Redis. Methods raise `redis.RedisError`."""
 
-    def __init__(self, redis: Redis, cache: VerdictCache, outcomes: OutcomeStore) -> None:
+    def __init__(
+        self, redis: Redis, cache: VerdictCache, outcomes: OutcomeStore, attributes: AttributeStore
+    ) -> None:
         self._redis = redis
+        self._attributes = attributes
         self._cache = cache
         self._outcomes = outcomes
 
     def exists(self, tenant: str | None, charger_id: str) -> bool:
-        """Whether a verdict, a reading or an outcome of the charger is stored for the tenant."""
+        """Whether a verdict, a reading, an outcome or attributes of the charger are stored for the tenant."""
         keys = (
             newest_key(tenant, charger_id),
             past_key(tenant, charger_id),
             readings_key(tenant, charger_id),
         )
         if self._redis.exists(*keys) or self._cache.holds(charger_id, tenant):
+            return True
+        if self._attributes.get(tenant, charger_id) is not None:
             return True
         # Verdicts expire after a month, and a repair may take longer.
         return self._outcomes.page(tenant, charger_id, offset=0, limit=1)[1] > 0
@@ -57,7 +63,8 @@ class ChargerData:
         past = len({at_ms for at_ms, _, _ in ChargerHistory.of(held, after_ms=-1).verdicts})
         cached = self._cache.delete(charger_id, tenant)
         outcomes = self._outcomes.erase(tenant, charger_id)
-        return dict(zip(STORES, (cached, past + newest, readings, outcomes), strict=True))
+        attributes = self._attributes.erase(tenant, charger_id)
+        return dict(zip(STORES, (cached, past + newest, readings, outcomes, attributes), strict=True))
 
 
 def _former(tenant: str | None) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -174,6 +174,20 @@ class VerdictCache:
     def delete(self, charger_id: str, tenant: str | None) -> int:
         """Delete all cached verdicts of a charger. Returns their number. Raises `redis.RedisError`."""
         return self._redis.delete(*(cache_key(kind, charger_id, tenant) for kind in KINDS))
+
+    def delete_many(self, tenant: str | None, charger_ids: Collection[str]) -> None:
+        """Delete all cached verdicts of chargers in one round trip. Raises `redis.RedisError`."""
+        keys = [cache_key(kind, charger_id, tenant) for charger_id in charger_ids for kind in KINDS]
+        self._connection.execute(("DEL", *keys))
+
+    def discard_many(self, tenant: str | None, charger_ids: Collection[str]) -> None:
+        """Like `delete_many`, for a caller that goes on without the cache. Logs errors; raises nothing."""
+        if time.monotonic() < self._broken_until:
+            return
+        try:
+            self.delete_many(tenant, charger_ids)
+        except RedisError as error:
+            self._trip(error)
 
     def holds(self, charger_id: str, tenant: str | None) -> bool:
         """Whether any verdict of a charger is cached. Raises `redis.RedisError`."""

@@ -198,7 +198,7 @@ class _Step:
             self._note({f"job:{job.job_id}": 1} if complete else {}, {"job_rows": rows})
             if time.monotonic() >= self._until:
                 return NEXT_STEP
-        data = ChargerData(self._redis, self._runtime.cache, self._outcomes)
+        data = ChargerData(self._redis, self._runtime.cache, self._outcomes, self._runtime.attributes)
         self._note({}, data.erase(tenant, charger_id))
         self._runtime.fleet.forget_actions(tenant, charger_id)
         self._note({}, {"events": self._runtime.outbox.erase(tenant, charger_id)})
@@ -219,6 +219,7 @@ class _Step:
         self._note({}, {"webhooks": self._webhooks.remove_of(tenant)})
         self._runtime.fleet.forget_actions(tenant)
         self._note({}, {"events": self._runtime.outbox.erase(tenant)})
+        self._note({}, {"attributes": self._runtime.attributes.erase_all(tenant)})
         for name, server in self._servers.items():
             field = f"cursor:{name}"
             if noted.get(field) == SCANNED:

@@ -28,6 +28,7 @@ from tasks.monitoring import heartbeats
 from tasks.monitoring.observer import Observer
 from tasks.notify.deliver import Deliverer
 from tasks.notify.outbox import Outbox
+from tasks.storage.charger_attributes import AttributeStore
 from tasks.storage.fleet import FleetStore
 from tasks.storage.reading_history import RecentHistory
 from tasks.storage.redis_connection import PinnedConnection, connect
@@ -52,6 +53,7 @@ class Runtime:
         self.connection = PinnedConnection(self.redis)
         self.cache = VerdictCache(settings)
         self.fleet = FleetStore(settings, self.redis)
+        self.attributes = AttributeStore(self.redis, self.cache.discard_many)
         self.history = RecentHistory(self.connection)
         self.jobs = JobStore(settings, self.redis)
         publisher = TaskPublisher(settings)

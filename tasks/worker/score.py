@@ -37,6 +37,7 @@ from tasks.worker.scoring import (
     name_of,
     predictions,
     score_kinds,
+    store_attributes,
     unit_of,
 )
 
@@ -78,7 +79,10 @@ def _score(runtime: Runtime, message: ScoreMessage) -> None:
         answers, stored = answer_all(runtime, message, asked)
     with tracing.phase("store_and_reply"):
         # Stored before the reply, so that a caller with an answer finds it in the cache.
-        commands = _to_store(runtime, stored, source=message.source) if message.store else []
+        commands: list[Command] = []
+        if message.store:
+            store_attributes(runtime, [subject for subject, _ in stored], source=message.source)
+            commands = _to_store(runtime, stored, source=message.source)
         commands.append(to_reply(message.reply_to, encode_reply(message.batch_id, answers)))
         runtime.connection.execute(*commands)
 

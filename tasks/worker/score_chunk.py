@@ -39,6 +39,7 @@ from tasks.worker.scoring import (
     name_of,
     predictions,
     score_kinds,
+    store_attributes,
 )
 from tasks.worker.suspect_rows import SuspectRows, limited
 
@@ -220,6 +221,7 @@ def _score(
         if job.store:
             stored += [(subject, verdict) for verdict in verdicts]
     if stored:
+        store_attributes(runtime, [subject for subject, _ in stored], source="batch")
         _store(runtime, stored)
     if job.remember:
         _remember(runtime, answered)

@@ -18,6 +18,7 @@ from models.features.columns import HistoryEntries
 from models.scoring_batch import Batch
 from readings.reading import STALE_AFTER_S, Kind, Reading, epoch_rfc3339
 from tasks.storage import fleet, redis_clock
+from tasks.storage.charger_attributes import Statement
 from tasks.storage.reading_history import NO_ENTRIES
 from tasks.storage.redis_connection import OUTAGES
 from tasks.worker.runtime import Runtime
@@ -94,6 +95,33 @@ def encoded(
         end = b',%b,"fingerprint":"%b"}' % (common[tenant, stale], subject.fingerprint.encode())
         found.append(Verdict(kind, tenant, fields, orjson.dumps(fields)[:-1] + end))
     return found
+
+
+def store_attributes(runtime: Runtime, subjects: Sequence[Subject], *, source: str) -> None:
+    """Store the attributes that readings carry. No look-up for readings without any.
+
+    Blocks for a round trip, and two more if attributes change. Raises `redis.RedisError` in an outage of the
+    main Redis.
+    """
+    having = [one for one in dict.fromkeys(subjects) if "attributes" in one.reading.metadata]
+    if not having:
+        return
+
+    def store(some: Sequence[Subject]) -> Sequence[Subject]:
+        runtime.attributes.state(
+            [
+                Statement(
+                    subject.tenant,
+                    subject.reading.charger_id,
+                    subject.reading.metadata["attributes"],
+                    as_of=subject.reading.timestamp.timestamp(),
+                )
+                for subject in some
+            ]
+        )
+        return some
+
+    together_or_alone(store, having, unit=unit_of(source), name=name_of, passes=OUTAGES)
 
 
 def add_histories(

@@ -21,7 +21,6 @@ import metrics
 import tracing
 from errors import (
     FieldError,
-    InsufficientStorage,
     InvalidParameter,
     InvalidReading,
     ServiceError,
@@ -86,9 +85,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""
     held, tenant, key = services(), current_request().tenant, _idempotency_key()
     media_type = chunking.media_type_of(current_request())
-    shortage = held.monitor.snapshot.shortage
-    if shortage:
-        raise InsufficientStorage(shortage)
+    held.check_room()
     if media_type in chunking.OF_LINES:
         check_length(current_request())
     store: bool = query.get("store", media_type == "application/json")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
 
 import orjson
 from flask import url_for
@@ -11,11 +9,11 @@ from flask_smorest import Blueprint
 
 import metrics
 import tracing
-from errors import FieldError, Forbidden, InvalidParameter
-from readings.reading import CHARGER_ID_PATTERN, TENANT_ID_PATTERN
+from errors import Forbidden
 from tasks.jobs.erase_jobs import Target
 from tasks.storage import redis_clock
 from web.http.messages import Response, current_request
+from web.http.paths import CHARGER_ID, TENANT_ID, check_charger_id, check_tenant_id
 from web.http.roles import needs
 from web.http.services import services
 from web.openapi import job_schemas
@@ -23,45 +21,32 @@ from web.openapi.decorators import refuses
 
 blueprint = Blueprint("erasures", __name__, url_prefix="/api/v1", description="Erase a charger or a tenant.")
 
-CHARGER_ID: Final = re.compile(CHARGER_ID_PATTERN)
-TENANT_ID: Final = re.compile(TENANT_ID_PATTERN)
-
-
-def _described(name: str, pattern: str, example: str) -> dict[str, Any]:
-    """The description of a path's id."""
-    schema = {"type": "string", "pattern": pattern.replace("(?!\\n)", "")}
-    return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
-
 
 @blueprint.route(
     "/chargers/<string:charger_id>",
     methods=["DELETE"],
-    parameters=[_described("charger_id", CHARGER_ID_PATTERN, "EVZ-0042")],
+    parameters=[CHARGER_ID],
 )
 @blueprint.response(202, job_schemas.JobSchema)
 @refuses(blueprint)
 @needs("admin")
 def erase_charger(charger_id: str) -> Response:
     """Erase all data of a charger of this tenant by a job, which returns a receipt"""
-    if not CHARGER_ID.match(charger_id):
-        detail = "Must be 1 to 128 characters of A-Z a-z 0-9 * _ = : + | @ . -"
-        raise InvalidParameter([FieldError("/path/charger_id", detail, "pattern")])
+    check_charger_id(charger_id)
     return _accepted(current_request().tenant, charger_id)
 
 
 @blueprint.route(
     "/tenants/<string:tenant_id>",
     methods=["DELETE"],
-    parameters=[_described("tenant_id", TENANT_ID_PATTERN, "acme")],
+    parameters=[TENANT_ID],
 )
 @blueprint.response(202, job_schemas.JobSchema)
 @refuses(blueprint)
 @needs("admin")
 def erase_tenant(tenant_id: str) -> Response:
     """Erase all data of a tenant and end its keys, by a job, which returns a receipt"""
-    if not TENANT_ID.match(tenant_id):
-        detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
-        raise InvalidParameter([FieldError("/path/tenant_id", detail, "pattern")])
+    check_tenant_id(tenant_id)
     request = current_request()
     # A key for all tenants may leave the header out. With the header it must name the same tenant.
     if request.tenant not in (None, tenant_id):

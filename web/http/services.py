@@ -8,7 +8,7 @@ from typing import Final, cast
 from flask import current_app
 
 from admin_port import AdminPort, Health
-from errors import QueueFull
+from errors import InsufficientStorage, QueueFull
 from settings import Settings
 from tasks.client.degraded import DegradedScoring
 from tasks.client.predictor import PredictionClient
@@ -29,6 +29,7 @@ from tasks.notify.outbox import Outbox
 from tasks.notify.webhook_store import WebhookStore
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.audit_log import AuditLog
+from tasks.storage.charger_attributes import AttributeStore
 from tasks.storage.charger_data import ChargerData
 from tasks.storage.fleet import FleetStore
 from tasks.storage.outcomes import OutcomeStore
@@ -78,9 +79,10 @@ class Services:
         self.idempotency_keys = IdempotencyKeys(settings)
         self.fleet = FleetStore(settings)
         self.outcomes = OutcomeStore(settings, self.fleet)
-        self.charger_data = ChargerData(self.redis, self.cache, self.outcomes)
         self.webhooks = WebhookStore(self.redis)
         self.outbox = Outbox(self.redis, self.publisher)
+        self.attributes = AttributeStore(self.redis, self.cache.delete_many)
+        self.charger_data = ChargerData(self.redis, self.cache, self.outcomes, self.attributes)
         self.versions = Versions(settings, self.redis, self.publisher)
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)
@@ -100,6 +102,12 @@ class Services:
             return found
         detail = "single predictions are scored in the web process, without history"
         return Health(True, False, {**found.checks, "degraded": ("down", detail)})
+
+    def check_room(self) -> None:
+        """Raise `InsufficientStorage` if Redis or the disk is nearly full. Does not block."""
+        shortage = self.monitor.snapshot.shortage
+        if shortage:
+            raise InsufficientStorage(shortage)
 
     def close(self) -> None:
         """Stop the prediction client, the monitor and the admin port."""

@@ -44,15 +44,15 @@ PROBLEMS: Final = {
 
 def takes(
     blueprint: Blueprint,
-    schema: type[Schema] | Sequence[type[Schema] | dict[str, Any]],
+    schema: type[Schema] | Sequence[type[Schema] | dict[str, Any]] | None,
     files: Mapping[str, str] | None = None,
 ) -> Callable[[View], View]:
-    """Document a JSON body of this schema or of one of several, and other media types.
+    """Document a JSON body of this schema or of one of several, if any, and other media types.
 
     `files` has the description of each other media type.
     """
     described = {"anyOf": copy.deepcopy(list(schema))} if isinstance(schema, Sequence) else schema
-    content: dict[str, Any] = {"application/json": {"schema": described}}
+    content: dict[str, Any] = {} if schema is None else {"application/json": {"schema": described}}
     for media_type, description in (files or {}).items():
         content[media_type] = {"schema": {"type": "string", "format": "binary", "description": description}}
     return _only_described(blueprint.doc(requestBody={"required": True, "content": content}))

@@ -19,7 +19,17 @@ class TenantSchema(Schema):
     tenant = _header("X-Tenant-ID", "Separates cache, fleet and jobs.", pattern="^[A-Za-z0-9_-]{1,64}$")
 
 
-class BatchHeadersSchema(Schema):
+class FileHeadersSchema(Schema):
+    """Headers of a request with a file."""
+
+    content_encoding = _header(
+        "Content-Encoding",
+        "`gzip` for a compressed body of any format.",
+        validate=validate.OneOf(["gzip", "identity"]),
+    )
+
+
+class BatchHeadersSchema(FileHeadersSchema):
     """Headers of a batch request."""
 
     prefer = _header(
@@ -30,11 +40,6 @@ class BatchHeadersSchema(Schema):
         "Idempotency-Key",
         "A repeated request with the same key and body returns the same job.",
         pattern="^[!-~]{1,255}$",
-    )
-    content_encoding = _header(
-        "Content-Encoding",
-        "`gzip` for a compressed body of any format.",
-        validate=validate.OneOf(["gzip", "identity"]),
     )
 
 

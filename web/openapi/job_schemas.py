@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from readings.schema import Moment
+from readings.schema_fields import Moment
 from tasks.jobs.job_record import JOB_KINDS, LISTED_KINDS, MAX_COLUMN_NAME_CHARS, MAX_IGNORED_COLUMNS
 from tasks.jobs.job_record import STATUSES as JOB_STATUSES
 from web.openapi.answer_fields import number as _number

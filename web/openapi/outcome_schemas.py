@@ -8,7 +8,7 @@ from typing import Any, Final
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from readings.reading import CHARGER_ID_PATTERN
-from readings.schema import Moment
+from readings.schema_fields import Moment
 from tasks.storage.outcomes import OUTCOMES
 from web.openapi.answer_fields import number as _number
 from web.openapi.answer_fields import text as _text

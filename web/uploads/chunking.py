@@ -9,7 +9,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Final
 
 from errors import MalformedBody, UnsupportedMediaType
@@ -131,10 +131,12 @@ class _CsvLines:
         self.ended = True
 
 
-def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
-    """Chunks of the header and the unchanged text of each record.
+def csv_chunks(
+    upload: Upload, chunk_rows: int, check: Callable[[Sequence[str]], list[str]] = check_columns
+) -> Iterator[Chunk]:
+    """Chunks of the header and the unchanged text of each record. `check` is `check_columns` for the header.
 
-    Python's reader, which the worker uses too, finds the end of each record.
+    Python's reader, which the worker uses too, finds the end of each record. Raises like `cut`.
     """
     lines = _CsvLines(upload.file)
     reader = csv.reader(lines)
@@ -143,7 +145,7 @@ def _csv(upload: Upload, chunk_rows: int) -> Iterator[Chunk]:
         header = next(reader, [])
         if lines.ended and header:
             raise _unclosed(begun)
-        upload.ignored_columns = check_columns(header)
+        upload.ignored_columns = check(header)
         heading = "".join(lines.taken)
         lines.taken.clear()
         rows = 0
@@ -178,7 +180,7 @@ def _unclosed(line: int) -> MalformedBody:
 _READERS: Final[dict[str, Callable[[Upload, int], Iterator[Chunk]]]] = {
     "application/json": _json,
     "application/x-ndjson": _ndjson,
-    "text/csv": _csv,
+    "text/csv": csv_chunks,
     "application/vnd.apache.parquet": chunks_of_parquet,
 }
 # Bytes that occur once per row, and the size in bytes of a row with most of its fields.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from typing import Final
@@ -19,8 +19,10 @@ SIMILAR: Final = 0.7
 _SEPARATORS: Final = {";": "semicolon-separated", "\t": "tab-separated", "|": "separated by |"}
 
 
-def check_columns(names: Sequence[str]) -> list[str]:
-    """Check the column names of a file.
+def check_columns(
+    names: Sequence[str], *, fields: Collection[str] = FIELDS, required: Collection[str] = REQUIRED
+) -> list[str]:
+    """Check the column names of a file: of readings, or of rows with other `fields`.
 
     Returns:
         The first `MAX_IGNORED_COLUMNS` unknown names, each cut to `MAX_COLUMN_NAME_CHARS`.
@@ -32,17 +34,17 @@ def check_columns(names: Sequence[str]) -> list[str]:
         raise InvalidReading([FieldError("", "The file is empty.", "required")])
     problems = [
         FieldError(f"/{name}", f"Column {name} is missing. {_hint(name, names)}", "required")
-        for name in REQUIRED
+        for name in required
         if name not in names
     ]
     problems += [
         FieldError(f"/{name}", "There is more than one such column.", "duplicate")
-        for name in FIELDS
+        for name in fields
         if names.count(name) > 1
     ]
     if problems:
         raise InvalidReading(problems)
-    unknown = dict.fromkeys(name[:MAX_COLUMN_NAME_CHARS] for name in names if name not in FIELDS)
+    unknown = dict.fromkeys(name[:MAX_COLUMN_NAME_CHARS] for name in names if name not in fields)
     return list(islice(unknown, MAX_IGNORED_COLUMNS))
 
 

@@ -17,7 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from errors import FieldError, InvalidReading, MalformedBody
 from readings.reading import MAX_METADATA_LEVELS
-from readings.schema import FIELDS
+from readings.schema import FIELDS, METADATA_READ
 from web.uploads.column_names import check_columns
 from web.uploads.parquet_pages import Leaf, check_pages, rows_at_once
 from web.uploads.upload import IN_MEMORY_BYTES, Upload, check_size
@@ -93,8 +93,8 @@ def _batches(file: pq.ParquetFile, batch_rows: int, paths: list[str]) -> Iterato
 def _read_columns(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
     """The schema of the used columns with plain types, and their paths in the file.
 
-    Of nested metadata columns only `costs` is read. Raises `InvalidReading` for a column that is nested too
-    deeply for an Arrow stream.
+    Of nested metadata columns only `costs` and `attributes` are read. Raises `InvalidReading` for a column
+    that is nested too deeply for an Arrow stream.
     """
     import pyarrow as pa
 
@@ -102,18 +102,19 @@ def _read_columns(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
     for name in schema.names:
         if name not in FIELDS:
             continue
-        kind, path = _plain(schema.field(name).type), name
+        kind, its_paths = _plain(schema.field(name).type), [name]
         if _levels(kind) > MAX_COLUMN_LEVELS:
             detail = f"Must be at most {MAX_METADATA_LEVELS} levels deep."
             raise InvalidReading([FieldError(f"/{name}", detail, "range")])
         if name == "metadata" and pa.types.is_struct(kind) and _levels(kind) <= MAX_METADATA_LEVELS:
-            inner = [member.name for member in kind]
-            if "costs" not in inner:
+            inner = [member.name for member in kind if member.name in METADATA_READ]
+            if not inner:
                 continue
-            if inner.count("costs") == 1:
-                kind, path = pa.struct([kind.field("costs")]), "metadata.costs"
+            if len(inner) == len(set(inner)):
+                kind = pa.struct([kind.field(part) for part in inner])
+                its_paths = [f"metadata.{part}" for part in inner]
         columns.append((name, kind))
-        paths.append(path)
+        paths += its_paths
     return pa.schema(columns), paths
 
 

@@ -121,6 +121,8 @@ CHANGING = {
     ("DELETE", "/api/v1/jobs/<string:job_id>"): "predict",
     ("PUT", "/api/v1/outcomes/<string(length=32):outcome_id>"): "predict",
     ("DELETE", "/api/v1/outcomes/<string(length=32):outcome_id>"): "predict",
+    ("PUT", "/api/v1/chargers/<string:charger_id>"): "predict",
+    ("POST", "/api/v1/chargers"): "predict",
     ("DELETE", "/api/v1/chargers/<string:charger_id>"): "admin",
     ("DELETE", "/api/v1/tenants/<string:tenant_id>"): "admin",
     ("POST", "/api/v1/outcomes"): "predict",
