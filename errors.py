@@ -187,6 +187,14 @@ class TooManyFromAddress(ServiceError):
     retry_after_s = 1
 
 
+class FleetLoading(ServiceError):
+    """Raised while the fleet of a tenant is being loaded into memory, and that takes long."""
+
+    code = "fleet_loading"
+    retryable = True
+    retry_after_s = 1
+
+
 class InsufficientStorage(ServiceError):
     """Raised before disk or memory is full, here or in Redis. Nothing was accepted."""
 

@@ -29,6 +29,7 @@ from web.api import (
     service_info,
     shadow,
     webhooks,
+    sites,
 )
 from web.http import access, errors, messages
 from web.http.addresses import held_until_sent
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> Flask:
         job_events.blueprint,
         chargers.blueprint,
         charger_attributes.blueprint,
+        sites.blueprint,
         charger_files.blueprint,
         models.blueprint,
         drift.blueprint,

@@ -1,33 +1,116 @@
-"""`/api/v1/chargers`: the fleet by risk, and the history of one charger's verdicts."""
+"""`/api/v1/chargers`: the fleet by newest verdicts, one charger, and the history of its verdicts."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Final, cast
 
+import orjson
 from flask_smorest import Blueprint
+from redis import RedisError
 
+from errors import UnknownCharger
+from readings.reading import KINDS
+from tasks.storage.charger_attributes import attributes_key, decoded
+from tasks.storage.fleet import newest_key
+from tasks.storage.fleet_query import FILTERS, FleetQuery, Found
+from web.http.cursors import decode_cursor, encode_cursor
 from web.http.messages import Response, current_request
 from web.http.paging import page
+from web.http.paths import CHARGER_ID, check_charger_id
 from web.http.roles import needs
 from web.http.services import services
-from web.openapi import schemas
+from web.openapi import charger_schemas, schemas
 from web.openapi.decorators import refuses
 
 blueprint = Blueprint(
     "chargers", __name__, url_prefix="/api/v1/chargers", description="The fleet, by newest verdicts."
 )
 
+# A charger reports several times an hour. After this time its verdict tells of the past.
+STALE_AFTER_S: Final = 86_400.0
+
 
 @blueprint.route("")
-@blueprint.arguments(schemas.FleetQuerySchema, location="query")
-@blueprint.response(200, schemas.PageSchema)
+@blueprint.arguments(charger_schemas.FleetQuerySchema, location="query")
+@blueprint.response(200, charger_schemas.FleetPageSchema)
 @refuses(blueprint)
 @needs("read")
 def list_chargers(query: dict[str, Any]) -> Response:
-    """Newest verdict of each charger, highest probability first"""
-    offset, limit = query["cursor"], query["limit"]
-    bodies, total = services().fleet.by_risk(current_request().tenant, offset=offset, limit=limit)
-    return page(bodies, following=offset + limit if offset + limit < total else None, total=total)
+    """Newest verdict of each charger, highest probability first, by filters and in other orders"""
+    tenant, sort = current_request().tenant, query["sort"]
+    asked = FleetQuery(
+        filters={name: query[name] for name in FILTERS if name in query},
+        min_risk=query["min_risk"],
+        text=query.get("q", ""),
+        sort=sort,
+        limit=query["limit"],
+        after=decode_cursor(query["cursor"], sort),
+    )
+    with services().fleets.of(tenant) as (columns, since_ms):
+        found = columns.find(asked, since_ms=since_ms)
+    return page(_items(tenant, found), following=encode_cursor(found.following), total=found.total)
+
+
+def _items(tenant: str | None, found: Found) -> list[bytes]:
+    """The verdicts of a page with what is known of their chargers, as JSON, without erased ones."""
+    if not found.charger_ids:
+        return []
+    with services().redis.pipeline(transaction=False) as pipeline:
+        pipeline.hmget(attributes_key(tenant), found.charger_ids)
+        for charger_id in found.charger_ids:
+            pipeline.hget(newest_key(tenant, charger_id), "body")
+        fields, *bodies = pipeline.execute()
+    stale_before = time.time() - STALE_AFTER_S
+    items = []
+    for body, field, status, at in zip(bodies, fields, found.statuses, found.read_at, strict=True):
+        if body is None:
+            continue
+        known = {
+            "attributes": decoded(field) or {},
+            "connector_status": status,
+            "reading_stale": at < stale_before,
+        }
+        items.append(b"%b,%b" % (body[:-1], orjson.dumps(known)[1:]))
+    return items
+
+
+@blueprint.route("/<string:charger_id>", parameters=[CHARGER_ID])
+@blueprint.response(200, charger_schemas.ChargerSchema)
+@refuses(blueprint, 404)
+@needs("read")
+def get_charger(charger_id: str) -> Response:
+    """A charger: its attributes, its newest reading, and its newest verdicts"""
+    check_charger_id(charger_id)
+    held, tenant = services(), current_request().tenant
+    with held.redis.pipeline(transaction=False) as pipeline:
+        pipeline.hget(attributes_key(tenant), charger_id)
+        pipeline.hmget(newest_key(tenant, charger_id), "at", "body", "reading")
+        field, (at, body, reading) = cast("tuple[bytes | None, list[bytes | None]]", pipeline.execute())
+    attributes = decoded(field)
+    cached: dict[str, bytes | None] = {}
+    for kind in KINDS:
+        try:
+            cached[kind] = held.cache.newest(kind, charger_id, tenant)
+        except RedisError:  # the cache may be away, which fails nothing
+            cached[kind] = None
+    verdict = body or cached["failure"]
+    if attributes is None and verdict is None and not any(cached.values()):
+        raise UnknownCharger(f"Nothing is stored of charger {charger_id}.")
+    document = {
+        "charger_id": charger_id,
+        "attributes": attributes or {},
+        "newest_reading": _json(reading),
+        "failure": _json(verdict),
+        "maintenance": _json(cached["maintenance"]),
+        "anomaly": _json(cached["anomaly"]),
+        "reading_stale": None if at is None else float(at) < time.time() - STALE_AFTER_S,
+    }
+    return Response(orjson.dumps(document), content_type="application/json")
+
+
+def _json(encoded: bytes | None) -> orjson.Fragment | None:
+    return None if encoded is None else orjson.Fragment(encoded)
 
 
 @blueprint.route("/<string:charger_id>/history")

@@ -11,7 +11,7 @@ import orjson
 from web.http.messages import Response, current_request
 
 
-def page(items: Sequence[bytes], *, following: int | None, total: int | None = None) -> Response:
+def page(items: Sequence[bytes], *, following: int | str | None, total: int | None = None) -> Response:
     """A page of encoded items. `following` is the cursor of the next page, None on the last."""
     body: dict[str, Any] = {
         "items": [orjson.Fragment(item) for item in items],
@@ -22,10 +22,10 @@ def page(items: Sequence[bytes], *, following: int | None, total: int | None = N
     return Response(orjson.dumps(body), content_type="application/json", headers=next_link(following))
 
 
-def next_link(following: int | None) -> dict[str, str]:
+def next_link(following: int | str | None) -> dict[str, str]:
     """The `Link` header (RFC 8288) to the next page: this URL with another cursor. Empty on the last page."""
     if following is None:
         return {}
     request = current_request()
-    query = urlencode({**request.args.to_dict(), "cursor": following})
+    query = urlencode({**request.args.to_dict(flat=False), "cursor": following}, doseq=True)
     return {"Link": f'<{request.path}?{query}>; rel="next"'}

@@ -32,6 +32,7 @@ from tasks.storage.audit_log import AuditLog
 from tasks.storage.charger_attributes import AttributeStore
 from tasks.storage.charger_data import ChargerData
 from tasks.storage.fleet import FleetStore
+from tasks.storage.fleet_snapshots import FleetSnapshots
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import connect
 from tasks.storage.verdict_cache import VerdictCache
@@ -78,6 +79,7 @@ class Services:
         self.chunk_sizer = ChunkSizer(self.redis, settings.batch_chunk_rows)
         self.idempotency_keys = IdempotencyKeys(settings)
         self.fleet = FleetStore(settings)
+        self.fleets = FleetSnapshots(settings, self.redis)
         self.outcomes = OutcomeStore(settings, self.fleet)
         self.webhooks = WebhookStore(self.redis)
         self.outbox = Outbox(self.redis, self.publisher)
@@ -115,6 +117,7 @@ class Services:
         self.limiter.close()
         self.admin_port.close()
         self.predictor.close()
+        self.fleets.close()
         self.monitor.close()
 
 

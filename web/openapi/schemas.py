@@ -215,12 +215,6 @@ class PageQuerySchema(Schema):
     )
 
 
-class FleetQuerySchema(PageQuerySchema):
-    """Query parameters of the fleet."""
-
-    sort = fields.String(load_default="risk", validate=validate.OneOf(["risk"]))
-
-
 class PageSchema(Schema):
     """A page of items."""
 

@@ -1,0 +1,48 @@
+"""`/api/v1/sites`: the fleet grouped by site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask_smorest import Blueprint
+
+from tasks.storage.fleet_sites import find_sites
+from web.http.cursors import decode_cursor, encode_cursor
+from web.http.messages import Response, current_request
+from web.http.paging import page
+from web.http.roles import needs
+from web.http.services import services
+from web.openapi import charger_schemas
+from web.openapi.decorators import refuses
+
+blueprint = Blueprint("sites", __name__, url_prefix="/api/v1/sites", description="The fleet, by site.")
+
+
+@blueprint.route("")
+@blueprint.arguments(charger_schemas.SitesQuerySchema, location="query")
+@blueprint.response(200, charger_schemas.SitePageSchema)
+@refuses(blueprint)
+@needs("read")
+def list_sites(query: dict[str, Any]) -> Response:
+    """Sites with their chargers, highest probability, visits that are due and cost of waiting"""
+    held, sort = services(), query["sort"]
+    after = decode_cursor(query["cursor"], sort)
+    with held.fleets.of(current_request().tenant) as (columns, since_ms):
+        found, total, following = find_sites(
+            columns, since_ms=since_ms, sort=sort, limit=query["limit"], after=after
+        )
+    items = [
+        orjson.dumps(
+            {
+                "site_id": site.site_id,
+                "chargers": site.chargers,
+                "highest_risk": site.highest_risk,
+                "visits_due": site.due,
+                "cost_of_waiting": site.cost_of_waiting,
+                "currency": None if site.cost_of_waiting is None else held.settings.costs.currency,
+            }
+        )
+        for site in found
+    ]
+    return page(items, following=encode_cursor(following), total=total)
