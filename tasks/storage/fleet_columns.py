@@ -5,7 +5,6 @@ A query of 100,000 chargers takes milliseconds. Texts of attributes are numbers 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -47,7 +46,8 @@ class FleetColumns:
         }
         self._is_row = np.empty(0, np.bool_)
         # Derived from the columns when a query needs them.
-        self._by_id: list[int] = []
+        self._sorted_ids = np.empty(0, "S1")
+        self._by_id: Places = np.empty(0, np.int64)
         self._id_ranks: Numbers = np.empty(0)
         self._orders: dict[str, tuple[Places, Numbers]] = {}
 
@@ -57,6 +57,11 @@ class FleetColumns:
     def known(self, charger_ids: Sequence[str]) -> list[str]:
         """Those of the chargers that have a row."""
         return [charger_id for charger_id in charger_ids if charger_id in self._places]
+
+    def is_held(self, charger_id: str, written_ms: float) -> bool:
+        """Whether the row of this charger and time of writing is here."""
+        place = self._places.get(charger_id)
+        return place is not None and bool(self._numbers["written"][place] == written_ms)
 
     def count(self, since_ms: float) -> int:
         """The number of chargers that were written since this time."""
@@ -212,11 +217,16 @@ class FleetColumns:
         return Cursor(sort, value if np.isfinite(value) else None, charger_id)
 
     def _rank_ids(self) -> None:
-        """Sort the ids, if new ones have come. The list is nearly in order then, which sorts fast."""
-        if len(self._by_id) == len(self):
+        """Put new ids into the order of all. As numpy's bytes, which sort without the interpreter lock."""
+        size = len(self._by_id)
+        if size == len(self):
             return
-        self._by_id.extend(range(len(self._by_id), len(self)))
-        self._by_id.sort(key=self.charger_ids.__getitem__)
+        new = np.array(self.charger_ids[size:], np.bytes_)
+        order = np.argsort(new, kind="stable")
+        held = self._sorted_ids.astype(np.promote_types(self._sorted_ids.dtype, new.dtype), copy=False)
+        at = np.searchsorted(held, new[order])
+        self._sorted_ids = np.insert(held, at, new[order])
+        self._by_id = np.insert(self._by_id, at, order + size)
         self._id_ranks = np.empty(len(self))
         self._id_ranks[self._by_id] = np.arange(len(self))
         self._orders.clear()
@@ -225,7 +235,7 @@ class FleetColumns:
         place = self._places.get(charger_id)
         if place is not None:
             return float(self._id_ranks[place])
-        return bisect_left(self._by_id, charger_id, key=self.charger_ids.__getitem__) - 0.5
+        return float(np.searchsorted(self._sorted_ids, np.bytes_(charger_id.encode()))) - 0.5
 
 
 _NO_ROW: Final = FleetRow(0.0, 0.0, 0.0, 0.0, "", False, "", None)
