@@ -167,7 +167,7 @@ class ModelsUnavailable(ServiceError):
 class QueueFull(ServiceError):
     """Raised when a limit of requests at the same time is reached. Nothing was accepted.
 
-    `capacity` is the limit's name: `predictions`, `threads` or `downloads`.
+    `capacity` is the limit's name: `predictions`, `threads`, `downloads` or `fleets`.
     """
 
     code = "queue_full"
@@ -183,14 +183,6 @@ class TooManyFromAddress(ServiceError):
     """Raised when the client's address has too many requests open. Nothing was accepted."""
 
     code = "too_many_from_address"
-    retryable = True
-    retry_after_s = 1
-
-
-class FleetLoading(ServiceError):
-    """Raised while the fleet of a tenant is being loaded into memory, and that takes long."""
-
-    code = "fleet_loading"
     retryable = True
     retry_after_s = 1
 

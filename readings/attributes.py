@@ -37,9 +37,9 @@ Attributes = dict[str, Any]
 class Text(fields.String):
     """A text of 1 to 128 characters on one line. Blanks around it are removed."""
 
-    def __init__(self, description: str, example: str) -> None:
+    def __init__(self, description: str, example: str, *, allow_none: bool = True) -> None:
         super().__init__(
-            allow_none=True,
+            allow_none=allow_none,
             metadata={"description": description, "example": example, "minLength": 1, "maxLength": MAX_CHARS},
         )
 
@@ -89,7 +89,7 @@ class AttributesSchema(Schema):
     model = Text("Its model.", "Terra 184")
     firmware = Text("The version of its firmware.", "1.8.32")
     connector_types = Types(
-        Text("A type of connector.", "CCS2"),
+        Text("A type of connector.", "CCS2", allow_none=False),
         allow_none=True,
         metadata={
             "description": "Types of its connectors.",

@@ -1,7 +1,8 @@
 """Copies of fleets in the memory of a process, each for the tenant that is asked for. Thread-safe.
 
-A copy is loaded at its first use. Later uses fetch the rows that have changed since, at most once a second,
-so that it is never older than two. It is loaded again after an erasure, which leaves nothing to fetch.
+A copy is loaded at its first use. Later uses fetch the rows that have changed since; those of a large fleet
+at most once a second, so that it is never older than two. It is loaded again after an erasure, which leaves
+nothing to fetch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final, cast
 
 from redis import Redis
 
-from errors import FleetLoading
+from errors import QueueFull
 from settings import Settings
 from tasks.storage.charger_attributes import attributes_key, decoded, restated_key
 from tasks.storage.fleet import DAY_S, changed_key, erasures_key, rows_key
@@ -27,6 +28,8 @@ from tasks.storage.redis_connection import connect
 log = logging.getLogger(__name__)
 
 REFRESH_EVERY_S: Final = 1.0
+# A fleet up to this size is refreshed at each use, so that a caller sees its own changes at once.
+SMALL_FLEET: Final = 10_000
 # Rows are fetched again that were written this long before the last refresh.
 OVERLAP_MS: Final = 1_000
 # The others that ask for a fleet wait this long while it is loaded.
@@ -71,7 +74,7 @@ class FleetSnapshots:
         """The fleet of a tenant, not older than two seconds, and the time in ms since which its rows count.
 
         Blocks while the fleet is loaded or refreshed. Others wait for the end of the context: leave it soon.
-        Raises `FleetLoading` if another thread has not loaded it in time, and `redis.RedisError`.
+        Raises `QueueFull` if another thread has not loaded it in time, and `redis.RedisError`.
         """
         copy = self._copy_of(tenant)
         self._bring_up_to_date(copy, tenant)
@@ -117,12 +120,12 @@ class FleetSnapshots:
             self._sweeper.start()
 
     def _bring_up_to_date(self, copy: _Copy, tenant: str | None) -> None:
-        is_new = not copy.is_loaded
-        if not is_new and time.monotonic() - copy.refreshed_at < REFRESH_EVERY_S:
+        is_new, is_small = not copy.is_loaded, len(copy.columns) <= SMALL_FLEET
+        if not is_new and not is_small and time.monotonic() - copy.refreshed_at < REFRESH_EVERY_S:
             return
-        if not copy.fetching.acquire(timeout=LOAD_WAIT_S if is_new else 0):
+        if not copy.fetching.acquire(timeout=LOAD_WAIT_S if is_new or is_small else 0):
             if is_new:
-                raise FleetLoading("The fleet is being loaded into memory.")
+                raise QueueFull("fleets")
             return  # another thread refreshes it
         try:
             if not copy.is_loaded or not self._refresh(copy, tenant):

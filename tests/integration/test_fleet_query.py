@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from errors import FleetLoading
+from errors import QueueFull
 from readings.reading import Reading
 from tasks.storage.charger_attributes import AttributeStore, Statement
 from tasks.storage.fleet import FleetStore, newest_key
@@ -282,8 +282,21 @@ def age(snapshots: FleetSnapshots, seconds: float = 2.0) -> None:
         copy.refreshed_at -= seconds
 
 
-def test_a_copy_is_refreshed_once_a_second(lone: tuple[FleetSnapshots, FleetStore, Redis]) -> None:
+def test_a_caller_sees_its_own_changes_at_once(client: httpx.Client) -> None:
+    tenant = {"X-Tenant-ID": "own-changes"}
+    for number in range(5):
+        charger = f"A-{number}"
+        assert client.post(FAILURE, json=request(charger), headers=tenant).status_code == 200
+        put(client, charger, {"site_id": charger}, **tenant)
+        assert ids(client, f"site={charger}", **tenant) == [charger]
+        assert len(ids(client, **tenant)) == number + 1
+
+
+def test_a_copy_of_a_large_fleet_is_refreshed_once_a_second(
+    lone: tuple[FleetSnapshots, FleetStore, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
     snapshots, store, redis = lone
+    monkeypatch.setattr("tasks.storage.fleet_snapshots.SMALL_FLEET", 1)
     stored(store, redis, None, *FLEET[:2])
     assert seen(snapshots) == ["EVZ-1", "EVZ-2"]
     for copy in snapshots._copies.values():
@@ -350,7 +363,7 @@ def test_others_wait_for_the_load_for_a_bounded_time(
     snapshots, _, _ = lone
     monkeypatch.setattr("tasks.storage.fleet_snapshots.LOAD_WAIT_S", 0.01)
     copy = snapshots._copy_of("t")
-    with copy.fetching, pytest.raises(FleetLoading):
+    with copy.fetching, pytest.raises(QueueFull):
         seen(snapshots, "t")
     assert seen(snapshots, "t") == []
     age(snapshots)

@@ -37,7 +37,6 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceError], HTTPStatus]] = {
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TooManyFromAddress: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.FleetLoading: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.InsufficientStorage: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.ModelsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.BrokerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

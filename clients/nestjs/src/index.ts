@@ -6,6 +6,14 @@ export { ML_CLIENT_OPTIONS } from './ml-client.module-definition';
 export { type MLClientOptions, MLOptionsError } from './ml-client.options';
 export { type Invalidated, MLClientService, type MLHealth } from './ml-client.service';
 export type { CircuitState } from './policies';
-export type { BatchOptions, OutcomePageOptions, PageOptions } from './requests';
+export type {
+  BatchOptions,
+  FleetOptions,
+  FleetSort,
+  OutcomePageOptions,
+  PageOptions,
+  SitesOptions,
+  SitesSort,
+} from './requests';
 export type * from './types';
 export { isFailedRow, VERDICT_KINDS } from './types';

@@ -11,20 +11,27 @@ import {
   API,
   type BatchOptions,
   batchRequest,
+  chargerPath,
+  type FleetOptions,
+  fleetQuery,
   jobPath,
   type OutcomePageOptions,
   outcomePath,
   type PageOptions,
   predictionPath,
   query,
+  type SitesOptions,
 } from './requests';
 import type { ServiceRequest } from './transport';
 import type {
   AnomalyVerdict,
+  Attributes,
   BatchPredictions,
   BatchRequest,
   BatchRow,
+  Charger,
   FailurePrediction,
+  FleetCharger,
   Job,
   JobKind,
   MaintenanceSchedule,
@@ -37,6 +44,8 @@ import type {
   ReportedOutcome,
   ServiceHealth,
   ServiceInfo,
+  Site,
+  StoredAttributes,
   VerdictKind,
   Verdicts,
 } from './types';
@@ -189,9 +198,28 @@ export class MLClientService implements OnModuleDestroy {
     return this.answered({ method: 'DELETE', path: jobPath(jobId) }, call);
   }
 
-  /** A page of the newest failure prediction of each charger, highest risk first. */
-  async listChargers(page: PageOptions = {}): Promise<MLAnswer<Page<FailurePrediction>>> {
-    return this.answered({ method: 'GET', path: `${API}/chargers${query(page)}` }, page);
+  /** A page of the newest failure prediction of each charger, with its attributes, highest risk first. */
+  async listChargers(page: FleetOptions = {}): Promise<MLAnswer<Page<FleetCharger>>> {
+    return this.answered({ method: 'GET', path: `${API}/chargers${fleetQuery(page)}` }, page);
+  }
+
+  /** A page of the sites of the fleet, highest risk first. */
+  async listSites(page: SitesOptions = {}): Promise<MLAnswer<Page<Site>>> {
+    return this.answered({ method: 'GET', path: `${API}/sites${fleetQuery(page)}` }, page);
+  }
+
+  /** The attributes, the newest reading and the verdicts of a charger. */
+  async getCharger(chargerId: string, call: CallOptions = {}): Promise<MLAnswer<Charger>> {
+    return this.answered({ method: 'GET', path: chargerPath(chargerId) }, call);
+  }
+
+  /** Replace all attributes of a charger; those that are left out are removed. */
+  async putAttributes(
+    chargerId: string,
+    attributes: Attributes,
+    call: CallOptions = {},
+  ): Promise<MLAnswer<StoredAttributes>> {
+    return this.answered({ method: 'PUT', path: chargerPath(chargerId), body: attributes }, call);
   }
 
   /** The models loaded by the workers. */
@@ -233,8 +261,7 @@ export class MLClientService implements OnModuleDestroy {
 
   /** Erase a charger by a job. Its one result is the {@link Receipt}. Needs the role `admin`. */
   async eraseCharger(chargerId: string, call: CallOptions = {}): Promise<MLAnswer<Job>> {
-    const path = `${API}/chargers/${encodeURIComponent(chargerId)}`;
-    return this.answered({ method: 'DELETE', path }, call);
+    return this.answered({ method: 'DELETE', path: chargerPath(chargerId) }, call);
   }
 
   /** Erase a tenant and end its keys, as {@link eraseCharger} does. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions } from './caller';
 import type { ServiceRequest } from './transport';
-import type { BatchRequest, JobKind } from './types';
+import type { BatchRequest, FleetCharger, JobKind } from './types';
 
 /** Path prefix of the API. */
 export const API = '/api/v1';
@@ -30,6 +30,39 @@ export interface OutcomePageOptions extends PageOptions {
   chargerId?: string;
 }
 
+/** Options of the list of chargers. Of several values of a filter any counts. */
+export interface FleetOptions extends PageOptions {
+  site?: string | readonly string[];
+  vendor?: string | readonly string[];
+  model?: string | readonly string[];
+  firmware?: string | readonly string[];
+  status?: FleetCharger['connector_status'] | readonly FleetCharger['connector_status'][];
+  action?: FleetCharger['recommended_action'] | readonly FleetCharger['recommended_action'][];
+  /** The lowest probability of a failure within 30 days, 0 to 1. */
+  minRisk?: number;
+  /** Part of the id, the name or the site, in any case. */
+  q?: string;
+  /** Default: `risk`. A dash before the name turns the order round. */
+  sort?: FleetSort | `-${FleetSort}`;
+}
+
+/** Orders of the list of chargers. */
+export type FleetSort = 'risk' | 'reading_timestamp' | 'net_savings' | 'charger_id' | 'site';
+
+/** Options of the list of sites. */
+export interface SitesOptions extends PageOptions {
+  /** Default: `risk`. A dash before the name turns the order round. */
+  sort?: SitesSort | `-${SitesSort}`;
+}
+
+/** Orders of the list of sites. */
+export type SitesSort = 'risk' | 'chargers' | 'cost_of_waiting' | 'site_id';
+
+/** Path of a charger. */
+export function chargerPath(chargerId: string): string {
+  return `${API}/chargers/${encodeURIComponent(chargerId)}`;
+}
+
 /** Path of an outcome. */
 export function outcomePath(outcomeId: string): string {
   return `${API}/outcomes/${encodeURIComponent(outcomeId)}`;
@@ -56,8 +89,31 @@ export function batchRequest(request: BatchRequest, call: BatchOptions): Service
   };
 }
 
+/** Query string of a list of chargers or sites, with its `?`; empty without options. */
+export function fleetQuery(options: FleetOptions | SitesOptions): string {
+  const { minRisk, site, vendor, model, firmware, status, action, q, sort } = options as FleetOptions;
+  const asked = pageQuery(options);
+  for (const [name, value] of Object.entries({ site, vendor, model, firmware, status, action, q, sort })) {
+    for (const each of value === undefined ? [] : typeof value === 'string' ? [value] : value) {
+      asked.append(name, each);
+    }
+  }
+  if (minRisk !== undefined) {
+    asked.set('min_risk', String(minRisk));
+  }
+  return asked.size === 0 ? '' : `?${asked.toString()}`;
+}
+
 /** Query string of a page request, with its `?`; empty without options. */
-export function query({ limit, cursor, chargerId }: OutcomePageOptions): string {
+export function query(options: OutcomePageOptions): string {
+  const asked = pageQuery(options);
+  if (options.chargerId !== undefined) {
+    asked.set('charger_id', options.chargerId);
+  }
+  return asked.size === 0 ? '' : `?${asked.toString()}`;
+}
+
+function pageQuery({ limit, cursor }: PageOptions): URLSearchParams {
   const asked = new URLSearchParams();
   if (limit !== undefined) {
     asked.set('limit', String(limit));
@@ -65,8 +121,5 @@ export function query({ limit, cursor, chargerId }: OutcomePageOptions): string 
   if (cursor !== undefined) {
     asked.set('cursor', cursor);
   }
-  if (chargerId !== undefined) {
-    asked.set('charger_id', chargerId);
-  }
-  return asked.size === 0 ? '' : `?${asked.toString()}`;
+  return asked;
 }

@@ -14,6 +14,16 @@ export type FailurePrediction = Schemas['FailurePrediction'];
 export type MaintenanceSchedule = Schemas['MaintenanceSchedule'];
 /** Whether a reading differs from the fleet, with a score from 0 to 100. */
 export type AnomalyVerdict = Schemas['AnomalyVerdict'];
+/** Master data of a charger. All are optional; null is unknown. */
+export type Attributes = Schemas['Attributes'];
+/** The attributes that are stored for a charger. */
+export type StoredAttributes = Schemas['StoredAttributes'];
+/** All that is known of a charger. */
+export type Charger = Schemas['Charger'];
+/** A charger of the fleet: its newest failure prediction and its attributes. */
+export type FleetCharger = Schemas['FleetCharger'];
+/** The chargers of a site. */
+export type Site = Schemas['Site'];
 /** Status and progress of a batch job. */
 export type Job = Schemas['Job'];
 /** Kind of verdicts of a job. */

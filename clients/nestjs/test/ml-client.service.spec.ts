@@ -120,6 +120,36 @@ describe('MLClientService, against the running service', () => {
     });
   });
 
+  it('stores attributes, and lists chargers and sites by them', async () => {
+    const tenantId = newCharger();
+    const [first, second] = [newCharger(), newCharger()];
+    for (const charger of [first, second]) {
+      orThrow(await ml.predictFailure(asked(charger), { tenantId }));
+    }
+    const attributes = { site_id: 'S & 1', vendor: 'ABB', connector_types: ['CCS2'], rated_power_kw: 150 };
+    const stored = orThrow(await ml.putAttributes(first, attributes, { tenantId }));
+    expect(stored).toEqual({ charger_id: first, attributes });
+    const page = orThrow(
+      await ml.listChargers({ tenantId, site: ['S & 1', 'other'], vendor: 'ABB', minRisk: 0 }),
+    );
+    expect(page.items.map((each) => [each.charger_id, each.attributes])).toEqual([[first, attributes]]);
+    const all = orThrow(await ml.listChargers({ tenantId, sort: '-charger_id', q: 'evz' }));
+    expect(all.total).toBe(2);
+    const sites = orThrow(await ml.listSites({ tenantId, sort: 'site_id' }));
+    expect(sites.items.map((each) => [each.site_id, each.chargers])).toEqual([
+      ['S & 1', 1],
+      [null, 1],
+    ]);
+    expect(orThrow(await ml.getCharger(first, { tenantId }))).toMatchObject({
+      attributes,
+      reading_stale: false,
+    });
+    expect(await ml.getCharger('never', { tenantId })).toMatchObject({
+      status: 'rejected',
+      problem: { code: 'unknown_charger' },
+    });
+  });
+
   it('lists, corrects and deletes outcomes', async () => {
     const tenantId = newCharger();
     const charger = newCharger();

@@ -155,6 +155,32 @@ def test_the_fleet_by_risk(connect: Connect, web: Web) -> None:
     assert risks == sorted(risks, reverse=True)
 
 
+def test_attributes_and_the_fleet_by_them(connect: Connect, web: Web, tmp_path: Path) -> None:
+    ml = connect(web.url, tenant=f"attributes-{readings.new_charger_id()}")
+    chargers = [f"A-{number}" for number in range(3)]
+    ml.batch_predictions([reading(charger) for charger in chargers], store=True, wait_s=20)
+    stored = ml.put_attributes("A-0", {"site_id": "S 1", "vendor": "ABB", "rated_power_kw": 150})
+    assert stored["attributes"] == {"site_id": "S 1", "vendor": "ABB", "rated_power_kw": 150.0}
+    file = tmp_path / "chargers.csv"
+    file.write_text("charger_id,site_id\nA-1,S 1\nA-2,S 2\nwrong id,S 3\n")
+    uploaded = ml.upload_attributes(file)
+    assert (uploaded["stored"], uploaded["failed"], uploaded["errors"][0]["row"]) == (2, 1, 2)
+    by_site = ml.fleet(sort="charger_id", filters={"site": ["S 1", "S 3"], "min_risk": 0.0})
+    assert [each["charger_id"] for each in by_site] == ["A-0", "A-1"]
+    assert [each["attributes"]["vendor"] for each in ml.fleet(filters={"vendor": "ABB"})] == ["ABB"]
+    assert [(each["site_id"], each["chargers"]) for each in ml.sites(sort="site_id")] == [
+        ("S 1", 2),
+        ("S 2", 1),
+    ]
+    charger = ml.get_charger("A-0")
+    assert charger["attributes"] == stored["attributes"]
+    assert charger["failure"] is not None
+    with pytest.raises(NotFound):
+        ml.get_charger("never")
+    with pytest.raises(ValueError, match=r"must end in \.csv"):
+        ml.upload_attributes(tmp_path / "chargers.parquet")
+
+
 def test_models(ml: MLClient) -> None:
     models = ml.list_models()
     assert {model["name"] for model in models["models"]} == {"failure", "maintenance", "anomaly"}

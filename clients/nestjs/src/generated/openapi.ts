@@ -701,12 +701,12 @@ export interface paths {
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
                     "X-Tenant-ID"?: string;
+                    /** @description `gzip` for a compressed body of any format. */
+                    "Content-Encoding"?: "gzip" | "identity";
                     /** @description `wait=N`: answer with the results if the job ends within N s, at most 30 (RFC 7240). */
                     Prefer?: string;
                     /** @description A repeated request with the same key and body returns the same job. */
                     "Idempotency-Key"?: string;
-                    /** @description `gzip` for a compressed body of any format. */
-                    "Content-Encoding"?: "gzip" | "identity";
                 };
                 path?: never;
                 cookie?: never;
@@ -1422,15 +1422,32 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Newest verdict of each charger, highest probability first */
+        /** Newest verdict of each charger, highest probability first, by filters and in other orders */
         get: {
             parameters: {
                 query?: {
                     /** @description Items a page. */
                     limit?: number;
-                    /** @description `next` of the page before. */
-                    cursor?: number;
-                    sort?: "risk";
+                    /** @description `next` of the page before, in the same `sort`. */
+                    cursor?: string;
+                    /** @description Chargers of this site. Repeated, any of the values counts. */
+                    site?: string[];
+                    /** @description Chargers of this manufacturer. Repeated, any of the values counts. */
+                    vendor?: string[];
+                    /** @description Chargers of this model. Repeated, any of the values counts. */
+                    model?: string[];
+                    /** @description Chargers with this version of the firmware. Repeated, any of the values counts. */
+                    firmware?: string[];
+                    /** @description Chargers whose newest reading has this connector status. Repeated, any of the values counts. */
+                    status?: ("AVAILABLE" | "CHARGING" | "OCCUPIED" | "UNAVAILABLE" | "OFFLINE" | "FAULTY" | "FULLY_CHARGED")[];
+                    /** @description Chargers with this recommended action. Repeated, any of the values counts. */
+                    action?: ("IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS")[];
+                    /** @description Chargers with at least this probability of a failure within 30 days. */
+                    min_risk?: number;
+                    /** @description Chargers with this text in their id, name or site, in any case. */
+                    q?: string;
+                    /** @description `risk`, `reading_timestamp` and `net_savings` begin with the highest, `charger_id` and `site` with the lowest; a dash before the name turns the order round. Equal chargers are sorted by id, those without the value are last. */
+                    sort?: "risk" | "-risk" | "reading_timestamp" | "-reading_timestamp" | "net_savings" | "-net_savings" | "charger_id" | "-charger_id" | "site" | "-site";
                 };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */
@@ -1447,7 +1464,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Page"];
+                        "application/json": components["schemas"]["FleetPage"];
                     };
                 };
                 /** @description The key is missing or wrong. */
@@ -1499,8 +1516,421 @@ export interface paths {
             };
         };
         put?: never;
-        post?: never;
+        /** Store the attributes of many chargers from a file; a wrong row stops no other */
+        post: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                    /** @description `gzip` for a compressed body of any format. */
+                    "Content-Encoding"?: "gzip" | "identity";
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "text/csv": string;
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AttributeFile"];
+                    };
+                };
+                /** @description The body is not JSON. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body stopped midway. */
+                408: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body is too large. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The content type is not supported. */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The disk or Redis is nearly full; see Retry-After. */
+                507: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/chargers/{charger_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example EVZ-0042 */
+                charger_id: string;
+            };
+            cookie?: never;
+        };
+        /** A charger: its attributes, its newest reading, and its newest verdicts */
+        get: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    /** @example EVZ-0042 */
+                    charger_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Charger"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Not there. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        /** Replace all attributes of a charger; those that are left out are removed */
+        put: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    /** @example EVZ-0042 */
+                    charger_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Attributes"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["StoredAttributes"];
+                    };
+                };
+                /** @description The body is not JSON. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body stopped midway. */
+                408: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body is too large. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The content type is not supported. */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The disk or Redis is nearly full; see Retry-After. */
+                507: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        post?: never;
+        /** Erase all data of a charger of this tenant by a job, which returns a receipt */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    /** @example EVZ-0042 */
+                    charger_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Accepted */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Job"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
         options?: never;
         head?: never;
         patch?: never;
@@ -1564,6 +1994,98 @@ export interface paths {
                 };
                 /** @description Not there. */
                 404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sites with their chargers, highest probability, visits that are due and cost of waiting */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Items a page. */
+                    limit?: number;
+                    /** @description `next` of the page before, in the same `sort`. */
+                    cursor?: string;
+                    /** @description `risk`, `chargers` and `cost_of_waiting` begin with the highest, `site_id` with the lowest; a dash before the name turns the order round. Equal sites are sorted by id. */
+                    sort?: "risk" | "-risk" | "chargers" | "-chargers" | "cost_of_waiting" | "-cost_of_waiting" | "site_id" | "-site_id";
+                };
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SitePage"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -3640,97 +4162,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/chargers/{charger_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @example EVZ-0042 */
-                charger_id: string;
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Erase all data of a charger of this tenant by a job, which returns a receipt */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: {
-                    /** @description Separates cache, fleet and jobs. */
-                    "X-Tenant-ID"?: string;
-                };
-                path: {
-                    /** @example EVZ-0042 */
-                    charger_id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description Accepted */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Job"];
-                    };
-                };
-                /** @description The key is missing or wrong. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The key lacks the role. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description A field is wrong; `errors` names each. */
-                422: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something went wrong in the service. */
-                500: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Cannot be accepted now; see Retry-After. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                default: components["responses"]["DEFAULT_ERROR"];
-            };
-        };
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/tenants/{tenant_id}": {
         parameters: {
             query?: never;
@@ -4501,7 +4932,7 @@ export interface components {
              * @example 2026-11-20T08:30:00Z
              */
             timestamp?: string | number | null;
-            /** @description At most 32 levels deep. `costs` (at most 16384 bytes of JSON) overrides the configured costs of the maintenance schedule, and `costs.maintenance_interval_days` the ordinary service interval. The rest is ignored. */
+            /** @description At most 32 levels deep. `costs` (at most 16384 bytes of JSON) overrides the configured costs of the maintenance schedule, and `costs.maintenance_interval_days` the ordinary service interval. `attributes` (schema Attributes) replace those stored for the charger, one by one; a wrong one is ignored. The rest is ignored. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
@@ -4579,7 +5010,7 @@ export interface components {
              * @example 2026-11-20T08:30:00Z
              */
             timestamp?: string | number | null;
-            /** @description At most 32 levels deep. `costs` (at most 16384 bytes of JSON) overrides the configured costs of the maintenance schedule, and `costs.maintenance_interval_days` the ordinary service interval. The rest is ignored. */
+            /** @description At most 32 levels deep. `costs` (at most 16384 bytes of JSON) overrides the configured costs of the maintenance schedule, and `costs.maintenance_interval_days` the ordinary service interval. `attributes` (schema Attributes) replace those stored for the charger, one by one; a wrong one is ignored. The rest is ignored. */
             metadata?: {
                 [key: string]: unknown;
             } | null;
@@ -4864,6 +5295,172 @@ export interface components {
             next: string | null;
             /** @description How many there are in all. */
             total?: number;
+        };
+        Attributes: {
+            /**
+             * @description The site where it stands.
+             * @example SITE-12
+             */
+            site_id?: string | null;
+            /**
+             * @description Its manufacturer.
+             * @example ABB
+             */
+            vendor?: string | null;
+            /**
+             * @description Its model.
+             * @example Terra 184
+             */
+            model?: string | null;
+            /**
+             * @description The version of its firmware.
+             * @example 1.8.32
+             */
+            firmware?: string | null;
+            /**
+             * @description Types of its connectors.
+             * @example [
+             *       "CCS2",
+             *       "CHAdeMO"
+             *     ]
+             */
+            connector_types?: string[] | null;
+            /**
+             * @description kW, by its plate.
+             * @example 180
+             */
+            rated_power_kw?: number | null;
+            /**
+             * @description ISO 8601: the date or the time of its installation.
+             * @example 2024-05-17
+             */
+            installed_at?: string | null;
+            /**
+             * @description Its name among people.
+             * @example Harbour, bay 4
+             */
+            name?: string | null;
+        };
+        FleetCharger: {
+            /** @description The charger. */
+            charger_id: string;
+            /** @description From X-Tenant-ID. */
+            tenant_id: string | null;
+            /** @description The version that answered. */
+            model_version: string;
+            /**
+             * Format: date-time
+             * @description When the scored reading was taken.
+             */
+            reading_timestamp: string;
+            /**
+             * Format: date-time
+             * @description When it was scored.
+             */
+            timestamp: string;
+            /** @description Answered from the cache. */
+            cached: boolean;
+            /** @description Scored by the web process, without history. Not stored. */
+            degraded: boolean;
+            /** @description Equal for equal readings; null if `degraded`. */
+            fingerprint: string | null;
+            /** @description Of a failure within 30 days, 0 to 1. */
+            failure_probability: number;
+            horizons: components["schemas"]["Horizons"];
+            /**
+             * Format: date-time
+             * @description Null when failure in 30 days is less likely than not.
+             */
+            predicted_failure_date: string | null;
+            predicted_failure_window: components["schemas"]["Window"] | null;
+            /** @description 0 to 1; see docs/models.md. */
+            confidence: number;
+            /**
+             * @description The most urgent step's deadline.
+             * @enum {string}
+             */
+            recommended_action: "IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS";
+            /** @description Steps in order, remote ones first. */
+            recommended_actions: string[];
+            top_contributing_factors: components["schemas"]["Factor"][];
+            /** @description The reading itself is FAULTY. */
+            in_failure: boolean;
+            /** @description Those that are known. */
+            attributes: components["schemas"]["Attributes"];
+            /**
+             * @description Of the newest reading.
+             * @enum {string}
+             */
+            connector_status: "AVAILABLE" | "CHARGING" | "OCCUPIED" | "UNAVAILABLE" | "OFFLINE" | "FAULTY" | "FULLY_CHARGED";
+            /** @description The newest reading is older than 24 hours. */
+            reading_stale: boolean;
+        };
+        FleetPage: {
+            items: components["schemas"]["FleetCharger"][];
+            /** @description Cursor of the next page; null at the end. */
+            next: string | null;
+            /** @description How many there are in all. */
+            total?: number;
+        };
+        Charger: {
+            /** @description The charger. */
+            charger_id: string;
+            /** @description Those that are known. */
+            attributes: components["schemas"]["Attributes"];
+            /** @description As it was scored, with its own time; null without one. */
+            newest_reading: components["schemas"]["Reading"] | null;
+            /** @description The newest failure prediction; null without one. */
+            failure: components["schemas"]["FailurePrediction"] | null;
+            /** @description The cached maintenance schedule; null without one. */
+            maintenance: components["schemas"]["MaintenanceSchedule"] | null;
+            /** @description The cached anomaly verdict; null without one. */
+            anomaly: components["schemas"]["AnomalyVerdict"] | null;
+            /** @description The newest reading is older than 24 hours; null without one. */
+            reading_stale: boolean | null;
+        };
+        StoredAttributes: {
+            /** @description The charger. */
+            charger_id: string;
+            /** @description Those that are known. */
+            attributes: components["schemas"]["Attributes"];
+        };
+        VisitsDue: {
+            /** @description Chargers with this action. */
+            IMMEDIATE: number;
+            /** @description Chargers with this action. */
+            WITHIN_7_DAYS: number;
+            /** @description Chargers with this action. */
+            WITHIN_30_DAYS: number;
+        };
+        Site: {
+            /** @description The site; null for all chargers without one. */
+            site_id: string | null;
+            /** @description With a newest verdict. */
+            chargers: number;
+            /** @description The highest probability of a failure within 30 days, 0 to 1. */
+            highest_risk: number;
+            visits_due: components["schemas"]["VisitsDue"];
+            /** @description Sum of the positive net savings of visits; null if none are known. In `currency`. */
+            cost_of_waiting: number | null;
+            /** @description ISO 4217, as configured; null without costs. */
+            currency: string | null;
+        };
+        SitePage: {
+            items: components["schemas"]["Site"][];
+            /** @description Cursor of the next page; null at the end. */
+            next: string | null;
+            /** @description How many there are in all. */
+            total?: number;
+        };
+        AttributeFile: {
+            /** @description Rows that are stored. */
+            stored: number;
+            /** @description Rows that are wrong, and not stored. */
+            failed: number;
+            /** @description Of the first wrong rows. */
+            errors: components["schemas"]["RowProblem"][];
+            /** @description Columns that are no attribute, as in a job. */
+            ignored_columns: string[];
         };
         Model: {
             /** @description failure, maintenance or anomaly. */

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -19,8 +19,12 @@ from evzone_ml_client.exchange import ApiResponse, Request
 from evzone_ml_client.formats import StrPath, upload_headers
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
+    AttributeFile,
+    Attributes,
     BatchResult,
+    Charger,
     FailurePrediction,
+    FleetPage,
     Health,
     Job,
     JobPage,
@@ -32,6 +36,8 @@ from evzone_ml_client.schemas import (
     Reading,
     ReportedOutcome,
     ServiceInfo,
+    SitePage,
+    StoredAttributes,
 )
 from evzone_ml_client.settings import Settings
 
@@ -193,10 +199,58 @@ def results_path(job_id: str) -> str:
     return _path("jobs", job_id, "results")
 
 
-def fleet(cursor: str) -> Call[Page]:
-    """Read a page of the newest verdict of each charger, highest risk first."""
-    params = {"sort": "risk", "cursor": cursor, "limit": str(PAGE_ROWS)}
+class FleetFilters(TypedDict, total=False):
+    """Filters of the fleet. Of several values any counts. `q` is part of the id, the name or the site."""
+
+    site: str | Sequence[str]
+    vendor: str | Sequence[str]
+    model: str | Sequence[str]
+    firmware: str | Sequence[str]
+    status: str | Sequence[str]
+    action: str | Sequence[str]
+    min_risk: float
+    q: str
+
+
+def fleet(cursor: str, *, sort: str, filters: FleetFilters | None) -> Call[FleetPage]:
+    """Read a page of the newest verdict of each charger that the filters let pass."""
+    params: dict[str, str | Sequence[str]] = {"sort": sort, "cursor": cursor, "limit": str(PAGE_ROWS)}
+    for name, value in (filters or {}).items():
+        params[name] = str(value) if isinstance(value, str | float | int) else cast(Sequence[str], value)
     return Call(name="fleet", request=_get(_path("chargers"), params), read=_PAGE)
+
+
+def sites(cursor: str, *, sort: str) -> Call[SitePage]:
+    """Read a page of the sites."""
+    params = {"sort": sort, "cursor": cursor, "limit": str(PAGE_ROWS)}
+    return Call(name="sites", request=_get(_path("sites"), params), read=_PAGE)
+
+
+def get_charger(charger_id: str) -> Call[Charger]:
+    """Read a charger."""
+    request = _get(_path("chargers", charger_id))
+    return Call(name="get_charger", request=request, read=_document("charger_id", "attributes", "failure"))
+
+
+def put_attributes(charger_id: str, attributes: Attributes) -> Call[StoredAttributes]:
+    """Replace the attributes of a charger. Safe to retry."""
+    request = replace(_post(_path("chargers", charger_id), attributes), method="PUT")
+    return Call(name="put_attributes", request=request, read=_document("charger_id", "attributes"))
+
+
+def upload_attributes(file: StrPath, *, timeout_s: float | None, settings: Settings) -> Call[AttributeFile]:
+    """Send a CSV file of attributes. Safe to retry.
+
+    Raises `ValueError` for another file format, `OSError` for an unreadable file.
+    """
+    content = Path(file)
+    headers = upload_headers(content) | {"Content-Length": str(content.stat().st_size)}
+    if headers["Content-Type"] != "text/csv":
+        raise ValueError(f"{content.name}: must end in .csv or .csv.gz")
+    request = Request(method="POST", path=_path("chargers"), headers=headers, content=content)
+    timeout_s = timeout_s or settings.upload_timeout_s
+    read = _document("stored", "failed", "errors")
+    return Call(name="upload_attributes", request=request, read=read, timeout_s=timeout_s)
 
 
 def list_models() -> Call[Models]:
@@ -272,7 +326,7 @@ def _moment(name: str, moment: datetime | str) -> str:
     return parsed.isoformat()
 
 
-def _get(path: str, params: dict[str, str] | None = None) -> Request:
+def _get(path: str, params: Mapping[str, str | Sequence[str]] | None = None) -> Request:
     return Request(method="GET", path=path, params=params or {})
 
 

@@ -237,6 +237,100 @@ class Page(TypedDict):
     total: NotRequired[int]
 
 
+ConnectorType: TypeAlias = str
+
+
+class Attributes(TypedDict):
+    site_id: NotRequired[str | None]
+    vendor: NotRequired[str | None]
+    model: NotRequired[str | None]
+    firmware: NotRequired[str | None]
+    connector_types: NotRequired[list[ConnectorType] | None]
+    rated_power_kw: NotRequired[float | None]
+    installed_at: NotRequired[str | None]
+    name: NotRequired[str | None]
+
+
+class FleetCharger(TypedDict):
+    charger_id: str
+    tenant_id: str | None
+    model_version: str
+    reading_timestamp: str
+    timestamp: str
+    cached: bool
+    degraded: bool
+    fingerprint: str | None
+    failure_probability: float
+    horizons: Horizons
+    predicted_failure_date: str | None
+    predicted_failure_window: Window | None
+    confidence: float
+    recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
+    recommended_actions: list[str]
+    top_contributing_factors: list[Factor]
+    in_failure: bool
+    attributes: Attributes
+    connector_status: Literal[
+        "AVAILABLE",
+        "CHARGING",
+        "OCCUPIED",
+        "UNAVAILABLE",
+        "OFFLINE",
+        "FAULTY",
+        "FULLY_CHARGED",
+    ]
+    reading_stale: bool
+
+
+class FleetPage(TypedDict):
+    items: list[FleetCharger]
+    next: str | None
+    total: NotRequired[int]
+
+
+class Charger(TypedDict):
+    charger_id: str
+    attributes: Attributes
+    newest_reading: Reading | None
+    failure: FailurePrediction | None
+    maintenance: MaintenanceSchedule | None
+    anomaly: AnomalyVerdict | None
+    reading_stale: bool | None
+
+
+class StoredAttributes(TypedDict):
+    charger_id: str
+    attributes: Attributes
+
+
+class VisitsDue(TypedDict):
+    IMMEDIATE: int
+    WITHIN_7_DAYS: int
+    WITHIN_30_DAYS: int
+
+
+class Site(TypedDict):
+    site_id: str | None
+    chargers: int
+    highest_risk: float
+    visits_due: VisitsDue
+    cost_of_waiting: float | None
+    currency: str | None
+
+
+class SitePage(TypedDict):
+    items: list[Site]
+    next: str | None
+    total: NotRequired[int]
+
+
+class AttributeFile(TypedDict):
+    stored: int
+    failed: int
+    errors: list[RowProblem]
+    ignored_columns: list[str]
+
+
 class Model(TypedDict):
     name: str
     version: str

@@ -14,7 +14,7 @@ from httpx_sse import EventSource
 from evzone_ml_client import calls
 from evzone_ml_client.blocking import BlockingTransport
 from evzone_ml_client.breaker import CircuitState
-from evzone_ml_client.calls import Call, JobStatus, Kind, OutcomeKind
+from evzone_ml_client.calls import Call, FleetFilters, JobStatus, Kind, OutcomeKind
 from evzone_ml_client.downloads import Download, Saved
 from evzone_ml_client.events import NOT_NOW, JobEvent, Progress
 from evzone_ml_client.formats import ResultsFormat, StrPath
@@ -22,8 +22,12 @@ from evzone_ml_client.policy import Policy
 from evzone_ml_client.retries import OnRetry
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
+    AttributeFile,
+    Attributes,
     BatchResult,
+    Charger,
     FailurePrediction,
+    FleetCharger,
     Health,
     Job,
     MaintenanceSchedule,
@@ -32,6 +36,8 @@ from evzone_ml_client.schemas import (
     Reading,
     ReportedOutcome,
     ServiceInfo,
+    Site,
+    StoredAttributes,
 )
 from evzone_ml_client.settings import Settings
 
@@ -252,13 +258,43 @@ class MLClient:
             download.abandon()
         return download.job
 
-    def fleet(self) -> Generator[dict[str, Any], None, None]:
-        """Iterate over the newest verdict of each charger, highest failure probability first."""
+    def fleet(
+        self, *, sort: str = "risk", filters: FleetFilters | None = None
+    ) -> Generator[FleetCharger, None, None]:
+        """Iterate over the newest verdict of each charger, with its attributes.
+
+        Highest failure probability first, or in another order of the API. `filters` let some chargers pass.
+        """
         cursor: str | None = "0"
         while cursor is not None:
-            page = self._run(calls.fleet(cursor))
+            page = self._run(calls.fleet(cursor, sort=sort, filters=filters))
             yield from page["items"]
             cursor = page["next"]
+
+    def sites(self, *, sort: str = "risk") -> Generator[Site, None, None]:
+        """Iterate over the sites of the fleet, highest failure probability first, or in another order."""
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = self._run(calls.sites(cursor, sort=sort))
+            yield from page["items"]
+            cursor = page["next"]
+
+    def get_charger(self, charger_id: str) -> Charger:
+        """Return the attributes, the newest reading and the verdicts of a charger. Raises `NotFound`."""
+        return self._run(calls.get_charger(charger_id))
+
+    def put_attributes(self, charger_id: str, attributes: Attributes) -> StoredAttributes:
+        """Replace all attributes of a charger; those that are left out are removed."""
+        return self._run(calls.put_attributes(charger_id, attributes))
+
+    def upload_attributes(self, file: StrPath, *, timeout_s: float | None = None) -> AttributeFile:
+        """Store attributes from a CSV file (`.csv`, `.csv.gz`) with `charger_id` and their names.
+
+        Wrong rows stop no other; the result names the first ones. `timeout_s` defaults to
+        `upload_timeout_s`. Raises `ValueError` for another format, `OSError` for an unreadable file.
+        """
+        call = calls.upload_attributes(file, timeout_s=timeout_s, settings=self.settings)
+        return self._run(call)
 
     def list_models(self) -> Models:
         """Return the models loaded by the service's workers."""
