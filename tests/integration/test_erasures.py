@@ -75,6 +75,7 @@ def fill(client: httpx.Client, charger: str, *others: str) -> str:
         for kind in ("failure", "maintenance", "anomaly"):
             body = request(each, timestamp=(NOW - timedelta(hours=2)).isoformat())
             assert client.post(f"/api/v1/predictions/{kind}", json=body).status_code == 200
+        assert client.put(f"{CHARGERS}/{each}", json={"name": each}).status_code == 200
         outcome = {"charger_id": each, "outcome": "failed", "occurred_at": NOW.isoformat()}
         assert client.post(OUTCOMES, json=outcome).status_code == 202
     rows: list[Any] = [metrics(each) for each in (*others, charger)]
@@ -115,7 +116,14 @@ def test_nothing_of_an_erased_charger_is_found_in_redis(service: Service, tenant
     receipt = erased(client, f"{CHARGERS}/{charger}")
     assert (receipt["subject"], receipt["charger_id"]) == ("charger", None)
     assert receipt["subject_sha256"] == hashlib.sha256(charger.encode()).hexdigest()
-    assert receipt["erased"] == {"cache": 3, "fleet": 3, "history": 1, "outcomes": 1, "job_rows": 4}
+    assert receipt["erased"] == {
+        "cache": 3,
+        "fleet": 3,
+        "history": 1,
+        "outcomes": 1,
+        "attributes": 1,
+        "job_rows": 4,
+    }
     assert service.found(charger) == kept
     assert int(service.redis.get(erasures_key(tenant)) or 0) > erasures  # an erasure has several rounds
     assert service.redis.ttl(erasures_key(tenant)) > 0

@@ -244,9 +244,10 @@ def upload_attributes(file: StrPath, *, timeout_s: float | None, settings: Setti
     Raises `ValueError` for another file format, `OSError` for an unreadable file.
     """
     content = Path(file)
-    headers = upload_headers(content) | {"Content-Length": str(content.stat().st_size)}
+    headers = upload_headers(content)
     if headers["Content-Type"] != "text/csv":
         raise ValueError(f"{content.name}: must end in .csv or .csv.gz")
+    headers["Content-Length"] = str(content.stat().st_size)
     request = Request(method="POST", path=_path("chargers"), headers=headers, content=content)
     timeout_s = timeout_s or settings.upload_timeout_s
     read = _document("stored", "failed", "errors")
