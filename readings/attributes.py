@@ -25,7 +25,10 @@ INSTALLED_AHEAD: Final = timedelta(days=1)
 SEPARATOR: Final = ";"
 
 # Control characters, separators of lines, and marks that reverse the direction of the text after them.
-_NO_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]").search
+_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+# At least one character that is neither of these nor a blank. Also a pattern of ECMAScript, for OpenAPI.
+TEXT_PATTERN: Final = rf"^[^{_CONTROL}]*[^{_CONTROL}\s][^{_CONTROL}]*$"
+_HAS_CONTROL: Final = re.compile(f"[{_CONTROL}]").search
 _IS_NUMBER: Final = re.compile(NUMBER).fullmatch
 _DATE_CHARS: Final = len("2026-01-31")
 _LENGTH: Final = f"Must be 1 to {MAX_CHARS} characters."
@@ -40,16 +43,22 @@ class Text(fields.String):
     def __init__(self, description: str, example: str, *, allow_none: bool = True) -> None:
         super().__init__(
             allow_none=allow_none,
-            metadata={"description": description, "example": example, "minLength": 1, "maxLength": MAX_CHARS},
+            metadata={
+                "description": description,
+                "example": example,
+                "minLength": 1,
+                "maxLength": MAX_CHARS,
+                "pattern": TEXT_PATTERN,
+            },
         )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("invalid")
         text = value.strip()
-        if not 0 < len(text) <= MAX_CHARS:
+        if not text or len(value) > MAX_CHARS:
             raise ValidationError(_LENGTH)
-        if _NO_TEXT(text) or not is_encodable(text):
+        if _HAS_CONTROL(value) or not is_encodable(value):
             raise ValidationError("Must not have control characters.")
         return text
 
@@ -105,7 +114,7 @@ class AttributesSchema(Schema):
             max=MAX_POWER_KW,
             error=f"Must be above 0 and at most {MAX_POWER_KW:,.0f} (kW).",
         ),
-        metadata={"description": "kW, by its plate.", "example": 180.0},
+        metadata={"description": "kW, by its plate.", "example": 180.0, "exclusiveMinimum": 0},
     )
     installed_at = Installed(
         allow_none=True,
@@ -113,6 +122,7 @@ class AttributesSchema(Schema):
             "description": "ISO 8601: the date or the time of its installation.",
             "example": "2024-05-17",
             "type": "string",
+            "anyOf": [{"format": "date"}, {"format": "date-time"}],
         },
     )
     name = Text("Its name among people.", "Harbour, bay 4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ MAX_ROW = 2**31 - 1
 MAX_URL_CHARS = 2_000
 # No name below `example` is ever resolved.
 NOBODY_THERE = "https://hooks.example/"
-MOMENTS = ("timestamp", "last_maintenance", "occurred_at", "created_after")
+MOMENTS = ("timestamp", "last_maintenance", "occurred_at", "created_after", "installed_at")
 
 
 def parquet_file() -> bytes:
@@ -29,10 +30,11 @@ def parquet_file() -> bytes:
     return written.getvalue()
 
 
-# The batch's other formats, which are strings for JSON Schema.
+# The formats of files, which are strings for JSON Schema. The CSV is one of readings and one of attributes.
 FILES: Final = {
     "application/x-ndjson": b'{"charger_id":"EVZ-1","connector_status":"CHARGING"}\n{}\n',
-    "text/csv": b"charger_id,connector_status,temperature\r\nEVZ-1,CHARGING,41.5\r\nEVZ-2,SINGING,\r\n",
+    "text/csv": b"charger_id,connector_status,temperature,vendor\r\n"
+    b"EVZ-1,CHARGING,41.5,ABB\r\nEVZ-2,SINGING,,\r\n",
     "application/vnd.apache.parquet": parquet_file(),
 }
 for media_type, file in FILES.items():
@@ -86,6 +88,13 @@ def bend_moments(fields: dict[str, Any]) -> None:
             fields[name] = PAST_S
         elif isinstance(value, str) and is_moment(value):
             fields[name] = PAST
+        elif name == "installed_at" and isinstance(value, str) and is_date(value):
+            fields[name] = PAST[:10]
+
+
+def is_date(text: str) -> bool:
+    """An RFC 3339 full date."""
+    return re.fullmatch(r"\d{4}-\d\d-\d\d", text) is not None
 
 
 def is_moment(text: str) -> bool:

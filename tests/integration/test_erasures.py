@@ -194,6 +194,7 @@ def test_nothing_of_an_erased_tenant_is_found_in_redis(service: Service) -> None
         1,
         1,
     )
+    assert counts["attributes"] == 2
     assert min(counts["cache"], counts["fleet"], counts["history"], counts["other"]) >= 1
     assert service.found(tenant) == set()
     assert client.get(f"/api/v1/jobs/{job_id}").status_code == 404
