@@ -17,6 +17,7 @@ import orjson
 from redis import Redis, WatchError
 
 from readings.attributes import Attributes
+from tasks.storage import redis_clock
 from tasks.storage.redis_connection import MOST_AT_ONCE, Things, for_each, tenant_prefix
 
 EXPIRY_S: Final = 2 * 365 * 86_400
@@ -185,7 +186,7 @@ class AttributeStore:
             for change in changes
             for tenant, charger_id, *_ in change.statements[:1]
         ]
-        constants = [EXPIRY_S, int(time.time()) - EXPIRY_S, RESTATED_S]
+        constants = [EXPIRY_S, int(redis_clock.now()) - EXPIRY_S, RESTATED_S]
         with self._redis.pipeline(transaction=False) as pipeline:
             for command in for_each(_REPLACE, constants, things):
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped there
@@ -200,7 +201,7 @@ class AttributeStore:
 
 def _change(statements: Sequence[Statement], old: bytes) -> _Change | None:
     """The change that statements on one charger make to its stored field; None if they make none."""
-    now = time.time()
+    now = redis_clock.now()
     held_at, held = _decode(old) if old else (0.0, {})
     if held_at < now - EXPIRY_S:
         held = {}
@@ -224,7 +225,7 @@ def decoded(field: bytes | None) -> Attributes | None:
     if not field:
         return None
     as_of, values = _decode(field)
-    return values if as_of >= time.time() - EXPIRY_S else None
+    return values if as_of >= redis_clock.now() - EXPIRY_S else None
 
 
 def _decode(field: bytes) -> tuple[float, Attributes]:

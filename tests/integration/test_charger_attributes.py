@@ -14,6 +14,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from tasks.storage import redis_clock
 from tasks.storage.charger_attributes import EXPIRY_S, AttributeStore, Statement, attributes_key, restated_key
 from tests.batches import CSV, NDJSON, ended, job_of, ndjson_of, post_file
 from tests.http_jobs import assert_problem
@@ -246,6 +247,13 @@ def test_an_older_reading_changes_no_attribute(client: httpx.Client, store: Redi
     assert stored(store, charger) == {"firmware": "2"}
 
 
+def test_a_reading_that_is_not_stored_changes_no_attribute(client: httpx.Client, store: Redis) -> None:
+    charger = new_charger_id()
+    body = request(charger, metadata={"attributes": {"vendor": "ABB"}})
+    assert client.post(f"{FAILURE}?store=false", json=body).status_code == 200
+    assert stored(store, charger) is None
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_batch_that_is_stored_states_attributes(client: httpx.Client, store: Redis, kept: bool) -> None:
     chargers = [new_charger_id() for _ in range(3)]
@@ -296,7 +304,7 @@ def test_the_same_again_keeps_attributes_from_expiring(lone: Redis, monkeypatch:
     started = time.time()
     for days in range(0, 800, 20):
         now = started + days * 86_400
-        monkeypatch.setattr(time, "time", lambda now=now: now)
+        monkeypatch.setattr(redis_clock, "now", lambda now=now: now)
         held.state([Statement(None, "A", {"vendor": "ABB"}, as_of=now - 60)])
     assert held.get(None, "A") == {"vendor": "ABB"}
     assert held.get(None, "B") is None

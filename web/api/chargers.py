@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import orjson
 from flask_smorest import Blueprint
 from redis import RedisError
 
 from errors import UnknownCharger
-from readings.reading import KINDS
+from readings.reading import KINDS, STALE_AFTER_S
+from tasks.storage import redis_clock
 from tasks.storage.charger_attributes import attributes_key, decoded
 from tasks.storage.fleet import newest_key
 from tasks.storage.fleet_query import FILTERS, FleetQuery, Found
@@ -27,8 +27,8 @@ blueprint = Blueprint(
     "chargers", __name__, url_prefix="/api/v1/chargers", description="The fleet, by newest verdicts."
 )
 
-# A charger reports several times an hour. After this time its verdict tells of the past.
-STALE_AFTER_S: Final = 86_400.0
+# A key, as no text of JSON has quotes without a backslash.
+_FRESH, _STALE = b'"reading_stale":false', b'"reading_stale":true'
 
 
 @blueprint.route("")
@@ -61,16 +61,17 @@ def _items(tenant: str | None, found: Found) -> list[bytes]:
         for charger_id in found.charger_ids:
             pipeline.hget(newest_key(tenant, charger_id), "body")
         fields, *bodies = pipeline.execute()
-    stale_before = time.time() - STALE_AFTER_S
+    stale_before = redis_clock.now() - STALE_AFTER_S
     items = []
     for body, field, status, at in zip(bodies, fields, found.statuses, found.read_at, strict=True):
         if body is None:
             continue
-        known = {
-            "attributes": decoded(field) or {},
-            "connector_status": status,
-            "reading_stale": at < stale_before,
-        }
+        is_stale = at < stale_before
+        if is_stale:  # it was fresh when it was scored
+            body = body.replace(_FRESH, _STALE, 1)
+        known: dict[str, Any] = {"attributes": decoded(field) or {}, "connector_status": status}
+        if _FRESH not in body and _STALE not in body:  # a verdict of an older release
+            known["reading_stale"] = is_stale
         items.append(b"%b,%b" % (body[:-1], orjson.dumps(known)[1:]))
     return items
 
@@ -104,7 +105,7 @@ def get_charger(charger_id: str) -> Response:
         "failure": _json(verdict),
         "maintenance": _json(cached["maintenance"]),
         "anomaly": _json(cached["anomaly"]),
-        "reading_stale": None if at is None else float(at) < time.time() - STALE_AFTER_S,
+        "reading_stale": None if at is None else float(at) < redis_clock.now() - STALE_AFTER_S,
     }
     return Response(orjson.dumps(document), content_type="application/json")
 
