@@ -78,7 +78,7 @@ def main() -> None:
 def _measure(app: Flask, fleet: Fleet, repeat: int) -> None:
     services: Services = app.extensions[EXTENSION]
     before_mb = _memory_mb()
-    first_s, _, wait_ms = _beside(lambda: _answer(app, "/api/v1/chargers"))
+    first_s, _, wait_ms = _beside(lambda: _get(app, "/api/v1/chargers"))
     grown = (_memory_mb() - before_mb) * 1e6 / fleet.chargers
     _say(f"load of {fleet.chargers:,} chargers: {first_s:.2f} s, {grown:.0f} bytes each; {wait_ms}\n\n")
     queries = _queries(app, fleet)
@@ -88,7 +88,7 @@ def _measure(app: Flask, fleet: Fleet, repeat: int) -> None:
     with fleet.changing():
         busy = {name: _times(app, url, repeat) for name, url in queries.items()}
     for name, url in queries.items():
-        total = orjson.loads(_answer(app, url)).get("total", 0)
+        total = orjson.loads(_get(app, url)).get("total", 0)
         (walls, cpus), (busy_walls, busy_cpus) = still[name], busy[name]
         _say(
             f"| {name} | {total:,} | {statistics.median(walls):.1f} | {_p95(walls):.1f} | {_mean(cpus):.1f} "
@@ -121,7 +121,7 @@ def _queries(app: Flask, fleet: Fleet) -> dict[str, str]:
     found = {f"sort={dash}{sort}": f"{chargers}&sort={dash}{sort}" for sort in SORTS for dash in ("", "-")}
     for share in DEEP:
         url = f"{chargers}&cursor={int(share * fleet.chargers)}"
-        deep = orjson.loads(_answer(app, url))["next"]
+        deep = orjson.loads(_get(app, url))["next"]
         if deep:
             found[f"page at {share:.1%}"] = f"{chargers}&cursor={deep}"
     found |= {
@@ -211,20 +211,20 @@ class Fleet:
         return Statement(None, f"EVZ-{number:06d}", values)
 
 
-def _answer(app: Flask, url: str) -> bytes:
-    answer = app.test_client().get(url, headers={"X-API-Key": KEY})
-    if answer.status_code != 200:
-        raise SystemExit(f"{url}: {answer.status_code} {answer.text}")
-    return answer.get_data()
+def _get(app: Flask, url: str) -> bytes:
+    response = app.test_client().get(url, headers={"X-API-Key": KEY})
+    if response.status_code != 200:
+        raise SystemExit(f"{url}: {response.status_code} {response.text}")
+    return response.get_data()
 
 
 def _times(app: Flask, url: str, repeat: int) -> tuple[list[float], list[float]]:
     """The times and the CPU times of a query in ms. The first one is not counted."""
-    _answer(app, url)
+    _get(app, url)
     walls, cpus = [], []
     for _ in range(repeat):
         started, cpu_s = time.perf_counter(), time.thread_time()
-        _answer(app, url)
+        _get(app, url)
         cpus.append((time.thread_time() - cpu_s) * 1e3)
         walls.append((time.perf_counter() - started) * 1e3)
         time.sleep(0.01)  # so that refreshes are among them

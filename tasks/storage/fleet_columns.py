@@ -19,7 +19,7 @@ from tasks.storage.fleet_query import (
     FleetQuery,
     Found,
     Numbers,
-    Places,
+    Positions,
     Vocabulary,
     behind,
     keys_of,
@@ -36,7 +36,7 @@ class FleetColumns:
 
     def __init__(self) -> None:
         self.charger_ids: list[str] = []
-        self._places: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
         self._search: list[str] = []  # id, name and site of each row, in lower case
         self.vocabularies: Final = {name: Vocabulary() for name in FILTERS}
         self._codes = {name: np.empty(0, np.int32) for name in FILTERS}
@@ -47,20 +47,20 @@ class FleetColumns:
         self._is_row = np.empty(0, np.bool_)
         # Derived from the columns when a query needs them.
         self._sorted_ids = np.empty(0, "S1")
-        self._by_id: Places = np.empty(0, np.int64)
+        self._by_id: Positions = np.empty(0, np.int64)
         self._id_ranks: Numbers = np.empty(0)
-        self._orders: dict[str, tuple[Places, Numbers]] = {}
+        self._orders: dict[str, tuple[Positions, Numbers]] = {}
 
     def __len__(self) -> int:
         return len(self.charger_ids)
 
     def known(self, charger_ids: Sequence[str]) -> list[str]:
         """Those of the chargers that have a row."""
-        return [charger_id for charger_id in charger_ids if charger_id in self._places]
+        return [charger_id for charger_id in charger_ids if charger_id in self._positions]
 
     def is_held(self, charger_id: str, written_ms: float) -> bool:
         """Whether the row of this charger and time of writing is here."""
-        place = self._places.get(charger_id)
+        place = self._positions.get(charger_id)
         return place is not None and bool(self._numbers["written"][place] == written_ms)
 
     def count(self, since_ms: float) -> int:
@@ -78,27 +78,27 @@ class FleetColumns:
         rows: Sequence[FleetRow | None],
         attributes: Sequence[Attributes | None],
     ) -> None:
-        """Add chargers, or replace their rows. None for a row that cannot be read: it is in no answer."""
+        """Add chargers, or replace their rows. None for a row that cannot be read: it is in no response."""
         if not charger_ids:
             return
-        places = [self._place(charger_id) for charger_id in charger_ids]
+        positions = [self._place(charger_id) for charger_id in charger_ids]
         read = [_NO_ROW if row is None else row for row in rows]
-        self._numbers["written"][places] = written_ms
-        self._numbers["risk"][places] = [row.p30 for row in read]
-        self._numbers["reading_timestamp"][places] = [row.at for row in read]
-        self._numbers["net_savings"][places] = [
+        self._numbers["written"][positions] = written_ms
+        self._numbers["risk"][positions] = [row.p30 for row in read]
+        self._numbers["reading_timestamp"][positions] = [row.at for row in read]
+        self._numbers["net_savings"][positions] = [
             np.nan if row.net_savings is None else row.net_savings for row in read
         ]
-        self._is_row[places] = [row is not None for row in rows]
+        self._is_row[positions] = [row is not None for row in rows]
         status, action = (self.vocabularies[name].code for name in ("status", "action"))
-        self._codes["status"][places] = [status(row.connector_status) for row in read]
-        self._codes["action"][places] = [action(row.action) for row in read]
-        self._restate(places, attributes)
+        self._codes["status"][positions] = [status(row.connector_status) for row in read]
+        self._codes["action"][positions] = [action(row.action) for row in read]
+        self._restate(positions, attributes)
 
     def restate(self, charger_ids: Sequence[str], attributes: Sequence[Attributes | None]) -> None:
         """Replace the attributes of chargers that have a row."""
         if charger_ids:
-            self._restate([self._places[charger_id] for charger_id in charger_ids], attributes)
+            self._restate([self._positions[charger_id] for charger_id in charger_ids], attributes)
 
     def find(self, query: FleetQuery, *, since_ms: float) -> Found:
         """The page that a query asks for, among the chargers that were written since this time."""
@@ -111,18 +111,18 @@ class FleetColumns:
             matching = behind(matching, keys, self._id_ranks, key=key, rank=rank)
         else:
             matching = matching[query.after :]
-        places = matching[: query.limit].tolist()
+        positions = matching[: query.limit].tolist()
         statuses = self.vocabularies["status"].texts
         return Found(
-            [self.charger_ids[place] for place in places],
-            [statuses[code] for code in self._codes["status"][places].tolist()],
-            self._numbers["reading_timestamp"][places].tolist(),
+            [self.charger_ids[place] for place in positions],
+            [statuses[code] for code in self._codes["status"][positions].tolist()],
+            self._numbers["reading_timestamp"][positions].tolist(),
             total,
-            self._cursor(query.sort, places[-1]) if len(matching) > query.limit else None,
+            self._cursor(query.sort, positions[-1]) if len(matching) > query.limit else None,
         )
 
-    def rows(self, since_ms: float) -> Places:
-        """The places of the chargers that were written since this time, and can be read."""
+    def rows(self, since_ms: float) -> Positions:
+        """The positions of the chargers that were written since this time, and can be read."""
         size = len(self)
         return np.flatnonzero(self._is_row[:size] & (self._numbers["written"][:size] >= since_ms))
 
@@ -135,9 +135,9 @@ class FleetColumns:
         return self._numbers[name][: len(self)]
 
     def _place(self, charger_id: str) -> int:
-        place = self._places.get(charger_id)
+        place = self._positions.get(charger_id)
         if place is None:
-            place = self._places[charger_id] = len(self.charger_ids)
+            place = self._positions[charger_id] = len(self.charger_ids)
             self.charger_ids.append(charger_id)
             self._search.append("")
             if place >= len(self._is_row):
@@ -152,13 +152,13 @@ class FleetColumns:
             self._numbers[name] = np.concatenate([numbers, np.zeros(more)])
         self._is_row = np.concatenate([self._is_row, np.zeros(more, np.bool_)])
 
-    def _restate(self, places: Sequence[int], attributes: Sequence[Attributes | None]) -> None:
+    def _restate(self, positions: Sequence[int], attributes: Sequence[Attributes | None]) -> None:
         self._orders.clear()
         stated: list[Mapping[str, Any]] = [each or {} for each in attributes]
         for name, attribute in _ATTRIBUTE_OF.items():
             code = self.vocabularies[name].code
-            self._codes[name][places] = [code(each.get(attribute)) for each in stated]
-        for place, each in zip(places, stated, strict=True):
+            self._codes[name][positions] = [code(each.get(attribute)) for each in stated]
+        for place, each in zip(positions, stated, strict=True):
             searched = (self.charger_ids[place], each.get("name", ""), each.get("site_id", ""))
             self._search[place] = "\n".join(searched).casefold()
 
@@ -173,13 +173,13 @@ class FleetColumns:
                 found &= np.isin(self._codes[name][:size], np.array(codes, np.int32))
         if query.text:
             text, search = query.text.casefold(), self._search
-            places = np.flatnonzero(found)
+            positions = np.flatnonzero(found)
             is_part = "\n" not in text  # it separates the three
-            found[places] = [is_part and text in search[place] for place in places.tolist()]
+            found[positions] = [is_part and text in search[place] for place in positions.tolist()]
         return found
 
-    def _order(self, sort: str) -> tuple[Places, Numbers]:
-        """The places in this order, and the key of each place; a lower key is earlier."""
+    def _order(self, sort: str) -> tuple[Positions, Numbers]:
+        """The positions in this order, and the key of each place; a lower key is earlier."""
         self._rank_ids()
         found = self._orders.get(sort)
         if found is None:
@@ -232,7 +232,7 @@ class FleetColumns:
         self._orders.clear()
 
     def _id_rank(self, charger_id: str) -> float:
-        place = self._places.get(charger_id)
+        place = self._positions.get(charger_id)
         if place is not None:
             return float(self._id_ranks[place])
         return float(np.searchsorted(self._sorted_ids, np.bytes_(charger_id.encode()))) - 0.5

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-Places = NDArray[np.int64]
+Positions = NDArray[np.int64]
 
 # The attributes and facts that a query filters by, each with the name of its column.
 FILTERS: Final = ("site", "vendor", "model", "firmware", "status", "action")
@@ -50,7 +50,7 @@ class Vocabulary:
         return [self._codes[text] for text in texts if text in self._codes]
 
     def ranks(self, codes: NDArray[np.int32]) -> Numbers:
-        """The places of these codes in the order of their texts; infinite without a text."""
+        """The positions of these codes in the order of their texts; infinite without a text."""
         self._sort()
         return self._ranks[codes]
 
@@ -126,8 +126,8 @@ def keys_of(sort: str, values: Numbers) -> Numbers:
     return keys
 
 
-def behind(places: Places, keys: Numbers, ranks: Numbers, *, key: float, rank: float) -> Places:
-    """Those of the places, in their order, that are behind a key and, among equal keys, behind a rank."""
-    its = keys[places]
-    found: Places = places[(its > key) | ((its == key) & (ranks[places] > rank))]
+def behind(positions: Positions, keys: Numbers, ranks: Numbers, *, key: float, rank: float) -> Positions:
+    """Those of the positions, in their order, that are behind a key and, among equal keys, behind a rank."""
+    its = keys[positions]
+    found: Positions = positions[(its > key) | ((its == key) & (ranks[positions] > rank))]
     return found

@@ -67,7 +67,7 @@ def find_sites(
         matching = behind(matching, keys, ranks, key=key, rank=names.rank(after.item_id))
     else:
         matching = matching[after:]
-    places = matching[:limit].tolist()
+    positions = matching[:limit].tolist()
     actions, known_actions = columns.codes("action")[rows], columns.vocabularies["action"]
     due = {
         action: np.bincount(sites[np.isin(actions, known_actions.codes([action]))], minlength=size)
@@ -81,13 +81,13 @@ def find_sites(
             {action: int(number[place]) for action, number in due.items()},
             float(costs[place]) if has_costs[place] else None,
         )
-        for place in places
+        for place in positions
     ]
     if len(matching) <= limit:
         return found, total, None
     last = found[-1]
     last_value: float | str | None = last.site_id
     if name != "site_id":
-        number = float(values[name][places[-1]])
+        number = float(values[name][positions[-1]])
         last_value = number if np.isfinite(number) else None
     return found, total, Cursor(sort, last_value, last.site_id)

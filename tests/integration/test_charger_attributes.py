@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import threading
 import time
 from collections.abc import Iterator
@@ -16,13 +14,13 @@ from redis import Redis
 
 from tasks.storage import redis_clock
 from tasks.storage.charger_attributes import EXPIRY_S, AttributeStore, Statement, attributes_key, restated_key
+from tests.attributes import CHARGERS, HOSTILE, csv_of, put
 from tests.batches import CSV, NDJSON, ended, job_of, ndjson_of, post_file
 from tests.http_jobs import assert_problem
 from tests.processes import READ_KEY
 from tests.readings import metrics, new_charger_id, request
 from tests.services import RunningServer
 
-CHARGERS: Final = "/api/v1/chargers"
 FAILURE: Final = "/api/v1/predictions/failure"
 GOOD: Final[dict[str, Any]] = {
     "site_id": "SITE-12",
@@ -34,18 +32,6 @@ GOOD: Final[dict[str, Any]] = {
     "installed_at": "2024-05-17",
     "name": "Hafen, Säule 4",
 }
-# Texts that would run in a spreadsheet, a page, a query or a terminal.
-HOSTILE: Final = (
-    '=HYPERLINK("http://x","y")',
-    "+1+1",
-    "@SUM(A1)",
-    "-2+3",
-    "<script>alert(1)</script>",
-    "'; DROP TABLE chargers; --",
-    "../../etc/passwd",
-    "{{7*7}}${7*7}",
-    "ml:fleet:rows *",
-)
 
 
 @pytest.fixture
@@ -56,10 +42,6 @@ def store(redis: RunningServer) -> Iterator[Redis]:
 
 def stored(store: Redis, charger: str, tenant: str | None = None) -> dict[str, Any] | None:
     return AttributeStore(store, lambda *_: None).get(tenant, charger)
-
-
-def put(client: httpx.Client, charger: str, body: Any, **headers: str) -> httpx.Response:
-    return client.put(f"{CHARGERS}/{charger}", json=body, headers=headers)
 
 
 def cached(client: httpx.Client, charger: str) -> bool:
@@ -125,12 +107,6 @@ def test_tenants_do_not_see_each_other(client: httpx.Client, store: Redis) -> No
 
 def post_csv(client: httpx.Client, data: bytes, **headers: str) -> httpx.Response:
     return client.post(CHARGERS, content=data, headers={"Content-Type": CSV, **headers})
-
-
-def csv_of(rows: list[list[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
 
 
 def test_good_rows_of_a_file_are_stored_and_wrong_ones_named(client: httpx.Client, store: Redis) -> None:

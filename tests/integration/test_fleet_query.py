@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import orjson
 import pytest
 from redis import Redis
 
 from errors import QueueFull
-from readings.reading import Reading
+from readings.reading import Reading, rfc3339
 from tasks.storage.charger_attributes import AttributeStore, Statement
 from tasks.storage.fleet import FleetStore, newest_key
 from tasks.storage.fleet_query import FleetQuery
 from tasks.storage.fleet_snapshots import UNUSED_S, FleetSnapshots
 from tasks.storage.redis_connection import PinnedConnection
+from tests.attributes import CHARGERS, HOSTILE, csv_of, put
 from tests.batches import CSV
 from tests.http_jobs import assert_problem, finish
-from tests.integration.test_charger_attributes import HOSTILE, csv_of, put
-from tests.integration.test_fleet_store import ALARM, CALM, DUE, put_of
 from tests.processes import KEY, READ_KEY, Web, environment, settings_for, wait_until
 from tests.readings import request
 from tests.services import RunningServer
 
-CHARGERS: Final = "/api/v1/chargers"
 SITES: Final = "/api/v1/sites"
 FAILURE: Final = "/api/v1/predictions/failure"
 TENANT: Final = {"X-Tenant-ID": "fleet-query"}
 NOW: Final = int(time.time())
+CALM, DUE, ALARM = (0.1, "WITHIN_30_DAYS"), (0.55, "WITHIN_7_DAYS"), (0.9, "IMMEDIATE")
 # Charger, site, vendor, state, age of its reading in hours, status.
 FLEET: Final = [
     ("EVZ-1", "north", "ABB", ALARM, 1, "FAULTY"),
@@ -44,9 +45,19 @@ FLEET: Final = [
 def stored(store: FleetStore, redis: Redis, tenant: str | None, *rows: tuple[Any, ...]) -> None:
     """Chargers with a verdict and attributes, by the commands of the store."""
     puts = []
-    for charger, _, _, state, hours, status in rows:
-        its_tenant, verdict, body, reading = put_of(tenant, charger, NOW - 3600 * hours, state)
-        puts.append((its_tenant, verdict, body, Reading(charger, status, reading.timestamp)))
+    for charger, _, _, (probability, action), hours, status in rows:
+        moment = datetime.fromtimestamp(NOW - 3600 * hours, UTC)
+        verdict = {
+            "charger_id": charger,
+            "reading_timestamp": rfc3339(moment),
+            "failure_probability": probability,
+            "horizons": {"1d": 0.0, "7d": probability / 2, "30d": probability},
+            "recommended_action": action,
+            "in_failure": False,
+            "confidence": 0.5,
+            "model_version": "m",
+        }
+        puts.append((tenant, verdict, orjson.dumps(verdict), Reading(charger, status, moment)))
     PinnedConnection(redis).execute(*store.to_store(puts))
     AttributeStore(redis, lambda *_: None).state(
         [

@@ -1441,7 +1441,7 @@ export interface paths {
                     /** @description Chargers whose newest reading has this connector status. Repeated, any of the values counts. */
                     status?: ("AVAILABLE" | "CHARGING" | "OCCUPIED" | "UNAVAILABLE" | "OFFLINE" | "FAULTY" | "FULLY_CHARGED")[];
                     /** @description Chargers with this recommended action. Repeated, any of the values counts. */
-                    action?: ("IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS")[];
+                    action?: ("IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS" | "NONE")[];
                     /** @description Chargers with at least this probability of a failure within 30 days. */
                     min_risk?: number;
                     /** @description Chargers with this text in their id, name or site, in any case. */
@@ -5334,7 +5334,7 @@ export interface components {
              * @description ISO 8601: the date or the time of its installation.
              * @example 2024-05-17
              */
-            installed_at?: string | null;
+            installed_at?: ((string | unknown | unknown) | null) | unknown | unknown;
             /**
              * @description Its name among people.
              * @example Harbour, bay 4
@@ -5358,6 +5358,8 @@ export interface components {
              * @description When it was scored.
              */
             timestamp: string;
+            /** @description The newest reading is older than 24 hours. */
+            reading_stale: boolean;
             /** @description Answered from the cache. */
             cached: boolean;
             /** @description Scored by the web process, without history. Not stored. */
@@ -5376,15 +5378,21 @@ export interface components {
             /** @description 0 to 1; see docs/models.md. */
             confidence: number;
             /**
-             * @description The most urgent step's deadline.
+             * @description When somebody must go. NONE: the ordinary service will do.
              * @enum {string}
              */
-            recommended_action: "IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS";
+            recommended_action: "IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS" | "NONE";
             /** @description Steps in order, remote ones first. */
             recommended_actions: string[];
             top_contributing_factors: components["schemas"]["Factor"][];
             /** @description The reading itself is FAULTY. */
             in_failure: boolean;
+            /** @description What a visit on the best day within 30 days is expected to save; 0 if none pays. In `currency`. */
+            cost_of_waiting: number;
+            /** @description ISO 4217. */
+            currency: string;
+            /** @description Version of the cost policy and its costs. */
+            cost_policy: string;
             /** @description Those that are known. */
             attributes: components["schemas"]["Attributes"];
             /**
@@ -5392,8 +5400,6 @@ export interface components {
              * @enum {string}
              */
             connector_status: "AVAILABLE" | "CHARGING" | "OCCUPIED" | "UNAVAILABLE" | "OFFLINE" | "FAULTY" | "FULLY_CHARGED";
-            /** @description The newest reading is older than 24 hours. */
-            reading_stale: boolean;
         };
         FleetPage: {
             items: components["schemas"]["FleetCharger"][];

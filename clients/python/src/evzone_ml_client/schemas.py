@@ -257,6 +257,7 @@ class FleetCharger(TypedDict):
     model_version: str
     reading_timestamp: str
     timestamp: str
+    reading_stale: bool
     cached: bool
     degraded: bool
     fingerprint: str | None
@@ -265,10 +266,13 @@ class FleetCharger(TypedDict):
     predicted_failure_date: str | None
     predicted_failure_window: Window | None
     confidence: float
-    recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS"]
+    recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"]
     recommended_actions: list[str]
     top_contributing_factors: list[Factor]
     in_failure: bool
+    cost_of_waiting: float
+    currency: str
+    cost_policy: str
     attributes: Attributes
     connector_status: Literal[
         "AVAILABLE",
@@ -279,7 +283,6 @@ class FleetCharger(TypedDict):
         "FAULTY",
         "FULLY_CHARGED",
     ]
-    reading_stale: bool
 
 
 class FleetPage(TypedDict):

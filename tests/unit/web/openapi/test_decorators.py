@@ -146,7 +146,12 @@ def headers_read(module: ModuleType) -> set[str]:
         ("GET /api/v1/jobs", PAGE | {"status", "kind", "created_after"}, set()),
         ("GET /api/v1/jobs/{job_id}/results", PAGE | {"columns"}, {"accept"}),
         ("GET /api/v1/jobs/{job_id}/events", set(), {"last-event-id"}),
-        ("GET /api/v1/chargers", PAGE | {"sort"}, set()),
+        (
+            "GET /api/v1/chargers",
+            PAGE | {"sort", "q", "min_risk", "site", "vendor", "model", "firmware", "status", "action"},
+            set(),
+        ),
+        ("POST /api/v1/chargers", set(), {"content-encoding"}),
         ("GET /api/v1/chargers/{charger_id}/history", PAGE, set()),
         ("GET /api/v1/models/{name}/drift", {"window"}, set()),
         ("POST /api/v1/predictions/failure", {"store"}, set()),
