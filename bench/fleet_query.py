@@ -80,24 +80,24 @@ def _measure(app: Flask, fleet: Fleet, repeat: int) -> None:
     before_mb = _memory_mb()
     first_s, _, wait_ms = _beside(lambda: _get(app, "/api/v1/chargers"))
     grown = (_memory_mb() - before_mb) * 1e6 / fleet.chargers
-    _say(f"load of {fleet.chargers:,} chargers: {first_s:.2f} s, {grown:.0f} bytes each; {wait_ms}\n\n")
+    _print(f"load of {fleet.chargers:,} chargers: {first_s:.2f} s, {grown:.0f} bytes each; {wait_ms}\n\n")
     queries = _queries(app, fleet)
-    _say("| query | chargers | p50 ms | p95 ms | CPU ms | p95 ms while 2,000 change a second | CPU ms |\n")
-    _say("|---|---|---|---|---|---|---|\n")
+    _print("| query | chargers | p50 ms | p95 ms | CPU ms | p95 ms while 2,000 change a second | CPU ms |\n")
+    _print("|---|---|---|---|---|---|---|\n")
     still = {name: _times(app, url, repeat) for name, url in queries.items()}
     with fleet.changing():
         busy = {name: _times(app, url, repeat) for name, url in queries.items()}
     for name, url in queries.items():
         total = orjson.loads(_get(app, url)).get("total", 0)
         (walls, cpus), (busy_walls, busy_cpus) = still[name], busy[name]
-        _say(
+        _print(
             f"| {name} | {total:,} | {statistics.median(walls):.1f} | {_p95(walls):.1f} | {_mean(cpus):.1f} "
             f"| {_p95(busy_walls):.1f} | {_mean(busy_cpus):.1f} |\n"
         )
     for what, times in (("nothing changes", still), ("2,000 chargers change a second", busy)):
         walls = [each for its_walls, _ in times.values() for each in its_walls]
-        _say(f"\n{len(walls):,} queries while {what}: p95 {_p95(walls):.1f} ms, max {max(walls):.1f} ms")
-    _say(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n\n")
+        _print(f"\n{len(walls):,} queries while {what}: p95 {_p95(walls):.1f} ms, max {max(walls):.1f} ms")
+    _print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n\n")
 
     def refresh() -> None:
         with services.fleets.of(None):
@@ -110,9 +110,9 @@ def _measure(app: Flask, fleet: Fleet, repeat: int) -> None:
         taken_s, cpu_s, wait_ms = _beside(refresh)
         costs.append((taken_s * 1e3, cpu_s * 1e3, wait_ms))
     taken_ms, cpu_ms, wait_ms = sorted(costs)[len(costs) // 2]
-    _say(f"refresh of {CHANGED:,} changed chargers: {taken_ms:.0f} ms, CPU {cpu_ms:.0f} ms; {wait_ms}\n")
+    _print(f"refresh of {CHANGED:,} changed chargers: {taken_ms:.0f} ms, CPU {cpu_ms:.0f} ms; {wait_ms}\n")
     alone = _beside(lambda: time.sleep(1.0))[2]
-    _say(f"for comparison, without work: {alone}\n")
+    _print(f"for comparison, without work: {alone}\n")
 
 
 def _queries(app: Flask, fleet: Fleet) -> dict[str, str]:
@@ -291,7 +291,7 @@ def _environment(redis_url: str) -> dict[str, str]:
     }
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
 

@@ -1,9 +1,9 @@
 """The stored attributes of chargers, the newest statement of each.
 
 A tenant has one hash, with a field for each charger. A field is a JSON list: the time of the statement, and
-the values in the order of `ORDER`, without names. That is about 100 bytes. A key of its own for each charger would need 100
-bytes more. A field expires `EXPIRY_S` after the last statement. Each change deletes two expired fields at
-most, of two that it draws; the hash expires as a whole without changes.
+the values in the order of `ORDER`, without names. That is about 100 bytes. A key of its own for each charger
+would need 100 bytes more. A field expires `EXPIRY_S` after the last statement. Each change deletes two
+expired fields at most, of two that it draws; the hash expires as a whole without changes.
 """
 
 from __future__ import annotations
