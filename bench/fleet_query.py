@@ -191,7 +191,7 @@ class Fleet:
             "failure_probability": risk,
             "horizons": {"1d": risk / 10, "7d": risk / 3, "30d": risk},
             "recommended_action": self._random.choice(ACTIONS),
-            "net_savings": round(self._random.uniform(-200, 400), 2),
+            "cost_of_waiting": round(self._random.uniform(-200, 400), 2),
         }
         reading = Reading(charger_id, self._random.choice(STATUSES), at, 18.4, 47.5, 41.0, ())
         return None, verdict, orjson.dumps(verdict), reading

@@ -28,8 +28,8 @@ from web.api import (
     results,
     service_info,
     shadow,
-    webhooks,
     sites,
+    webhooks,
 )
 from web.http import access, errors, messages
 from web.http.addresses import held_until_sent

@@ -42,7 +42,7 @@ class FleetColumns:
         self._codes = {name: np.empty(0, np.int32) for name in FILTERS}
         # `written` is the time of the last verdict in ms. `is_row` is false for a row that cannot be read.
         self._numbers = {
-            name: np.empty(0) for name in ("written", "risk", "reading_timestamp", "net_savings")
+            name: np.empty(0) for name in ("written", "risk", "reading_timestamp", "cost_of_waiting")
         }
         self._is_row = np.empty(0, np.bool_)
         # Derived from the columns when a query needs them.
@@ -86,8 +86,8 @@ class FleetColumns:
         self._numbers["written"][positions] = written_ms
         self._numbers["risk"][positions] = [row.p30 for row in read]
         self._numbers["reading_timestamp"][positions] = [row.at for row in read]
-        self._numbers["net_savings"][positions] = [
-            np.nan if row.net_savings is None else row.net_savings for row in read
+        self._numbers["cost_of_waiting"][positions] = [
+            np.nan if row.cost_of_waiting is None else row.cost_of_waiting for row in read
         ]
         self._is_row[positions] = [row is not None for row in rows]
         status, action = (self.vocabularies[name].code for name in ("status", "action"))
@@ -131,7 +131,7 @@ class FleetColumns:
         return self._codes[name][: len(self)]
 
     def numbers(self, name: str) -> Numbers:
-        """A column of numbers: `risk`, `reading_timestamp` or `net_savings`."""
+        """A column of numbers: `risk`, `reading_timestamp` or `cost_of_waiting`."""
         return self._numbers[name][: len(self)]
 
     def _place(self, charger_id: str) -> int:

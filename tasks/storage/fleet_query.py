@@ -21,8 +21,8 @@ Positions = NDArray[np.int64]
 FILTERS: Final = ("site", "vendor", "model", "firmware", "status", "action")
 # These orders begin with the highest value, the others with the lowest. A dash before the name turns an order
 # round. Items without the value are last in both.
-HIGHEST_FIRST: Final = ("risk", "reading_timestamp", "net_savings", "chargers", "cost_of_waiting")
-SORTS: Final = ("risk", "reading_timestamp", "net_savings", "charger_id", "site")
+HIGHEST_FIRST: Final = ("risk", "reading_timestamp", "cost_of_waiting", "chargers")
+SORTS: Final = ("risk", "reading_timestamp", "cost_of_waiting", "charger_id", "site")
 NO_TEXT: Final = -1
 
 

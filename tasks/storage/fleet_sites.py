@@ -45,7 +45,7 @@ def find_sites(
     counts = np.bincount(sites, minlength=size)
     risks = np.zeros(size)
     np.maximum.at(risks, sites, columns.numbers("risk")[rows])
-    savings = columns.numbers("net_savings")[rows]
+    savings = columns.numbers("cost_of_waiting")[rows]
     known = np.isfinite(savings)
     costs = np.bincount(sites[known], np.maximum(savings[known], 0), minlength=size)
     has_costs = np.bincount(sites[known], minlength=size) > 0

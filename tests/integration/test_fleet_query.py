@@ -93,7 +93,7 @@ def ids(client: httpx.Client, query: str = "", **headers: str) -> list[str]:
         ("sort=reading_timestamp", "1 2 5 3 4"),
         ("sort=site", "1 2 3 5 4"),
         ("sort=-site", "3 5 1 2 4"),
-        ("sort=net_savings", "1 2 3 4 5"),
+        ("sort=cost_of_waiting", "1 2 3 4 5"),
         ("site=north", "1 2"),
         ("site=north&site=south", "1 3 2 5"),
         ("site=north&vendor=ABB&status=FAULTY", "1"),
@@ -150,7 +150,7 @@ def test_an_item_is_the_newest_verdict_and_what_is_known(fleet: httpx.Client) ->
     assert set(first) >= {"horizons", "recommended_action", "reading_timestamp", "model_version"}
 
 
-@pytest.mark.parametrize("sort", ["risk", "-risk", "charger_id", "-site", "net_savings"])
+@pytest.mark.parametrize("sort", ["risk", "-risk", "charger_id", "-site", "cost_of_waiting"])
 def test_pages_follow_each_other_by_their_link(fleet: httpx.Client, sort: str) -> None:
     url, pages = f"{CHARGERS}?sort={sort}&limit=2&site=north&site=south", []
     while url:

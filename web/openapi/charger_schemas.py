@@ -110,7 +110,7 @@ class FleetQuerySchema(_OrderedPageQuerySchema):
         load_default="risk",
         validate=validate.OneOf(_both_ways(SORTS)),
         metadata={
-            "description": "`risk`, `reading_timestamp` and `net_savings` begin with the highest, "
+            "description": "`risk`, `reading_timestamp` and `cost_of_waiting` begin with the highest, "
             "`charger_id` and `site` with the lowest; a dash before the name turns the order round. Equal "
             "chargers are sorted by id, those without the value are last."
         },

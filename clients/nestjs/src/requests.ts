@@ -47,7 +47,7 @@ export interface FleetOptions extends PageOptions {
 }
 
 /** Orders of the list of chargers. */
-export type FleetSort = 'risk' | 'reading_timestamp' | 'net_savings' | 'charger_id' | 'site';
+export type FleetSort = 'risk' | 'reading_timestamp' | 'cost_of_waiting' | 'charger_id' | 'site';
 
 /** Options of the list of sites. */
 export interface SitesOptions extends PageOptions {

@@ -1446,8 +1446,8 @@ export interface paths {
                     min_risk?: number;
                     /** @description Chargers with this text in their id, name or site, in any case. */
                     q?: string;
-                    /** @description `risk`, `reading_timestamp` and `net_savings` begin with the highest, `charger_id` and `site` with the lowest; a dash before the name turns the order round. Equal chargers are sorted by id, those without the value are last. */
-                    sort?: "risk" | "-risk" | "reading_timestamp" | "-reading_timestamp" | "net_savings" | "-net_savings" | "charger_id" | "-charger_id" | "site" | "-site";
+                    /** @description `risk`, `reading_timestamp` and `cost_of_waiting` begin with the highest, `charger_id` and `site` with the lowest; a dash before the name turns the order round. Equal chargers are sorted by id, those without the value are last. */
+                    sort?: "risk" | "-risk" | "reading_timestamp" | "-reading_timestamp" | "cost_of_waiting" | "-cost_of_waiting" | "charger_id" | "-charger_id" | "site" | "-site";
                 };
                 header?: {
                     /** @description Separates cache, fleet and jobs. */

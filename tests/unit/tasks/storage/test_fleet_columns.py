@@ -38,7 +38,7 @@ class Charger(NamedTuple):
             "action": self.row.action,
             "risk": self.row.p30,
             "reading_timestamp": self.row.at,
-            "net_savings": self.row.net_savings,
+            "cost_of_waiting": self.row.cost_of_waiting,
             "charger_id": self.charger_id,
             "site": (self.attributes or {}).get("site_id"),
         }.get(name, (self.attributes or {}).get(name))
@@ -53,7 +53,7 @@ rows = st.builds(
     action=st.sampled_from(("IMMEDIATE", "WITHIN_7_DAYS")),
     in_failure=st.just(False),
     connector_status=st.sampled_from(("FAULTY", "AVAILABLE")),
-    net_savings=st.sampled_from(SAVINGS),
+    cost_of_waiting=st.sampled_from(SAVINGS),
 )
 attributes = st.none() | st.fixed_dictionaries(
     {},
@@ -94,7 +94,7 @@ def in_order(
     highest_first = sort.removeprefix("-") in {
         "risk",
         "reading_timestamp",
-        "net_savings",
+        "cost_of_waiting",
         "chargers",
         "cost_of_waiting",
     }
@@ -131,7 +131,7 @@ class Model:
         found = []
         for site_id in {each.of("site") for each in self.alive()}:
             its = [each for each in self.alive() if each.of("site") == site_id]
-            savings = [each.of("net_savings") for each in its if each.of("net_savings") is not None]
+            savings = [each.of("cost_of_waiting") for each in its if each.of("cost_of_waiting") is not None]
             due = {
                 action: sum(each.of("action") == action for each in its)
                 for action in ("IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS")
