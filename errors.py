@@ -112,6 +112,12 @@ class UnknownOutcome(NotFound):
     code = "unknown_outcome"
 
 
+class UnknownAlert(NotFound):
+    """Raised when no alert has this id, or its record has expired."""
+
+    code = "unknown_alert"
+
+
 class UnknownJob(NotFound):
     """Raised when no job has this id, or it has expired."""
 

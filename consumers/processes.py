@@ -12,6 +12,7 @@ from consumers.kafka.service import Service
 from consumers.kafka.state_topic import load_state
 from consumers.kafka.transactions import TransactionalPublisher
 from consumers.ocpp.translation import Translation
+from consumers.predictions.alert_recorder import AlertRecorder
 from consumers.predictions.alerts import Alerts, Rules
 from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
@@ -29,8 +30,11 @@ def scoring_service(
     source = StreamPredictor(settings)
     limiter = RateLimiter(settings)
     limiter.start()
+    recorder = AlertRecorder(settings)
+    recorder.start()
 
     def close() -> None:
+        recorder.close()
         source.close()
         limiter.close()
 
@@ -42,6 +46,7 @@ def scoring_service(
             scoring=scoring,
             slowed=SlowedTenants(limiter, per_second, clock=time.monotonic),
             alerts=_alerts(settings),
+            recorder=recorder,
             heartbeat=heartbeat,
             now=redis_clock.moment,
         )

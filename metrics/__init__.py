@@ -100,6 +100,13 @@ UNEXPECTED_ERRORS = Counter(
 
 STREAM_RECORDS = Counter("ml_stream_records", "Kafka records by outcome.", ["outcome"])
 STREAM_DEAD_LETTERS = Counter("ml_stream_dead_letters", "Records sent to the dead-letter topic.", ["code"])
+ALERT_RECORDS = Counter("ml_alert_records", "Records of alerts written to Redis, by change.", ["change"])
+ALERT_RECORDS_DROPPED = Counter(
+    "ml_alert_records_dropped",
+    "Records of alerts not written (open, queue), or removed before their time (closed).",
+    ["reason"],
+)
+ALERT_ACTIONS = Counter("ml_alert_actions", "Changes of alerts by people, by action.", ["action"])
 STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])
 STREAM_SLOWED_SECONDS = Counter(
     "ml_stream_slowed_seconds", "Time in which readings of tenants over their limit waited, seconds."

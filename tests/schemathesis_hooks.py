@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
@@ -55,7 +55,10 @@ def map_case(context: schemathesis.HookContext, case: schemathesis.Case[Any]) ->
 
 @schemathesis.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """The envelope's charger id is the reading's, and no moment lies before 1970 or in the future."""
+    """The envelope's charger id is the reading's, and no moment lies before 1970 or in the future.
+
+    The end of a muting is tomorrow.
+    """
     if not isinstance(body, dict):
         return body
     metrics = body.get("metrics")
@@ -64,6 +67,8 @@ def map_body(context: schemathesis.HookContext, body: Any) -> Any:
             metrics["charger_id"] = body["charger_id"]
         bend_moments(metrics)
     bend_moments(body)
+    if isinstance(body.get("until"), str) and is_moment(body["until"]):
+        body["until"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     return body
 
 

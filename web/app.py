@@ -12,6 +12,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from settings import VERSION, Settings
 from web.api import (
+    alert_records,
     audit,
     batch,
     charger_attributes,
@@ -83,6 +84,7 @@ def create_app(settings: Settings) -> Flask:
         audit.blueprint,
         erasures.blueprint,
         webhooks.blueprint,
+        alert_records.blueprint,
     ):
         api.register_blueprint(blueprint)
     api.spec.components.security_scheme(

@@ -196,11 +196,7 @@ class Stream:
         The tombstones are committed with the present offset of their partition: a member that the group has
         removed can commit none, and its successor erases the state.
         """
-        offsets = {
-            partition: offset
-            for tp in self._consumer.assignment()
-            if (offset := self._next_offset(partition := Partition(*tp))) is not None
-        }
+        offsets = self._next_offsets()
         due = self._heartbeat.erasures.due(offsets)
         if not due:
             return
@@ -215,6 +211,13 @@ class Stream:
         count = len(self._consumer.partitions_for_topic(self._processor.topic) or offsets)
         self._heartbeat.erasures.carried_out(due, of=count)
         log.info("%d states erased in partitions %s", len(records), _numbers(due))
+
+    def _next_offsets(self) -> dict[Partition, int]:
+        """The next offset of each assigned partition. Those without a position yet are left out."""
+        found = {
+            (partition := Partition(*tp)): self._next_offset(partition) for tp in self._consumer.assignment()
+        }
+        return {partition: offset for partition, offset in found.items() if offset is not None}
 
     def _next_offset(self, partition: Partition) -> int | None:
         """The offset to commit that changes nothing; None if it is not known yet."""
@@ -250,6 +253,7 @@ class Stream:
             self._heartbeat.set_status(Status("running", slow_reason, lag, len(assigned)))
             self._ask_for_ends(assigned, now)
             self._watchdog.look((each for each in standing if each[0] not in paused), now)
+        self._processor.look_around(self._next_offsets())
 
     def _standing(self, tp: TopicPartition) -> tuple[int, int]:
         """The next offset to fetch, and the end offset by the last fetch or the last `end_offsets`."""

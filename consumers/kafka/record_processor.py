@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 import metrics
@@ -48,6 +48,9 @@ class RecordProcessor(Protocol):
 
     def settle(self, done: CommitBatch) -> None:
         """Finish a batch that has been committed."""
+
+    def look_around(self, partitions: Collection[Partition]) -> None:
+        """Called about once a second, with all partitions of this member. May raise `KafkaUnavailable`."""
 
     def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
         """The records that delete state to be erased from the state topic.

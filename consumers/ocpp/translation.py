@@ -7,7 +7,7 @@ A new owner of a partition reads it there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -153,6 +153,9 @@ class Translation:
         """Count the outcomes of a committed batch."""
         for entry in done.records:
             metrics.OCPP_EVENTS.labels(outcome=self._notes.pop(entry).outcome).inc()
+
+    def look_around(self, partitions: Collection[Partition]) -> None:
+        """Do nothing: charge points have no records in Redis."""
 
     def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
         """The records that delete the state of erased charge points. Blocks and raises as `advance` does."""

@@ -12,7 +12,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,10 +21,10 @@ from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.pending_erasures import IsErased
 from consumers.kafka.records import Outgoing, Received, Scored
 from consumers.kafka.state_topic import Load, states_of
+from tasks.storage.alert_records import AlertChange, AlertKind, essentials
 
-AlertKind = Literal["failure", "anomaly"]
 STATE_SCHEMA: Final = 1
-# Of a process. They take about 500 bytes each.
+# Of a process. They take about 800 bytes each.
 OPEN_ALERTS_KNOWN: Final = 1_000_000
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """An open alert. `below_threshold` is the number of consecutive readings in favour of closing it."""
+    """An open alert. `below_threshold` is the number of consecutive readings in favour of closing it.
+
+    `opening` are the essentials of the verdict that opened it; None if an older release has stored it.
+    """
 
     alert_id: str
     opened_at: str
     opened_by: str
     below_threshold: int = 0
+    opening: bytes | None = None
 
 
 class AlertKey(NamedTuple):
@@ -77,23 +81,29 @@ class _Signal(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """The effect of a verdict on one alert; None closes it. `outgoing` are the alert records to publish."""
+    """The effect of a verdict on one alert; None closes it. `outgoing` are the alert records to publish.
+
+    `recorded` is the change of the alert's record in Redis.
+    """
 
     key: AlertKey
     alert: OpenAlert | None
     outgoing: tuple[Outgoing, ...] = ()
+    recorded: AlertChange | None = None
 
 
 @dataclass(slots=True)
 class Judgement:
     """The effect of a batch's verdicts on alerts. `Alerts.settle` applies it.
 
-    `failed` are the records whose alerts could not be determined, with the errors.
+    `recorded` are the changes of records in Redis. `failed` are the Kafka records whose alerts could not be
+    determined, with the errors.
     """
 
     outgoing: list[Outgoing] = field(default_factory=list)
     remembered: list[Outgoing] = field(default_factory=list)
     changes: dict[Partition, dict[AlertKey, OpenAlert | None]] = field(default_factory=dict)
+    recorded: list[AlertChange] = field(default_factory=list)
     failed: list[tuple[PendingRecord, Exception]] = field(default_factory=list)
 
 
@@ -114,7 +124,7 @@ class Alerts:
 
         Blocks while it loads the state of newly assigned partitions. Raises the errors of `load`.
         """
-        self._load_new(done.offsets)
+        self.load(done.offsets)
         judgement = Judgement()
         for entry in done.records:
             if entry.scored is not None:
@@ -143,7 +153,7 @@ class Alerts:
 
     def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
         """The records that delete the alerts of erased chargers. Blocks and raises as `judge` does."""
-        self._load_new(erased)
+        self.load(erased)
         return [
             self._state_record(partition, key, None)
             for partition, concerns in erased.items()
@@ -161,7 +171,12 @@ class Alerts:
             for key in [key for key in open_alerts if concerns(key.tenant, key.charger_id)]:
                 del open_alerts[key]
 
-    def _load_new(self, partitions: Iterable[Partition]) -> None:
+    def open_in(self, partition: Partition) -> list[tuple[AlertKey, OpenAlert]]:
+        """The open alerts of a partition whose state has been loaded."""
+        return list(self._open_alerts[partition].items())
+
+    def load(self, partitions: Iterable[Partition]) -> None:
+        """Load the state of partitions that are newly assigned. Blocks and raises as `judge` does."""
         assigned = [partition for partition in partitions if partition not in self._open_alerts]
         self._open_alerts |= states_of(assigned, self._load, _open_alert)
 
@@ -200,6 +215,8 @@ class Alerts:
         for change in found:
             changes[change.key] = change.alert
             judgement.outgoing += change.outgoing
+            if change.recorded is not None:
+                judgement.recorded.append(change.recorded)
 
     def _changes(
         self, key: AlertKey, alert: OpenAlert | None, signal: _Signal, received: Received
@@ -207,8 +224,11 @@ class Alerts:
         if alert is None:
             if signal.alarming:
                 body, opened_by = orjson.loads(signal.verdict), received.event_id
-                alert = OpenAlert(_alert_id(key, opened_by), _moment(body), opened_by)
-                yield _Change(key, alert, (self._alert_record(key, alert, body | received.origin),))
+                alert = OpenAlert(
+                    _alert_id(key, opened_by), _moment(body), opened_by, opening=essentials(body)
+                )
+                record = self._alert_record(key, alert, body | received.origin)
+                yield _Change(key, alert, (record,), opened(received.partition, key, alert))
         elif not signal.below_threshold:
             if alert.below_threshold:
                 yield _Change(key, replace(alert, below_threshold=0))
@@ -216,8 +236,12 @@ class Alerts:
             yield _Change(key, replace(alert, below_threshold=alert.below_threshold + 1))
         else:
             body = orjson.loads(signal.verdict)
-            record = self._alert_record(key, alert, body | received.origin, closed_at=_moment(body))
-            yield _Change(key, None, (record,))
+            closed_at = _moment(body)
+            record = self._alert_record(key, alert, body | received.origin, closed_at=closed_at)
+            change = replace(
+                opened(received.partition, key, alert), closed_at=closed_at, closing=essentials(body)
+            )
+            yield _Change(key, None, (record,), change)
 
     def _alert_record(
         self, key: AlertKey, alert: OpenAlert, body: dict[str, Any], *, closed_at: str | None = None
@@ -246,6 +270,7 @@ class Alerts:
                     "opened_at": alert.opened_at,
                     "opened_by": alert.opened_by,
                     "calm": alert.below_threshold,
+                    "opening": None if alert.opening is None else orjson.Fragment(alert.opening),
                 }
             )
         return Outgoing(self._state_topic, key.on(partition), value)
@@ -253,7 +278,22 @@ class Alerts:
 
 def _open_alert(state: Mapping[str, Any]) -> tuple[AlertKey, OpenAlert]:
     key = AlertKey(state["kind"], state["tenant_id"], state["charger_id"])
-    return key, OpenAlert(state["alert_id"], state["opened_at"], state["opened_by"], state["calm"])
+    opening = state.get("opening")  # older releases write none
+    return key, OpenAlert(
+        state["alert_id"],
+        state["opened_at"],
+        state["opened_by"],
+        state["calm"],
+        None if opening is None else orjson.dumps(opening),
+    )
+
+
+def opened(partition: int, key: AlertKey, alert: OpenAlert) -> AlertChange:
+    """An open alert, for its record in Redis."""
+    return AlertChange(
+        key.tenant, alert.alert_id, partition, key.kind, key.charger_id, alert.opened_at, alert.opened_by,
+        alert.opening,
+    )  # fmt: skip
 
 
 def _moment(verdict: Mapping[str, Any]) -> str:

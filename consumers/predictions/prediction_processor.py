@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 
 import metrics
@@ -12,6 +13,7 @@ from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.pending_erasures import IsErased
 from consumers.kafka.record_processor import send_to_dead_letter
 from consumers.kafka.records import Outgoing, prediction, read, scored
+from consumers.predictions.alert_recorder import AlertRecorder, SweepTimes
 from consumers.predictions.alerts import Alerts, Judgement
 from consumers.predictions.score_requests import Result, Scoring
 from consumers.predictions.slowed_tenants import SlowedTenants
@@ -34,8 +36,10 @@ class Predicting:
         scoring: Scoring,
         slowed: SlowedTenants,
         alerts: Alerts,
+        recorder: AlertRecorder,
         heartbeat: Heartbeat,
         now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.topic = settings.kafka_topic_metrics
         self._predictions = settings.kafka_topic_predictions
@@ -44,6 +48,10 @@ class Predicting:
         self._slowed = slowed
         self._alerts = alerts
         self._judgement = Judgement()
+        self._recorder = recorder
+        self._recorder.drop()  # the sweeps of the stream before
+        self._sweeps = SweepTimes()
+        self._clock = clock
         self._heartbeat = heartbeat
         self._now = now
 
@@ -107,21 +115,37 @@ class Predicting:
     def settle(self, done: CommitBatch) -> None:
         """Apply the alert changes of a committed batch, and count its records."""
         self._alerts.settle(self._judgement)
+        if self._judgement.recorded:
+            self._recorder.add(self._judgement.recorded)
         predicted = sum(entry.scored is not None for entry in done.records)
         metrics.STREAM_RECORDS.labels(outcome="prediction").inc(predicted)
         metrics.STREAM_RECORDS.labels(outcome="dead_letter").inc(len(done.records) - predicted)
+
+    def look_around(self, partitions: Collection[Partition]) -> None:
+        """Start the sweeps of alert records that are due. Raises the errors of loading the alerts' state."""
+        now = self._clock()
+        due = [each for each in self._sweeps.due(partitions, now) if not self._recorder.is_sweeping(each)]
+        self._alerts.load(due)
+        for partition in due:
+            open_alerts = self._alerts.open_in(partition)
+            self._recorder.sweep(partition, open_alerts)
+            self._sweeps.note(partition, now, len(open_alerts))
 
     def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
         """The records that delete the alerts of erased chargers. Raises the errors of loading their state."""
         return self._alerts.tombstones(erased)
 
     def erase(self, erased: Mapping[Partition, IsErased]) -> None:
-        """Drop the alerts of erased chargers."""
+        """Drop the alerts of erased chargers, and queued changes of their records."""
         self._alerts.erase(erased)
+        for concerns in erased.values():
+            self._recorder.erase(concerns)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Drop the alerts of partitions that other members own now."""
-        self._alerts.drop(partitions)
+        lost = [Partition(*partition) for partition in partitions]
+        self._alerts.drop(lost)
+        self._recorder.drop(lost)
 
     def _conclude(self, result: Result) -> None:
         candidate = result.candidate

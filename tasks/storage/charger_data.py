@@ -6,6 +6,7 @@ from typing import Final
 
 from redis import Redis
 
+from tasks.storage.alert_records import AlertRecords
 from tasks.storage.charger_attributes import AttributeStore
 from tasks.storage.fleet import changed_key, erasures_key, newest_key, past_key, rows_key
 from tasks.storage.fleet_rows import ChargerHistory
@@ -15,7 +16,7 @@ from tasks.storage.redis_connection import tenant_prefix
 from tasks.storage.verdict_cache import VerdictCache
 
 # The kinds of data, as counted in a receipt.
-STORES: Final = ("cache", "fleet", "history", "outcomes", "attributes")
+STORES: Final = ("cache", "fleet", "history", "outcomes", "attributes", "alerts")
 # Longer than any copy of the rows lives in a web process.
 ERASURES_TTL_S: Final = 7 * 86_400
 
@@ -24,10 +25,16 @@ class ChargerData:
     """The data of chargers in the cache and in the main Redis. Methods raise `redis.RedisError`."""
 
     def __init__(
-        self, redis: Redis, cache: VerdictCache, outcomes: OutcomeStore, attributes: AttributeStore
+        self,
+        redis: Redis,
+        cache: VerdictCache,
+        outcomes: OutcomeStore,
+        attributes: AttributeStore,
+        alerts: AlertRecords,
     ) -> None:
         self._redis = redis
         self._attributes = attributes
+        self._alerts = alerts
         self._cache = cache
         self._outcomes = outcomes
 
@@ -64,7 +71,9 @@ class ChargerData:
         cached = self._cache.delete(charger_id, tenant)
         outcomes = self._outcomes.erase(tenant, charger_id)
         attributes = self._attributes.erase(tenant, charger_id)
-        return dict(zip(STORES, (cached, past + newest, readings, outcomes, attributes), strict=True))
+        alerts = self._alerts.erase(tenant, charger_id)
+        counts = (cached, past + newest, readings, outcomes, attributes, alerts)
+        return dict(zip(STORES, counts, strict=True))
 
 
 def _former(tenant: str | None) -> tuple[str, str]:

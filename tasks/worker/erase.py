@@ -27,6 +27,7 @@ from tasks.messaging.task_publisher import SENT_AT
 from tasks.monitoring.service_health import living_consumers
 from tasks.notify.webhook_store import WebhookStore
 from tasks.storage import redis_clock
+from tasks.storage.alert_records import AlertRecords
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.charger_data import ChargerData
 from tasks.storage.outcomes import OutcomeStore
@@ -118,6 +119,7 @@ class _Step:
         self._target = target
         self._until = time.monotonic() + STEP_S
         self._outcomes = OutcomeStore(settings, runtime.fleet, runtime.redis)
+        self._alerts = AlertRecords(settings, runtime.redis)
         self._states = StateErasures(runtime.redis)
         self._webhooks = WebhookStore(runtime.redis)
         self._jobs = JobErasure(runtime.redis, runtime.jobs)
@@ -198,7 +200,9 @@ class _Step:
             self._note({f"job:{job.job_id}": 1} if complete else {}, {"job_rows": rows})
             if time.monotonic() >= self._until:
                 return NEXT_STEP
-        data = ChargerData(self._redis, self._runtime.cache, self._outcomes, self._runtime.attributes)
+        data = ChargerData(
+            self._redis, self._runtime.cache, self._outcomes, self._runtime.attributes, self._alerts
+        )
         self._note({}, data.erase(tenant, charger_id))
         self._runtime.fleet.forget_actions(tenant, charger_id)
         self._note({}, {"events": self._runtime.outbox.erase(tenant, charger_id)})
@@ -220,6 +224,10 @@ class _Step:
         self._runtime.fleet.forget_actions(tenant)
         self._note({}, {"events": self._runtime.outbox.erase(tenant)})
         self._note({}, {"attributes": self._runtime.attributes.erase_all(tenant)})
+        alerts, complete = self._alerts.erase_all(tenant, until=self._until)
+        self._note({}, {"alerts": alerts})
+        if not complete:
+            return NEXT_STEP
         for name, server in self._servers.items():
             field = f"cursor:{name}"
             if noted.get(field) == SCANNED:

@@ -93,7 +93,7 @@ def _remains(receipt: Receipt, settings: Settings) -> list[dict[str, Any]]:
         ("Redis append-only files", "their next rewrite"),
         ("backups of Redis and Kafka", "you delete them"),
         (
-            "audit log: the path of this request, in Redis and in AUDIT_LOG",
+            "audit log: the path of this request, and ids of alerts, in Redis and in AUDIT_LOG",
             "10,000 newer entries; the file stays",
         ),
         ("log lines and traces", "your retention of them"),

@@ -16,6 +16,7 @@ from redis import Redis
 from tasks.jobs.job_erasure import JobErasure
 from tasks.jobs.job_keys import JobKeys
 from tasks.jobs.job_store import JobStore
+from tasks.storage.alert_records import AlertChange, AlertRecords
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.fleet import erasures_key
 from tests.batches import CSV, NDJSON, PARQUET, ended, job_of, ndjson_of, post_file, results_of
@@ -69,6 +70,14 @@ def service() -> Iterator[Service]:
         yield Service(web, redis)
 
 
+def open_alert(service: Service, tenant: str | None, charger: str) -> None:
+    """A record of an alert, as the consumer writes it."""
+    alert_id = hashlib.blake2b(f"{tenant}{charger}".encode(), digest_size=12).hexdigest()
+    change = AlertChange(tenant, alert_id, 0, "failure", charger, NOW.isoformat(), "in:0:0", None)
+    for command in AlertRecords(settings_for(), service.redis).to_store([change]):
+        service.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped there
+
+
 def fill(client: httpx.Client, charger: str, *others: str) -> str:
     """Everything that the service stores of a charger, and of others; the id of a job with all of them."""
     for each in (charger, *others):
@@ -104,6 +113,8 @@ def test_nothing_of_an_erased_charger_is_found_in_redis(service: Service, tenant
     charger, other = f"ERASED-{tenant}", f"KEPT-{tenant}"
     job_id = fill(client, charger, other)
     assert keeper.post("/api/v1/predictions/failure", json=request(charger)).status_code == 200
+    for each in (charger, other):
+        open_alert(service, tenant, each)
     before = results_of(client, job_id)
     kept = {name for name in service.found(charger) if name.startswith("ml:tenant:keeper:")}
     assert len(kept) == 6
@@ -122,6 +133,7 @@ def test_nothing_of_an_erased_charger_is_found_in_redis(service: Service, tenant
         "history": 1,
         "outcomes": 1,
         "attributes": 1,
+        "alerts": 1,
         "job_rows": 4,
     }
     assert service.found(charger) == kept
@@ -140,6 +152,9 @@ def test_nothing_of_an_erased_charger_is_found_in_redis(service: Service, tenant
     assert (state["total"], state["done"], state["failed"], state["errors"]) == (5, 5, 2, [])
     assert [each["charger_id"] for each in client.get(CHARGERS).json()["items"]] == [other]
     assert len(client.get(OUTCOMES).json()["items"]) == 1
+    (alert,) = client.get("/api/v1/alerts").json()["items"]
+    assert alert["charger_id"] == other
+    assert alert["alert_id"] in str(service.redis.zrange("ml:alerts:held:0", 0, -1))
     assert keeper.get(f"/api/v1/predictions/{charger}").status_code == 200
 
 
@@ -176,6 +191,8 @@ def test_an_unknown_charger_may_be_erased_and_twice(service: Service) -> None:
 def test_nothing_of_an_erased_tenant_is_found_in_redis(service: Service) -> None:
     tenant, client = "ERASED-TENANT", service.client("ERASED-TENANT")
     job_id = fill(client, new_charger_id(), new_charger_id())
+    for number in range(3):
+        open_alert(service, tenant, f"A-{number}")
     once = {"Idempotency-Key": "of-erased-tenant"}
     job_of(post_file(client, ndjson_of([metrics()]), NDJSON, **once))
     keys = KeyStore(service.redis)
@@ -195,6 +212,7 @@ def test_nothing_of_an_erased_tenant_is_found_in_redis(service: Service) -> None
         1,
     )
     assert counts["attributes"] == 2
+    assert counts["alerts"] == 3
     assert min(counts["cache"], counts["fleet"], counts["history"], counts["other"]) >= 1
     assert service.found(tenant) == set()
     assert client.get(f"/api/v1/jobs/{job_id}").status_code == 404

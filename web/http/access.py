@@ -186,7 +186,8 @@ def register(app: Flask, access: Access, audit: AuditLog) -> None:
     def note(response: Response) -> Response:
         request = current_request()
         changes = request.method not in ("GET", "HEAD", "OPTIONS")
-        if changes and request.caller and roles.get((request.endpoint or "", request.method)) == "admin":
+        by_admin = changes and roles.get((request.endpoint or "", request.method)) == "admin"
+        if request.caller and (by_admin or request.is_audited):
             audit.add(
                 AuditEntry(
                     f"{request.method} {request.path}",

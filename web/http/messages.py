@@ -25,7 +25,8 @@ class Request(flask.Request):
 
     `address` is the client's (`web/http/addresses.py`). `limits` are the states of the caller's limits, for
     the headers of the answer. `retry_location` is the `Location` header of a 504. `started` is the
-    `time.perf_counter()` at arrival.
+    `time.perf_counter()` at arrival. `is_audited`: the audit log has
+    this call, although its role is not `admin`.
     """
 
     request_id: str = ""
@@ -35,6 +36,7 @@ class Request(flask.Request):
     span: Span | None = None
     retry_location: str | None = None
     limits: Sequence[LimitState] = ()
+    is_audited: bool = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()

@@ -11,13 +11,18 @@ import orjson
 from web.http.messages import Response, current_request
 
 
-def page(items: Sequence[bytes], *, following: int | str | None, total: int | None = None) -> Response:
-    """A page of encoded items. `following` is the cursor of the next page, None on the last."""
+def page(
+    items: Sequence[bytes], *, following: int | str | None, total: int | None = None, with_total: bool = False
+) -> Response:
+    """A page of encoded items. `following` is the cursor of the next page, None on the last.
+
+    An unknown total is left out, or null `with_total`.
+    """
     body: dict[str, Any] = {
         "items": [orjson.Fragment(item) for item in items],
         "next": None if following is None else str(following),
     }
-    if total is not None:
+    if total is not None or with_total:
         body["total"] = total
     return Response(orjson.dumps(body), content_type="application/json", headers=next_link(following))
 

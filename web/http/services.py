@@ -27,6 +27,8 @@ from tasks.monitoring.snapshot_metrics import SnapshotCollector
 from tasks.monitoring.versions import Versions
 from tasks.notify.outbox import Outbox
 from tasks.notify.webhook_store import WebhookStore
+from tasks.storage.alert_records import AlertRecords
+from tasks.storage.alert_store import AlertStore
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.audit_log import AuditLog
 from tasks.storage.charger_attributes import AttributeStore
@@ -84,7 +86,10 @@ class Services:
         self.webhooks = WebhookStore(self.redis)
         self.outbox = Outbox(self.redis, self.publisher)
         self.attributes = AttributeStore(self.redis, self.cache.delete_many)
-        self.charger_data = ChargerData(self.redis, self.cache, self.outcomes, self.attributes)
+        self.alerts = AlertStore(settings, self.redis)
+        self.charger_data = ChargerData(
+            self.redis, self.cache, self.outcomes, self.attributes, AlertRecords(settings, self.redis)
+        )
         self.versions = Versions(settings, self.redis, self.publisher)
         self.drift = DriftReports(settings, self.redis)
         self.shadows = ShadowReports(settings, self.redis)

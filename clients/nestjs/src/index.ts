@@ -7,6 +7,7 @@ export { type MLClientOptions, MLOptionsError } from './ml-client.options';
 export { type Invalidated, MLClientService, type MLHealth } from './ml-client.service';
 export type { CircuitState } from './policies';
 export type {
+  AlertPageOptions,
   BatchOptions,
   FleetOptions,
   FleetSort,

@@ -15,6 +15,8 @@ import {
   type FleetOptions,
   fleetQuery,
   jobPath,
+  type AlertPageOptions,
+  alertPath,
   type OutcomePageOptions,
   outcomePath,
   type PageOptions,
@@ -36,6 +38,9 @@ import type {
   JobKind,
   MaintenanceSchedule,
   Models,
+  Alert,
+  AlertWithStory,
+  Muting,
   Outcome,
   OutcomeAccepted,
   OutcomeCorrection,
@@ -257,6 +262,49 @@ export class MLClientService implements OnModuleDestroy {
   /** Delete an outcome that was reported by mistake. */
   async deleteOutcome(outcomeId: string, call: CallOptions = {}): Promise<MLAnswer<null>> {
     return this.answered<null>({ method: 'DELETE', path: outcomePath(outcomeId) }, call);
+  }
+
+  /** A page of alerts, the newest first; open ones by default. It may be short although `next` leads to more. */
+  async listAlerts(page: AlertPageOptions = {}): Promise<MLAnswer<Page<Alert>>> {
+    return this.answered({ method: 'GET', path: `${API}/alerts${query(page)}` }, page);
+  }
+
+  /** An alert with its verdicts and its story. */
+  async getAlert(alertId: string, call: CallOptions = {}): Promise<MLAnswer<AlertWithStory>> {
+    return this.answered({ method: 'GET', path: alertPath(alertId) }, call);
+  }
+
+  /** Note that somebody has seen an alert. A repeat changes nothing. */
+  async acknowledgeAlert(
+    alertId: string,
+    note?: string,
+    call: CallOptions = {},
+  ): Promise<MLAnswer<AlertWithStory>> {
+    const body = note === undefined ? {} : { note };
+    return this.answered({ method: 'POST', path: alertPath(alertId, 'acknowledge'), body }, call);
+  }
+
+  /** Assign an alert to a person or team; null ends that. */
+  async assignAlert(
+    alertId: string,
+    to: string | null,
+    call: CallOptions = {},
+  ): Promise<MLAnswer<AlertWithStory>> {
+    return this.answered({ method: 'POST', path: alertPath(alertId, 'assign'), body: { to } }, call);
+  }
+
+  /** Mute an open alert, for 90 days at most. The alert topics do not change. */
+  async muteAlert(
+    alertId: string,
+    muting: Muting,
+    call: CallOptions = {},
+  ): Promise<MLAnswer<AlertWithStory>> {
+    return this.answered({ method: 'POST', path: alertPath(alertId, 'mute'), body: muting }, call);
+  }
+
+  /** End the muting of an alert. */
+  async unmuteAlert(alertId: string, call: CallOptions = {}): Promise<MLAnswer<AlertWithStory>> {
+    return this.answered({ method: 'DELETE', path: alertPath(alertId, 'mute') }, call);
   }
 
   /** Erase a charger by a job. Its one result is the {@link Receipt}. Needs the role `admin`. */

@@ -68,6 +68,23 @@ export function outcomePath(outcomeId: string): string {
   return `${API}/outcomes/${encodeURIComponent(outcomeId)}`;
 }
 
+/** Options of the list of alerts. */
+export interface AlertPageOptions extends OutcomePageOptions {
+  /** `open` by default. */
+  state?: 'open' | 'closed' | 'all';
+  kind?: 'failure' | 'anomaly';
+  acknowledged?: boolean;
+  /** The person or team, exactly. */
+  assignedTo?: string;
+  muted?: boolean;
+}
+
+/** Path of an alert, or of an action on it. */
+export function alertPath(alertId: string, action?: 'acknowledge' | 'assign' | 'mute'): string {
+  const path = `${API}/alerts/${encodeURIComponent(alertId)}`;
+  return action === undefined ? path : `${path}/${action}`;
+}
+
 /** Path of a charger's cached prediction. */
 export function predictionPath(chargerId: string): string {
   return `${API}/predictions/${encodeURIComponent(chargerId)}`;
@@ -105,10 +122,20 @@ export function fleetQuery(options: FleetOptions | SitesOptions): string {
 }
 
 /** Query string of a page request, with its `?`; empty without options. */
-export function query(options: OutcomePageOptions): string {
+export function query(options: AlertPageOptions): string {
   const asked = pageQuery(options);
-  if (options.chargerId !== undefined) {
-    asked.set('charger_id', options.chargerId);
+  const fields = {
+    charger_id: options.chargerId,
+    state: options.state,
+    kind: options.kind,
+    acknowledged: options.acknowledged,
+    assigned_to: options.assignedTo,
+    muted: options.muted,
+  };
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) {
+      asked.set(name, String(value));
+    }
   }
   return asked.size === 0 ? '' : `?${asked.toString()}`;
 }

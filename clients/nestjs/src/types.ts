@@ -38,6 +38,12 @@ export type OutcomeAccepted = Schemas['OutcomeAccepted'];
 export type ReportedOutcome = Schemas['ReportedOutcome'];
 /** A correction of an outcome: one of the fields, or both. */
 export type OutcomeCorrection = Schemas['OutcomeKindCorrection'] | Schemas['OutcomeTimeCorrection'];
+/** An alert, and what people did about it. */
+export type Alert = Schemas['Alert'];
+/** An alert with its newest 50 events. */
+export type AlertWithStory = Schemas['AlertWithStory'];
+/** The end of a muting, as `until` or `hours`, and its reason. */
+export type Muting = Schemas['MutingUntil'] | Schemas['MutingForHours'];
 /** Health as reported by the service. */
 export type ServiceHealth = Schemas['Health'];
 /** Version of the service, and how to reach it through Kafka. */

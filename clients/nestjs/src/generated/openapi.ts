@@ -4841,6 +4841,706 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts, the newest first: open ones, closed ones by their closing, or all */
+        get: {
+            parameters: {
+                query?: {
+                    state?: "open" | "closed" | "all";
+                    kind?: "failure" | "anomaly";
+                    charger_id?: string;
+                    /** @description Whether somebody has acknowledged it. */
+                    acknowledged?: boolean;
+                    /** @description The person or team, exactly. */
+                    assigned_to?: string;
+                    /** @description Whether it is muted now. */
+                    muted?: boolean;
+                    /** @description Items a page. */
+                    limit?: number;
+                    /** @description `next` of the page before. */
+                    cursor?: string;
+                };
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AlertPage"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{alert_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        /** An alert, with its verdicts and its story */
+        get: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    alert_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AlertWithStory"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Not there. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{alert_id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Note that somebody has seen an alert */
+        post: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    alert_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Acknowledgement"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AlertWithStory"];
+                    };
+                };
+                /** @description The body is not JSON. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Not there. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body stopped midway. */
+                408: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body is too large. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The content type is not supported. */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{alert_id}/assign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Assign an alert to a person or team, or end that */
+        post: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    alert_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Assignment"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AlertWithStory"];
+                    };
+                };
+                /** @description The body is not JSON. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Not there. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body stopped midway. */
+                408: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body is too large. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The content type is not supported. */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{alert_id}/mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                alert_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mute an open alert until a time; the alert topics do not change */
+        post: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    alert_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["MutingUntil"] | components["schemas"]["MutingForHours"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AlertWithStory"];
+                    };
+                };
+                /** @description The body is not JSON. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Not there. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body stopped midway. */
+                408: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Contradicts an earlier request. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The body is too large. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The content type is not supported. */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        /** End the muting of an alert */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Separates cache, fleet and jobs. */
+                    "X-Tenant-ID"?: string;
+                };
+                path: {
+                    alert_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AlertWithStory"];
+                    };
+                };
+                /** @description The key is missing or wrong. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The key lacks the role. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Not there. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A field is wrong; `errors` names each. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something went wrong in the service. */
+                500: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Cannot be accepted now; see Retry-After. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -5927,6 +6627,196 @@ export interface components {
         Replay: {
             /** @description Parked events that are sent again. */
             replayed: number;
+        };
+        AlertVerdict: {
+            /**
+             * Format: date-time
+             * @description When the scored reading was taken.
+             */
+            reading_timestamp: string;
+            /** @description The version that answered. */
+            model_version?: string;
+            /** @description Failure: within 30 days, 0 to 1. */
+            failure_probability?: number;
+            /** @description Failure: the reading itself is FAULTY. */
+            in_failure?: boolean;
+            /** @description Failure: the most urgent step's deadline. */
+            recommended_action?: string;
+            /** @description Failure: the first contributing factor as a sentence. */
+            top_factor?: string;
+            /** @description Anomaly: whether the reading is one. */
+            is_anomaly?: boolean;
+            /** @description Anomaly: 0 to 100. */
+            anomaly_score?: number;
+            /** @description Anomaly: what kind, if any. */
+            anomaly_type?: string | null;
+        };
+        Acknowledged: {
+            /** @description The name of the key. */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description The note. */
+            note: string | null;
+        };
+        Assigned: {
+            /** @description A person or team. */
+            to: string;
+            /** @description The name of the key. */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+        };
+        Muted: {
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            until: string;
+            /** @description Why. */
+            reason: string;
+            /** @description The name of the key. */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+        };
+        Alert: {
+            /** @description As in the alert topics. */
+            alert_id: string;
+            /** @description The tenant. */
+            tenant_id: string | null;
+            /**
+             * @description The verdict that opened it.
+             * @enum {string}
+             */
+            kind: "failure" | "anomaly";
+            /** @description The charger. */
+            charger_id: string;
+            /**
+             * @description The state of the alert.
+             * @enum {string}
+             */
+            state: "open" | "closed";
+            /**
+             * Format: date-time
+             * @description When the reading that opened it was taken.
+             */
+            opened_at: string | null;
+            /** @description The event id of that reading's record. */
+            opened_by: string;
+            /**
+             * Format: date-time
+             * @description When the reading that closed it was taken; null while it is open.
+             */
+            closed_at: string | null;
+            opening: components["schemas"]["AlertVerdict"] | null;
+            closing: components["schemas"]["AlertVerdict"] | null;
+            acknowledged: components["schemas"]["Acknowledged"] | null;
+            assigned: components["schemas"]["Assigned"] | null;
+            muted: components["schemas"]["Muted"] | null;
+        };
+        AlertPage: {
+            items: components["schemas"]["Alert"][];
+            /** @description Cursor of the next page; null at the end. */
+            next: string | null;
+            /** @description How many there are in this state; null with other filters. */
+            total: number | null;
+        };
+        AlertEvent: {
+            /**
+             * Format: date-time
+             * @description When it was recorded.
+             */
+            at: string;
+            /** @description opened, closed, acknowledged, assigned, unassigned, muted or unmuted. */
+            event: string;
+            /** @description The name of the key; null for the service. */
+            by: string | null;
+            /** @description Of an acknowledgement. */
+            note?: string | null;
+            /** @description Of an assignment. */
+            to?: string;
+            /** @description Of a muting. */
+            until?: string;
+            /** @description Of a muting. */
+            reason?: string;
+        };
+        AlertWithStory: {
+            /** @description As in the alert topics. */
+            alert_id: string;
+            /** @description The tenant. */
+            tenant_id: string | null;
+            /**
+             * @description The verdict that opened it.
+             * @enum {string}
+             */
+            kind: "failure" | "anomaly";
+            /** @description The charger. */
+            charger_id: string;
+            /**
+             * @description The state of the alert.
+             * @enum {string}
+             */
+            state: "open" | "closed";
+            /**
+             * Format: date-time
+             * @description When the reading that opened it was taken.
+             */
+            opened_at: string | null;
+            /** @description The event id of that reading's record. */
+            opened_by: string;
+            /**
+             * Format: date-time
+             * @description When the reading that closed it was taken; null while it is open.
+             */
+            closed_at: string | null;
+            opening: components["schemas"]["AlertVerdict"] | null;
+            closing: components["schemas"]["AlertVerdict"] | null;
+            acknowledged: components["schemas"]["Acknowledged"] | null;
+            assigned: components["schemas"]["Assigned"] | null;
+            muted: components["schemas"]["Muted"] | null;
+            story: components["schemas"]["AlertEvent"][];
+        };
+        Acknowledgement: {
+            /** @description What you found, or will do. */
+            note?: string | null;
+        };
+        Assignment: {
+            /** @description A person or team; null ends the assignment. */
+            to: string | null;
+        };
+        MutingUntil: {
+            /**
+             * Format: date-time
+             * @description ISO 8601, at most 90 days ahead.
+             * @example 2026-12-20T08:30:00Z
+             */
+            until: string;
+            /** @description From now. */
+            hours?: number;
+            /** @description Why. */
+            reason: string;
+        };
+        MutingForHours: {
+            /**
+             * Format: date-time
+             * @description ISO 8601, at most 90 days ahead.
+             * @example 2026-12-20T08:30:00Z
+             */
+            until?: string;
+            /** @description From now. */
+            hours: number;
+            /** @description Why. */
+            reason: string;
         };
     };
     responses: {

@@ -16,7 +16,7 @@ from httpx_sse import EventSource
 from evzone_ml_client import calls
 from evzone_ml_client.blocking import BlockingTransport
 from evzone_ml_client.breaker import CircuitState
-from evzone_ml_client.calls import Call, FleetFilters, JobStatus, Kind, OutcomeKind
+from evzone_ml_client.calls import AlertKind, AlertState, Call, FleetFilters, JobStatus, Kind, OutcomeKind
 from evzone_ml_client.downloads import Download, Saved
 from evzone_ml_client.events import NOT_NOW, SILENT_S, JobEvent, Progress
 from evzone_ml_client.exchange import ApiResponse, Exchange
@@ -24,6 +24,8 @@ from evzone_ml_client.formats import ResultsFormat, StrPath
 from evzone_ml_client.policy import Policy
 from evzone_ml_client.retries import OnRetry
 from evzone_ml_client.schemas import (
+    Alert,
+    AlertWithStory,
     AnomalyVerdict,
     AttributeFile,
     Attributes,
@@ -338,6 +340,60 @@ class AsyncMLClient:
     async def delete_outcome(self, outcome_id: str) -> None:
         """Delete an outcome. Raises `NotFound`, also if a lost answer was that of the deletion."""
         await self._run(calls.delete_outcome(outcome_id))
+
+    async def list_alerts(
+        self,
+        *,
+        state: AlertState = "open",
+        kind: AlertKind | None = None,
+        charger_id: str | None = None,
+        acknowledged: bool | None = None,
+        assigned_to: str | None = None,
+        muted: bool | None = None,
+    ) -> AsyncGenerator[Alert, None]:
+        """Iterate over the alerts of a state, the newest first; None selects any value."""
+        cursor: str | None = None
+        while True:
+            call = calls.list_alerts(
+                cursor, state=state, kind=kind, charger_id=charger_id, acknowledged=acknowledged,
+                assigned_to=assigned_to, muted=muted,
+            )  # fmt: skip
+            page = await self._run(call)
+            for alert in page["items"]:
+                yield alert
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    async def get_alert(self, alert_id: str) -> AlertWithStory:
+        """Return an alert with its newest 50 events. Raises `NotFound`."""
+        return await self._run(calls.get_alert(alert_id))
+
+    async def acknowledge_alert(self, alert_id: str, *, note: str | None = None) -> AlertWithStory:
+        """Note that somebody has seen an alert; repeats change nothing. Raises `NotFound`."""
+        return await self._run(calls.acknowledge_alert(alert_id, note=note))
+
+    async def assign_alert(self, alert_id: str, to: str | None) -> AlertWithStory:
+        """Assign an alert to a person or team; None ends that. Raises `NotFound`."""
+        return await self._run(calls.assign_alert(alert_id, to))
+
+    async def mute_alert(
+        self,
+        alert_id: str,
+        *,
+        reason: str,
+        until: datetime | str | None = None,
+        hours: float | None = None,
+    ) -> AlertWithStory:
+        """Mute an open alert, for 90 days at most. The alert topics do not change.
+
+        Raises `NotFound`, `Conflict` for a closed alert, and `ValueError` without exactly one end.
+        """
+        return await self._run(calls.mute_alert(alert_id, reason=reason, until=until, hours=hours))
+
+    async def unmute_alert(self, alert_id: str) -> AlertWithStory:
+        """End the muting of an alert. Raises `NotFound`."""
+        return await self._run(calls.unmute_alert(alert_id))
 
     async def erase_charger(self, charger_id: str) -> Job:
         """Erase a charger by a job. Its one result is the receipt. Needs the role `admin`."""

@@ -18,6 +18,8 @@ from evzone_ml_client.errors import JobNotFinished
 from evzone_ml_client.exchange import ApiResponse, Request
 from evzone_ml_client.formats import StrPath, upload_headers
 from evzone_ml_client.schemas import (
+    AlertPage,
+    AlertWithStory,
     AnomalyVerdict,
     AttributeFile,
     Attributes,
@@ -43,6 +45,8 @@ from evzone_ml_client.settings import Settings
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["failure", "maintenance", "anomaly", "all"]
+AlertKind: TypeAlias = Literal["failure", "anomaly"]
+AlertState: TypeAlias = Literal["open", "closed", "all"]
 OutcomeKind: TypeAlias = Literal["failed", "repaired", "false_alarm"]
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 
@@ -299,6 +303,62 @@ def delete_outcome(outcome_id: str) -> Call[None]:
     """Delete an outcome."""
     request = Request(method="DELETE", path=_path("outcomes", outcome_id))
     return Call(name="delete_outcome", request=request, read=lambda _answer: None)
+
+
+def list_alerts(
+    cursor: str | None,
+    *,
+    state: AlertState,
+    kind: AlertKind | None,
+    charger_id: str | None,
+    acknowledged: bool | None,
+    assigned_to: str | None,
+    muted: bool | None,
+) -> Call[AlertPage]:
+    """Read a page of alerts."""
+    texts = {"cursor": cursor, "kind": kind, "charger_id": charger_id, "assigned_to": assigned_to}
+    flags = {"acknowledged": acknowledged, "muted": muted}
+    params = {name: value for name, value in texts.items() if value is not None}
+    params |= {name: str(value).lower() for name, value in flags.items() if value is not None}
+    request = _get(_path("alerts"), {"state": state, "limit": str(PAGE_ROWS)} | params)
+    return Call(name="list_alerts", request=request, read=_PAGE)
+
+
+def get_alert(alert_id: str) -> Call[AlertWithStory]:
+    """Read an alert."""
+    return Call(name="get_alert", request=_get(_path("alerts", alert_id)), read=_document("story"))
+
+
+def acknowledge_alert(alert_id: str, *, note: str | None) -> Call[AlertWithStory]:
+    """Acknowledge an alert. Safe to retry: a repeat changes nothing."""
+    return _changed_alert(
+        "acknowledge_alert", alert_id, "acknowledge", {} if note is None else {"note": note}
+    )
+
+
+def assign_alert(alert_id: str, to: str | None) -> Call[AlertWithStory]:
+    """Assign an alert, or end that."""
+    return _changed_alert("assign_alert", alert_id, "assign", {"to": to})
+
+
+def mute_alert(
+    alert_id: str, *, reason: str, until: datetime | str | None, hours: float | None
+) -> Call[AlertWithStory]:
+    """Mute an alert. Raises `ValueError` without exactly one end, and for a time without a time zone."""
+    if (until is None) == (hours is None):
+        raise ValueError("give until or hours")
+    end = {"hours": hours} if until is None else {"until": _moment("until", until)}
+    return _changed_alert("mute_alert", alert_id, "mute", {**end, "reason": reason})
+
+
+def unmute_alert(alert_id: str) -> Call[AlertWithStory]:
+    """End the muting of an alert."""
+    request = Request(method="DELETE", path=_path("alerts", alert_id, "mute"))
+    return Call(name="unmute_alert", request=request, read=_document("story"))
+
+
+def _changed_alert(name: str, alert_id: str, action: str, body: object) -> Call[AlertWithStory]:
+    return Call(name=name, request=_post(_path("alerts", alert_id, action), body), read=_document("story"))
 
 
 def erase_charger(charger_id: str) -> Call[Job]:

@@ -611,3 +611,103 @@ class FailurePage(TypedDict):
 
 class Replay(TypedDict):
     replayed: int
+
+
+class AlertVerdict(TypedDict):
+    reading_timestamp: str
+    model_version: NotRequired[str]
+    failure_probability: NotRequired[float]
+    in_failure: NotRequired[bool]
+    recommended_action: NotRequired[str]
+    top_factor: NotRequired[str]
+    is_anomaly: NotRequired[bool]
+    anomaly_score: NotRequired[float]
+    anomaly_type: NotRequired[str | None]
+
+
+class Acknowledged(TypedDict):
+    by: str
+    at: str
+    note: str | None
+
+
+class Assigned(TypedDict):
+    to: str
+    by: str
+    at: str
+
+
+class Muted(TypedDict):
+    until: str
+    reason: str
+    by: str
+    at: str
+
+
+class Alert(TypedDict):
+    alert_id: str
+    tenant_id: str | None
+    kind: Literal["failure", "anomaly"]
+    charger_id: str
+    state: Literal["open", "closed"]
+    opened_at: str | None
+    opened_by: str
+    closed_at: str | None
+    opening: AlertVerdict | None
+    closing: AlertVerdict | None
+    acknowledged: Acknowledged | None
+    assigned: Assigned | None
+    muted: Muted | None
+
+
+class AlertPage(TypedDict):
+    items: list[Alert]
+    next: str | None
+    total: int | None
+
+
+class AlertEvent(TypedDict):
+    at: str
+    event: str
+    by: str | None
+    note: NotRequired[str | None]
+    to: NotRequired[str]
+    until: NotRequired[str]
+    reason: NotRequired[str]
+
+
+class AlertWithStory(TypedDict):
+    alert_id: str
+    tenant_id: str | None
+    kind: Literal["failure", "anomaly"]
+    charger_id: str
+    state: Literal["open", "closed"]
+    opened_at: str | None
+    opened_by: str
+    closed_at: str | None
+    opening: AlertVerdict | None
+    closing: AlertVerdict | None
+    acknowledged: Acknowledged | None
+    assigned: Assigned | None
+    muted: Muted | None
+    story: list[AlertEvent]
+
+
+class Acknowledgement(TypedDict):
+    note: NotRequired[str | None]
+
+
+class Assignment(TypedDict):
+    to: str | None
+
+
+class MutingUntil(TypedDict):
+    until: str
+    hours: NotRequired[float]
+    reason: str
+
+
+class MutingForHours(TypedDict):
+    until: NotRequired[str]
+    hours: float
+    reason: str

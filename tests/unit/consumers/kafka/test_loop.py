@@ -20,6 +20,7 @@ from consumers.kafka.outcome_publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.kafka.record_batches import Unreadable
 from consumers.kafka.records import KEPT_VALUE_BYTES, Outgoing
 from consumers.kafka.watchdog import StreamStuck
+from consumers.predictions.alert_recorder import AlertRecorder
 from consumers.predictions.alerts import Alerts, Rules
 from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
@@ -158,6 +159,7 @@ class Bench:
         self.journal = CrashJournal(folder, "group", 0)
         self.consumer, self.publisher = FakeConsumer(), FakePublisher()
         self.source, self.heartbeat, self.clock = FakePredictor(), FakeHeartbeat(), Clock()
+        self.recorder = AlertRecorder(settings)  # not started: nothing is written
         self.stream = Stream(
             settings,
             consumer=cast(KafkaConsumer, self.consumer),
@@ -176,8 +178,10 @@ class Bench:
                     state_topic="state",
                     load=lambda _: {},
                 ),
+                recorder=self.recorder,
                 heartbeat=cast(Heartbeat, self.heartbeat),
                 now=lambda: START,
+                clock=self.clock,
             ),
             heartbeat=cast(Heartbeat, self.heartbeat),
             journal=self.journal,

@@ -10,7 +10,8 @@ import pytest
 
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received, Scored
-from consumers.predictions.alerts import AlertKind, Alerts, Rules
+from consumers.predictions.alerts import Alerts, Rules
+from tasks.storage.alert_records import AlertKind
 
 TOPICS: dict[AlertKind, str] = {"failure": "alerts", "anomaly": "anomalies"}
 RULES = Rules(open_at=0.7, close_below=0.6, readings_to_close=2)

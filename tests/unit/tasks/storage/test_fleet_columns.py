@@ -96,7 +96,6 @@ def in_order(
         "reading_timestamp",
         "cost_of_waiting",
         "chargers",
-        "cost_of_waiting",
     }
     by_id = sorted(items, key=lambda item: (item_id(item) is None, item_id(item) or ""))
     having = [item for item in by_id if value(item) is not None]
