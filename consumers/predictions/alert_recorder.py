@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import orjson
 from redis import Redis
 
 import metrics
@@ -23,8 +24,11 @@ from consumers.kafka.offsets import Partition
 from consumers.kafka.pending_erasures import IsErased
 from consumers.predictions.alerts import AlertKey, OpenAlert, opened
 from settings import Settings
-from tasks.storage.alert_records import AlertChange, AlertRecords, Written, written
-from tasks.storage.redis_connection import OUTAGES, Command, connect
+from tasks.messaging.task_publisher import TaskPublisher
+from tasks.notify.cloud_events import Event, alert_closed, alert_opened
+from tasks.notify.outbox import Outbox
+from tasks.storage.alert_records import AlertChange, AlertRecords, Written, epoch_ms, written
+from tasks.storage.redis_connection import OUTAGES, connect
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,7 @@ class AlertRecorder:
     def __init__(self, settings: Settings, redis: Redis | None = None) -> None:
         self._redis = redis or connect(settings.redis_url)
         self._records = AlertRecords(settings, self._redis)
+        self._outbox = Outbox(self._redis, TaskPublisher(settings))
         self._changes: deque[AlertChange] = deque()
         self._sweeps: deque[_Sweep] = deque()
         # Held while changes are taken and written, so that an erasure finds none under way.
@@ -174,29 +179,26 @@ class AlertRecorder:
             self._sweeps.remove(sweep)
 
     def _execute(self, changes: Sequence[AlertChange], *, are_new: bool = True) -> Written:
-        """Write changes in one transaction. Those of a sweep are new where the record is missing."""
+        """Write changes and their events in one transaction.
+
+        Those of a sweep are new where the record is missing. A change may be new twice, if a reply is lost or
+        this process dies; its event has the same id then.
+        """
         new = changes if are_new else self._records.missing(changes)
         if new and not are_new:
             log.info("%d records of open alerts were missing, and are written again", len(new))
         with self._redis.pipeline(transaction=True) as pipeline:
-            commands = self._commands(changes, new)
-            for command in commands:
+            recorded = self._records.to_store(changes)
+            announced = self._outbox.to_store([_event(each) for each in new])
+            for command in (*recorded, *announced):
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped there
             replies = pipeline.execute()
-        found = written(replies)
+        found = written(replies[: len(recorded)])
         metrics.ALERT_RECORDS.labels(change="opened").inc(found.opened)
         metrics.ALERT_RECORDS.labels(change="closed").inc(found.closed)
         if found.removed:
             metrics.ALERT_RECORDS_DROPPED.labels(reason="closed").inc(found.removed)
         return found
-
-    def _commands(self, changes: Sequence[AlertChange], new: Sequence[AlertChange]) -> list[Command]:
-        """The commands of one transaction, which writes changes.
-
-        `new` are those among them that open or close an alert. A change may be new twice, if a reply is lost
-        or this process dies; it is equal then, with the same alert id.
-        """
-        return self._records.to_store(changes)
 
     def _give_up(self) -> None:
         if self._changes:
@@ -204,6 +206,23 @@ class AlertRecorder:
                 self._changes.popleft()
         elif self._sweeps:
             self._sweeps.popleft()
+
+
+def _event(change: AlertChange) -> Event:
+    """The event of an alert that opens or closes, at the time of its reading."""
+    is_open = change.closed_at is None
+    moment = change.opened_at if change.closed_at is None else change.closed_at
+    verdict = change.opening if is_open else change.closing
+    data = {
+        "alert": change.kind,
+        "state": "open" if is_open else "closed",
+        "opened_at": change.opened_at,
+        "closed_at": change.closed_at,
+        "verdict": None if verdict is None else orjson.loads(verdict),
+    }
+    make = alert_opened if is_open else alert_closed
+    at = epoch_ms(moment) / 1000
+    return make(change.alert_id, change.charger_id, data, tenant=change.tenant, at=at)
 
 
 class SweepTimes:

@@ -236,7 +236,7 @@ def _arguments(change: AlertChange) -> tuple[list[str], list[bytes | str | int |
             change.partition,
             change.kind,
             change.charger_id,
-            _milliseconds(change.opened_at),
+            epoch_ms(change.opened_at),
             orjson.dumps(opening),
             b"" if is_open else _closing(change.closed_at, change.closing),
             _event("opened"),
@@ -258,7 +258,7 @@ def _event(kind: str) -> bytes:
     return orjson.dumps({"at": epoch_rfc3339(time.time()), "event": kind, "by": None})
 
 
-def _milliseconds(moment: str) -> int:
+def epoch_ms(moment: str) -> int:
     """The time of a reading in milliseconds since 1970; the present for a text that is no time."""
     try:
         return int(datetime.fromisoformat(moment).timestamp() * 1000)

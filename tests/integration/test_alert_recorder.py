@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final, cast
 
@@ -13,6 +14,10 @@ from consumers.kafka.offsets import Partition
 from consumers.predictions import alert_recorder
 from consumers.predictions.alert_recorder import AlertRecorder, SweepTimes
 from consumers.predictions.alerts import AlertKey, OpenAlert
+from tasks.messaging.task_publisher import TaskPublisher
+from tasks.notify.cloud_events import TYPES
+from tasks.notify.outbox import Outbox
+from tasks.notify.webhook_store import WebhookStore
 from tasks.storage.alert_records import AlertChange
 from tasks.storage.redis_connection import OUTAGES, connect
 from tests.processes import settings_for
@@ -141,3 +146,26 @@ def test_partitions_are_swept_at_once_and_then_regularly() -> None:
     assert times.due([FIRST, SECOND], 100.0) == [FIRST, SECOND]
     times.due([FIRST], 100.0)
     assert times.due([SECOND], 60.0) == [SECOND]  # it was away
+
+
+def test_each_opening_and_closing_is_announced_once(
+    recorder: AlertRecorder, redis: Redis, lone_redis: RunningServer
+) -> None:
+    settings = settings_for(lone_redis.url)
+    outbox = Outbox(redis, TaskPublisher(settings))
+    WebhookStore(redis).create("https://hooks.example/", TYPES, None)
+    recorder.add([change(1), change(2)])
+    run(recorder)
+    recorder.add([change(1), change(1, closed=True)])  # a reply was lost
+    recorder.sweep(FIRST, [held(2)])
+    run(recorder)
+    taken = outbox.take()
+    assert taken is not None
+    found = [json.loads(event.body) for event in taken.events]
+    assert sorted((each["type"], each["subject"][-1]) for each in found) == [
+        ("alert.closed", "1"),
+        ("alert.opened", "1"),
+        ("alert.opened", "2"),
+    ]
+    assert {each["time"] for each in found} == {AT}
+    assert found[0]["data"]["alert"] == "failure"

@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"web.api", "web.http", "web.openapi", "readings", "tasks.messaging", "tasks.notify"}
     | {"tasks.storage"},
     "consumers.kafka": {*STORES, "tasks.monitoring"},
-    "consumers.predictions": {"consumers.kafka", "tasks.client", *STORES},
+    "consumers.predictions": {"consumers.kafka", "tasks.client", "tasks.notify", *STORES},
     "consumers.ocpp": {"consumers.kafka", "readings"},
     "consumers.replay": {"consumers.kafka", "readings", "tasks.storage"},
     "consumers": {"consumers.kafka", "consumers.predictions", "consumers.ocpp", "consumers.replay"}
