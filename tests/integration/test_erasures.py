@@ -134,6 +134,7 @@ def test_nothing_of_an_erased_charger_is_found_in_redis(service: Service, tenant
         "outcomes": 1,
         "attributes": 1,
         "alerts": 1,
+        "events": 0,
         "job_rows": 4,
     }
     assert service.found(charger) == kept

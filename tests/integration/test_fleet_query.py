@@ -213,6 +213,7 @@ def test_one_charger(client: httpx.Client) -> None:
         "charger_id": "A",
         "attributes": {"vendor": "ABB"},
         **nothing,
+        "open_alerts": [],
     }
     assert ids(client, **tenant) == []  # no verdict yet
     verdicts = {
@@ -222,7 +223,14 @@ def test_one_charger(client: httpx.Client) -> None:
     found = client.get(url, headers={**tenant, "X-API-Key": READ_KEY}).json()
     assert found["failure"]["fingerprint"] == verdicts["failure"]["fingerprint"]
     assert found["maintenance"]["urgency"] == verdicts["maintenance"]["urgency"]
-    assert (found["anomaly"], found["reading_stale"]) == (None, False)
+    assert found["anomaly"]["reading_timestamp"] == found["newest_reading"]["timestamp"]  # scored for this
+    assert (
+        client.post("/api/v1/predictions/anomaly", json=found["newest_reading"], headers=tenant).json()[
+            "cached"
+        ]
+        is False
+    )
+    assert found["reading_stale"] is False
     assert found["newest_reading"]["connector_status"] == "CHARGING"
     assert_problem(client.get(f"{CHARGERS}/never", headers=tenant), 404, "unknown_charger")
     assert_problem(client.get(f"{CHARGERS}/a%20b", headers=tenant), 422, "invalid_parameter")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import logging
+from typing import Any, Final, cast
 
 import orjson
 from flask_smorest import Blueprint
 from redis import RedisError
 
-from errors import UnknownCharger
-from readings.reading import KINDS, STALE_AFTER_S
+from errors import ServiceError, UnknownCharger
+from readings.parsing import parse_reading
+from readings.reading import KINDS, STALE_AFTER_S, Kind
 from tasks.storage import redis_clock
+from tasks.storage.alert_store import AlertFilter
 from tasks.storage.charger_attributes import attributes_key, decoded
 from tasks.storage.fleet import newest_key
 from tasks.storage.fleet_query import FILTERS, FleetQuery, Found
@@ -26,6 +29,12 @@ from web.openapi.decorators import refuses
 blueprint = Blueprint(
     "chargers", __name__, url_prefix="/api/v1/chargers", description="The fleet, by newest verdicts."
 )
+
+# Kinds that are scored anew if their verdict is not cached. The newest failure prediction is stored.
+SCORED_FOR_VIEW: Final[tuple[Kind, ...]] = ("maintenance", "anomaly")
+MOST_ALERTS: Final = 20
+
+log = logging.getLogger(__name__)
 
 # A key, as no text of JSON has quotes without a backslash.
 _FRESH, _STALE = b'"reading_stale":false', b'"reading_stale":true'
@@ -81,7 +90,7 @@ def _items(tenant: str | None, found: Found) -> list[bytes]:
 @refuses(blueprint, 404)
 @needs("read")
 def get_charger(charger_id: str) -> Response:
-    """A charger: its attributes, its newest reading, and its newest verdicts"""
+    """A charger: its attributes, newest reading, newest verdicts and open alerts"""
     check_charger_id(charger_id)
     held, tenant = services(), current_request().tenant
     with held.redis.pipeline(transaction=False) as pipeline:
@@ -98,6 +107,11 @@ def get_charger(charger_id: str) -> Response:
     verdict = body or cached["failure"]
     if attributes is None and verdict is None and not any(cached.values()):
         raise UnknownCharger(f"Nothing is stored of charger {charger_id}.")
+    if reading is not None:
+        _add_missing(cached, reading, tenant)
+    alerts = held.alerts.page(
+        tenant, AlertFilter("open", charger_id=charger_id), cursor=None, limit=MOST_ALERTS
+    )
     document = {
         "charger_id": charger_id,
         "attributes": attributes or {},
@@ -106,8 +120,24 @@ def get_charger(charger_id: str) -> Response:
         "maintenance": _json(cached["maintenance"]),
         "anomaly": _json(cached["anomaly"]),
         "reading_stale": None if at is None else float(at) < redis_clock.now() - STALE_AFTER_S,
+        "open_alerts": [orjson.Fragment(alert.document()) for alert in alerts.alerts],
     }
     return Response(orjson.dumps(document), content_type="application/json")
+
+
+def _add_missing(verdicts: dict[str, bytes | None], reading: bytes, tenant: str | None) -> None:
+    """Score the newest reading for the kinds that are not cached, and store nothing. Without capacity: none.
+
+    Blocks for the setting `ML_SYNC_TIMEOUT` at most: after a failure no other kind is scored.
+    """
+    try:
+        parsed = parse_reading(orjson.loads(reading), now=redis_clock.moment())
+        with services().waiting_threads:
+            for kind in SCORED_FOR_VIEW:
+                if verdicts[kind] is None:
+                    verdicts[kind] = services().predictor.predict(kind, parsed, tenant, store=False)
+    except ServiceError as error:
+        log.info("a charger is shown without some of its verdicts: %s", error)
 
 
 def _json(encoded: bytes | None) -> orjson.Fragment | None:

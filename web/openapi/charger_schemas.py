@@ -14,6 +14,7 @@ from tasks.storage.fleet_query import SORTS
 from tasks.storage.fleet_rows import ACTIONS
 from tasks.storage.fleet_sites import SITE_SORTS, VISITS
 from web.http.cursors import MAX_CHARS as MAX_CURSOR_CHARS
+from web.openapi.alert_schemas import AlertSchema
 from web.openapi.answer_fields import number as _number
 from web.openapi.answer_fields import text as _text
 from web.openapi.job_schemas import RowProblemSchema
@@ -167,18 +168,21 @@ class ChargerSchema(StoredAttributesSchema):
         MaintenanceScheduleSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "The cached maintenance schedule; null without one."},
+        metadata={"description": "The cached schedule, or one of the newest reading; null without both."},
     )
     anomaly = fields.Nested(
         AnomalyVerdictSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "The cached anomaly verdict; null without one."},
+        metadata={"description": "The cached verdict, or one of the newest reading; null without both."},
     )
     reading_stale = fields.Boolean(
         required=True,
         allow_none=True,
         metadata={"description": "The newest reading is older than 24 hours; null without one."},
+    )
+    open_alerts = fields.List(
+        fields.Nested(AlertSchema), required=True, metadata={"description": "The newest first, at most 20."}
     )
 
 

@@ -1653,7 +1653,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A charger: its attributes, its newest reading, and its newest verdicts */
+        /** A charger: its attributes, newest reading, newest verdicts and open alerts */
         get: {
             parameters: {
                 query?: never;
@@ -6108,6 +6108,102 @@ export interface components {
             /** @description How many there are in all. */
             total?: number;
         };
+        AlertVerdict: {
+            /**
+             * Format: date-time
+             * @description When the scored reading was taken.
+             */
+            reading_timestamp: string;
+            /** @description The version that answered. */
+            model_version?: string;
+            /** @description Failure: within 30 days, 0 to 1. */
+            failure_probability?: number;
+            /** @description Failure: the reading itself is FAULTY. */
+            in_failure?: boolean;
+            /** @description Failure: the most urgent step's deadline. */
+            recommended_action?: string;
+            /** @description Failure: the first contributing factor as a sentence. */
+            top_factor?: string;
+            /** @description Anomaly: whether the reading is one. */
+            is_anomaly?: boolean;
+            /** @description Anomaly: 0 to 100. */
+            anomaly_score?: number;
+            /** @description Anomaly: what kind, if any. */
+            anomaly_type?: string | null;
+        };
+        Acknowledged: {
+            /** @description The name of the key. */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description The note. */
+            note: string | null;
+        };
+        Assigned: {
+            /** @description A person or team. */
+            to: string;
+            /** @description The name of the key. */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+        };
+        Muted: {
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            until: string;
+            /** @description Why. */
+            reason: string;
+            /** @description The name of the key. */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+        };
+        Alert: {
+            /** @description As in the alert topics. */
+            alert_id: string;
+            /** @description The tenant. */
+            tenant_id: string | null;
+            /**
+             * @description The verdict that opened it.
+             * @enum {string}
+             */
+            kind: "failure" | "anomaly";
+            /** @description The charger. */
+            charger_id: string;
+            /**
+             * @description The state of the alert.
+             * @enum {string}
+             */
+            state: "open" | "closed";
+            /**
+             * Format: date-time
+             * @description When the reading that opened it was taken.
+             */
+            opened_at: string | null;
+            /** @description The event id of that reading's record. */
+            opened_by: string;
+            /**
+             * Format: date-time
+             * @description When the reading that closed it was taken; null while it is open.
+             */
+            closed_at: string | null;
+            opening: components["schemas"]["AlertVerdict"] | null;
+            closing: components["schemas"]["AlertVerdict"] | null;
+            acknowledged: components["schemas"]["Acknowledged"] | null;
+            assigned: components["schemas"]["Assigned"] | null;
+            muted: components["schemas"]["Muted"] | null;
+        };
         Charger: {
             /** @description The charger. */
             charger_id: string;
@@ -6117,12 +6213,14 @@ export interface components {
             newest_reading: components["schemas"]["Reading"] | null;
             /** @description The newest failure prediction; null without one. */
             failure: components["schemas"]["FailurePrediction"] | null;
-            /** @description The cached maintenance schedule; null without one. */
+            /** @description The cached schedule, or one of the newest reading; null without both. */
             maintenance: components["schemas"]["MaintenanceSchedule"] | null;
-            /** @description The cached anomaly verdict; null without one. */
+            /** @description The cached verdict, or one of the newest reading; null without both. */
             anomaly: components["schemas"]["AnomalyVerdict"] | null;
             /** @description The newest reading is older than 24 hours; null without one. */
             reading_stale: boolean | null;
+            /** @description The newest first, at most 20. */
+            open_alerts: components["schemas"]["Alert"][];
         };
         StoredAttributes: {
             /** @description The charger. */
@@ -6627,102 +6725,6 @@ export interface components {
         Replay: {
             /** @description Parked events that are sent again. */
             replayed: number;
-        };
-        AlertVerdict: {
-            /**
-             * Format: date-time
-             * @description When the scored reading was taken.
-             */
-            reading_timestamp: string;
-            /** @description The version that answered. */
-            model_version?: string;
-            /** @description Failure: within 30 days, 0 to 1. */
-            failure_probability?: number;
-            /** @description Failure: the reading itself is FAULTY. */
-            in_failure?: boolean;
-            /** @description Failure: the most urgent step's deadline. */
-            recommended_action?: string;
-            /** @description Failure: the first contributing factor as a sentence. */
-            top_factor?: string;
-            /** @description Anomaly: whether the reading is one. */
-            is_anomaly?: boolean;
-            /** @description Anomaly: 0 to 100. */
-            anomaly_score?: number;
-            /** @description Anomaly: what kind, if any. */
-            anomaly_type?: string | null;
-        };
-        Acknowledged: {
-            /** @description The name of the key. */
-            by: string;
-            /**
-             * Format: date-time
-             * @description When.
-             */
-            at: string;
-            /** @description The note. */
-            note: string | null;
-        };
-        Assigned: {
-            /** @description A person or team. */
-            to: string;
-            /** @description The name of the key. */
-            by: string;
-            /**
-             * Format: date-time
-             * @description When.
-             */
-            at: string;
-        };
-        Muted: {
-            /**
-             * Format: date-time
-             * @description The end.
-             */
-            until: string;
-            /** @description Why. */
-            reason: string;
-            /** @description The name of the key. */
-            by: string;
-            /**
-             * Format: date-time
-             * @description When.
-             */
-            at: string;
-        };
-        Alert: {
-            /** @description As in the alert topics. */
-            alert_id: string;
-            /** @description The tenant. */
-            tenant_id: string | null;
-            /**
-             * @description The verdict that opened it.
-             * @enum {string}
-             */
-            kind: "failure" | "anomaly";
-            /** @description The charger. */
-            charger_id: string;
-            /**
-             * @description The state of the alert.
-             * @enum {string}
-             */
-            state: "open" | "closed";
-            /**
-             * Format: date-time
-             * @description When the reading that opened it was taken.
-             */
-            opened_at: string | null;
-            /** @description The event id of that reading's record. */
-            opened_by: string;
-            /**
-             * Format: date-time
-             * @description When the reading that closed it was taken; null while it is open.
-             */
-            closed_at: string | null;
-            opening: components["schemas"]["AlertVerdict"] | null;
-            closing: components["schemas"]["AlertVerdict"] | null;
-            acknowledged: components["schemas"]["Acknowledged"] | null;
-            assigned: components["schemas"]["Assigned"] | null;
-            muted: components["schemas"]["Muted"] | null;
         };
         AlertPage: {
             items: components["schemas"]["Alert"][];

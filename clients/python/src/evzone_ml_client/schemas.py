@@ -291,6 +291,53 @@ class FleetPage(TypedDict):
     total: NotRequired[int]
 
 
+class AlertVerdict(TypedDict):
+    reading_timestamp: str
+    model_version: NotRequired[str]
+    failure_probability: NotRequired[float]
+    in_failure: NotRequired[bool]
+    recommended_action: NotRequired[str]
+    top_factor: NotRequired[str]
+    is_anomaly: NotRequired[bool]
+    anomaly_score: NotRequired[float]
+    anomaly_type: NotRequired[str | None]
+
+
+class Acknowledged(TypedDict):
+    by: str
+    at: str
+    note: str | None
+
+
+class Assigned(TypedDict):
+    to: str
+    by: str
+    at: str
+
+
+class Muted(TypedDict):
+    until: str
+    reason: str
+    by: str
+    at: str
+
+
+class Alert(TypedDict):
+    alert_id: str
+    tenant_id: str | None
+    kind: Literal["failure", "anomaly"]
+    charger_id: str
+    state: Literal["open", "closed"]
+    opened_at: str | None
+    opened_by: str
+    closed_at: str | None
+    opening: AlertVerdict | None
+    closing: AlertVerdict | None
+    acknowledged: Acknowledged | None
+    assigned: Assigned | None
+    muted: Muted | None
+
+
 class Charger(TypedDict):
     charger_id: str
     attributes: Attributes
@@ -299,6 +346,7 @@ class Charger(TypedDict):
     maintenance: MaintenanceSchedule | None
     anomaly: AnomalyVerdict | None
     reading_stale: bool | None
+    open_alerts: list[Alert]
 
 
 class StoredAttributes(TypedDict):
@@ -611,53 +659,6 @@ class FailurePage(TypedDict):
 
 class Replay(TypedDict):
     replayed: int
-
-
-class AlertVerdict(TypedDict):
-    reading_timestamp: str
-    model_version: NotRequired[str]
-    failure_probability: NotRequired[float]
-    in_failure: NotRequired[bool]
-    recommended_action: NotRequired[str]
-    top_factor: NotRequired[str]
-    is_anomaly: NotRequired[bool]
-    anomaly_score: NotRequired[float]
-    anomaly_type: NotRequired[str | None]
-
-
-class Acknowledged(TypedDict):
-    by: str
-    at: str
-    note: str | None
-
-
-class Assigned(TypedDict):
-    to: str
-    by: str
-    at: str
-
-
-class Muted(TypedDict):
-    until: str
-    reason: str
-    by: str
-    at: str
-
-
-class Alert(TypedDict):
-    alert_id: str
-    tenant_id: str | None
-    kind: Literal["failure", "anomaly"]
-    charger_id: str
-    state: Literal["open", "closed"]
-    opened_at: str | None
-    opened_by: str
-    closed_at: str | None
-    opening: AlertVerdict | None
-    closing: AlertVerdict | None
-    acknowledged: Acknowledged | None
-    assigned: Assigned | None
-    muted: Muted | None
 
 
 class AlertPage(TypedDict):
