@@ -52,6 +52,7 @@ class OtlpReceiver:
                 receiver.was_asked.set()
                 if receiver.is_mute:
                     receiver._unmuted.wait()
+                if receiver.is_mute:
                     return
                 receiver.spans += _spans_of(body)
                 answer = ExportTraceServiceResponse().SerializeToString()
@@ -83,6 +84,11 @@ class OtlpReceiver:
         return sorted(
             (span for span in self.spans if span.trace_id == trace_id), key=lambda span: span.began_ns
         )
+
+    def unmute(self) -> None:
+        """Answer now what was asked while it was mute."""
+        self.is_mute = False
+        self._unmuted.set()
 
     def wait_for(self, trace_id: str, *names: str) -> dict[str, ReceivedSpan]:
         """Wait until a trace has spans with these names; all its spans by name."""
