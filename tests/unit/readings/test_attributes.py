@@ -53,6 +53,8 @@ WRONG: Final = [
     ("installed_at", 1_700_000_000),
     ("installed_at", (NOW + timedelta(days=2)).isoformat()),
 ]
+# The processes of one test run must give each test the same name, and some values have the present time.
+IDS: Final = [f"{name}-{number}" for number, (name, _) in enumerate(WRONG)]
 
 
 def reading(attributes: Any, **metadata: Any) -> Reading:
@@ -72,14 +74,14 @@ def test_all_three_ways_give_the_same() -> None:
     assert parse_cells(cells) == GOOD
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG)
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=IDS)
 def test_a_wrong_value_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         AttributesSchema().load(GOOD | {name: value})
     assert list(refused.value.messages_dict) == [name]
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG)
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=IDS)
 def test_a_reading_goes_on_without_its_wrong_attribute(name: str, value: Any) -> None:
     rest = {other: each for other, each in GOOD.items() if other != name}
     assert reading(GOOD | {name: value}).metadata == {"attributes": rest}
