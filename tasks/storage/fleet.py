@@ -26,9 +26,7 @@ from settings import Settings
 from tasks.storage.fleet_rows import (
     FIELDS_PER_SLOT,
     ChargerHistory,
-    FleetRow,
     decode_past,
-    decode_row,
     encode_past,
     encode_reading,
     encode_row,
@@ -46,7 +44,6 @@ SLOTS: Final = 60
 MOST_STATES: Final = 150
 # Keys live longer than the retention by this share, so that few writes must extend their TTL.
 SLACK: Final = 0.01
-ROWS_AT_ONCE: Final = 1_000
 # Changed actions that are not yet announced to webhooks: rows key, charger, row before, row now.
 ACTIONS_KEY: Final = "ml:fleet:actions"
 
@@ -223,33 +220,6 @@ class FleetStore:
             key, charger, *_ = orjson.loads(noted)
             if key == rows and charger_id in (None, charger):
                 self._redis.lrem(ACTIONS_KEY, 0, cast(str, noted))
-
-    def by_risk(self, tenant: str | None, *, offset: int, limit: int) -> tuple[list[bytes], int]:
-        """A page of newest verdicts as JSON, highest 30-day probability first, and the number of chargers.
-
-        Reads the rows of the whole fleet.
-        """
-        rows = self.rows(tenant)
-        ranked = sorted(rows, key=lambda charger: (rows[charger].p30, charger), reverse=True)
-        pipeline = self._redis.pipeline(transaction=False)
-        for charger in ranked[offset : offset + limit]:
-            pipeline.hget(newest_key(tenant, charger.decode()), "body")
-        bodies = cast(list[bytes | None], pipeline.execute())
-        return [body for body in bodies if body is not None], len(ranked)
-
-    def rows(self, tenant: str | None) -> dict[bytes, FleetRow]:
-        """The row of each charger whose verdict was written within the retention. Reads the whole fleet."""
-        since_ms = (time.time() - self._retention_s) * 1000
-        members = cast(list[bytes], self._redis.zrangebyscore(changed_key(tenant), since_ms, "+inf"))
-        rows: dict[bytes, FleetRow] = {}
-        for start in range(0, len(members), ROWS_AT_ONCE):
-            some = members[start : start + ROWS_AT_ONCE]
-            held = cast(list[bytes | None], self._redis.hmget(rows_key(tenant), cast(list[str], some)))
-            for member, row in zip(some, held, strict=True):
-                decoded = decode_row(row) if row is not None else None
-                if decoded is not None:
-                    rows[member] = decoded
-        return rows
 
     def history(
         self, tenant: str | None, charger_id: str, *, offset: int, limit: int
