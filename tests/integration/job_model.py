@@ -32,6 +32,7 @@ class JobModel(ComparedWithRedis):
             "tenant": tenant or "",
             "kind": "failure",
             "store": 0,
+            "remember": 0,
             "encoding": "ndjson",
             "status": "PENDING",
             "done": 0,

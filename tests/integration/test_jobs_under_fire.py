@@ -53,7 +53,7 @@ DEADLINE_S: Final = 1500 if SOAK else 90
 PATIENCE_S: Final = 30.0
 SCORED_AT_ONCE: Final = 4096
 # What the service adds to a verdict.
-ADDED: Final = ("row", "tenant_id", "timestamp", "cached", "degraded", "fingerprint")
+ADDED: Final = ("row", "tenant_id", "timestamp", "reading_stale", "cached", "degraded", "fingerprint")
 
 
 def say(text: str) -> None:
