@@ -73,7 +73,7 @@ _LABELS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-# Words for a feature whose value is not known, where "not enough readings" says too little.
+# Words for a missing value. Other features have "not enough readings".
 _UNKNOWN: Final[dict[str, str]] = {
     "energy_kwh": "no energy reported",
     "power_kw": "no charging power reported",
@@ -103,7 +103,7 @@ def label_and_unit(feature: str) -> tuple[str, str]:
 
 
 def unknown_text(feature: str) -> str:
-    """Words for a feature whose value is not known."""
+    """Words for a feature without a value."""
     if feature in _UNKNOWN:
         return _UNKNOWN[feature]
     return f"{label_and_unit(feature)[0]}: not enough readings"

@@ -104,7 +104,7 @@ def model_activated(name: str, version: str, *, previous: str, number: int, at: 
 def drift_detected(
     report: Mapping[str, Any], *, previous_status: str | None, number: int, at: float
 ) -> Event:
-    """The event of a model whose drift report has another status than before. `report` is the new one.
+    """The event of a model with another drift status than before. `report` is the new one.
 
     `previous_status` None: no report was judged before. `number` counts the changes of the model.
     """

@@ -216,7 +216,7 @@ class Outbox:
         return removed
 
     def sweep(self) -> bool:
-        """Have events sent that are due, and events whose sender or task is lost. Returns if any is due."""
+        """Wake a worker for due events, and for those of a lost sender or task. Returns if any is due."""
         return bool(self._sweep(keys=[Queues.NOTIFY], args=[self._task()]))
 
     def expire(self) -> int:
