@@ -5,6 +5,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 # For commands in clients/nestjs.
 NODE := ../../$(PY) ../node.py
+# For commands in web/console/frontend.
+CONSOLE_NODE := ../../../$(PY) ../../../clients/node.py
 UV_VERSION := 0.13.9
 LOCK := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
@@ -23,7 +25,7 @@ RUN_TESTS = $(PY) -m pytest $(or $(TESTS),-n logical --dist loadfile --no-loadsc
 HOST_PACKAGES := faketime prometheus redis-server
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-host host-packages test-clients test-client-nestjs test-client-python test-long soak faults fuzz compat bench \
+.PHONY: help run demo assets test test-host host-packages test-clients test-client-nestjs test-client-python test-long soak faults fuzz compat bench \
 	bench-compare evaluate check owasp format lock audit clean installed installed-dev
 
 help: ## list these commands
@@ -70,6 +72,10 @@ check: installed-dev ## format, lint, types, tests: what must pass before a comm
 	@$(RUN_TESTS)
 
 test-clients: test-client-nestjs test-client-python ## test the clients for backends against a service that they start
+
+# What `web/console/static` has in it: committed, so that a machine without Node.js can serve it.
+assets: installed-dev ## build the scripts and styles of the console from their npm lock
+	@cd web/console/frontend && $(CONSOLE_NODE) npm ci --no-audit --no-fund && $(CONSOLE_NODE) npm run build
 
 # The lock is exact. Lint, types, build, what is published, and tests: those of drift and of a fresh app included.
 test-client-nestjs: installed-dev

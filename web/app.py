@@ -32,6 +32,7 @@ from web.api import (
     sites,
     webhooks,
 )
+from web.console import login_pages, pages, today_page
 from web.http import access, errors, messages
 from web.http.addresses import held_until_sent
 from web.http.connection import connect
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> Flask:
 
     Blocks for at most 1.5 s, for the first health check.
     """
-    app = _Application("evzone-ml", static_folder=None)
+    app = _Application("evzone-ml", static_folder=None, template_folder=str(pages.TEMPLATES))
     app.config.update(
         API_TITLE="EVzone ML Service",
         API_VERSION=VERSION,
@@ -91,6 +92,7 @@ def create_app(settings: Settings) -> Flask:
         "ApiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "From your .env."}
     )
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=_API_PAGE))
+    pages.register(app, (login_pages.blueprint, login_pages.with_session, today_page.blueprint))
     _measure(app)
     access.register(app, shared.access, shared.audit)
     errors.register(app)

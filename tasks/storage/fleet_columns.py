@@ -121,6 +121,11 @@ class FleetColumns:
             self._cursor(query.sort, positions[-1]) if len(matching) > query.limit else None,
         )
 
+    def cost_of_waiting(self, query: FleetQuery, *, since_ms: float) -> float:
+        """The cost of waiting of all chargers that a query selects, its page apart. Unknown ones count 0."""
+        costs = self._numbers["cost_of_waiting"][: len(self)][self._matches(query, since_ms)]
+        return float(np.nansum(costs))
+
     def rows(self, since_ms: float) -> Positions:
         """The positions of the chargers that were written since this time, and can be read."""
         size = len(self)

@@ -61,7 +61,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web.downloads": {"readings", "tasks.jobs"},
     "web.api": {"web.http", "web.openapi", "web.uploads", "web.downloads", "readings"}
     | {"tasks.client", "tasks.jobs", "tasks.monitoring", "tasks.notify", "tasks.storage"},
-    "web": {"web.api", "web.http", "web.openapi", "readings", "tasks.messaging", "tasks.notify"}
+    "web.console": {"web.api", "web.http", "web.openapi", "web.uploads", "readings", "tasks.jobs"}
+    | {"tasks.monitoring", "tasks.notify", "tasks.storage"},
+    "web": {
+        "web.api",
+        "web.console",
+        "web.http",
+        "web.openapi",
+        "readings",
+        "tasks.messaging",
+        "tasks.notify",
+    }
     | {"tasks.storage"},
     "consumers.kafka": {*STORES, "tasks.monitoring"},
     "consumers.predictions": {"consumers.kafka", "tasks.client", "tasks.notify", *STORES},

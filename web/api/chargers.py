@@ -58,10 +58,10 @@ def list_chargers(query: dict[str, Any]) -> Response:
     )
     with services().fleets.of(tenant) as (columns, since_ms):
         found = columns.find(asked, since_ms=since_ms)
-    return page(_items(tenant, found), following=encode_cursor(found.following), total=found.total)
+    return page(items_of(tenant, found), following=encode_cursor(found.following), total=found.total)
 
 
-def _items(tenant: str | None, found: Found) -> list[bytes]:
+def items_of(tenant: str | None, found: Found) -> list[bytes]:
     """The verdicts of a page with what is known of their chargers, as JSON, without erased ones."""
     if not found.charger_ids:
         return []

@@ -93,7 +93,7 @@ class Access:
         allowed = ALLOWED[needed]
         if not key.roles & allowed:
             raise Forbidden(f"This key lacks the role {' or '.join(sorted(allowed))}.")
-        return Caller(key, _tenant_of(key, header("X-Tenant-ID")))
+        return Caller(key, tenant_of(key, header("X-Tenant-ID")))
 
     def key(self, header: Callable[[str], str | None]) -> Key:
         """Return the valid key of a request, whatever its roles. Raises `Unauthorized` without one."""
@@ -122,7 +122,12 @@ class Access:
         return self._limiter.take(rates)
 
 
-def _tenant_of(key: Key, given: str | None) -> str | None:
+def tenant_of(key: Key, given: str | None) -> str | None:
+    """The tenant that a key acts for, if the caller names this one or none.
+
+    Raises `Forbidden` for another tenant, and `InvalidParameter` for an invalid id, or none with a key of
+    several.
+    """
     if given is not None and not TENANT_ID.match(given):
         detail = "Must be 1 to 64 characters of A-Z a-z 0-9 _ -"
         raise InvalidParameter([FieldError("/headers/X-Tenant-ID", detail, "pattern")])

@@ -69,7 +69,11 @@ class KeyRing:
 
         It is found by its SHA-256, so that the time of the look-up tells nothing about other keys.
         """
-        key = self._keys.get(digest_of(presented))
+        return self.find_digest(digest_of(presented))
+
+    def find_digest(self, digest: str) -> Key | None:
+        """The key with this SHA-256, or None if it is unknown or has expired."""
+        key = self._keys.get(digest)
         if key is not None and key.expires_at is not None and key.expires_at <= self._clock():
             return None
         return key

@@ -39,11 +39,12 @@ def roles_of(app: Flask) -> dict[tuple[str, str], Role]:
             continue
         view = app.view_functions[rule.endpoint]
         for method in rule.methods or ():
-            found[rule.endpoint, method] = _declared(view, method, rule.rule)
+            found[rule.endpoint, method] = role_of(view, method, rule.rule)
     return found
 
 
-def _declared(view: Callable[..., Any], method: str, path: str) -> Role:
+def role_of(view: Callable[..., Any], method: str, path: str) -> Role:
+    """The role that a view needs for a method. Raises `RoleMissing`, with the path, if it declares none."""
     if method == "OPTIONS":  # answered by Flask
         return "read"
     view_class = getattr(view, "view_class", None)

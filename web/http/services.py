@@ -33,6 +33,7 @@ from tasks.storage.api_keys import KeyStore
 from tasks.storage.audit_log import AuditLog
 from tasks.storage.charger_attributes import AttributeStore
 from tasks.storage.charger_data import ChargerData
+from tasks.storage.console_sessions import ConsoleSessions
 from tasks.storage.fleet import FleetStore
 from tasks.storage.fleet_snapshots import FleetSnapshots
 from tasks.storage.outcomes import OutcomeStore
@@ -65,6 +66,7 @@ class Services:
         self.redis = connect(settings.redis_url)
         self.keys = KeyRing(settings)
         self.keys.follow(KeyStore(self.redis))
+        self.sessions = ConsoleSessions(self.redis)
         self.limiter = RateLimiter(settings)
         self.limiter.start()
         self.access = Access(settings, self.keys, self.limiter)

@@ -1,0 +1,1 @@
+"""The operators' console: pages for people, rendered on the server, with the services of the API."""

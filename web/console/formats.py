@@ -1,0 +1,76 @@
+"""Write values for people: the filters of the console's templates."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+from markupsafe import Markup
+
+from readings.reading import epoch_rfc3339
+
+ACTION_LABELS: Final = {
+    "IMMEDIATE": "Go now",
+    "WITHIN_7_DAYS": "Within 7 days",
+    "WITHIN_30_DAYS": "Within 30 days",
+    "NONE": "No visit",
+}
+MISSING: Final = "–"
+
+
+def register(app: Flask) -> None:
+    """Add the filters to the templates of `app`."""
+    filters = app.jinja_env.filters
+    filters["percent"] = percent
+    filters["money"] = money
+    filters["moment"] = moment
+    filters["action"] = action_label
+    filters["class_name"] = class_name
+    filters["words"] = words
+    filters["number"] = number
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 as percent, with one decimal below 10 %."""
+    if share is None:
+        return MISSING
+    return f"{share * 100:.1f} %" if share < 0.0995 else f"{share * 100:.0f} %"
+
+
+def money(amount: float | None, currency: str | None) -> str:
+    """An amount with its currency, without decimals."""
+    return MISSING if amount is None else f"{amount:,.0f} {currency or ''}".rstrip()
+
+
+def number(value: float | None) -> str:
+    """A number with separators for thousands, and at most two decimals."""
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+
+
+def moment(at: str | float | None, shown_as: str = "full") -> Markup | str:
+    """A time as `<time>`: RFC 3339 text or epoch seconds. `shown_as`: `full`, `date` or `ago`.
+
+    Without a script the text is in UTC; `console.js` writes it in the viewer's zone.
+    """
+    text = at if at is None or isinstance(at, str) else epoch_rfc3339(at)
+    if text is None:
+        return MISSING
+    plain = text[:10] if shown_as == "date" else f"{text[:16].replace('T', ' ')} UTC"
+    return Markup('<time datetime="{}" data-as="{}">{}</time>').format(text, shown_as, plain)
+
+
+def action_label(action: str | None) -> str:
+    """A recommended action in words."""
+    return MISSING if action is None else ACTION_LABELS.get(action, words(action))
+
+
+def class_name(value: str | None) -> str:
+    """The class of the styles for a value of an enumeration, like `within-7-days`."""
+    return (value or "none").lower().replace("_", "-")
+
+
+def words(name: str | None) -> str:
+    """A value of an enumeration as text: `FULLY_CHARGED` is `fully charged`."""
+    return MISSING if name is None else name.replace("_", " ").lower()

@@ -1,0 +1,57 @@
+// What every page of the console loads: htmx for the live parts, and times in the viewer's zone.
+// Pages work without it.
+import "htmx.org/dist/htmx.esm.min.js";
+
+const DAY_MS = 86_400_000;
+const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+/** The distance of a time in words, in the largest unit of which there is at least one. */
+function distance(ms) {
+  const seconds = Math.round(ms / 1000);
+  for (const [unit, size] of [["day", 86_400], ["hour", 3_600], ["minute", 60]]) {
+    if (Math.abs(seconds) >= size) return AGO.format(Math.trunc(seconds / size), unit);
+  }
+  return AGO.format(seconds, "second");
+}
+
+/** Write the times below `root` in the viewer's zone. UTC stays as the title. */
+export function localise(root) {
+  for (const each of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(each.dateTime);
+    if (Number.isNaN(moment.getTime())) continue;
+    each.title = each.dateTime.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+    const left = moment.getTime() - Date.now();
+    if (each.dataset.as === "date") each.textContent = DATE.format(moment);
+    else if (each.dataset.as === "ago" && Math.abs(left) < 7 * DAY_MS) each.textContent = distance(left);
+    else each.textContent = FULL.format(moment);
+  }
+}
+
+/** Forms that ask before they act: their question is in `data-ask`. */
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.ask ?? event.target.dataset.ask;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+/** Fields that send their form at each change. Without a script its button does that. */
+document.addEventListener("change", (event) => {
+  if (event.target.matches?.("[data-sends]")) event.target.form.requestSubmit();
+});
+
+/** `/` goes to the search of the page, as in many consoles. */
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const search = document.querySelector("input[type=search]");
+  if (search) {
+    event.preventDefault();
+    search.focus();
+  }
+});
+
+document.addEventListener("htmx:after:swap", () => localise(document));
+localise(document);
+// "3 minutes ago" must not stand still on a page that is open for a day.
+setInterval(() => localise(document), 30_000);

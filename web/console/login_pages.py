@@ -1,0 +1,100 @@
+"""`/login`, `/logout` and `/tenant`: begin and end a session, and choose the tenant that it shows."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Blueprint, redirect
+from werkzeug.wrappers import Response as BaseResponse
+
+from errors import TooManyWrongKeys
+from tasks.storage.api_keys import digest_of
+from web.console.pages import (
+    MOST_FORM_BYTES,
+    check_origin,
+    go_to,
+    guard,
+    local_path,
+    page_blueprint,
+    render,
+)
+from web.console.visitors import COOKIE, check_tenant, identify, set_cookie, visitor
+from web.http.messages import Response, current_request
+from web.http.roles import needs
+from web.http.services import services
+
+# Without a session.
+blueprint = Blueprint("console_login", __name__)
+guard(blueprint)
+with_session = page_blueprint("session")
+
+
+@blueprint.get("/login")
+def show_login() -> BaseResponse:
+    """The form for a key, or the button that uses a link. A preview of the link does not use it up."""
+    request = current_request()
+    return _form(link=request.args.get("link"), wanted=local_path(request.args.get("next")))
+
+
+@blueprint.post("/login")
+def log_in() -> BaseResponse:
+    """Begin a session with a key, or with a link. The session is always a new one."""
+    request = current_request()
+    request.max_content_length = MOST_FORM_BYTES
+    check_origin(request)
+    wanted = local_path(request.form.get("next"))
+    held = services()
+    link = request.form.get("link")
+    if link:
+        digest = held.sessions.use_link(link)
+        if digest is None or held.keys.find_digest(digest) is None:
+            return _form(wanted=wanted, problem="This link has been used, or is older than 10 minutes.")
+    else:
+        presented = request.form.get("key", "").strip()
+        if held.keys.find(presented) is None:
+            return _refuse(wanted)
+        digest = digest_of(presented)
+    if known := identify(request):
+        held.sessions.close(known.session_id)
+    response = redirect(wanted, HTTPStatus.SEE_OTHER)
+    set_cookie(response, request, held.sessions.open(digest))
+    return response
+
+
+def _refuse(wanted: str) -> Response:
+    """Count a wrong key like one of the API, and show the form again."""
+    problem = "This is no valid key."
+    try:
+        services().access.wrong_keys.count(current_request().address)
+    except TooManyWrongKeys as error:
+        problem = str(error)
+    return _form(wanted=wanted, problem=problem)
+
+
+def _form(*, wanted: str, link: str | None = None, problem: str | None = None) -> Response:
+    response = render("login.html", link=link, wanted=wanted, problem=problem)
+    if problem:
+        response.status_code = HTTPStatus.UNAUTHORIZED
+    return response
+
+
+@with_session.post("/logout")
+@needs("read")
+def log_out() -> BaseResponse:
+    """End the session, and have the browser forget its pages"""
+    services().sessions.close(visitor().session_id)
+    response = go_to("console_login.show_login")
+    response.delete_cookie(COOKIE, path="/")
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+@with_session.post("/tenant")
+@needs("read")
+def choose_tenant() -> BaseResponse:
+    """Show another tenant in this session"""
+    shown = visitor()
+    tenant = current_request().form.get("tenant", "").strip() or None
+    check_tenant(shown.key, tenant)
+    services().sessions.show_tenant(shown.session_id, shown.session, tenant)
+    return go_to("console_today.show_today", done="tenant")

@@ -1,0 +1,188 @@
+"""The rules of every page of the console: session, role, CSRF token, headers, errors."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from flask import Blueprint, Flask, current_app, g, redirect, render_template, url_for
+from jinja2 import StrictUndefined
+from structlog.contextvars import bind_contextvars
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from errors import Forbidden
+from settings import VERSION
+from web.console import assets, formats
+from web.console.visitors import Visitor, identify
+from web.http.access import ALLOWED
+from web.http.errors import Problem, problem_of
+from web.http.key_ring import Caller
+from web.http.messages import Request, Response, current_request
+from web.http.roles import role_of
+
+log = logging.getLogger(__name__)
+
+TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
+# Of a form. Uploads of jobs have a limit of their own.
+MOST_FORM_BYTES: Final = 65_536
+# Title and endpoint of each page of the menu, in its order.
+MENU: Final = (("Today", "console_today.show_today"),)
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; "
+    "base-uri 'none'; object-src 'none'",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`, with which browsers hide the origin of forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "private, no-cache",
+}
+# The messages after a change. The address of the page carries the name alone.
+DONE: Final = {
+    "tenant": "You see another tenant now.",
+}
+
+
+def page_blueprint(name: str) -> Blueprint:
+    """A blueprint for pages. Each of its views needs a role (`web/http/roles.needs`)."""
+    blueprint = Blueprint(f"console_{name}", __name__)
+    blueprint.before_request(_admit)
+    guard(blueprint)
+    return blueprint
+
+
+def guard(blueprint: Blueprint) -> None:
+    """Give the responses of a blueprint the headers of the console, and its errors a page."""
+    blueprint.after_request(_finish)
+    blueprint.register_error_handler(HTTPException, _show_http_error)
+    blueprint.register_error_handler(Exception, _show_error)
+
+
+def register(app: Flask, blueprints: Sequence[Blueprint]) -> None:
+    """Register the pages in `app`. Raises `RoleMissing` for a view of a page that declares no role."""
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(asset=assets.address_of, version=VERSION)
+    formats.register(app)
+    app.register_blueprint(assets.blueprint)
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+        if _admit not in blueprint.before_request_funcs.get(None, []):
+            continue
+        for rule in app.url_map.iter_rules():
+            if rule.endpoint.startswith(f"{blueprint.name}."):
+                for method in rule.methods or ():
+                    role_of(app.view_functions[rule.endpoint], method, rule.rule)
+
+
+def render(template: str, **values: Any) -> Response:
+    """A page of the console. The same content has the same `ETag`, so that polling costs no transfer."""
+    shown = getattr(g, "visitor", None)
+    html = render_template(
+        template,
+        visitor=shown,
+        csrf_token=shown.session.csrf_token if shown else "",
+        menu=[(title, url_for(endpoint), endpoint) for title, endpoint in MENU],
+        here=current_request().endpoint,
+        path=current_request().full_path.rstrip("?"),
+        done=DONE.get(current_request().args.get("done", "")),
+        **values,
+    )
+    return Response(html, content_type="text/html; charset=utf-8")
+
+
+def go_to(endpoint: str, *, done: str | None = None, **values: Any) -> BaseResponse:
+    """Send the browser to another page after a change, with one of the messages of `DONE`."""
+    return redirect(url_for(endpoint, done=done, **values), HTTPStatus.SEE_OTHER)
+
+
+def local_path(text: str | None) -> str:
+    """A path on this site to go to; `/` for anything else."""
+    is_local = (
+        text is not None
+        and text.startswith("/")
+        and not text.startswith(("//", "/\\"))
+        and all("!" <= character <= "~" for character in text)
+    )
+    return text if is_local and text else "/"
+
+
+def check_origin(request: Request) -> None:
+    """Raise `Forbidden` for a change that a page of another site sends."""
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    if site is not None:
+        is_ours = site in ("same-origin", "none")
+    else:
+        is_ours = origin is None or urlsplit(origin).netloc == request.host
+    if not is_ours:
+        raise Forbidden("This form comes from another site.")
+
+
+def _admit() -> BaseResponse | None:
+    """Let a visitor with the role of the view in. Others go to the log-in, and come back."""
+    request = current_request()
+    request.max_content_length = MOST_FORM_BYTES
+    found = identify(request)
+    if found is None:
+        return _to_login(request)
+    g.visitor = found
+    request.caller, request.tenant = Caller(found.key, found.tenant), found.tenant
+    bind_contextvars(tenant=found.tenant)
+    needed = role_of(current_app.view_functions[request.endpoint or ""], request.method, request.path)
+    if not found.key.roles & ALLOWED[needed]:
+        raise Forbidden(f"Your key lacks the role {' or '.join(sorted(ALLOWED[needed]))}.")
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        _check_token(request, found)
+    return None
+
+
+def _check_token(request: Request, found: Visitor) -> None:
+    check_origin(request)
+    given = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
+    if not secrets.compare_digest(given.encode(), found.session.csrf_token.encode()):
+        raise Forbidden("This form is from an earlier log-in. Load the page again, and send it again.")
+
+
+def _to_login(request: Request) -> BaseResponse:
+    target = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else "/"
+    address = f"{url_for('console_login.show_login')}?next={quote(target, safe='')}"
+    if "HX-Request" in request.headers:  # htmx goes there itself, instead of showing the page within this one
+        return Response(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
+    return redirect(address, HTTPStatus.SEE_OTHER)
+
+
+def _finish(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if response.status_code == HTTPStatus.OK and response.is_sequence:
+        response.add_etag()
+        response.make_conditional(current_request())
+    return response
+
+
+def _show_error(error: Exception) -> Response:
+    return _error_page(problem_of(error))
+
+
+def _show_http_error(error: HTTPException) -> Response:
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    return _error_page(Problem(status, "http_error", error.description or HTTPStatus(status).description))
+
+
+def _error_page(problem: Problem) -> Response:
+    response = render(
+        "error.html",
+        title=HTTPStatus(problem.status).phrase,
+        detail=problem.detail,
+        fields=problem.field_problems or (),
+        request_id=current_request().request_id,
+    )
+    response.status_code = problem.status
+    response.headers.update(problem.headers)
+    return response
