@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # One pool of workers for all tests, each file on one of them, in the order of tests/conftest.py.
 RUN_TESTS = $(PY) -m pytest $(or $(TESTS),-n logical --dist loadfile --no-loadscope-reorder tests)
 # Debian packages that `make test-host` needs.
-HOST_PACKAGES := faketime prometheus redis-server
+HOST_PACKAGES := chromium faketime prometheus redis-server
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo assets test test-host host-packages test-clients test-client-nestjs test-client-python test-long soak faults fuzz compat bench \

@@ -21,6 +21,7 @@ from settings.secret_files import forget_secrets_of_files
 from settings.tls_files import refuse_unusable_tls
 from stack.console import LiveLine, clock, print_line
 from stack.local_api import local_host
+from stack.login_link import console_line
 from stack.ports import admin_ports, port_problems, port_uses
 from stack.programs import (
     OWN_FILES,
@@ -172,11 +173,13 @@ def _summary(settings: Settings, ports: dict[str, int], took_s: float) -> str:
     user, _, password = settings.flower_basic_auth.split(",")[0].partition(":")
     key = max(settings.api_keys, key=lambda entry: len(entry.roles)).key
     login = f"user {user}, password {password}; FLOWER_BASIC_AUTH"
+    console = console_line(settings, url, key)
     if not sys.stdout.isatty():  # a log, which others may read
         key, login = "in .env or the environment", f"user {user}; FLOWER_BASIC_AUTH"
     return f"""
 EVzone ML Service is ready, after {took_s:.0f} s.
 
+  Console  {console}
   API      {url}        (documentation: {url}/docs)
   API key  {key}        (header X-API-Key; ML_SERVICE_API_KEY)
   Flower   http://localhost:{settings.flower_port}        ({login})
