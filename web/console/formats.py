@@ -26,7 +26,7 @@ def register(app: Flask) -> None:
     filters["moment"] = moment
     filters["action"] = action_label
     filters["class_name"] = class_name
-    filters["words"] = words
+    filters["words"] = in_words
     filters["number"] = number
 
 
@@ -63,7 +63,7 @@ def moment(at: str | float | None, shown_as: str = "full") -> Markup | str:
 
 def action_label(action: str | None) -> str:
     """A recommended action in words."""
-    return MISSING if action is None else ACTION_LABELS.get(action, words(action))
+    return MISSING if action is None else ACTION_LABELS.get(action, in_words(action))
 
 
 def class_name(value: str | None) -> str:
@@ -71,6 +71,6 @@ def class_name(value: str | None) -> str:
     return (value or "none").lower().replace("_", "-")
 
 
-def words(name: str | None) -> str:
+def in_words(name: str | None) -> str:
     """A value of an enumeration as text: `FULLY_CHARGED` is `fully charged`."""
     return MISSING if name is None else name.replace("_", " ").lower()
