@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -91,12 +92,20 @@ def _open(kind: type[Client], settings: Settings, **options: Any) -> Client:
 
 
 class Consumer(KafkaConsumer):
-    """A `KafkaConsumer` whose partitions continue after `pause` and `resume`.
+    """A `KafkaConsumer` without two defects of kafka-python 3.0.12.
 
-    kafka-python 3.0.12 stores fetched but undelivered records of a paused partition. It returns to them only
-    while `_next_partition_records` is None. After the last record of another partition it leaves an empty
-    object there, and the resumed partition never continues.
+    It stores fetched but undelivered records of a paused partition. It returns to them only while
+    `_next_partition_records` is None. After the last record of another partition it leaves an empty object
+    there, and the resumed partition never continues.
+
+    Its `poll` waits for records no longer than until the next heartbeat is due. While the broker leaves a
+    heartbeat unanswered, that is no time at all, and `poll` spins: a frozen broker costs a core and 20 MB of
+    failed futures a second. The network thread sends the heartbeats, so `poll` need not end for them.
     """
+
+    def __init__(self, *topics: str, **configs: Any) -> None:
+        super().__init__(*topics, **configs)
+        self._coordinator.time_to_next_poll = _no_limit
 
     def poll(
         self, timeout_ms: float = 0, max_records: int | None = None
@@ -106,6 +115,11 @@ class Consumer(KafkaConsumer):
         if current is not None and not current:
             self._fetcher._next_partition_records = None
         return super().poll(timeout_ms=timeout_ms, max_records=max_records)
+
+
+def _no_limit() -> float:
+    """Replaces `ConsumerCoordinator.time_to_next_poll`, whose result is in seconds."""
+    return math.inf
 
 
 def make_consumer(settings: Settings) -> Consumer:

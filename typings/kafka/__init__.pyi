@@ -27,6 +27,7 @@ class ConsumerRebalanceListener:
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None: ...
 
 class KafkaConsumer:
+    _coordinator: Any
     _fetcher: Any
     def __init__(self, *topics: str, **configs: Any) -> None: ...
     def subscribe(
