@@ -148,3 +148,12 @@ def collect_garbage_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
+
+
+def collect_garbage_of_outage() -> None:
+    """Collect garbage after an outage of Redis or Kafka. Blocks while it scans the objects since the start.
+
+    Their clients leave connections, tracebacks and pending requests in cycles. After `collect_garbage_seldom`
+    these, and their sockets, would stay for long.
+    """
+    gc.collect()

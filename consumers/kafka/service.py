@@ -34,7 +34,7 @@ from consumers.kafka.transactions import (
     verify_isolation,
 )
 from consumers.kafka.watchdog import StreamStuck
-from process import collect_garbage_seldom
+from process import collect_garbage_of_outage, collect_garbage_seldom
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ class Service:
                     log.debug("Kafka: %r", error)
                     self._heartbeat.set_status(Status("disconnected", self._reason(error)))
                     stopping.wait(RETRY_PAUSE_S)
+                collect_garbage_of_outage()  # of the clients before
         except OutcomeRefused as error:
             log.critical("an outcome was refused, and dropping it is not an option: %s", error)
             return 1

@@ -7,7 +7,6 @@ logged in one line and dropped: it would be refused again.
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from celery.worker.consumer import Consumer
 from redis import ResponseError
 
 import metrics
+from process import collect_garbage_of_outage
 from tasks.messaging.messages import NewerSchema
 from tasks.storage.redis_connection import PlainConnection, TlsConnection
 
@@ -139,7 +139,7 @@ class TaskConsumer(Consumer):
         conn.ensure_connection = partial(conn.ensure_connection, interval_max=RECONNECT_PAUSE_S)
         connected = super().ensure_connected(conn)
         # Kombu's channels of the connection before are cycles, and hold its closed sockets until collected.
-        gc.collect()
+        collect_garbage_of_outage()
         return connected
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
