@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import Empty
 from typing import Any, Final, cast
@@ -36,6 +36,8 @@ _FOLLOWING: Final = ("callbacks", "errbacks", "chain", "chord")
 _NUMBERS: Final = ("retries", "replaced_task_nesting")
 _TEXTS: Final = ("expires", "shadow", "root_id", "parent_id", "argsrepr", "origin")
 _UNUSED: Final = ("eta", "group", "chord", "stamps", "stamped_headers", "compression")
+# Errors that Redis replies with. To a client that waits for a task, for example, when it becomes a replica.
+REFUSALS: Final = (ResponseError,)
 _REDIS: Final[Any] = kombu.transport.redis  # untyped
 
 
@@ -100,6 +102,21 @@ class Channel(_REDIS.Channel):  # type: ignore[misc]  # untyped there
     connection_class = PlainConnection
     connection_class_ssl = TlsConnection
 
+    def close(self) -> None:
+        """Close it with its connections, also if Redis refuses what belongs to it. Raises that error.
+
+        Kombu leaves such a channel open, and a finalizer that runs at the end of the process refers to it.
+        """
+        try:
+            super().close()
+        except (*self.connection_errors, *REFUSALS):
+            if self._qos is not None:
+                with suppress(*self.connection_errors, *REFUSALS):
+                    self._qos.restore_unacked_once()  # cancels the finalizer first
+            self._disconnect_pools()
+            self._close_clients()
+            raise
+
     def _brpop_read(self, **options: Any) -> Any:
         return self._kept_alive(super()._brpop_read, **options)
 
@@ -121,6 +138,21 @@ class Transport(_REDIS.Transport):  # type: ignore[misc]  # untyped there
     """Redis with such channels."""
 
     Channel = Channel
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Start to take messages. Raises the connection's errors, and closes it then: Celery forgets it."""
+        try:
+            super().register_with_event_loop(connection, loop)
+        except (*self.connection_errors, *REFUSALS):  # a read-only Redis refuses the look at unacked messages
+            self.close_connection(connection)
+            raise
+
+    def close_connection(self, connection: Any) -> None:
+        """Close all channels. Kombu leaves the others open after one whose closing fails."""
+        while True:
+            with suppress(*self.connection_errors, *REFUSALS):
+                super().close_connection(connection)  # each time one channel less
+                return
 
 
 def use_for_redis() -> None:
