@@ -99,8 +99,9 @@ class Consumer(KafkaConsumer):
     there, and the resumed partition never continues.
 
     Its `poll` waits for records no longer than until the next heartbeat is due. While the broker leaves a
-    heartbeat unanswered, that is no time at all, and `poll` spins: a frozen broker costs most of a core, and
-    20 MB of failed futures a second. The network thread sends the heartbeats: `poll` need not end for them.
+    heartbeat unanswered, that is no time at all, and `poll` spins. A frozen broker then costs most of a core,
+    and 20 MB of failed futures a second. The network thread sends the heartbeats: `poll` need not end for
+    them.
     """
 
     def __init__(self, *topics: str, **configs: Any) -> None:
