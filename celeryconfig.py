@@ -85,6 +85,9 @@ task_annotations = {
 
 # Other workers cannot take a reserved task: reserve one at a time.
 worker_prefetch_multiplier = 1
+# A child that replaces another is killed if it has not started after this time (Celery's default: 4 s). On a
+# busy host it loads models for longer. Each replacement would be killed, and the worker take no task again.
+worker_proc_alive_timeout = 60
 worker_disable_prefetch = True
 worker_max_tasks_per_child = 100_000
 # Running tasks have 20 s to finish; then they return to the queue.

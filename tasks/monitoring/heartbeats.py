@@ -32,6 +32,7 @@ SILENT_AFTER_S: Final = 6.0
 class WorkerState:
     """One worker process. `generation` is the last reload request that it has carried out.
 
+    `queues` are those that its worker takes tasks from now: none while it starts, reconnects or ends.
     `problem` is the reason for which models were refused, or None. `seen_at` is in epoch seconds.
     `clock_offset_s` is how far its host's clock is ahead of Redis; `beat` finds it out.
     """

@@ -8,6 +8,7 @@ logged in one line and dropped: it would be refused again.
 from __future__ import annotations
 
 import logging
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -39,6 +40,14 @@ _UNUSED: Final = ("eta", "group", "chord", "stamps", "stamped_headers", "compres
 # Errors that Redis replies with. To a client that waits for a task, for example, when it becomes a replica.
 REFUSALS: Final = (ResponseError,)
 _REDIS: Final[Any] = kombu.transport.redis  # untyped
+
+# One byte that the parent process shares with the children that it forks: whether it takes tasks.
+_taking = mmap.mmap(-1, 1)
+
+
+def takes_tasks() -> bool:
+    """Whether the parent process of this worker takes tasks from its queues now. For parent and children."""
+    return _taking[0] != 0
 
 
 class MalformedMessage(Exception):
@@ -162,9 +171,24 @@ def use_for_redis() -> None:
 
 
 class TaskConsumer(Consumer):
-    """Celery's consumer, for tasks of ours alone."""
+    """Celery's consumer, for tasks of ours alone. It tells the children whether it takes any."""
 
     connection_errors: tuple[type[Exception], ...]
+
+    def connect(self) -> Any:
+        """Return the connection that tasks are taken from. None are taken until `on_ready`."""
+        _taking[0] = 0
+        return super().connect()
+
+    def on_ready(self) -> None:
+        """Note that tasks are taken from now on. Celery calls this after each connection."""
+        super().on_ready()
+        _taking[0] = 1
+
+    def stop(self) -> None:
+        """Take no more tasks, because the worker ends."""
+        _taking[0] = 0
+        super().stop()
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, however long it takes, and return the connection. Celery's pauses grow to 30 s."""

@@ -34,11 +34,14 @@ from tasks.storage.reading_history import RecentHistory
 from tasks.storage.redis_connection import PinnedConnection, connect
 from tasks.storage.verdict_cache import VerdictCache
 from tasks.worker.announcements import Announcements
+from tasks.worker.intake import takes_tasks
 
 log = logging.getLogger(__name__)
 
 # Interval of model folder checks without a reload request in Redis.
 LOOK_EVERY_S: Final = 10.0
+# Interval of looks whether the parent process takes tasks, until it does.
+TAKING_POLL_S: Final = 0.05
 # A batch worker waits this long for a Redis that restarts, and can still stop in time.
 JOB_PATIENCE_S: Final = 10.0
 
@@ -138,6 +141,7 @@ class Runtime:
 
     def _keep_current(self) -> None:
         while not self._stopped.is_set():
+            was_taking = takes_tasks()
             try:
                 asked_for = heartbeats.beat(self.redis, self._state())
                 if asked_for != self._generation or time.monotonic() - self._looked_at > LOOK_EVERY_S:
@@ -152,13 +156,24 @@ class Runtime:
                 log.debug("no heartbeat: %s", error)
             except Exception:
                 log.exception("heartbeat failed")
+            self._rest(was_taking=was_taking)
+
+    def _rest(self, *, was_taking: bool) -> None:
+        """Wait for the next heartbeat. It is due at once when the parent process begins to take tasks."""
+        if was_taking:
             self._stopped.wait(heartbeats.BEAT_S)
+            return
+        until = time.monotonic() + heartbeats.BEAT_S
+        while time.monotonic() < until and not takes_tasks():
+            if self._stopped.wait(TAKING_POLL_S):
+                return
 
     def _state(self) -> heartbeats.WorkerState:
         return heartbeats.WorkerState(
             name=self._name,
             pid=os.getpid(),
-            queues=self._queues,
+            # A child is often ready before its parent: a task would wait on its queue meanwhile.
+            queues=self._queues if takes_tasks() else [],
             models=[model | {"shadow": self.observer.shadow_of(model["name"])} for model in self._models],
             problem=self._problem,
             generation=self._generation,
