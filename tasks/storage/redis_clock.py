@@ -46,16 +46,24 @@ def note(server_time: float, asked_at: float) -> None:
 
 
 def follow(redis: Redis) -> None:
-    """Ask the server every second in a thread, until the process ends. For a process without heartbeats."""
+    """Ask the server now, and every second in a thread until the process ends.
+
+    For a process without heartbeats. Blocks for one Redis command. Errors are logged.
+    """
+    _look(redis)
     threading.Thread(target=_follow, args=(redis,), name="redis-clock", daemon=True).start()
 
 
 def _follow(redis: Redis) -> None:
     while True:
-        asked_at = time.monotonic()
-        try:
-            seconds, micros = redis.time()
-            note(seconds + micros / 1e6, asked_at)
-        except RedisError as error:
-            log.debug("the time of Redis is not known: %s", error)
         time.sleep(LOOK_EVERY_S)
+        _look(redis)
+
+
+def _look(redis: Redis) -> None:
+    asked_at = time.monotonic()
+    try:
+        seconds, micros = redis.time()
+        note(seconds + micros / 1e6, asked_at)
+    except RedisError as error:
+        log.debug("the time of Redis is not known: %s", error)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import Mock
 
 import pytest
+from redis import ConnectionError as RedisAway
+from redis import Redis
 
 from tasks.storage import redis_clock
 
@@ -59,3 +64,27 @@ def test_a_step_back_changes_no_arrival_time(clock: Clock) -> None:
     clock.wall -= 3600
     clock.steady += 10
     assert redis_clock.moment() == datetime.fromtimestamp(1_700_000_010, UTC)
+
+
+def follow(redis: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Follow a server. Returns the thread that would go on asking."""
+    thread = Mock()
+    monkeypatch.setattr(redis_clock, "threading", SimpleNamespace(Thread=Mock(return_value=thread)))
+    redis_clock.follow(cast(Redis, redis))
+    return thread
+
+
+def test_the_time_is_known_before_the_first_task_is_taken(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose clock is ahead would otherwise expire the tasks that it finds on its queue."""
+    follow(SimpleNamespace(time=lambda: (int(clock.wall) - 120, 0)), monkeypatch)
+    assert redis_clock.offset_s() == 120
+
+
+def test_a_server_that_does_not_answer_at_first_is_asked_again(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = follow(SimpleNamespace(time=Mock(side_effect=RedisAway)), monkeypatch)
+    assert redis_clock.offset_s() == 0
+    assert thread.start.called
