@@ -123,17 +123,7 @@ def score_chunk(raw: dict[str, Any]) -> None:
             waited_s = max(0.0, redis_clock.now() - sent_at)
             metrics.QUEUE_SECONDS.labels(queue=Queues.BATCH).observe(waited_s)
         with tracing.task(TaskNames.SCORE_CHUNK, [job.trace], waited_s=waited_s, attributes=seen):
-            try:
-                results = _results(runtime, job, chunk, chunks.input(job_id, chunk), attempt)
-            except MemoryError:  # Celery would end the whole worker
-                results = _refused(job, chunk, ScoringFailed(NO_MEMORY))
-            counted = chunks.finish(
-                job_id,
-                chunk,
-                results.in_order(),
-                failed=len(results.problems),
-                errors=results.first_problems(),
-            )
+            results, counted = _score_and_store(runtime, job, chunk, attempt)
     seconds = time.perf_counter() - started
     if counted is not Counted.NOT:
         metrics.JOB_ROWS.labels(result="failed").inc(len(results.problems))
@@ -143,6 +133,34 @@ def score_chunk(raw: dict[str, Any]) -> None:
         announce_ended(runtime.announcements)
     chunks.feed(job_id)  # after the last one too: the tenant's next job has its turn
     runtime.chunk_sizer.note(job.kind, len(results.lines), seconds)
+
+
+def _score_and_store(runtime: Runtime, job: Job, chunk: int, attempt: int) -> tuple[Results, Counted]:
+    """Score a chunk and store its results. If that needs too much memory, all its rows fail.
+
+    Raises `ScoringFailed` if there is no memory for that either. The chunk is then sent again, and given up
+    after some attempts.
+    """
+    try:
+        results = _results(runtime, job, chunk, runtime.chunks.input(job.job_id, chunk), attempt)
+        return results, _finish(runtime, job, chunk, results)
+    except MemoryError:  # Celery would end the whole worker
+        results = Results()  # the next step has the memory of the others
+    try:
+        results = _refused(job, chunk, ScoringFailed(NO_MEMORY))
+        return results, _finish(runtime, job, chunk, results)
+    except MemoryError:
+        raise ScoringFailed(NO_MEMORY) from None
+
+
+def _finish(runtime: Runtime, job: Job, chunk: int, results: Results) -> Counted:
+    return runtime.chunks.finish(
+        job.job_id,
+        chunk,
+        results.in_order(),
+        failed=len(results.problems),
+        errors=results.first_problems(),
+    )
 
 
 def _results(runtime: Runtime, job: Job, chunk: int, data: bytes | None, attempt: int) -> Results:

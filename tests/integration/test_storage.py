@@ -158,3 +158,25 @@ def test_a_chunk_that_needs_too_much_memory_fails_alone(redis: RunningServer) ->
         assert {row["error"]["code"] for row in results[100:]} == {"scoring_failed"}
         assert "more memory" in results[-1]["error"]["detail"]
         assert worker.children() == [pid]
+
+
+@pytest.mark.owasp(
+    "API4", "a chunk whose results need more memory than a worker may have fails, and the job ends"
+)
+def test_a_chunk_whose_results_need_too_much_memory_fails_alone(redis: RunningServer) -> None:
+    env = environment(redis.url.replace("/0", "/11"), ML_BATCH_CHUNK_ROWS="50")
+    body = ndjson_of([*(metrics() for _ in range(50)), metrics("EATS-LATE"), *(metrics() for _ in range(99))])
+    with start_worker(Queues.BATCH, env, app="tests.integration.fragile_app") as worker, Web(env) as web:
+        wait_until(lambda: "ready" in worker.log(), what="the batch worker", log=worker.log)
+        first = job_of(post_file(web.client, ndjson_of([metrics()]), NDJSON))
+        assert ended(web.client, first)["failed"] == 0
+        (pid,) = worker.children()
+        held = int(Path(f"/proc/{pid}/status").read_text().split("VmData:")[1].split()[0]) * 1024
+        resource.prlimit(pid, resource.RLIMIT_DATA, (held + 60_000_000, resource.RLIM_INFINITY))
+        job_id = job_of(post_file(web.client, body, NDJSON))
+        state = ended(web.client, job_id)
+        assert (state["status"], state["done"], state["failed"]) == ("SUCCEEDED", 150, 50), worker.log()
+        results = results_of(web.client, job_id)
+        assert ["error" in row for row in results] == [False] * 50 + [True] * 50 + [False] * 50
+        assert "more memory" in results[50]["error"]["detail"]
+        assert worker.children() == [pid]
