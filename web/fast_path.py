@@ -197,7 +197,7 @@ class FastPath:
         try:
             limits = self._access.take_reading(asked.caller)
             if asked.reading is None:
-                await self._predictor.refuse()
+                await self._predictor.refuse(asked.tenant)
             body = await self._predictor.predict_async(
                 asked.kind,
                 asked.reading,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from asyncio import sleep
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
@@ -25,7 +26,7 @@ from tasks.client.degraded import DegradedScoring
 from tasks.client.pending import Outcome, PendingRequest, PendingRequests, Waiter
 from tasks.client.queue_inspection import QueueInspector
 from tasks.client.reply_listener import ReplyListener
-from tasks.client.turns import REFUSED_AFTER_S
+from tasks.client.turns import QUICK_REFUSALS, REFUSED_LATER_S, REFUSED_SOON_S, SharedCapacity
 from tasks.messaging.messages import ScoreMessage, ScoreRequest, ScoreResult
 from tasks.messaging.names import Queues, TaskNames
 from tasks.messaging.task_publisher import CacheGuard, TaskPublisher
@@ -58,8 +59,9 @@ class PredictionClient:
     ) -> None:
         self._timeout_s = settings.sync_timeout_s
         self._admission = Admission(settings.max_waiting, LEAST_WAITING, self._timeout_s)
-        # Guards the capacity and the two state machines.
+        # Guards the capacities and the two state machines.
         self._lock = threading.Lock()
+        self._quick_refusals = SharedCapacity(QUICK_REFUSALS)
         self._pending = PendingRequests()
         self._batcher = MicroBatcher(self._pending, self._admission, timeout_s=self._timeout_s)
         self._publisher = TaskPublisher(settings, flush_every_s=EVENTS_EVERY_S)
@@ -157,7 +159,7 @@ class PredictionClient:
             raise PredictionTimeout(f"No verdict within {self._timeout_s:g} s.")
         if isinstance(request.outcome, Exception):
             if isinstance(request.outcome, QueueFull):
-                await self._delay_refusal()
+                await self._delay_refusal(tenant)
             raise request.outcome
         return request.outcome.body
 
@@ -169,14 +171,22 @@ class PredictionClient:
         with self._lock:
             return self._admission.is_refused_unread(tenant)
 
-    async def refuse(self) -> NoReturn:
-        """Refuse a request for lack of capacity. Raises `QueueFull`."""
-        await self._delay_refusal()
+    async def refuse(self, tenant: str | None) -> NoReturn:
+        """Refuse a request of `tenant` for lack of capacity. Raises `QueueFull`."""
+        await self._delay_refusal(tenant)
         raise QueueFull("predictions")
 
-    async def _delay_refusal(self) -> None:
-        if self._batcher.is_shared(time.monotonic()):
-            await asyncio.sleep(REFUSED_AFTER_S)
+    async def _delay_refusal(self, tenant: str | None) -> None:
+        with self._lock:
+            if not self._batcher.is_shared(time.monotonic()):
+                return
+            is_quick = self._quick_refusals.take(tenant)
+        try:
+            await sleep(REFUSED_SOON_S if is_quick else REFUSED_LATER_S)
+        finally:
+            if is_quick:
+                with self._lock:
+                    self._quick_refusals.give_back(tenant)
 
     def _settle(self, outcomes: Iterable[tuple[PendingRequest, Outcome]]) -> None:
         """Set outcomes and wake the callers. All futures of a loop are resolved in one call to it."""

@@ -12,10 +12,12 @@ from typing import Final
 from tasks.client.pending import PendingRequest
 
 Tenant = str | None
-# While several tenants ask, a refusal for lack of capacity takes this long, which is its `Retry-After`. A
-# refusal costs almost as much as an answer. A tenant that repeats its requests at once would take the time of
-# the others.
-REFUSED_AFTER_S: Final = 1.0
+# While several tenants ask, so many refusals at once take the shorter time, the others the longer one, their
+# `Retry-After`. A refusal costs almost as much as an answer. A tenant that repeats its requests at once would
+# take the time of the others (docs/adr/0018).
+QUICK_REFUSALS: Final = 32
+REFUSED_SOON_S: Final = 0.02
+REFUSED_LATER_S: Final = 1.0
 
 
 class TurnQueue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import orjson
 import pytest
@@ -13,7 +14,9 @@ import metrics
 from errors import BrokerUnavailable, PredictionTimeout, QueueFull, ScoringFailed
 from readings.reading import Reading
 from settings import read_settings
+from tasks.client.batcher import MicroBatcher
 from tasks.client.predictor import PredictionClient
+from tasks.client.turns import QUICK_REFUSALS, REFUSED_LATER_S, REFUSED_SOON_S
 from tasks.messaging.names import Queues
 from tasks.storage.verdict_cache import VerdictCache
 from tests.integration.client.worker_by_hand import (
@@ -234,3 +237,46 @@ def test_work_that_nobody_waits_for_is_taken_off_the_queue(
         with pytest.raises(PredictionTimeout):
             future.result(3)
     wait_until(lambda: worker.redis.llen(Queues.SINGLE) == 0, what="an empty queue", timeout_s=3)
+
+
+def test_some_refusals_are_quick_and_each_tenant_has_its_share_of_them(
+    client: PredictionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While several tenants ask. The delays are those that the client asks for."""
+    monkeypatch.setattr(MicroBatcher, "is_shared", lambda *_: True)
+    delays: dict[str, list[float]] = {"flood": [], "b": [], "after": []}
+
+    async def refuse_all() -> None:
+        go_on = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            delays[str(tenant.get())].append(seconds)
+            await go_on.wait()
+
+        monkeypatch.setattr("tasks.client.predictor.sleep", sleep)
+
+        async def refuse(name: str) -> None:
+            tenant.set(name)
+            with pytest.raises(QueueFull):
+                await client.refuse(name)
+
+        tenant: ContextVar[str] = ContextVar("tenant")
+        others = [asyncio.create_task(refuse("flood")) for _ in range(QUICK_REFUSALS + 2)]
+        others.append(asyncio.create_task(refuse("b")))
+        while sum(map(len, delays.values())) < len(others):
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*others)
+        await refuse("after")
+
+    asyncio.run(refuse_all())
+    assert delays["flood"] == [REFUSED_SOON_S] * QUICK_REFUSALS + [REFUSED_LATER_S] * 2
+    assert delays["b"] == delays["after"] == [REFUSED_SOON_S]
+
+
+def test_the_refusals_of_a_tenant_that_is_alone_take_no_time(
+    client: PredictionClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.client.predictor.sleep", None)  # it must not be called
+    with pytest.raises(QueueFull):
+        asyncio.run(client.refuse("a"))
