@@ -71,6 +71,7 @@ def test_everything_goes_on_with_the_promoted_replica(pair: Pair) -> None:
     assert client.get(f"/api/v1/jobs/{before['job_id']}").json()["status"] == "SUCCEEDED"
     after = submit(client, [metrics() for _ in range(50)])
     assert finish(client, after["job_id"])["status"] == "SUCCEEDED"
-    assert client.get("/health/ready").status_code == 200
+    # The worker says with its next heartbeat that it takes tasks again.
+    wait_until(pair.web.ready, what="readiness", log=pair.web.log)
     with Redis.from_url(pair.replica.url) as new:
         assert new.exists(f"ml:job:{after['job_id']}")
