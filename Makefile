@@ -25,7 +25,7 @@ RUN_TESTS = $(PY) -m pytest $(or $(TESTS),-n logical --dist loadfile --no-loadsc
 HOST_PACKAGES := chromium faketime prometheus redis-server
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo assets test test-host host-packages test-clients test-client-nestjs test-client-python test-long soak faults fuzz compat bench \
+.PHONY: help run demo demo-clean assets test test-host host-packages test-clients test-client-nestjs test-client-python test-long soak faults fuzz compat bench \
 	bench-compare evaluate check owasp format lock audit clean installed installed-dev
 
 help: ## list these commands
@@ -36,8 +36,11 @@ run: installed ## start everything here and keep it running until Ctrl-C
 	@$(PY) -m stack env
 	@exec $(PY) -m stack run
 
-demo: installed ## show the running service at work on real charging sessions
-	@$(PY) -m stack demo
+demo: installed ## fill the running service with two fleets, under the tenant demo (two minutes)
+	@$(PY) -m stack demo $(DEMO)
+
+demo-clean: installed ## erase what make demo has made
+	@$(PY) -m stack demo-clean
 
 test: installed-dev ## run all tests (TESTS=tests/unit for some)
 	@$(RUN_TESTS)

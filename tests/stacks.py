@@ -44,11 +44,11 @@ class Stack:
         return self.process.process
 
     def run(
-        self, command: str = "run", *, timeout_s: float = 30, **environment: str
+        self, command: str = "run", *arguments: str, timeout_s: float = 30, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end: a start that is refused, or the demo."""
+        """Run a command to its end: a start that is refused, or the demo with its arguments."""
         return subprocess.run(
-            [sys.executable, "-m", "stack", command],
+            [sys.executable, "-m", "stack", command, *arguments],
             cwd=ROOT,
             env=self.environment | environment,
             stdin=subprocess.DEVNULL,

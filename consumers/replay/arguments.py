@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from datetime import UTC, datetime
 from typing import Final
+
+from readings.reading import TENANT_ID_PATTERN
 
 INTERRUPTED: Final = 130  # the usual exit code after Ctrl-C
 
@@ -39,6 +42,13 @@ def speed(text: str) -> float:
     if not 0 <= found < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of 0 or more, or max, not {text!r}")
     return found or math.inf
+
+
+def tenant(text: str) -> str:
+    """Check the id of a tenant. Raises `argparse.ArgumentTypeError`."""
+    if not re.match(TENANT_ID_PATTERN, text):
+        raise argparse.ArgumentTypeError(f"must be 1 to 64 characters of A-Z a-z 0-9 _ -, not {text!r}")
+    return text
 
 
 def number_of(n: int, noun: str) -> str:

@@ -2,13 +2,15 @@
 
 The file is Parquet or CSV (`.csv`, `.csv.gz`) with the columns of the contract, which `readings/arrow.py`
 parses and `python -m models simulate` writes. A CSV of charging sessions is accepted too; each session
-becomes the reading of its end. Only for the replay command: pyarrow takes 40 MB.
+becomes the reading of its end. A folder may have the attributes of its chargers too, in `chargers.csv`. Only
+for the replay command and the demo: pyarrow takes 40 MB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +19,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from marshmallow import ValidationError
 
 from consumers.replay.session_log import COLUMNS as SESSION_COLUMNS
 from consumers.replay.session_log import Session
 from errors import ServiceError
 from readings.arrow import from_table
+from readings.attributes import FIELDS as ATTRIBUTES
+from readings.attributes import Attributes, parse_cells
 from readings.reading import Reading
 
 NEEDED: Final = ("charger_id", "connector_status", "timestamp")
+CHARGERS: Final = "chargers.csv"
 ROWS_AT_ONCE: Final = 4096
 # Later than any recorded time, so that no row is refused as a time in the future here.
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
@@ -50,17 +56,21 @@ class Recording:
     unreadable_time: str | None = None
     # A description of each row that is no charging session. These rows were left out too.
     no_sessions: tuple[str, ...] = ()
+    # By charger. The first reading of each charger has them in its metadata.
+    attributes: Mapping[str, Attributes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.times)
 
     def readings(self) -> Iterator[tuple[datetime, Reading | str]]:
         """The time of each row with its reading, or with a description of its error."""
+        stated = dict(self.attributes)
         for start in range(0, len(self), ROWS_AT_ONCE):
             some = from_table(self.rows.slice(start, ROWS_AT_ONCE), now=LATEST)
             for moment, found in zip(self.times[start : start + ROWS_AT_ONCE], some, strict=True):
                 if isinstance(found, Reading):
-                    yield moment, found
+                    attributes = stated.pop(found.charger_id, None)
+                    yield moment, found._replace(metadata={"attributes": attributes}) if attributes else found
                 else:
                     yield moment, f"{found.charger_id or 'a row without charger_id'}: {found.error}"
 
@@ -75,6 +85,8 @@ def load(path: Path, *, since: datetime | None = None, limit: int | None = None)
         table = _read_csv(file) if file.name.endswith((".csv", ".csv.gz")) else _read_parquet(file)
     except (pa.ArrowException, OSError) as error:
         raise RecordingUnreadable(f"{file}: {str(error).splitlines()[0]}") from error
+    chargers = path / CHARGERS
+    attributes = _attributes_in(chargers) if chargers.is_file() else {}
     no_sessions: list[str] = []
     if set(SESSION_COLUMNS) <= set(table.column_names):
         table, no_sessions = _of_sessions(table)
@@ -92,6 +104,7 @@ def load(path: Path, *, since: datetime | None = None, limit: int | None = None)
         without_time=len(times) - len(in_order),
         unreadable_time=_unreadable(table, times),
         no_sessions=tuple(no_sessions),
+        attributes=attributes,
     )
 
 
@@ -100,6 +113,22 @@ def _readings_in(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise RecordingUnreadable(f"{folder}: holds neither readings.parquet nor readings.csv.")
+
+
+def _attributes_in(file: Path) -> dict[str, Attributes]:
+    """The attributes of each charger of a CSV file, as `POST /api/v1/chargers` takes it."""
+    found: dict[str, Attributes] = {}
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            for row in csv.DictReader(lines):
+                cells = {name: row[name] or "" for name in ATTRIBUTES if name in row}
+                given = parse_cells(cells).items()
+                found[row.get("charger_id") or ""] = {
+                    name: value for name, value in given if value is not None
+                }
+    except (ValidationError, OSError, ValueError, csv.Error) as error:
+        raise RecordingUnreadable(f"{file}: {error}") from error
+    return found
 
 
 def _read_csv(file: Path) -> pa.Table:

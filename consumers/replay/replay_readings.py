@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -30,7 +31,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from consumers.kafka.clients import ensure_topics, make_producer, scoring_topics
 from consumers.kafka.outcome_publisher import PUBLISH_TIMEOUT_S, KafkaUnavailable, OutcomeRefused, as_trouble
 from consumers.kafka.records import Outgoing
-from consumers.replay.arguments import INTERRUPTED, count, moment, number_of, speed
+from consumers.replay.arguments import INTERRUPTED, count, moment, number_of, speed, tenant
 from errors import ServiceError
 from readings.reading import Reading
 from settings import Settings
@@ -77,9 +78,13 @@ class Rhythm:
 
 @dataclass(slots=True)
 class Outbox:
-    """Sends records, and counts the acknowledged ones. Not thread-safe."""
+    """Sends records, and counts the acknowledged ones. Not thread-safe.
+
+    `on_acknowledged` receives the topic, partition and offset of each, joined by colons.
+    """
 
     producer: KafkaProducer
+    on_acknowledged: Callable[[str], None] | None = None
     acknowledged: int = 0
     _under_way: deque[FutureRecordMetadata] = field(default_factory=deque)
 
@@ -103,6 +108,9 @@ class Outbox:
             if future.exception is not None:
                 raise as_trouble(future.exception, "publishing") from future.exception
             self.acknowledged += 1
+            if self.on_acknowledged is not None:
+                at = future.get(0)  # it is done
+                self.on_acknowledged(f"{at.topic}:{at.partition}:{at.offset}")
 
     def drain(self) -> None:
         """Wait for all acknowledgements, for at most 12 s. Raises the errors of `send`."""
@@ -136,6 +144,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="move all times by the same span, so that the readings reach up to now (default: yes)",
     )
+    parser.add_argument("--tenant", type=tenant, help="the tenant of the readings (default: none)")
 
 
 def replay(
@@ -168,7 +177,10 @@ def replay(
     failed = None
     try:
         with _progress(recording, rhythm) as show:
-            _send_all(settings.kafka_topic_metrics, recording, rhythm, outbox, refused, stopping, show)
+            made = partial(
+                record, topic=settings.kafka_topic_metrics, shift=rhythm.shift, tenant=arguments.tenant
+            )
+            _send_all(made, recording, rhythm, outbox, refused, stopping, show)
         outbox.drain()
     except (KafkaUnavailable, OutcomeRefused) as error:
         failed = error
@@ -183,7 +195,7 @@ def replay(
 
 
 def _send_all(
-    topic: str,
+    made: Callable[[Reading], Outgoing],
     recording: Recording,
     rhythm: Rhythm,
     outbox: Outbox,
@@ -202,7 +214,7 @@ def _send_all(
         if stopping.is_set():
             return
         if isinstance(found, Reading):
-            outbox.send(record(found, topic=topic, shift=rhythm.shift))
+            outbox.send(made(found))
         else:
             refused.append(found)
         if (now := time.monotonic()) - shown_at >= TURN_S:
@@ -211,8 +223,8 @@ def _send_all(
     show(len(recording), rhythm.last, time.monotonic() - began_at)
 
 
-def record(reading: Reading, *, topic: str, shift: timedelta) -> Outgoing:
-    """The record of a flat reading for the input topic, with its times shifted by `shift`."""
+def record(reading: Reading, *, topic: str, shift: timedelta, tenant: str | None = None) -> Outgoing:
+    """The record of a flat reading of a tenant for the input topic, with its times shifted by `shift`."""
     serviced = reading.last_maintenance
     said = {
         "charger_id": reading.charger_id,
@@ -226,6 +238,7 @@ def record(reading: Reading, *, topic: str, shift: timedelta) -> Outgoing:
         "total_sessions": reading.total_sessions,
         "last_maintenance": None if serviced is None else serviced + shift,
         "metadata": reading.metadata or None,
+        "tenant_id": tenant,
     }
     known = {name: value for name, value in said.items() if value is not None}
     return Outgoing(topic, reading.charger_id.encode(), orjson.dumps(known, option=orjson.OPT_UTC_Z))

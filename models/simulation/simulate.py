@@ -1,4 +1,4 @@
-"""Simulate a fleet's history: readings, failures with component and cause, maintenance.
+"""Simulate a fleet's history: readings, failures with component and cause, maintenance, and attributes.
 
 `models/simulation/world.py` simulates the fleet. This module converts its records to the tables that `train`
 reads. Offline only.
@@ -16,6 +16,7 @@ import pandas as pd
 from models.features.columns import Floats
 from models.simulation import assumptions as facts
 from models.simulation.assumptions import Assumptions
+from models.simulation.equipment import equipment
 from models.simulation.error_codes_sent import codes_of
 from models.simulation.world import START_S, STEP_DAYS, World
 from readings.reading import STATUSES
@@ -30,9 +31,14 @@ class Fleet:
     readings: pd.DataFrame
     failures: pd.DataFrame
     maintenance: pd.DataFrame
+    # The attributes of each charger. Training does not read them.
+    chargers: pd.DataFrame
 
     def write(self, folder: Path, *, suffix: str = "parquet") -> None:
-        """Write `readings`, `failures` and `maintenance` into `folder` as Parquet or CSV."""
+        """Write `readings`, `failures` and `maintenance` into `folder` as Parquet or CSV.
+
+        `chargers` is a CSV in any case: `POST /api/v1/chargers` takes it.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("readings", "failures", "maintenance"):
             table: pd.DataFrame = getattr(self, name)
@@ -40,6 +46,7 @@ class Fleet:
                 table.to_parquet(folder / f"{name}.parquet", index=False)
             else:
                 table.to_csv(folder / f"{name}.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+        self.chargers.to_csv(folder / "chargers.csv", index=False)
 
 
 def simulate(chargers: int, days: int, seed: int, assumed: Assumptions | None = None) -> Fleet:
@@ -48,7 +55,7 @@ def simulate(chargers: int, days: int, seed: int, assumed: Assumptions | None = 
     world.burn_in()
     for step in range(days * 2):
         world.step(step)
-    return _fleet(world)
+    return _fleet(world, seed)
 
 
 def description(chargers: int, days: int, seed: int) -> str:
@@ -56,7 +63,7 @@ def description(chargers: int, days: int, seed: int) -> str:
     return f"simulated fleet, {chargers} chargers, {days} days, seed {seed}"
 
 
-def _fleet(world: World) -> Fleet:
+def _fleet(world: World, seed: int) -> Fleet:
     steps = len(world.seen)
 
     def column(name: str) -> Floats:
@@ -85,6 +92,7 @@ def _fleet(world: World) -> Fleet:
         readings,
         _events(world.failed, ids, horizon, ("component", "cause")),
         _events(world.serviced, ids, horizon, ("component", "kind")),
+        equipment(world, ids.tolist(), seed, end_day=horizon),
     )
 
 

@@ -1,107 +1,132 @@
-"""`make demo`: show the running service at work, through its public interfaces only."""
+"""`make demo`: show the running service at work, through its public interfaces only.
+
+All data belong to a tenant of their own, which `make demo-clean` erases.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable
 from itertools import islice
-from typing import Final, cast
+from typing import Final
 
+import orjson
 from rich.console import Console
 
-from consumers.replay.session_log import Session
+from consumers.replay.arguments import INTERRUPTED
+from consumers.replay.recording import Recording
 from evzone_ml_client import MLClient, MLClientError
-from evzone_ml_client import Settings as ClientSettings
-from evzone_ml_client.schemas import KafkaInfo, Reading
-from settings import Settings, load_or_exit
+from evzone_ml_client.schemas import FleetCharger, Reading
+from settings import load_or_exit
+from stack.console import LiveLine
 from stack.demo import show
-from stack.demo.api import DemoFailed, ready_service, scored_as_job
-from stack.demo.stream import through_kafka
-from stack.local_api import LocalApi
-from stack.sample.sessions import load_chargers, load_sessions
+from stack.demo.api import DemoFailed, client, erased, ready_service, refuse_earlier_demo, scored_as_job
+from stack.demo.recordings import real_sessions, simulated_fleet
+from stack.demo.stream import Replay, Traffic, traffic
 
 SINGLES: Final = 5
-STREAMED: Final = 500
 AT_RISK: Final = 10
 PLAIN_WIDTH: Final = 120  # columns, where output is no terminal
 
 
-def demo() -> int:
-    """Run and show every part. Blocks. Returns 0 only if all parts worked."""
-    settings = load_or_exit()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PLAIN_WIDTH)
+def run(arguments: argparse.Namespace) -> int:
+    """Run and show every part. Blocks. Returns 0 only if all parts worked; a failed part ends the demo."""
+    console, settings = _console(), load_or_exit()
     began = time.monotonic()
-    api = LocalApi(settings)
-    url = api.url
-    key = next((entry.key for entry in settings.api_keys if {"predict", "read"} <= entry.roles), "")
     try:
-        with MLClient(ClientSettings(url=url, api_key=key, timeout_s=60, ssl_context=api.tls)) as ml:
+        with client(settings, "predict") as ml:
             service = ready_service(ml, settings)
-            show.service(console, service, url)
-            failures = _parts(ml, settings, service["kafka"], console)
+            refuse_earlier_demo(ml)
+            show.service(console, service, ml.settings.url)
+            with traffic(settings, service["kafka"]) as kafka:
+                _title(console, "(a) Real charging sessions through Kafka")
+                recording = real_sessions(arguments.sessions)
+                show.real_sessions(console, recording)
+                real = _replay(console, kafka, recording, seconds=0)
+                show.replayed(console, service["kafka"], real)
+
+                _title(console, "(b) A simulated fleet through Kafka, at speed")
+                recording = simulated_fleet(arguments.chargers, arguments.days)
+                show.simulated_fleet(console, recording, arguments.days)
+                simulated = _replay(console, kafka, recording, seconds=arguments.seconds)
+                show.replayed(console, service["kafka"], simulated)
+
+            riskiest = list(islice(ml.fleet(), AT_RISK))
+            _title(console, f"(c) The {AT_RISK} chargers most likely to fail, and why")
+            show.fleet(console, riskiest)
+            _title(console, f"(d) {SINGLES} of them, one request each (REST)")
+            newest = {
+                charger: orjson.loads(value or b"")
+                for charger, value in (real.newest | simulated.newest).items()
+            }
+            _singles(console, ml, [(each, newest[each["charger_id"]]) for each in riskiest[:SINGLES]])
+            _title(console, "(e) The newest reading of each charger, as one batch job (REST)")
+            show.batch(console, *scored_as_job(ml, list(newest.values()), console))
+
+            _title(console, "Summary")
+            show.shares(console, real, simulated, [each["recommended_action"] for each in ml.fleet()])
+            show.totals(console, real, simulated)
+            show.end(console, ml.settings.url, seconds=time.monotonic() - began)
     except (DemoFailed, MLClientError) as failure:
         console.print(str(failure), style="red", markup=False)
         return 1
-    show.end(console, url, seconds=time.monotonic() - began, failures=failures)
-    return 1 if failures else 0
+    except KeyboardInterrupt:
+        console.print("Interrupted. What has been sent stays until: make demo-clean", markup=False)
+        return INTERRUPTED
+    return 0
 
 
-def _parts(ml: MLClient, settings: Settings, kafka: KafkaInfo, console: Console) -> int:
-    """Run the four parts. A failed one does not stop the others. Returns the number of failures."""
-    chargers = load_chargers()
-    sessions = sorted(load_sessions(), key=lambda session: session.ended_at)
-    show.beginning(console, chargers, sessions)
-
-    def singles() -> None:
-        newest = _newest_of_each(sessions)[-SINGLES:]
-        show.singles(console, chargers, [(session, _predicted(ml, session)) for session in newest])
-        last = newest[-1]
-        schedule = ml.predict_maintenance(_reading(last))
-        verdict = ml.detect_anomaly(_reading(last))
-        show.schedule_and_anomaly(console, last.charger_id, schedule, verdict)
-
-    def batch() -> None:
-        results, seconds = scored_as_job(ml, [_reading(session) for session in sessions], console)
-        show.batch(console, results, seconds)
-
-    def stream() -> None:
-        newest = sessions[-STREAMED:]
-        arrivals = through_kafka(settings, kafka, [session.reading() for session in newest])
-        show.stream(console, kafka, chargers, arrivals)
-
-    def fleet() -> None:
-        show.fleet(console, chargers, list(islice(ml.fleet(), AT_RISK)))
-
-    parts: dict[str, Callable[[], None]] = {
-        f"(a) {SINGLES} chargers, one request each (REST)": singles,
-        f"(b) {len(sessions):,} readings as one batch job (REST)": batch,
-        f"(c) {STREAMED} readings through Kafka": stream,
-        f"(d) The {AT_RISK} chargers most likely to fail, and why": fleet,
-    }
-    failures = 0
-    for title, part in parts.items():
-        console.rule(f"[bold]{title}[/]", align="left")
-        try:
-            part()
-        except (DemoFailed, MLClientError) as failure:
-            failures += 1
-            console.print(str(failure), style="red", markup=False)
-    return failures
+def clean() -> int:
+    """Erase the demo's tenant, and show the receipt. Blocks. Returns 0 only if it is erased."""
+    console, settings, line = _console(), load_or_exit(), LiveLine()
+    try:
+        # Without a tenant of its own, so that the receipt is not erased with the tenant's jobs.
+        with client(settings, "admin", tenant=None) as ml:
+            ready_service(ml, settings)
+            receipt = erased(ml, lambda job: line.show(f"Erasing: {job.get('waiting_for') or job['status']}"))
+            line.clear()
+            show.receipt(console, receipt)
+    except (DemoFailed, MLClientError) as failure:
+        line.clear()
+        console.print(str(failure), style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        line.clear()
+        console.print("Interrupted. The erasure goes on without this command.", markup=False)
+        return INTERRUPTED
+    return 0
 
 
-def _reading(session: Session) -> Reading:
-    return cast(Reading, session.reading())
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
-def _predicted(ml: MLClient, session: Session) -> show.Answered:
-    began = time.monotonic()
-    prediction = ml.predict_failure(_reading(session))
-    return show.Answered(prediction, time.monotonic() - began)
+def _title(console: Console, text: str) -> None:
+    console.rule(f"[bold]{text}[/]", align="left")
 
 
-def _newest_of_each(sessions: list[Session]) -> list[Session]:
-    """Return the last session of each charger, in order of time."""
-    newest = {session.charger_id: session for session in sessions}
-    return sorted(newest.values(), key=lambda session: session.ended_at)
+def _replay(console: Console, kafka: Traffic, recording: Recording, *, seconds: float) -> Replay:
+    """Replay a recording with a line of its progress."""
+    line = LiveLine()
+    try:
+        return kafka.replay(
+            recording,
+            seconds=seconds,
+            on_progress=lambda replay: line.show(show.progress(replay, with_days=seconds > 0)),
+        )
+    finally:
+        line.clear()
+
+
+def _singles(console: Console, ml: MLClient, asked: list[tuple[FleetCharger, Reading]]) -> None:
+    """Show a prediction for each of these readings, and the schedule and anomaly verdict of the first."""
+    answers = []
+    for charger, reading in asked:
+        began = time.monotonic()
+        prediction = ml.predict_failure(reading)
+        answers.append((charger, show.Answered(prediction, time.monotonic() - began)))
+    show.singles(console, answers)
+    charger, reading = asked[0]
+    schedule, verdict = ml.predict_maintenance(reading), ml.detect_anomaly(reading)
+    show.schedule_and_anomaly(console, charger["charger_id"], schedule, verdict)

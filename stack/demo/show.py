@@ -1,18 +1,17 @@
-"""The demo's results as tables."""
+"""The demo's results as lines and tables."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from consumers.replay.session_log import Session
+from consumers.replay.recording import Recording
 from evzone_ml_client.schemas import (
     AnomalyVerdict,
     FailurePrediction,
@@ -20,12 +19,11 @@ from evzone_ml_client.schemas import (
     MaintenanceSchedule,
     ServiceInfo,
 )
-from stack.demo.stream import Arrival
-from stack.sample.sessions import Charger
+from stack.demo.api import TENANT
+from stack.demo.stream import Replay
 
 REASONS: Final = 2
-STREAM_ROWS: Final = 5
-SITE_WIDTH: Final = 30
+SITE_WIDTH: Final = 26
 # Values of `recommended_action` by urgency, with their text.
 ACTIONS: Final = {
     "IMMEDIATE": "act today",
@@ -44,9 +42,11 @@ class Answered:
 
 
 def service(console: Console, info: ServiceInfo, url: str) -> None:
-    """Print the service that is shown, and its brokers."""
+    """Print the service that is shown, its brokers, and the tenant."""
     console.print(
-        f"{info['service']} {info['version']} at {url}, with Kafka at {brokers(info['kafka'])}.", markup=False
+        f"{info['service']} {info['version']} at {url}, with Kafka at {brokers(info['kafka'])}.\n"
+        f"All data of this demo belong to the tenant {TENANT}. Other traffic does not see them.\n",
+        markup=False,
     )
 
 
@@ -55,36 +55,68 @@ def brokers(kafka: KafkaInfo) -> str:
     return ", ".join(kafka["bootstrap_servers"])
 
 
-def beginning(console: Console, chargers: Mapping[str, Charger], sessions: Sequence[Session]) -> None:
+def real_sessions(console: Console, recording: Recording) -> None:
     """Print the origin of the sessions, and the fields that they lack."""
+    chargers, until = len(recording.attributes), f"{recording.times[-1]:%Y-%m-%d}"
     console.print(
-        f"{len(sessions):,} real sessions of {len(chargers)} public chargers in Perth & Kinross, Scotland, "
-        f"up to {sessions[-1].ended_at[:10]}\n(Perth & Kinross Council, Open Government Licence v3.0). "
-        "The records hold no temperature, error codes,\nuptime or maintenance: those fields are left out, "
-        "and the models do without.\n"
+        f"{len(recording):,} real sessions of {chargers} public chargers in Perth & Kinross, Scotland, up to "
+        f"{until} (Perth & Kinross Council, Open Government Licence v3.0). Their times are moved up to now. "
+        "They have no temperature, error codes or uptime, so the models expect hardly any failure.",
+        markup=False,
     )
 
 
-def singles(
-    console: Console, chargers: Mapping[str, Charger], answers: Sequence[tuple[Session, Answered]]
-) -> None:
-    """Print single predictions with their response times."""
+def simulated_fleet(console: Console, recording: Recording, days: int) -> None:
+    """Print the size of the simulated fleet, and that it is simulated."""
+    attributes = recording.attributes.values()
+    sites, vendors = ({each[name] for each in attributes} for name in ("site_id", "vendor"))
+    console.print(
+        f"{len(recording):,} readings of {len(attributes)} simulated chargers at {len(sites)} sites, of "
+        f"{len(vendors)} invented vendors: the {days} days up to now. Most are healthy. Some wear out, "
+        "break and are repaired.",
+        markup=False,
+    )
+
+
+def progress(replay: Replay, *, with_days: bool) -> str:
+    """Return how far a replay is, in a line."""
+    day = f"day {replay.day} of {replay.days}   " if with_days else ""
+    opened, closed = replay.alerts("failure")
+    newest = f"   newest: {replay.newest_alert}" if replay.newest_alert else ""
+    return (
+        f"{day}{replay.ended:,} of {replay.total:,} readings answered   {replay.seconds:.0f} s   "
+        f"failure alerts: {opened - closed} open, {closed} closed{newest}"
+    )
+
+
+def replayed(console: Console, kafka: KafkaInfo, replay: Replay) -> None:
+    """Print the counts of a replay that has ended."""
+    topics = kafka["topics"]
+    opened, closed = replay.alerts("failure")
+    odd_opened, odd_closed = replay.alerts("anomaly")
+    console.print(
+        f"{replay.sent:,} readings sent to {topics['readings']}, {len(replay.predicted):,} predictions read "
+        f"from {topics['predictions']}, {len(replay.refused):,} dead letters, in {replay.seconds:.0f} s. "
+        f"Failure alerts: {opened} opened, {closed} closed. "
+        f"Anomaly alerts: {odd_opened} opened, {odd_closed} closed.\n"
+    )
+
+
+def singles(console: Console, answers: Sequence[tuple[Mapping[str, Any], Answered]]) -> None:
+    """Print single predictions for chargers of the fleet, with their response times."""
     table = _table()
-    table.add_column("Charger", no_wrap=True)
-    table.add_column("Site", no_wrap=True)
-    table.add_column("kWh", justify="right")
-    table.add_column("kW", justify="right")
+    for name in ("Charger", "Site", "Vendor and model"):
+        table.add_column(name, no_wrap=True, max_width=SITE_WIDTH)
     table.add_column("Fails in 7 d", justify="right")
     table.add_column("30 d", justify="right")
     table.add_column("Recommended", no_wrap=True)
     table.add_column("Answer", justify="right")
-    for session, answer in answers:
-        body = answer.body
+    for charger, answer in answers:
+        body, attributes = answer.body, charger["attributes"]
         table.add_row(
-            session.charger_id,
-            _site(chargers, session.charger_id),
-            f"{session.kwh:.1f}",
-            f"{session.mean_kw:.1f}",
+            charger["charger_id"],
+            attributes.get("site_id", ""),
+            f"{attributes.get('vendor', '')} {attributes.get('model', '')}".strip(),
             _percent(body["horizons"]["7d"]),
             _percent(body["failure_probability"]),
             _action(body),
@@ -119,56 +151,21 @@ def schedule_and_anomaly(
 def batch(console: Console, results: Sequence[Mapping[str, Any]], seconds: float) -> None:
     """Print the counts of a job's results."""
     good = [result for result in results if "error" not in result]
-    counts = Counter(result["recommended_action"] for result in good)
-    distinct = len({result["failure_probability"] for result in good})
+    worthwhile = sum(result["maintenance"]["worthwhile"] for result in good)
+    unusual = sum(result["anomaly"]["is_anomaly"] for result in good)
     console.print(
-        f"{len(results):,} readings in {seconds:.1f} s, {len(results) / seconds:,.0f} a second; "
-        f"{len(results) - len(good):,} failed; {distinct:,} different probabilities."
+        f"{len(results):,} readings in {seconds:.1f} s, {len(results) - len(good):,} failed. Planned work is "
+        f"expected to save money at {worthwhile} chargers. {unusual} behave unusually.\n"
     )
-    table = _table()
-    table.add_column("Recommended")
-    table.add_column("Readings", justify="right")
-    table.add_column("Share", justify="right")
-    for action, words in ACTIONS.items():
-        table.add_row(words, f"{counts[action]:,}", _percent(counts[action] / max(len(good), 1)))
-    console.print(table)
 
 
-def stream(
-    console: Console, kafka: KafkaInfo, chargers: Mapping[str, Charger], arrivals: Sequence[Arrival]
-) -> None:
-    """Print the delays of the streamed predictions, and the riskiest of them."""
-    took = [arrival.seconds for arrival in arrivals]
-    console.print(
-        f"{len(arrivals):,} readings sent to {kafka['topics']['readings']} at {brokers(kafka)}, as many "
-        f"predictions read from {kafka['topics']['predictions']}, each known by its event_id: all within "
-        f"{max(took):.1f} s, half within {median(took):.1f} s. The riskiest:"
-    )
-    table = _table()
-    table.add_column("event_id", no_wrap=True)
-    table.add_column("Charger", no_wrap=True)
-    table.add_column("Site", no_wrap=True)
-    table.add_column("Fails in 30 d", justify="right")
-    table.add_column("Recommended", no_wrap=True)
-    riskiest = sorted(arrivals, key=lambda arrival: -arrival.prediction["failure_probability"])
-    for arrival in riskiest[:STREAM_ROWS]:
-        prediction = arrival.prediction
-        table.add_row(
-            prediction["event_id"],
-            prediction["charger_id"],
-            _site(chargers, prediction["charger_id"]),
-            _percent(prediction["failure_probability"]),
-            _action(prediction),
-        )
-    console.print(table)
-
-
-def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[Mapping[str, Any]]) -> None:
+def fleet(console: Console, verdicts: Sequence[Mapping[str, Any]]) -> None:
     """Print the chargers most at risk by their newest reading, with the main reasons."""
     table = _table()
     table.add_column("", justify="right")
     table.add_column("Charger", no_wrap=True)
     table.add_column("Site", no_wrap=True, max_width=SITE_WIDTH)
+    table.add_column("Status", no_wrap=True)
     table.add_column("In 30 d", justify="right")
     table.add_column("Recommended", no_wrap=True)
     table.add_column("Main reasons")
@@ -176,7 +173,8 @@ def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[
         table.add_row(
             str(rank),
             verdict["charger_id"],
-            _site(chargers, verdict["charger_id"]),
+            verdict["attributes"].get("site_id", ""),
+            verdict["connector_status"],
             _percent(verdict["failure_probability"]),
             _action(verdict),
             _reasons(verdict),
@@ -184,18 +182,67 @@ def fleet(console: Console, chargers: Mapping[str, Charger], verdicts: Sequence[
     console.print(table)
 
 
-def end(console: Console, url: str, *, seconds: float, failures: int) -> None:
-    """Print the number of failed parts and the next steps."""
-    console.rule()
-    if failures:
-        console.print(f"{failures} of 4 parts failed, after {seconds:.0f} s.", style="red")
-    else:
-        console.print(f"All four parts worked, in {seconds:.0f} s.", style="green")
-    local = url.replace("127.0.0.1", "localhost")
+def shares(console: Console, real: Replay, simulated: Replay, actions: Sequence[str]) -> None:
+    """Print the share of readings by `recommended_action`. `actions` are those of each charger now."""
+    table = _table()
+    table.add_column("recommended_action", no_wrap=True)
+    columns = {
+        "Real sessions": real.actions,
+        "Simulated fleet": simulated.actions,
+        "All readings": real.actions + simulated.actions,
+        "Chargers now": Counter(actions),
+    }
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for action, words in ACTIONS.items():
+        cells = (_count_and_share(counted[action], counted.total()) for counted in columns.values())
+        table.add_row(f"{action} ({words})", *cells)
+    console.print(table)
+
+
+def totals(console: Console, real: Replay, simulated: Replay) -> None:
+    """Print the counts of both replays together."""
+    replays = (real, simulated)
+    opened, closed = (len(real.opened) + len(simulated.opened), len(real.closed) + len(simulated.closed))
     console.print(
-        f"API documentation: {local}/docs    Tasks and queues: Flower, at the address that make run shows\n"
-        "The models have learnt from a simulated fleet: until they are trained on your own history, take\n"
-        "these probabilities as a demonstration."
+        f"{sum(each.sent for each in replays):,} readings sent, "
+        f"{sum(len(each.predicted) for each in replays):,} predictions received, "
+        f"{sum(len(each.refused) for each in replays):,} dead letters. "
+        f"{opened} alerts opened, {closed} closed, {opened - closed} are open.\n"
+    )
+
+
+def end(console: Console, url: str, *, seconds: float) -> None:
+    """Print the time that the demo took, and the next steps."""
+    console.print(f"Every part worked, in {seconds:.0f} s.\n", style="green")
+    local = url.replace("127.0.0.1", "localhost")
+    get = f"curl -s -H \"X-API-Key: $KEY\" -H 'X-Tenant-ID: {TENANT}' '{local}/api/v1"
+    console.print(
+        # The console's login link has its place here, before the calls.
+        "Look at it:\n"
+        "  KEY=$(grep ^ML_SERVICE_API_KEY .env | cut -d= -f2)\n"
+        f"  {get}/chargers?sort=risk&limit=5'\n"
+        f"  {get}/sites'\n"
+        f"  {get}/alerts?kind=failure'\n"
+        f"  {get}/jobs'\n"
+        f"API documentation: {local}/docs\n"
+        "Remove it: make demo-clean\n\n"
+        "The models have learnt from a simulated fleet. Until they are trained on your own history, their "
+        "probabilities are a demonstration.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def receipt(console: Console, found: Mapping[str, Any]) -> None:
+    """Print the receipt of an erasure."""
+    erased = ", ".join(f"{name} {number:,}" for name, number in found["erased"].items() if number)
+    console.print(
+        f"Erased of the tenant {TENANT}: {erased or 'nothing, for there was nothing'}. "
+        f"Open alerts in the consumer's memory: {found['state']['alerts']}.\n"
+        f"The receipt names {len(found['remains'])} kinds of data that remain for a time, as in Kafka and "
+        "in logs: docs/operations.md, Erasure.",
+        markup=False,
     )
 
 
@@ -203,13 +250,12 @@ def _table() -> Table:
     return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
-def _site(chargers: Mapping[str, Charger], charger_id: str) -> str:
-    charger = chargers.get(charger_id)
-    return charger.site if charger else ""
-
-
 def _percent(share: float) -> str:
     return f"{share * 100:.1f} %"
+
+
+def _count_and_share(count: int, total: int) -> str:
+    return f"{count:,}  {_percent(count / max(total, 1)):>7}"
 
 
 def _action(verdict: Mapping[str, Any]) -> str:

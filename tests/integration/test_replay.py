@@ -71,11 +71,13 @@ def test_a_simulated_fleet_is_replayed_as_it_is(kafka: RunningServer, tmp_path: 
         [*COMMAND[:2], "models", "simulate", "--chargers", "3", "--days", "2", "--out", str(tmp_path)],
         cwd=ROOT, check=True, capture_output=True, timeout=60,
     )  # fmt: skip
-    done = run(kafka, str(tmp_path), "--speed", "0", "--no-shift-to-now")
+    done = run(kafka, str(tmp_path), "--speed", "0", "--no-shift-to-now", "--tenant", "acme")
     assert done.stdout.startswith("Sent 12 of 12 readings to charger.metrics at "), done.stderr
     readings = [orjson.loads(record.value or b"") for record in sent(kafka, until=12)]
     assert {reading["charger_id"] for reading in readings} == {"SIM-00000", "SIM-00001", "SIM-00002"}
     assert {reading["timestamp"][:8] for reading in readings} == {"2025-01-"}
+    assert {reading["tenant_id"] for reading in readings} == {"acme"}
+    assert sum("attributes" in reading.get("metadata", {}) for reading in readings) == 3
 
 
 def test_rows_that_are_left_out_are_told_by_the_exit_code(kafka: RunningServer, tmp_path: Path) -> None:
@@ -115,6 +117,7 @@ def test_a_session_of_0_minutes_costs_one_row(kafka: RunningServer, tmp_path: Pa
         (("--since", "noon"), "argument --since: must be a time in ISO 8601, like 2026-11-20"),
         (("--limit", "x"), "argument --limit: must be a whole number of at least 1, not 'x'"),
         (("--limit", "0"), "argument --limit: must be a whole number of at least 1, not '0'"),
+        (("--tenant", "a b"), "argument --tenant: must be 1 to 64 characters of A-Z a-z 0-9 _ -, not 'a b'"),
     ],
 )
 def test_wrong_usage_says_what_is_wanted(arguments: tuple[str, str], said: str) -> None:

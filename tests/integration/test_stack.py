@@ -12,13 +12,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from evzone_ml_client.schemas import KafkaInfo
 from stack.demo.api import DemoFailed
-from stack.demo.stream import through_kafka
+from stack.demo.stream import traffic
 from stack.local_api import LocalApi
 from tests.processes import free_port, settings_for, settings_of, wait_until
 from tests.services import start_kafka
@@ -84,14 +86,43 @@ def test_the_demo_of_a_second_service_uses_its_kafka_and_not_that_of_the_first(s
                 producer.send(topic, b"before").get(10)
         stack.wait_until_said("Service is ready")
         port_of_first = first.url.rpartition(":")[2]
-        shown = stack.run("demo", timeout_s=150, KAFKA_PORT=port_of_first)
+        small = ("--sessions", "100", "--chargers", "20", "--days", "6", "--seconds", "4")
+        shown = stack.run("demo", *small, timeout_s=150, KAFKA_PORT=port_of_first)
         assert shown.returncode == 0, shown.stdout + shown.stderr
+        again = stack.run("demo", *small, KAFKA_PORT=port_of_first)
+        assert again.returncode == 1
+        assert again.stdout.startswith("The tenant demo has chargers of an earlier demo. Remove them first: ")
         with contextlib.closing(KafkaConsumer(bootstrap_servers=first.url)) as consumer:
             ends = {topic: sum(records(consumer, topic)) for topic in TOPICS}
         assert ends == dict.fromkeys(TOPICS, 1)
     second = f"127.0.0.1:{stack.environment['KAFKA_PORT']}"
     assert f"with Kafka at {second}." in shown.stdout
-    assert f"500 readings sent to charger.metrics at {second}" in " ".join(shown.stdout.split())
+    said = " ".join(shown.stdout.split())
+    # 20 chargers with two readings on each of 6 days.
+    assert "100 readings sent to charger.metrics, 100 predictions read from ml.predictions, 0 dead" in said
+    assert "240 readings sent to charger.metrics, 240 predictions read from ml.predictions, 0 dead" in said
+    assert "340 readings sent, 340 predictions received, 0 dead letters." in said
+    assert said.count("IMMEDIATE (act today)") == 1
+
+    api = LocalApi(settings_of(stack.environment))
+    of_demo, of_none = (_chargers(api, tenant) for tenant in ("demo", None))
+    simulated = [charger for charger in of_demo if charger["charger_id"].startswith("SIM-")]
+    assert len(simulated) == 20
+    assert all(charger["attributes"]["vendor"] for charger in simulated)
+    assert of_none == []
+
+    erased = stack.run("demo-clean", timeout_s=60)
+    assert erased.returncode == 0, erased.stdout + erased.stderr
+    assert "Erased of the tenant demo: cache " in erased.stdout
+    assert "Open alerts in the consumer's memory: erased." in " ".join(erased.stdout.split())
+    assert _chargers(api, "demo") == []
+
+
+def _chargers(api: LocalApi, tenant: str | None) -> list[dict[str, Any]]:
+    headers = {"X-API-Key": "a-key"} | ({"X-Tenant-ID": tenant} if tenant else {})
+    answer = httpx.get(f"{api.url}/api/v1/chargers?limit=1000", headers=headers)
+    items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return items
 
 
 def test_the_demo_says_that_the_kafka_of_the_service_cannot_be_reached() -> None:
@@ -109,8 +140,11 @@ def test_the_demo_says_that_the_kafka_of_the_service_cannot_be_reached() -> None
             "ocpp_events": None,
         },
     }
-    with pytest.raises(DemoFailed, match="cannot be reached from here") as failure:
-        through_kafka(settings_for("redis://127.0.0.1:1/0"), kafka, [])
+    with (
+        pytest.raises(DemoFailed, match="cannot be reached from here") as failure,
+        traffic(settings_for("redis://127.0.0.1:1/0"), kafka),
+    ):
+        pass
     assert kafka["bootstrap_servers"][0] in str(failure.value)
 
 

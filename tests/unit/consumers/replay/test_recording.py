@@ -111,3 +111,20 @@ def test_a_time_that_cannot_be_read_is_shown_as_it_stands(tmp_path: Path) -> Non
     recording = load(file)
     assert (len(recording), recording.without_time) == (0, 2)
     assert recording.unreadable_time == "20.11.2026 08:30"
+
+
+def test_the_first_reading_of_a_charger_states_its_attributes(tmp_path: Path) -> None:
+    (tmp_path / "readings.csv").write_text(CSV)
+    (tmp_path / "chargers.csv").write_text("charger_id,site_id,connector_types,name\nB,S1,CCS2;CHAdeMO,\n")
+    found = [reading for _, reading in load(tmp_path).readings() if isinstance(reading, Reading)]
+    assert [(reading.charger_id, reading.metadata) for reading in found] == [
+        ("A", {}),
+        ("B", {"attributes": {"site_id": "S1", "connector_types": ["CCS2", "CHAdeMO"]}}),
+    ]
+
+
+def test_attributes_that_are_wrong_are_told(tmp_path: Path) -> None:
+    (tmp_path / "readings.csv").write_text(CSV)
+    (tmp_path / "chargers.csv").write_text("charger_id,rated_power_kw\nB,strong\n")
+    with pytest.raises(RecordingUnreadable, match=r"chargers\.csv: .*rated_power_kw"):
+        load(tmp_path)

@@ -43,7 +43,7 @@ def test_a_record_says_what_was_recorded_at_its_new_time() -> None:
     reading = Reading(
         "A", "CHARGING", FIRST, power=7.4, error_codes=(), last_maintenance=FIRST - HOUR, total_sessions=3
     )
-    sent = record(reading, topic="in", shift=timedelta(days=1))
+    sent = record(reading, topic="in", shift=timedelta(days=1), tenant="acme")
     assert (sent.topic, sent.key) == ("in", b"A")
     assert orjson.loads(sent.value or b"") == {
         "charger_id": "A",
@@ -53,4 +53,5 @@ def test_a_record_says_what_was_recorded_at_its_new_time() -> None:
         "error_codes": [],
         "total_sessions": 3,
         "last_maintenance": "2025-01-01T23:00:00Z",
+        "tenant_id": "acme",
     }
