@@ -36,7 +36,7 @@ run: installed ## start everything here and keep it running until Ctrl-C
 	@$(PY) -m stack env
 	@exec $(PY) -m stack run
 
-demo: installed ## fill the running service with two fleets, under the tenant demo (two minutes)
+demo: installed ## fill the running service with two fleets, under the tenant demo (two minutes; DEMO="--days 10")
 	@$(PY) -m stack demo $(DEMO)
 
 demo-clean: installed ## erase what make demo has made

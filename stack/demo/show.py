@@ -96,7 +96,7 @@ def replayed(console: Console, kafka: KafkaInfo, replay: Replay) -> None:
     odd_opened, odd_closed = replay.alerts("anomaly")
     console.print(
         f"{replay.sent:,} readings sent to {topics['readings']}, {len(replay.predicted):,} predictions read "
-        f"from {topics['predictions']}, {len(replay.refused):,} dead letters, in {replay.seconds:.0f} s. "
+        f"from {topics['predictions']}, {len(replay.refused):,} dead letters, in {replay.seconds:.0f} s.\n"
         f"Failure alerts: {opened} opened, {closed} closed. "
         f"Anomaly alerts: {odd_opened} opened, {odd_closed} closed.\n"
     )

@@ -181,6 +181,10 @@ def with_service(commands: Commands, url: str) -> None:
 
 def _tables(folder: Path) -> Iterator[tuple[str, Document]]:
     for path in sorted(folder.iterdir()):
+        if path.suffix == ".csv":
+            header, *rows = path.read_text().splitlines()
+            yield path.name, {"rows": len(rows), "header": header, "first": rows[:1]}
+            continue
         if path.suffix != ".parquet":
             yield path.name, {"keys": sorted(json.loads(path.read_text()))}
             continue
