@@ -16,11 +16,19 @@ from rich.console import Console
 from consumers.replay.arguments import INTERRUPTED
 from consumers.replay.recording import Recording
 from evzone_ml_client import MLClient, MLClientError
-from evzone_ml_client.schemas import FleetCharger, Reading
+from evzone_ml_client.schemas import FleetCharger, Job, Reading
 from settings import load_or_exit
 from stack.console import LiveLine
 from stack.demo import show
-from stack.demo.api import DemoFailed, client, erased, ready_service, refuse_earlier_demo, scored_as_job
+from stack.demo.api import (
+    TENANT,
+    DemoFailed,
+    client,
+    erased,
+    ready_service,
+    refuse_earlier_demo,
+    scored_as_job,
+)
 from stack.demo.recordings import real_sessions, simulated_fleet
 from stack.demo.stream import Replay, Traffic, traffic
 
@@ -59,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
                 charger: orjson.loads(value or b"")
                 for charger, value in (real.newest | simulated.newest).items()
             }
-            _singles(console, ml, [(each, newest[each["charger_id"]]) for each in riskiest[:SINGLES]])
+            known = [(each, newest[each["charger_id"]]) for each in riskiest if each["charger_id"] in newest]
+            _singles(console, ml, known[:SINGLES])
             _title(console, "(e) The newest reading of each charger, as one batch job (REST)")
             show.batch(console, *scored_as_job(ml, list(newest.values()), console))
 
@@ -83,7 +92,7 @@ def clean() -> int:
         # Without a tenant of its own, so that the receipt is not erased with the tenant's jobs.
         with client(settings, "admin", tenant=None) as ml:
             ready_service(ml, settings)
-            receipt = erased(ml, lambda job: line.show(f"Erasing: {job.get('waiting_for') or job['status']}"))
+            receipt = erased(ml, lambda job: line.show(f"Erasing {TENANT}: {_wait_of(job)}"))
             line.clear()
             show.receipt(console, receipt)
     except (DemoFailed, MLClientError) as failure:
@@ -95,6 +104,11 @@ def clean() -> int:
         console.print("Interrupted. The erasure goes on without this command.", markup=False)
         return INTERRUPTED
     return 0
+
+
+def _wait_of(job: Job) -> str:
+    waiting_for = job.get("waiting_for")
+    return f"waiting for {waiting_for}" if waiting_for else job["status"].lower()
 
 
 def _console() -> Console:

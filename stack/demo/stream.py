@@ -29,8 +29,8 @@ from stack.demo.api import TENANT, DemoFailed
 MOST_UNDER_WAY: Final = 4_000
 NOTHING_CAME_FOR_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
-# The alerts of the last readings are on other partitions than their predictions.
-LAST_ALERTS_WITHIN_S: Final = 0.1
+# The alerts of the last readings are in other topics than their predictions, and may come after them.
+LAST_ALERTS_WITHIN_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ class Traffic:
         for at, found in recording.readings():
             due_at = replay.began + rhythm.due_s(at)
             while (wait_s := due_at - time.monotonic()) > 0 or replay.sent - replay.ended >= MOST_UNDER_WAY:
-                self._look(replay, wait_s, on_progress)
+                self._look(replay, wait_s if wait_s > 0 else LOOK_EVERY_S, on_progress)
             if not isinstance(found, Reading):
                 raise DemoFailed(f"A recorded reading cannot be read: {found}")
             sent = record(found, topic=self._topics["readings"], shift=rhythm.shift, tenant=TENANT)
@@ -151,14 +151,16 @@ class Traffic:
                 self._look(replay, 0, on_progress)
         while replay.ended < replay.sent:
             self._look(replay, LOOK_EVERY_S, on_progress)
-        self._look(replay, LAST_ALERTS_WITHIN_S, on_progress)
+        last_s = time.monotonic() + LAST_ALERTS_WITHIN_S
+        while time.monotonic() < last_s:
+            self._look(replay, LOOK_EVERY_S, on_progress)
         return replay
 
     def _look(self, replay: Replay, wait_s: float, on_progress: OnProgress) -> None:
         """Count the outcomes that have come. Blocks for at most `wait_s`, and for at most 0.1 s."""
         self._outbox.count()
         before = replay.ended
-        timeout_ms = int(min(max(wait_s, 0.0), LOOK_EVERY_S) * 1000)
+        timeout_ms = math.ceil(min(wait_s, LOOK_EVERY_S) * 1000)
         for place, records in self._reader.poll(timeout_ms=timeout_ms).items():
             for found in records:
                 self._count(replay, place.topic, found)
