@@ -31,6 +31,7 @@ from stack.demo.api import (
 )
 from stack.demo.recordings import real_sessions, simulated_fleet
 from stack.demo.stream import Replay, Traffic, traffic
+from stack.login_link import tenant_line
 
 SINGLES: Final = 5
 AT_RISK: Final = 10
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             service = ready_service(ml, settings)
             refuse_earlier_demo(ml)
             show.service(console, service, ml.settings.url)
+            show.watch(console, tenant_line(settings, _local(ml.settings.url), TENANT))
             with traffic(settings, service["kafka"]) as kafka:
                 _title(console, "(a) Real charging sessions through Kafka")
                 recording = real_sessions(arguments.sessions)
@@ -75,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             _title(console, "Summary")
             show.shares(console, real, simulated, [each["recommended_action"] for each in ml.fleet()])
             show.totals(console, real, simulated)
-            show.end(console, ml.settings.url, seconds=time.monotonic() - began)
+            show.end(console, _local(ml.settings.url), seconds=time.monotonic() - began)
     except (DemoFailed, MLClientError) as failure:
         console.print(str(failure), style="red", markup=False)
         return 1
@@ -114,6 +116,10 @@ def _wait_of(job: Job) -> str:
 def _console() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def _local(url: str) -> str:
+    return url.replace("127.0.0.1", "localhost")
 
 
 def _title(console: Console, text: str) -> None:

@@ -212,20 +212,23 @@ def totals(console: Console, real: Replay, simulated: Replay) -> None:
     )
 
 
+def watch(console: Console, address: str) -> None:
+    """Print the address of the console, with a link that logs in."""
+    console.print(f"Watch it in the console:\n  {address}\n", markup=False, soft_wrap=True)
+
+
 def end(console: Console, url: str, *, seconds: float) -> None:
     """Print the time that the demo took, and the next steps."""
     console.print(f"Every part worked, in {seconds:.0f} s.\n", style="green")
-    local = url.replace("127.0.0.1", "localhost")
-    get = f"curl -s -H \"X-API-Key: $KEY\" -H 'X-Tenant-ID: {TENANT}' '{local}/api/v1"
+    get = f"curl -s -H \"X-API-Key: $KEY\" -H 'X-Tenant-ID: {TENANT}' '{url}/api/v1"
     console.print(
-        # The console's login link has its place here, before the calls.
-        "Look at it:\n"
+        f"Look at it in the console, {url}/, or by calls:\n"
         "  KEY=$(grep ^ML_SERVICE_API_KEY .env | cut -d= -f2)\n"
         f"  {get}/chargers?sort=risk&limit=5'\n"
         f"  {get}/sites'\n"
         f"  {get}/alerts?kind=failure'\n"
         f"  {get}/jobs'\n"
-        f"API documentation: {local}/docs\n"
+        f"API documentation: {url}/docs\n"
         "Remove it: make demo-clean\n\n"
         "The models have learnt from a simulated fleet. Until they are trained on your own history, their "
         "probabilities are a demonstration.",
