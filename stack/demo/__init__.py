@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             service = ready_service(ml, settings)
             refuse_earlier_demo(ml)
             show.service(console, service, ml.settings.url)
-            show.watch(console, tenant_line(settings, _local(ml.settings.url), TENANT))
+            show.console_address(console, tenant_line(settings, _local(ml.settings.url), TENANT))
             with traffic(settings, service["kafka"]) as kafka:
                 _title(console, "(a) Real charging sessions through Kafka")
                 recording = real_sessions(arguments.sessions)

@@ -212,7 +212,7 @@ def totals(console: Console, real: Replay, simulated: Replay) -> None:
     )
 
 
-def watch(console: Console, address: str) -> None:
+def console_address(console: Console, address: str) -> None:
     """Print the address of the console, with a link that logs in."""
     console.print(f"Watch it in the console:\n  {address}\n", markup=False, soft_wrap=True)
 
