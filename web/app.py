@@ -32,7 +32,16 @@ from web.api import (
     sites,
     webhooks,
 )
-from web.console import login_pages, pages, today_page
+from web.console import (
+    audit_page,
+    keys_page,
+    login_pages,
+    models_page,
+    pages,
+    system_page,
+    today_page,
+    webhooks_page,
+)
 from web.http import access, errors, messages
 from web.http.addresses import held_until_sent
 from web.http.connection import connect
@@ -92,7 +101,19 @@ def create_app(settings: Settings) -> Flask:
         "ApiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "From your .env."}
     )
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=_API_PAGE))
-    pages.register(app, (login_pages.blueprint, login_pages.with_session, today_page.blueprint))
+    pages.register(
+        app,
+        (
+            login_pages.blueprint,
+            login_pages.with_session,
+            today_page.blueprint,
+            models_page.blueprint,
+            system_page.blueprint,
+            keys_page.blueprint,
+            audit_page.blueprint,
+            webhooks_page.blueprint,
+        ),
+    )
     _measure(app)
     access.register(app, shared.access, shared.audit)
     errors.register(app)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
 
-from errors import ModelRefused, PredictionTimeout, UnknownModel
+from errors import Conflict, ModelRefused, PredictionTimeout, UnknownModel
 from models import registry
 from readings.reading import KINDS
 from settings import Settings
@@ -29,6 +30,8 @@ VERDICT_TTL_S: Final = 60
 # The maintenance schedule is a cost policy over the failure model and shares its versions.
 STORED: Final[dict[str, str]] = {kind: "failure" if kind == "maintenance" else kind for kind in KINDS}
 _FOR_MACHINES: Final = ("golden", "horizons", "distributions")
+# Of `python -m models evaluate`, which writes each as a file `.svg`.
+PLOTS: Final = ("precision-recall", "reliability", "recall-by-alerts", "lead-time", "importance")
 
 
 def stored_name(name: str) -> str:
@@ -57,6 +60,47 @@ class Versions:
         self._redis = redis
         self._publisher = publisher
 
+    def on_disk(self, name: str) -> list[str]:
+        """The versions of a model that may be activated, by name. Raises `UnknownModel`."""
+        return registry.versions(self._model_dir, stored_name(name))
+
+    def previous(self, name: str) -> str | None:
+        """The version to which a rollback would go, if any. Raises `UnknownModel`."""
+        try:
+            return registry.previous_version(self._model_dir, stored_name(name))
+        except Conflict:
+            return None
+
+    def manifest(self, name: str, version: str) -> dict[str, Any]:
+        """A version's manifest without its numbers for machines. Raises `UnknownModel` and `ModelRefused`."""
+        if version not in self.on_disk(name):
+            raise UnknownModel(f"No version {version[:80]} of {name}.")
+        stored = stored_name(name)
+        manifest = registry.read_manifest(self._model_dir / stored / version, f"{stored} {version}")
+        return _for_people(manifest)
+
+    def plot(self, name: str, version: str, plot: str) -> bytes | None:
+        """One of `PLOTS` of the evaluation of a version, as SVG; None if there is none.
+
+        It is in `MODEL_DIR/<name>/evaluations/<version>`, beside the versions: a version's folder has no
+        file that its manifest does not list. Raises `UnknownModel`.
+        """
+        if plot not in PLOTS or version not in self.on_disk(name):
+            return None
+        try:
+            return self._plot_file(name, version, plot).read_bytes()
+        except OSError:
+            return None
+
+    def plots(self, name: str, version: str) -> list[str]:
+        """Those of `PLOTS` that are there for a version. Raises `UnknownModel`."""
+        if version not in self.on_disk(name):
+            return []
+        return [plot for plot in PLOTS if self._plot_file(name, version, plot).is_file()]
+
+    def _plot_file(self, name: str, version: str, plot: str) -> Path:
+        return self._model_dir / stored_name(name) / "evaluations" / version / f"{plot}.svg"
+
     def card(self, name: str) -> dict[str, Any]:
         """A model's versions, its active version and manifest, and the version that each worker holds.
 
@@ -77,7 +121,7 @@ class Versions:
             "shadow": self._shadow(stored),
             "versions": registry.versions(self._model_dir, stored),
             "held": held,
-            "card": {key: value for key, value in manifest.items() if key not in _FOR_MACHINES},
+            "card": _for_people(manifest),
         }
 
     def verify(self, name: str, version: str) -> None:
@@ -141,3 +185,7 @@ class Versions:
 
     def _switched(self) -> bool:
         return heartbeats.reload(self._redis, timeout_s=SWITCH_WAIT_S)[1]
+
+
+def _for_people(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in manifest.items() if key not in _FOR_MACHINES}

@@ -74,10 +74,7 @@ def show_model(name: str) -> Response:
 def activate_model(name: str) -> Response:
     """Verify a version in a worker and make it the active one; a version that is refused changes nothing"""
     version: str = loaded_body(_VERSION)["version"]
-    with services().waiting_threads:
-        settled = services().versions.activate(name, version)
-    metrics.ADMIN_ACTIONS.labels(action="activate").inc()
-    return _switched(name, version, settled)
+    return _switched(name, version, switch_to(name, version))
 
 
 @blueprint.route("/<string:name>/rollback", methods=["POST"])
@@ -89,9 +86,7 @@ def activate_model(name: str) -> Response:
 @needs("admin")
 def rollback_model(name: str) -> Response:
     """Make the version active that was active before; again goes one version further back"""
-    with services().waiting_threads:
-        version, settled = services().versions.rollback(name)
-    metrics.ADMIN_ACTIONS.labels(action="rollback").inc()
+    version, settled = switch_back(name)
     return _switched(name, version, settled)
 
 
@@ -104,6 +99,22 @@ def verify_version(name: str, version: str) -> Response:
     with services().waiting_threads:
         services().versions.verify(name, version)
     return _json({"name": name, "version": version, "status": "verified"})
+
+
+def switch_to(name: str, version: str) -> bool:
+    """Activate a version for the API or the console. Returns and raises like `Versions.activate`."""
+    with services().waiting_threads:
+        settled = services().versions.activate(name, version)
+    metrics.ADMIN_ACTIONS.labels(action="activate").inc()
+    return settled
+
+
+def switch_back(name: str) -> tuple[str, bool]:
+    """Roll a model back for the API or the console. Returns and raises like `Versions.rollback`."""
+    with services().waiting_threads:
+        version, settled = services().versions.rollback(name)
+    metrics.ADMIN_ACTIONS.labels(action="rollback").inc()
+    return version, settled
 
 
 def held_models(living: Sequence[WorkerState]) -> list[dict[str, Any]]:

@@ -42,9 +42,7 @@ class Shadow(MethodView):
     def post(self, name: str) -> Response:
         """Verify a version in a worker and have it score beside the active one"""
         version: str = loaded_body(_VERSION)["version"]
-        with services().waiting_threads:
-            settled = services().versions.set_shadow(name, version)
-        metrics.ADMIN_ACTIONS.labels(action="set_shadow").inc()
+        settled = begin_shadow(name, version)
         body = {"name": name, "version": version, "status": "shadow" if settled else "requested"}
         return Response(orjson.dumps(body), status=200 if settled else 202, content_type="application/json")
 
@@ -53,6 +51,20 @@ class Shadow(MethodView):
     @needs("admin")
     def delete(self, name: str) -> None:
         """Have no version score beside the active one; the sums of the pair are kept for 30 days"""
-        with services().waiting_threads:
-            services().versions.clear_shadow(name)
-        metrics.ADMIN_ACTIONS.labels(action="clear_shadow").inc()
+        end_shadow(name)
+
+
+def begin_shadow(name: str, version: str) -> bool:
+    """Set a shadow for the API or the console. Returns and raises like `Versions.set_shadow`."""
+    with services().waiting_threads:
+        settled = services().versions.set_shadow(name, version)
+    metrics.ADMIN_ACTIONS.labels(action="set_shadow").inc()
+    return settled
+
+
+def end_shadow(name: str) -> bool:
+    """Clear a shadow for the API or the console. Returns and raises like `Versions.clear_shadow`."""
+    with services().waiting_threads:
+        settled = services().versions.clear_shadow(name)
+    metrics.ADMIN_ACTIONS.labels(action="clear_shadow").inc()
+    return settled

@@ -42,7 +42,7 @@ class Webhooks(MethodView):
     @needs("admin")
     def get(self, query: dict[str, Any]) -> Response:
         """The webhooks, the oldest first, without their secrets"""
-        found, offset, limit = _visible(), query["cursor"], query["limit"]
+        found, offset, limit = visible_webhooks(), query["cursor"], query["limit"]
         some = found[offset : offset + limit]
         statuses = services().webhooks.statuses(some)
         items = [
@@ -81,7 +81,7 @@ class OneWebhook(MethodView):
     @needs("admin")
     def get(self, webhook_id: str) -> Response:
         """A webhook, without its secret"""
-        found = _webhook(webhook_id)
+        found = visible_webhook(webhook_id)
         (status,) = services().webhooks.statuses([found])
         return _json(webhook_document(found, status))
 
@@ -90,7 +90,7 @@ class OneWebhook(MethodView):
     @needs("admin")
     def delete(self, webhook_id: str) -> Response:
         """Remove a webhook with the events that wait for it"""
-        services().webhooks.remove(_webhook(webhook_id).webhook_id)
+        services().webhooks.remove(visible_webhook(webhook_id).webhook_id)
         metrics.ADMIN_ACTIONS.labels(action="webhook_remove").inc()
         return no_content()
 
@@ -103,7 +103,9 @@ class OneWebhook(MethodView):
 def list_failures(query: dict[str, Any], webhook_id: str) -> Response:
     """Events whose delivery has failed: parked ones, and those that are tried again"""
     offset, limit = query["cursor"], query["limit"]
-    items, total = services().outbox.failures(_webhook(webhook_id).webhook_id, offset=offset, limit=limit)
+    items, total = services().outbox.failures(
+        visible_webhook(webhook_id).webhook_id, offset=offset, limit=limit
+    )
     return page(items, following=offset + limit if offset + limit < total else None, total=total)
 
 
@@ -114,18 +116,28 @@ def list_failures(query: dict[str, Any], webhook_id: str) -> Response:
 @needs("admin")
 def replay(query: dict[str, Any], webhook_id: str) -> Response:
     """Send parked events again, and enable a webhook that was disabled"""
-    number = services().outbox.replay(_webhook(webhook_id).webhook_id, query.get("event_id"))
+    return _json({"replayed": replay_parked(webhook_id, query.get("event_id"))}, status=202)
+
+
+def replay_parked(webhook_id: str, event_id: str | None) -> int:
+    """Send parked events again, all or one, and enable the webhook. Returns their number.
+
+    Raises `UnknownWebhook`.
+    """
+    number = services().outbox.replay(visible_webhook(webhook_id).webhook_id, event_id)
     metrics.ADMIN_ACTIONS.labels(action="webhook_replay").inc()
-    return _json({"replayed": number}, status=202)
+    return number
 
 
-def _visible() -> list[Webhook]:
+def visible_webhooks() -> list[Webhook]:
+    """The webhooks that this request may see, the oldest first: those of its tenant, or all without one."""
     tenant = current_request().tenant
     return [each for each in services().webhooks.all() if tenant in (None, each.tenant)]
 
 
-def _webhook(webhook_id: str) -> Webhook:
-    found = next((each for each in _visible() if each.webhook_id == webhook_id), None)
+def visible_webhook(webhook_id: str) -> Webhook:
+    """One of `visible_webhooks`. Raises `UnknownWebhook` for any other id."""
+    found = next((each for each in visible_webhooks() if each.webhook_id == webhook_id), None)
     if found is None:
         raise UnknownWebhook(f"No webhook {webhook_id[:80]}.")
     return found

@@ -16,6 +16,7 @@ ACTION_LABELS: Final = {
     "NONE": "No visit",
 }
 MISSING: Final = "–"
+_UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 def register(app: Flask) -> None:
@@ -28,6 +29,8 @@ def register(app: Flask) -> None:
     filters["class_name"] = class_name
     filters["words"] = in_words
     filters["number"] = number
+    filters["duration"] = duration
+    filters["size"] = size
 
 
 def percent(share: float | None) -> str:
@@ -74,3 +77,22 @@ def class_name(value: str | None) -> str:
 def in_words(name: str | None) -> str:
     """A value of an enumeration as text: `FULLY_CHARGED` is `fully charged`."""
     return MISSING if name is None else name.replace("_", " ").lower()
+
+
+def duration(seconds: float | None) -> str:
+    """A duration in its largest unit, like `3 minutes`; below a second it is `less than a second`."""
+    if seconds is None:
+        return MISSING
+    if seconds < 1:
+        return "less than a second"
+    unit, length = next((each for each in _UNITS if seconds >= each[1]), _UNITS[-1])
+    count = int(seconds // length)
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
+def size(size_bytes: float) -> str:
+    """A size in bytes, with a decimal unit: 1 MB is a million bytes."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= length:
+            return f"{size_bytes / length:.1f} {unit}"
+    return f"{size_bytes:.0f} bytes"

@@ -32,7 +32,11 @@ TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
 # Of a form. Uploads of jobs have a limit of their own.
 MOST_FORM_BYTES: Final = 65_536
 # Title and endpoint of each page of the menu, in its order.
-MENU: Final = (("Today", "console_today.show_today"),)
+MENU: Final = (
+    ("Today", "console_today.show_today"),
+    ("Models", "console_models.show_models"),
+    ("System", "console_system.show_system"),
+)
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; "
     "base-uri 'none'; object-src 'none'",
@@ -45,6 +49,13 @@ HEADERS: Final = {
 # The messages after a change. The address of the page carries the name alone.
 DONE: Final = {
     "tenant": "You see another tenant now.",
+    "activate": "The version is active in all workers.",
+    "rollback": "The version of before is active again, in all workers.",
+    "shadow": "The version scores beside the active one now.",
+    "clear": "No version scores beside the active one any more.",
+    "switching": "The change is made. Not every worker has carried it out yet; they do within seconds.",
+    "revoked": "The key is revoked. It counts no more within 5 seconds.",
+    "replayed": "The parked events are sent again, and the webhook is enabled.",
 }
 
 

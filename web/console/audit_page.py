@@ -1,0 +1,34 @@
+"""`/system/audit`: which key did what, when, from where."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from tasks.storage.audit_log import MAX_KEPT
+from web.console.form_values import Paging, checked
+from web.console.pages import page_blueprint, render
+from web.http.messages import Response, current_request
+from web.http.roles import needs
+from web.http.services import services
+from web.openapi import schemas
+
+blueprint = page_blueprint("audit")
+
+_PAGE: Final = schemas.PageQuerySchema()
+
+
+@blueprint.get("/system/audit")
+@needs("admin")
+def show_audit() -> Response:
+    """The newest actions of administrators"""
+    query = checked(_PAGE, current_request().args.to_dict())
+    offset, limit = query["cursor"], query["limit"]
+    lines, total = services().audit.newest(offset=offset, limit=limit)
+    return render(
+        "audit.html",
+        actions=[orjson.loads(line) for line in lines],
+        most=MAX_KEPT,
+        paging=Paging(offset, limit, total),
+    )
