@@ -31,6 +31,7 @@ def register(app: Flask) -> None:
     filters["number"] = number
     filters["duration"] = duration
     filters["size"] = size
+    filters["sentence"] = sentence
 
 
 def percent(share: float | None) -> str:
@@ -77,6 +78,11 @@ def class_name(value: str | None) -> str:
 def in_words(name: str | None) -> str:
     """A value of an enumeration as text: `FULLY_CHARGED` is `fully charged`."""
     return MISSING if name is None else name.replace("_", " ").lower()
+
+
+def sentence(text: str) -> str:
+    """Text with a capital first letter; the others stay as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def duration(seconds: float | None) -> str:

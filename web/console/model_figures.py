@@ -14,14 +14,59 @@ DRIFT_MEANINGS: Final = {
     "short_history": "stored histories are still shorter than in training: not judged",
 }
 
+# Field of the manifest -> name, meaning, and which values are good.
+_RANKING: Final = {
+    "prevalence": (
+        "Base rate",
+        "Share of the test readings that a failure followed within this time.",
+        "There is no target. It is the level of chance for PR-AUC.",
+    ),
+    "pr_auc": (
+        "PR-AUC",
+        "How well readings before a failure are ranked above the others, mostly at the top of the list.",
+        "1 is perfect. The base rate is chance, so many times chance is good for rare failures.",
+    ),
+    "roc_auc": (
+        "ROC-AUC",
+        "Of a reading before a failure and another one, how often the first has the higher risk.",
+        "1 is perfect, 0.5 is chance. From 0.7 on it is useful, from 0.8 on good.",
+    ),
+    "brier": (
+        "Brier score",
+        "Mean squared error of the probabilities, beside that of always stating the base rate.",
+        "0 is perfect. It should be lower than the second number.",
+    ),
+    "ece": (
+        "Calibration error",
+        "Mean distance between the stated probability and the observed share of failures (ECE).",
+        "0 is perfect. It should be a small part of the base rate.",
+    ),
+    "top_decile_observed_over_expected": (
+        "Riskiest tenth",
+        "Observed over predicted failures in the riskiest tenth of the readings.",
+        "1 is perfect. Above 1 the risk is understated there, below 1 overstated.",
+    ),
+}
+
 
 class Figure(NamedTuple):
-    """A figure with its value as text, its meaning, and how good it is."""
+    """A figure with its value in each column, as text, its meaning, and which values are good."""
 
     name: str
-    value: str
+    values: list[str]
     meaning: str
     good: str
+
+
+class FigureTable(NamedTuple):
+    """Figures in rows. `columns` are horizons, or the one set of readings that they describe.
+
+    `problems` are the reasons for which a column has no figure.
+    """
+
+    columns: list[str]
+    rows: list[Figure]
+    problems: list[str]
 
 
 class Bar(NamedTuple):
@@ -32,63 +77,40 @@ class Bar(NamedTuple):
     now: float
 
 
-def horizon_figures(metrics: Mapping[str, Any]) -> list[Figure]:
-    """The figures of one horizon of the failure model. Figures that could not be computed are left out."""
-    base, ranking = metrics.get("prevalence"), metrics.get("pr_auc")
-    found = []
-    if base is not None:
-        meaning = "Share of the test readings that were followed by a failure."
-        found.append(Figure("Base rate", f"{base:.2%}", meaning, "No target. It is the chance level below."))
-    if ranking is not None and base:
-        found.append(
-            Figure(
-                "PR-AUC",
-                f"{ranking:.3f}",
-                "How well failures are ranked before the rest, with weight on the top of the list.",
-                f"1 is perfect, {base:.3f} is chance. This is {ranking / base:.1f} times chance.",
-            )
-        )
-    if metrics.get("roc_auc") is not None:
-        meaning = "How often a reading before a failure has the higher risk of a pair."
-        good = "1 is perfect, 0.5 is chance. From 0.7 on it is useful, from 0.8 on good."
-        found.append(Figure("ROC-AUC", f"{metrics['roc_auc']:.3f}", meaning, good))
-    if metrics.get("brier") is not None and base is not None:
-        always = base * (1 - base)
-        good = f"0 is perfect. Always stating the base rate gives {always:.4f}; lower is better."
-        found.append(
-            Figure("Brier score", f"{metrics['brier']:.4f}", "Mean squared error of the probabilities.", good)
-        )
-    if metrics.get("ece") is not None:
-        meaning = "Mean distance between the stated probability and the observed share of failures."
-        good = "0 is perfect. A small part of the base rate is good."
-        found.append(Figure("Calibration error (ECE)", f"{metrics['ece']:.4f}", meaning, good))
-    ratio = metrics.get("top_decile_observed_over_expected")
-    if ratio is not None:
-        meaning = "Observed over predicted failures in the riskiest tenth of the readings."
-        good = "1 is perfect. Above 1, the model understates the risk there; below 1, it overstates it."
-        found.append(Figure("Observed / predicted, top tenth", f"{ratio:.2f}", meaning, good))
-    return found
-
-
-def figures_of(manifest: Mapping[str, Any]) -> dict[str, list[Figure] | str]:
-    """The figures of a version by part: horizons of the failure model, or those of the anomaly model.
-
-    A text in place of figures is the reason why there are none.
-    """
+def figures_of(manifest: Mapping[str, Any]) -> FigureTable | None:
+    """The figures of a version of the failure or the anomaly model; None if its manifest has none."""
     metrics = manifest.get("metrics")
     if not isinstance(metrics, Mapping):
-        return {}
+        return None
     if "false_alarm_rate" in metrics:
-        rate, rows = metrics["false_alarm_rate"], metrics.get("healthy_rows", 0)
-        meaning = f"Share of {rows:,} healthy readings that were called an anomaly."
         good = "0 is perfect. Training aims at 1 %: a lower rate finds fewer anomalies too."
-        return {"Healthy readings": [Figure("False alarm rate", f"{rate:.2%}", meaning, good)]}
-    found: dict[str, list[Figure] | str] = {}
-    for horizon, each in metrics.items():
-        if isinstance(each, Mapping):
-            title = f"Failure within {horizon.removesuffix('d')} {'day' if horizon == '1d' else 'days'}"
-            found[title] = str(each["reason"]) if "reason" in each else horizon_figures(each)
-    return found
+        meaning = "Share of the healthy readings that were called an anomaly."
+        rate = Figure("False alarm rate", [f"{metrics['false_alarm_rate']:.2%}"], meaning, good)
+        return FigureTable([f"{metrics.get('healthy_rows', 0):,} healthy readings"], [rate], [])
+    horizons = {name: each for name, each in metrics.items() if isinstance(each, Mapping)}
+    rows = [
+        Figure(name, [_value(field, each) for each in horizons.values()], meaning, good)
+        for field, (name, meaning, good) in _RANKING.items()
+    ]
+    problems = [f"{_days(name)}: {each['reason']}" for name, each in horizons.items() if each.get("reason")]
+    return FigureTable([_days(name) for name in horizons], rows, problems)
+
+
+def _days(horizon: str) -> str:
+    return f"{horizon.removesuffix('d')} {'day' if horizon == '1d' else 'days'}"
+
+
+def _value(field: str, metrics: Mapping[str, Any]) -> str:
+    value, base = metrics.get(field), metrics.get("prevalence")
+    if value is None:
+        return "–"
+    if field == "prevalence":
+        return f"{value:.2%}"
+    if field == "pr_auc" and base:
+        return f"{value:.3f}, {value / base:.1f} times chance"
+    if field == "brier" and base:
+        return f"{value:.4f} beside {base * (1 - base):.4f}"
+    return f"{value:.4f}" if field in ("brier", "ece") else f"{value:.3f}"
 
 
 def confidence_plot(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
