@@ -7,9 +7,10 @@ from typing import Final
 import orjson
 
 from tasks.storage.audit_log import MAX_KEPT
-from web.console.form_values import Paging, checked
+from web.console.form_values import loaded_query
+from web.console.list_pages import ListPage
 from web.console.pages import page_blueprint, render
-from web.http.messages import Response, current_request
+from web.http.messages import Response
 from web.http.roles import needs
 from web.http.services import services
 from web.openapi import schemas
@@ -23,12 +24,12 @@ _PAGE: Final = schemas.PageQuerySchema()
 @needs("admin")
 def show_audit() -> Response:
     """The newest actions of administrators"""
-    query = checked(_PAGE, current_request().args.to_dict())
+    query = loaded_query(_PAGE)
     offset, limit = query["cursor"], query["limit"]
     lines, total = services().audit.newest(offset=offset, limit=limit)
     return render(
         "audit.html",
         actions=[orjson.loads(line) for line in lines],
         most=MAX_KEPT,
-        paging=Paging(offset, limit, total),
+        paging=ListPage(offset, limit, total),
     )

@@ -78,10 +78,15 @@ class Bar(NamedTuple):
 
 
 def figures_of(manifest: Mapping[str, Any]) -> FigureTable | None:
-    """The figures of a version of the failure or the anomaly model; None if its manifest has none."""
+    """The figures of a version of the failure or the anomaly model; None if its manifest has none to read."""
     metrics = manifest.get("metrics")
-    if not isinstance(metrics, Mapping):
+    try:
+        return _table(metrics) if isinstance(metrics, Mapping) else None
+    except (TypeError, ValueError):  # a version serves whatever its figures are
         return None
+
+
+def _table(metrics: Mapping[str, Any]) -> FigureTable:
     if "false_alarm_rate" in metrics:
         good = "0 is perfect. Training aims at 1 %: a lower rate finds fewer anomalies too."
         meaning = "Share of the healthy readings that were called an anomaly."
@@ -116,10 +121,13 @@ def _value(field: str, metrics: Mapping[str, Any]) -> str:
 def confidence_plot(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """The data of the plot of right answers by stated probability; None without them in the manifest."""
     stated = manifest.get("confidence")
-    if not isinstance(stated, Mapping) or not stated.get("probability"):
+    if not isinstance(stated, Mapping):
         return None
-    series = [{"label": "Answers that were right", "values": stated["right"], "colour": "1"}]
-    return {"x": stated["probability"], "series": series, "time": False, "y": [0, 1]}
+    probability, right = stated.get("probability"), stated.get("right")
+    if not (isinstance(probability, list) and isinstance(right, list) and 0 < len(right) == len(probability)):
+        return None
+    series = [{"label": "Answers that were right", "values": right, "colour": "1"}]
+    return {"x": probability, "series": series, "time": False, "y": [0, 1]}
 
 
 def drift_bars(distribution: Mapping[str, Any]) -> list[Bar]:

@@ -14,7 +14,7 @@ from tasks.monitoring.versions import STORED, stored_name
 from tasks.storage.live_quality import live_quality
 from web.api.models import held_models, switch_back, switch_to
 from web.api.shadow import begin_shadow, end_shadow
-from web.console.form_values import checked
+from web.console.form_values import loaded, loaded_query
 from web.console.model_figures import (
     DRIFT_MEANINGS,
     confidence_plot,
@@ -56,14 +56,14 @@ _QUERY: Final = _ModelQuery()
 def show_models() -> Response:
     """The models in force, and how good their verdicts turned out to be"""
     held = services()
-    loaded = held_models(heartbeats.living(held.redis))
+    in_force = held_models(heartbeats.living(held.redis))
     drift = held.monitor.snapshot.drift
     return render(
         "models.html",
         models=[
             {
                 **_versions_of(name),
-                "held": [each for each in loaded if each["name"] == name],
+                "held": [each for each in in_force if each["name"] == name],
                 "drift": drift.get(name),
             }
             for name in MODELS
@@ -77,7 +77,7 @@ def show_models() -> Response:
 @needs("read")
 def show_model(name: str) -> Response:
     """One model: its versions, the card of one, drift and shadow"""
-    return _model_page(name, checked(_QUERY, current_request().args.to_dict()))
+    return _model_page(name, loaded_query(_QUERY))
 
 
 @blueprint.get("/models/<string:name>/versions/<string:version>/<string:plot>.svg")
@@ -134,12 +134,12 @@ def _switched(name: str, change: str) -> BaseResponse:
     except ServiceError as error:
         if name not in MODELS:
             raise
-        return _model_page(name, checked(_QUERY, {}), problem_of(error))
+        return _model_page(name, loaded(_QUERY, {}), problem_of(error))
     return go_to("console_models.show_model", name=name, done=change if settled else "switching")
 
 
 def _version_sent() -> str:
-    version: str = checked(_VERSION, current_request().form.to_dict())["version"]
+    version: str = loaded(_VERSION, current_request().form.to_dict())["version"]
     return version
 
 
@@ -155,13 +155,13 @@ def _model_page(name: str, query: dict[str, Any], problem: Problem | None = None
             if query["version"] not in (None, *versions["on_disk"]):
                 raise
             card_problem = str(error)
-    loaded = heartbeats.living(held.redis)
+    living = heartbeats.living(held.redis)
     response = render(
         "model.html",
         problem=problem,
         versions=versions,
         rows=[_row(name, version) for version in versions["on_disk"]],
-        held=[each for each in held_models(loaded) if each["name"] == name],
+        held=[each for each in held_models(living) if each["name"] == name],
         shown=shown,
         card=card,
         card_problem=card_problem,

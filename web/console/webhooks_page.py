@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from tasks.notify.webhook_store import webhook_document
 from web.api.webhooks import replay_parked, visible_webhook, visible_webhooks
-from web.console.form_values import Paging, checked
+from web.console.form_values import loaded, loaded_query
+from web.console.list_pages import ListPage
 from web.console.pages import go_to, page_blueprint, render
 from web.http.messages import Response, current_request
 from web.http.roles import needs
@@ -26,7 +27,7 @@ _REPLAY: Final = webhook_schemas.ReplayQuerySchema()
 @needs("admin")
 def show_webhooks() -> Response:
     """The webhooks of the tenant that is shown, or all"""
-    query = checked(_PAGE, current_request().args.to_dict())
+    query = loaded_query(_PAGE)
     found, offset, limit = visible_webhooks(), query["cursor"], query["limit"]
     some = found[offset : offset + limit]
     statuses = services().webhooks.statuses(some)
@@ -34,7 +35,7 @@ def show_webhooks() -> Response:
         "webhooks.html",
         webhooks=[webhook_document(each, status) for each, status in zip(some, statuses, strict=True)],
         address=current_request().host_url.rstrip("/"),
-        paging=Paging(offset, limit, len(found)),
+        paging=ListPage(offset, limit, len(found)),
     )
 
 
@@ -42,7 +43,7 @@ def show_webhooks() -> Response:
 @needs("admin")
 def show_webhook(webhook_id: str) -> Response:
     """One webhook, and the events that it did not take"""
-    query = checked(_PAGE, current_request().args.to_dict())
+    query = loaded_query(_PAGE)
     offset, limit = query["cursor"], query["limit"]
     found = visible_webhook(webhook_id)
     (status,) = services().webhooks.statuses([found])
@@ -51,7 +52,7 @@ def show_webhook(webhook_id: str) -> Response:
         "webhook.html",
         webhook=webhook_document(found, status),
         failures=[orjson.loads(each) for each in failures],
-        paging=Paging(offset, limit, total),
+        paging=ListPage(offset, limit, total),
     )
 
 
@@ -61,5 +62,5 @@ def replay_events(webhook_id: str) -> BaseResponse:
     """Send parked events again, all or the one of the form"""
     request = current_request()
     request.is_audited = True
-    replay_parked(webhook_id, checked(_REPLAY, request.form.to_dict()).get("event_id"))
+    replay_parked(webhook_id, loaded(_REPLAY, request.form.to_dict()).get("event_id"))
     return go_to("console_webhooks.show_webhook", webhook_id=webhook_id, done="replayed")
