@@ -25,7 +25,11 @@ SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 # Of one page, without pictures and styles.
 MOST_SCRIPT_BYTES: Final = 60_000
-PAGES: Final = ("/login", "/")
+PAGES: Final = (
+    *("/login", "/"),
+    *("/models", "/models/failure", "/models/anomaly"),
+    *("/system", "/system/keys", "/system/audit", "/system/webhooks"),
+)
 
 
 @pytest.fixture(scope="module")

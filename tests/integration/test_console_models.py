@@ -92,7 +92,7 @@ def test_the_card_says_which_figures_are_good(reader: ConsoleClient) -> None:
     assert "No version scores beside the active one." in html
     anomaly = page(reader, "/models/anomaly")
     assert "60,000 healthy readings" in anomaly
-    assert "1.00%" in anomaly
+    assert "1.00 %" in anomaly
 
 
 def test_another_version_has_a_card_too(reader: ConsoleClient) -> None:

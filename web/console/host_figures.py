@@ -13,15 +13,15 @@ LAG: Final = "ml_stream_lag_records"
 HEARTBEATS: Final = "ml_heartbeat_timestamp_seconds"
 # Sample -> its label, None without one, and its meaning for people.
 COUNTS: Final[dict[str, tuple[str | None, str]]] = {
-    "ml_requests_shed_total": ("capacity", "Requests refused because a capacity was used up"),
-    "ml_requests_limited_total": ("limit", "Requests refused because of a limit of their key or tenant"),
-    "ml_requests_degraded_total": ("reason", "Predictions without history, scored by the web process"),
+    "ml_requests_shed_total": ("capacity", "requests refused because a capacity was used up"),
+    "ml_requests_limited_total": ("limit", "requests refused because of a limit of their key or tenant"),
+    "ml_requests_degraded_total": ("reason", "predictions without history, scored by the web process"),
     DEAD_LETTERS: ("code", "Kafka records that became dead letters"),
-    "ml_wrong_keys_total": ("result", "Requests with a wrong API key"),
-    "ml_expired_tasks_total": (None, "Tasks removed after the deadline of their caller"),
-    "ml_lost_tasks_total": (None, "Predictions sent again because their process died"),
-    "ml_repeated_tasks_total": ("queue", "Tasks started again because the first attempt did not finish"),
-    "ml_unexpected_errors_total": ("unit", "Errors that no code expected"),
+    "ml_wrong_keys_total": ("result", "requests with a wrong API key"),
+    "ml_expired_tasks_total": (None, "tasks removed after the deadline of their caller"),
+    "ml_lost_tasks_total": (None, "predictions sent again because their process died"),
+    "ml_repeated_tasks_total": ("queue", "tasks started again because the first attempt did not finish"),
+    "ml_unexpected_errors_total": ("unit", "errors that no code expected"),
 }
 _GAUGES: Final = {LAG: "topic", HEARTBEATS: "program"}
 

@@ -90,7 +90,7 @@ def _table(metrics: Mapping[str, Any]) -> FigureTable:
     if "false_alarm_rate" in metrics:
         good = "0 is perfect. Training aims at 1 %: a lower rate finds fewer anomalies too."
         meaning = "Share of the healthy readings that were called an anomaly."
-        rate = Figure("False alarm rate", [f"{metrics['false_alarm_rate']:.2%}"], meaning, good)
+        rate = Figure("False alarm rate", [_percent(metrics["false_alarm_rate"])], meaning, good)
         return FigureTable([f"{metrics.get('healthy_rows', 0):,} healthy readings"], [rate], [])
     horizons = {name: each for name, each in metrics.items() if isinstance(each, Mapping)}
     rows = [
@@ -110,12 +110,16 @@ def _value(field: str, metrics: Mapping[str, Any]) -> str:
     if value is None:
         return "–"
     if field == "prevalence":
-        return f"{value:.2%}"
+        return _percent(value)
     if field == "pr_auc" and base:
         return f"{value:.3f}, {value / base:.1f} times chance"
     if field == "brier" and base:
         return f"{value:.4f} beside {base * (1 - base):.4f}"
     return f"{value:.4f}" if field in ("brier", "ece") else f"{value:.3f}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2f} %"
 
 
 def confidence_plot(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
