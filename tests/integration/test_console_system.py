@@ -293,6 +293,29 @@ def test_a_tenant_shows_its_own_webhooks(service: Web, redis: Redis) -> None:
         assert client.post_form(f"{WEBHOOKS}/{theirs.webhook_id}/replay").status_code == 404
 
 
+@pytest.mark.owasp("API1", "a key of one tenant sees no hosts, and no keys of others, in the console")
+def test_a_key_of_one_tenant_sees_no_hosts_and_no_keys(service: Web, redis: Redis) -> None:
+    store = KeyStore(redis)
+    other = store.create("Other", ("read",), ("other",)).split("_")[1]
+    key = store.create("Depot", ("admin",), ("depot",))
+
+    def logs_in() -> bool:
+        return httpx.post(f"{service.url}/login", data={"key": key}).status_code == 303
+
+    wait_until(logs_in, what="the key to count")
+    beat(redis)
+    with logged_in(service.url, key) as client:
+        html = page(client)
+        assert "Health" in html
+        assert "A key for all tenants shows them." in html
+        assert "host-7" not in html
+        assert f'href="{KEYS}"' not in html
+        for answer in (client.get(KEYS), client.post_form(f"{KEYS}/{other}/revoke")):
+            assert answer.status_code == 403
+            assert "Other" not in answer.text
+    assert redis.hexists(KEYS_KEY, other)
+
+
 def test_the_audit_log_has_pages(redis: Redis, admin: ConsoleClient) -> None:
     for number in range(3):
         admin.post_form(f"{KEYS}/none-{number}/revoke")

@@ -12,7 +12,7 @@ from errors import NotFound
 from settings import Limits
 from tasks.storage.api_keys import KeyStore, StoredKey
 from web.console.pages import go_to, page_blueprint, render
-from web.console.visitors import visitor
+from web.console.visitors import check_acts_for_all, visitor
 from web.http.messages import Response, current_request
 from web.http.roles import needs
 from web.http.services import services
@@ -24,6 +24,7 @@ blueprint = page_blueprint("keys")
 @needs("admin")
 def show_keys() -> Response:
     """The keys in Redis, and those of the settings"""
+    check_acts_for_all()
     return _keys_page()
 
 
@@ -31,6 +32,7 @@ def show_keys() -> Response:
 @needs("admin")
 def revoke_key(key_id: str) -> BaseResponse:
     """End a key, on all hosts within 5 s. One's own needs a confirmation, for its sessions end too."""
+    check_acts_for_all()
     request = current_request()
     request.is_audited = True
     if key_id == visitor().key.key_id and request.form.get("confirmed") != "yes":

@@ -8,6 +8,7 @@ from typing import Final, cast
 from flask import g
 from werkzeug.wrappers import Response as BaseResponse
 
+from errors import Forbidden
 from tasks.storage.console_sessions import ConsoleSession
 from web.http.access import ALLOWED, tenant_of
 from web.http.key_ring import Key
@@ -35,6 +36,12 @@ class Visitor:
 def visitor() -> Visitor:
     """The visitor of this request, on a page that needs a role."""
     return cast(Visitor, g.visitor)
+
+
+def check_acts_for_all() -> None:
+    """Raise `Forbidden` for a key that acts for some tenants alone: the page is about those of others too."""
+    if visitor().key.tenants is not None:
+        raise Forbidden("This page needs a key for all tenants.")
 
 
 def identify(request: Request) -> Visitor | None:
