@@ -1,4 +1,7 @@
-"""`/api/v1/alerts`: list alerts, read one, and note that it is acknowledged, assigned or muted."""
+"""`/api/v1/alerts`: list alerts, read one, and note that it is acknowledged, assigned or muted.
+
+`web/console/alerts_page.py` does the same for people, with the functions of this file.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from flask_smorest import Blueprint
 
 import metrics
 from errors import FieldError, InvalidParameter
-from tasks.storage.alert_store import AlertFilter, cursor_of
+from tasks.storage.alert_store import AlertFilter, AlertPage, cursor_of
 from web.http.messages import Response, current_request
 from web.http.paging import page
 from web.http.request_bodies import loaded_body
@@ -24,9 +27,9 @@ blueprint = Blueprint(
     "alerts", __name__, url_prefix="/api/v1/alerts", description="Alerts, and the work on them."
 )
 
-_ACKNOWLEDGEMENT: Final = alert_schemas.AcknowledgementSchema()
-_ASSIGNMENT: Final = alert_schemas.AssignmentSchema()
-_MUTING: Final = alert_schemas.MutingSchema()
+ACKNOWLEDGEMENT: Final = alert_schemas.AcknowledgementSchema()
+ASSIGNMENT: Final = alert_schemas.AssignmentSchema()
+MUTING: Final = alert_schemas.MutingSchema()
 HOUR_S: Final = 3_600
 # Of the length of an id; other paths are not found.
 _ONE: Final = "/<string(length=24):alert_id>"
@@ -39,13 +42,7 @@ _ONE: Final = "/<string(length=24):alert_id>"
 @needs("read")
 def list_alerts(query: dict[str, Any]) -> Response:
     """Alerts, the newest first: open ones, closed ones by their closing, or all"""
-    limit, cursor = query.pop("limit"), query.pop("cursor", None)
-    found = services().alerts.page(
-        current_request().tenant,
-        AlertFilter(**query),
-        cursor=None if cursor is None else cursor_of(cursor),
-        limit=limit,
-    )
+    found = find(query)
     following = None if found.following is None else str(found.following)
     return page(
         [each.document() for each in found.alerts], following=following, total=found.total, with_total=True
@@ -68,8 +65,8 @@ def get_alert(alert_id: str) -> Response:
 @needs("predict")
 def acknowledge_alert(alert_id: str) -> Response:
     """Note that somebody has seen an alert"""
-    note = loaded_body(_ACKNOWLEDGEMENT).get("note")
-    return _acted(alert_id, lambda store, **who: store.acknowledge(**who, note=note), "acknowledged")
+    acknowledge(alert_id, loaded_body(ACKNOWLEDGEMENT))
+    return _told(alert_id)
 
 
 @blueprint.route(_ONE + "/assign", methods=["POST"])
@@ -79,8 +76,8 @@ def acknowledge_alert(alert_id: str) -> Response:
 @needs("predict")
 def assign_alert(alert_id: str) -> Response:
     """Assign an alert to a person or team, or end that"""
-    to = loaded_body(_ASSIGNMENT)["to"]
-    return _acted(alert_id, lambda store, **who: store.assign(**who, to=to), "assigned")
+    assign(alert_id, loaded_body(ASSIGNMENT))
+    return _told(alert_id)
 
 
 @blueprint.route(_ONE + "/mute")
@@ -93,16 +90,49 @@ class Muting(MethodView):
     @needs("predict")
     def post(self, alert_id: str) -> Response:
         """Mute an open alert until a time; the alert topics do not change"""
-        body = loaded_body(_MUTING)
-        until, reason = _end_of(body, time.time()), body["reason"]
-        return _acted(alert_id, lambda store, **who: store.mute(**who, until=until, reason=reason), "muted")
+        mute(alert_id, loaded_body(MUTING))
+        return _told(alert_id)
 
     @blueprint.response(200, alert_schemas.AlertWithStorySchema)
     @refuses(blueprint, 404)
     @needs("predict")
     def delete(self, alert_id: str) -> Response:
         """End the muting of an alert"""
-        return _acted(alert_id, lambda store, **who: store.unmute(**who), "unmuted")
+        unmute(alert_id)
+        return _told(alert_id)
+
+
+def find(query: dict[str, Any]) -> AlertPage:
+    """The page of this tenant's alerts that a loaded `AlertsQuerySchema` asks for."""
+    query = {**query}
+    limit, cursor = query.pop("limit"), query.pop("cursor", None)
+    return services().alerts.page(
+        current_request().tenant,
+        AlertFilter(**query),
+        cursor=None if cursor is None else cursor_of(cursor),
+        limit=limit,
+    )
+
+
+def acknowledge(alert_id: str, body: dict[str, Any]) -> None:
+    """Note that somebody has seen an alert. `body` is loaded by `ACKNOWLEDGEMENT`."""
+    _act(alert_id, lambda store, **who: store.acknowledge(**who, note=body.get("note")), "acknowledged")
+
+
+def assign(alert_id: str, body: dict[str, Any]) -> None:
+    """Assign an alert, or end that. `body` is loaded by `ASSIGNMENT`."""
+    _act(alert_id, lambda store, **who: store.assign(**who, to=body["to"]), "assigned")
+
+
+def mute(alert_id: str, body: dict[str, Any]) -> None:
+    """Mute an open alert. `body` is loaded by `MUTING`. Raises `InvalidParameter` for an end out of range."""
+    until, reason = _end_of(body, time.time()), body["reason"]
+    _act(alert_id, lambda store, **who: store.mute(**who, until=until, reason=reason), "muted")
+
+
+def unmute(alert_id: str) -> None:
+    """End the muting of an alert."""
+    _act(alert_id, lambda store, **who: store.unmute(**who), "unmuted")
 
 
 def _end_of(body: dict[str, Any], now: float) -> float:
@@ -116,14 +146,13 @@ def _end_of(body: dict[str, Any], now: float) -> float:
     return until
 
 
-def _acted(alert_id: str, act: Callable[..., bool], action: str) -> Response:
-    """Act on an alert for this request's tenant and key. The answer is the alert."""
+def _act(alert_id: str, act: Callable[..., bool], action: str) -> None:
+    """Act on an alert for this request's tenant and key. A change is counted, and the audit log has it."""
     request = current_request()
     actor = request.caller.key.name if request.caller else ""
     if act(services().alerts, tenant=request.tenant, alert_id=alert_id, actor=actor):
         request.is_audited = True
         metrics.ALERT_ACTIONS.labels(action=action).inc()
-    return _told(alert_id)
 
 
 def _told(alert_id: str) -> Response:

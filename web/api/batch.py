@@ -83,6 +83,18 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 @needs("predict")
 def submit_batch(query: dict[str, Any]) -> Response:
     """Score many readings as a job"""
+    return _job_response(accept(query))
+
+
+def accept(query: dict[str, Any]) -> Job:
+    """Receive this request's body as a job, and begin it. `query` is loaded by `BatchQuerySchema`.
+
+    A request with an `Idempotency-Key` that was used before has the job of then. Blocks until the body is
+    received and its rows are stored.
+
+    Raises `InsufficientStorage`, `RateLimited`, `QueueFull`, `UnsupportedMediaType`, `MalformedBody`,
+    `InvalidReading`, `InvalidParameter`, `Conflict`, and werkzeug's 408, 411 and 413.
+    """
     held, tenant, key = services(), current_request().tenant, _idempotency_key()
     media_type = chunking.media_type_of(current_request())
     held.check_room()
@@ -113,7 +125,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
         claim = held.idempotency_keys.claim(tenant, key, asked, draft.job_id) if key else None
         if isinstance(claim, str):
             reservation.give_back()
-            return _job_response(held.jobs.get(claim, tenant))
+            return held.jobs.get(claim, tenant)
         try:
             reservation.start()
             _fill(draft, upload, media_type, claim)
@@ -130,7 +142,7 @@ def submit_batch(query: dict[str, Any]) -> Response:
     except (ServiceError, RedisError) as error:
         # The job is accepted: workers recover jobs whose chunks were not sent (tasks/worker/recovery.py).
         log.warning("job %s waits for a worker to find it: %s", job.job_id, error)
-    return _job_response(job)
+    return job
 
 
 @contextmanager

@@ -31,19 +31,9 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs", description="
 @needs("read")
 def list_jobs(query: dict[str, Any]) -> Response:
     """Jobs, newest first"""
-    offset, limit = query["cursor"], query["limit"]
-    after = query.get("created_after")
-    found = matching(
-        services().jobs.newest_first(current_request().tenant),
-        status=query.get("status"),
-        kind=query.get("kind"),
-        created_after=None if after is None else after.timestamp(),
-        offset=offset,
-        limit=limit + 1,
-    )
+    found, following = find(query)
     now = redis_clock.now()
-    following = offset + limit if len(found) > limit else None
-    return page([orjson.dumps(job.document(now)) for job in found[:limit]], following=following)
+    return page([orjson.dumps(job.document(now)) for job in found], following=following)
 
 
 @blueprint.route("/<string:job_id>")
@@ -65,13 +55,33 @@ class JobResource(MethodView):
 
         An erasure cannot be cancelled: what is deleted would stay deleted, and the rest would stay.
         """
-        jobs = services().jobs
-        job = jobs.get(job_id, current_request().tenant)
-        if job.kind == "erase":
-            raise Conflict("An erasure cannot be cancelled.")
-        if jobs.cancel(job, redis_clock.now()):
-            metrics.JOBS.labels(status="cancelled").inc()
-        return _json(jobs.get(job_id, current_request().tenant).document(redis_clock.now()))
+        cancel(job_id)
+        return _json(services().jobs.get(job_id, current_request().tenant).document(redis_clock.now()))
+
+
+def find(query: dict[str, Any]) -> tuple[list[Job], int | None]:
+    """The page of this tenant's jobs that a loaded `JobsQuerySchema` asks for, and the next one's cursor."""
+    offset, limit = query["cursor"], query["limit"]
+    after = query.get("created_after")
+    found = matching(
+        services().jobs.newest_first(current_request().tenant),
+        status=query.get("status"),
+        kind=query.get("kind"),
+        created_after=None if after is None else after.timestamp(),
+        offset=offset,
+        limit=limit + 1,
+    )
+    return found[:limit], offset + limit if len(found) > limit else None
+
+
+def cancel(job_id: str) -> None:
+    """Cancel a job of this tenant, and count that. Raises `UnknownJob`, and `Conflict` for an erasure."""
+    jobs = services().jobs
+    job = jobs.get(job_id, current_request().tenant)
+    if job.kind == "erase":
+        raise Conflict("An erasure cannot be cancelled.")
+    if jobs.cancel(job, redis_clock.now()):
+        metrics.JOBS.labels(status="cancelled").inc()
 
 
 def _json(document: dict[str, Any]) -> Response:

@@ -106,16 +106,25 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     """
     wanted = _wanted_type()
     job = services().jobs.get(job_id, current_request().tenant)
-    start, limit = query["cursor"], query.get("limit")
+    if wanted != JSON:
+        return download(job, wanted, query)
+    limit, columns = query.get("limit"), _columns(job, query.get("columns"))
+    if limit is not None and limit > schemas.MAX_PAGE:
+        detail = f"Must be between 1 and {schemas.MAX_PAGE:,} for pages of JSON. Other formats take more."
+        raise InvalidParameter([FieldError("/query/limit", detail, "range")])
+    return _page(job, start=query["cursor"], limit=limit or schemas.PAGE, columns=columns)
+
+
+def download(job: Job, wanted: str, query: dict[str, Any]) -> Response:
+    """A stream of a job's results in one of `FORMATS`. `query` is loaded by `ResultsQuerySchema`.
+
+    Blocks until the first part is ready. Raises `QueueFull`, `InvalidParameter` for unknown columns, and
+    werkzeug's 406 for the receipt of an erasure as a table.
+    """
     if job.kind == "erase" and wanted not in RECEIPT_TYPES:
         raise NotAcceptable(f"The receipt of an erasure is {' or '.join(RECEIPT_TYPES)}.")
     columns = _columns(job, query.get("columns"))
-    if wanted == JSON:
-        if limit is not None and limit > schemas.MAX_PAGE:
-            detail = f"Must be between 1 and {schemas.MAX_PAGE:,} for pages of JSON. Other formats take more."
-            raise InvalidParameter([FieldError("/query/limit", detail, "range")])
-        return _page(job, start=start, limit=limit or schemas.PAGE, columns=columns)
-    return _stream(job, wanted, start=start, limit=limit, columns=columns)
+    return _stream(job, wanted, start=query["cursor"], limit=query.get("limit"), columns=columns)
 
 
 def _columns(job: Job, named: str | None) -> Columns | None:
