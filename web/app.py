@@ -33,7 +33,9 @@ from web.api import (
     webhooks,
 )
 from web.console import (
+    alerts_page,
     audit_page,
+    jobs_page,
     keys_page,
     login_pages,
     models_page,
@@ -107,6 +109,8 @@ def create_app(settings: Settings) -> Flask:
             login_pages.blueprint,
             login_pages.with_session,
             today_page.blueprint,
+            alerts_page.blueprint,
+            jobs_page.blueprint,
             models_page.blueprint,
             system_page.blueprint,
             keys_page.blueprint,

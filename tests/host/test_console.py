@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Dialog, Page, Playwright, Request, Response, sync_playwright
 
 from settings import ROOT
-from tests.console_fleet import fill
+from tests.console_fleet import HOSTILE, fill
 from tests.host.programs import require
 from tests.processes import KEY, READ_KEY, Web, environment, running_service
 from tests.services import start_redis
@@ -23,10 +25,13 @@ pytestmark = pytest.mark.host
 WIDTHS: Final = (1400, 390)
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
+# Of an alert that `fill` records.
+ALERT_ID: Final = hashlib.sha256(b"None EVZ-0001").hexdigest()[:24]
 # Of one page, without pictures and styles.
 MOST_SCRIPT_BYTES: Final = 60_000
 PAGES: Final = (
     *("/login", "/"),
+    *("/alerts", "/alerts?state=all", f"/alerts/{ALERT_ID}", "/jobs"),
     *("/models", "/models/failure", "/models/anomaly"),
     *("/system", "/system/keys", "/system/audit", "/system/webhooks"),
 )
@@ -90,6 +95,21 @@ def tab(browser: Browser, web: Web, *, key: str | None = KEY, **context: Any) ->
         profile.close()
 
 
+@contextmanager
+def no_dialog(watched: Watched) -> Iterator[None]:
+    """A block in which no page opens a dialog or has a picture: hostile text would try both."""
+    said: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        said.append(dialog.message)
+        dialog.dismiss()
+
+    watched.page.on("dialog", note)
+    yield
+    assert said == []
+    assert watched.page.locator("img").count() == 0
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_is_whole_and_accessible(
@@ -131,6 +151,14 @@ def test_pages_can_be_read_without_a_script(service: Web, browser: Browser) -> N
         watched.page.goto("/")
         assert watched.page.get_by_role("link", name="EVZ-0001").first.is_visible()
         assert re.fullmatch(r"[\d-]{10} [\d:]{5} UTC", watched.page.locator("time").first.inner_text())
+        watched.page.goto("/alerts")
+        watched.page.get_by_role("link", name="Failure of EVZ-0001").click()
+        watched.page.get_by_role("textbox", name="Note (optional)").fill("on my way")
+        watched.page.get_by_role("button", name="Acknowledge").click()
+        assert watched.page.get_by_text("Acknowledged: on my way").is_visible()
+        watched.page.goto("/jobs")
+        assert watched.page.get_by_text("Sending a file from this page needs JavaScript.").is_visible()
+        assert watched.page.locator("#upload").is_hidden()
 
 
 def test_times_are_in_the_zone_of_the_viewer(service: Web, browser: Browser) -> None:
@@ -160,16 +188,75 @@ def test_a_person_logs_in_and_out_by_keyboard(service: Web, browser: Browser) ->
 
 
 def test_hostile_text_of_a_charger_runs_nothing(service: Web, browser: Browser) -> None:
-    with tab(browser, service) as watched:
-        said: list[str] = []
-
-        def note(dialog: Dialog) -> None:
-            said.append(dialog.message)
-            dialog.dismiss()
-
-        watched.page.on("dialog", note)
+    with tab(browser, service) as watched, no_dialog(watched):
         for path in PAGES:
             watched.page.goto(path)
             watched.page.wait_for_load_state("networkidle")
-        assert said == []
-        assert watched.page.locator("img").count() == 0
+
+
+def test_a_hostile_file_is_previewed_sent_and_followed(
+    service: Web, browser: Browser, tmp_path: Path
+) -> None:
+    file = tmp_path / "<img src=x onerror=alert(1)>.csv"
+    cell = HOSTILE.replace('"', '""')
+    rows = [f'"{cell}",CHARGING,41', 'EVZ-1,"no\nstatus",41', *(f"EVZ-{n},CHARGING,41" for n in range(2_000))]
+    file.write_text("\n".join(["charger_id,connector_status,temperature", *rows]))
+    with tab(browser, service, viewport={"width": 390, "height": 900}) as watched, no_dialog(watched):
+        page = watched.page
+        page.goto("/jobs")
+        page.set_input_files("input[type=file]", file)
+        preview = page.get_by_role("region", name="First rows")
+        assert preview.locator("th").all_inner_texts() == ["charger_id", "connector_status", "temperature"]
+        assert preview.locator("td").first.inner_text() == HOSTILE
+        assert preview.locator("tr").count() == 1 + 5
+        assert page.get_by_text(file.name, exact=False).first.is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.get_by_role("button", name="Send the file").click()
+        page.wait_for_url("**/jobs/*")
+        # The page follows the job to its end without being loaded again.
+        page.get_by_text("Succeeded").wait_for(timeout=60_000)
+        assert page.locator("progress").get_attribute("value") == "2002"
+        assert page.locator("td code").all_inner_texts() == ["charger_id", "connector_status"]
+        assert page.locator("[hx-get]").count() == 0
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="CSV", exact=True).click()
+        assert download.value.suggested_filename.endswith(".csv")
+        assert watched.problems == []
+
+
+def test_a_file_that_the_service_refuses_is_explained(service: Web, browser: Browser, tmp_path: Path) -> None:
+    with tab(browser, service) as watched:
+        page = watched.page
+        page.goto("/jobs")
+        said = page.locator("[data-said]")
+        for name, text, expected in (
+            ("readings.txt", "x", "Choose a file that ends in .csv"),
+            (
+                "readings.csv",
+                "charger;status\nEVZ-1;x\n",
+                "The header looks semicolon-separated; use commas.",
+            ),
+        ):
+            (tmp_path / name).write_text(text)
+            page.set_input_files("input[type=file]", tmp_path / name)
+            page.get_by_role("button", name="Send the file").click()
+            said.get_by_text(expected).first.wait_for()
+        assert urlsplit(page.url).path == "/jobs"
+
+
+def test_a_job_is_cancelled_after_a_question(service: Web, browser: Browser) -> None:
+    rows = [{"charger_id": f"EVZ-{n}", "connector_status": "CHARGING"} for n in range(30_000)]
+    job_id = service.client.post("/api/v1/predictions/batch", json={"chargers": rows}).json()["job_id"]
+    with tab(browser, service) as watched:
+        page = watched.page
+        page.goto(f"/jobs/{job_id}")
+        page.once("dialog", lambda dialog: dialog.dismiss())
+        page.get_by_role("button", name="Cancel the job").click()
+        assert service.client.get(f"/api/v1/jobs/{job_id}").json()["status"] in ("PENDING", "RUNNING")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Cancel the job").click()
+        page.get_by_text("Cancelled").first.wait_for()
+        assert service.client.get(f"/api/v1/jobs/{job_id}").json()["status"] == "CANCELLED"
+        assert watched.problems == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -11,24 +10,14 @@ import httpx
 import pytest
 from redis import Redis
 
-from readings.reading import epoch_rfc3339
-from tasks.storage.alert_records import AlertChange, AlertKind, AlertRecords, essentials
+from tasks.storage.alert_records import AlertChange, AlertKind, AlertRecords
 from tests.http_jobs import assert_problem
 from tests.processes import KEY, READ_KEY, Web, environment, settings_for
+from tests.recorded_alerts import closed, opened
 from tests.services import RunningServer, start_redis
 
 ALERTS: Final = "/api/v1/alerts"
-BEGAN: Final = 1_790_000_000
 HOSTILE: Final = "<script>alert(1)</script> '; DROP TABLE x; -- {{7*7}} é\U0001f50c"
-VERDICT: Final = {
-    "charger_id": "EVZ-1",
-    "reading_timestamp": "2026-11-20T08:30:00.000Z",
-    "failure_probability": 0.91,
-    "recommended_action": "IMMEDIATE",
-    "in_failure": False,
-    "model_version": "v1",
-    "top_contributing_factors": [{"text": "temperature 81 °C"}, {"text": "second"}],
-}
 
 
 class Desk:
@@ -58,19 +47,6 @@ class Desk:
         change = opened(charger, tenant, at)
         self.write(closed(change))
         return change.alert_id
-
-
-def opened(charger: str, tenant: str | None = None, at: int = 0, kind: AlertKind = "failure") -> AlertChange:
-    alert_id = hashlib.blake2b(f"{charger}{tenant}{at}{kind}".encode(), digest_size=12).hexdigest()
-    moment = epoch_rfc3339(BEGAN + at) or ""
-    return AlertChange(tenant, alert_id, 0, kind, charger, moment, f"in:0:{at}", essentials(VERDICT))
-
-
-def closed(change: AlertChange) -> AlertChange:
-    return AlertChange(
-        change.tenant, change.alert_id, change.partition, change.kind, change.charger_id, change.opened_at,
-        change.opened_by, change.opening, closed_at=epoch_rfc3339(BEGAN + 999), closing=essentials(VERDICT),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from marshmallow import Schema, ValidationError
 
@@ -28,3 +29,16 @@ def loaded(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise InvalidParameter(field_errors(error.messages)) from None
     return found
+
+
+def address_with(cursor: int | str | None) -> str:
+    """The address of this page with another cursor; None is the first page."""
+    request = current_request()
+    query = {
+        name: value
+        for name, value in request.args.items()
+        if value.strip() and name not in ("cursor", "done")
+    }
+    if cursor is not None:
+        query["cursor"] = str(cursor)
+    return f"{request.path}?{urlencode(query)}".rstrip("?")

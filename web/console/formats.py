@@ -16,7 +16,8 @@ ACTION_LABELS: Final = {
     "NONE": "No visit",
 }
 MISSING: Final = "–"
-_UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+_HOUR_S: Final = 3_600
+_UNITS: Final = (("day", 86_400), ("hour", _HOUR_S), ("minute", 60), ("second", 1))
 
 
 def register(app: Flask) -> None:
@@ -86,14 +87,17 @@ def sentence(text: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in its largest unit, like `3 minutes`; below a second it is `less than a second`."""
+    """A duration like `3 minutes`, from an hour on like `3 hours 20 minutes`, and `less than a second`."""
     if seconds is None:
         return MISSING
     if seconds < 1:
         return "less than a second"
-    unit, length = next((each for each in _UNITS if seconds >= each[1]), _UNITS[-1])
-    count = int(seconds // length)
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    place, (unit, length) = next(each for each in enumerate(_UNITS) if seconds >= each[1][1])
+    parts = [(int(seconds // length), unit)]
+    if length >= _HOUR_S:
+        smaller, its_length = _UNITS[place + 1]
+        parts.append((int(seconds % length // its_length), smaller))
+    return " ".join(f"{count:,} {unit}{'' if count == 1 else 's'}" for count, unit in parts if count)
 
 
 def size(size_bytes: float) -> str:

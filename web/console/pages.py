@@ -16,7 +16,7 @@ from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from errors import Forbidden
+from errors import Forbidden, Unauthorized
 from settings import VERSION
 from web.console import assets, formats
 from web.console.visitors import Visitor, identify
@@ -34,6 +34,8 @@ MOST_FORM_BYTES: Final = 65_536
 # Title and endpoint of each page of the menu, in its order.
 MENU: Final = (
     ("Today", "console_today.show_today"),
+    ("Alerts", "console_alerts.show_alerts"),
+    ("Jobs", "console_jobs.show_jobs"),
     ("Models", "console_models.show_models"),
     ("System", "console_system.show_system"),
 )
@@ -49,6 +51,8 @@ HEADERS: Final = {
 # The messages after a change. The address of the page carries the name alone.
 DONE: Final = {
     "tenant": "You see another tenant now.",
+    "alert": "Noted. The story of the alert has it.",
+    "cancelled": "The job is cancelled. Its finished rows can still be downloaded.",
     "activate": "The version is active in all workers.",
     "rollback": "The version of before is active again, in all workers.",
     "shadow": "The version scores beside the active one now.",
@@ -160,7 +164,14 @@ def _check_token(request: Request, found: Visitor) -> None:
         raise Forbidden("This form is from an earlier log-in. Load the page again, and send it again.")
 
 
+def _is_of_script(request: Request) -> bool:
+    """Whether a script of a page sent the request, which wants JSON instead of a page."""
+    return request.accept_mimetypes.best == "application/json"
+
+
 def _to_login(request: Request) -> BaseResponse:
+    if _is_of_script(request):
+        raise Unauthorized("Your session has ended. Load the page again, and log in.")
     target = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else "/"
     address = f"{url_for('console_login.show_login')}?next={quote(target, safe='')}"
     if "HX-Request" in request.headers:  # htmx goes there itself, instead of showing the page within this one
@@ -187,12 +198,16 @@ def _show_http_error(error: HTTPException) -> Response:
 
 
 def _error_page(problem: Problem) -> Response:
+    request = current_request()
+    if _is_of_script(request):
+        body = problem.body(request.request_id)
+        return Response(body, status=problem.status, headers=problem.all_headers())
     response = render(
         "error.html",
         title=HTTPStatus(problem.status).phrase,
         detail=problem.detail,
         fields=problem.field_problems or (),
-        request_id=current_request().request_id,
+        request_id=request.request_id,
     )
     response.status_code = problem.status
     response.headers.update(problem.headers)

@@ -10,7 +10,7 @@ const DATA_URL = /url\("data:image\/svg\+xml,([^"]+)"\)/g;
 for (const name of await readdir(OUT).catch(() => [])) await rm(OUT + name, { recursive: true });
 await mkdir(OUT, { recursive: true });
 const built = await build({
-  entryPoints: ["console.js", "plots.js", "console.css"],
+  entryPoints: ["console.js", "jobs.js", "plots.js", "console.css"],
   bundle: true,
   minify: true,
   format: "esm",
