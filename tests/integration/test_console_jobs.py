@@ -113,6 +113,13 @@ def test_downloads_are_those_of_the_api(web: Web, console: ConsoleClient) -> Non
     assert console.get(f"/jobs/{job_id}/results.csv?columns=nothing").status_code == 422
 
 
+@pytest.mark.owasp("API3", "no text of a CSV from the console is a formula")
+def test_a_table_for_people_has_no_formulas(web: Web, console: ConsoleClient) -> None:
+    job_id = sent(web, console, b"charger_id,connector_status\n=1+2,AVAILABLE\n")
+    assert b'"\'=1+2"' in console.get(f"/jobs/{job_id}/results.csv?columns=charger_id").content
+    assert b'"charger_id":"=1+2"' in console.get(f"/jobs/{job_id}/results.ndjson").content
+
+
 @pytest.mark.owasp("API3", "cells and column names of a hostile file come out of the console as text")
 def test_the_first_errors_are_shown_by_row_and_field(web: Web, console: ConsoleClient) -> None:
     page = console.get(f"/jobs/{sent(web, console, BAD)}").text

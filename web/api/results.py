@@ -115,16 +115,28 @@ def job_results_by_accept(query: dict[str, Any], job_id: str) -> Response:
     return _page(job, start=query["cursor"], limit=limit or schemas.PAGE, columns=columns)
 
 
-def download(job: Job, wanted: str, query: dict[str, Any]) -> Response:
+def download(
+    job: Job, wanted: str, query: dict[str, Any], *, for_spreadsheets: bool | None = None
+) -> Response:
     """A stream of a job's results in one of `FORMATS`. `query` is loaded by `ResultsQuerySchema`.
+
+    `for_spreadsheets`: no text of a CSV is a formula; None is the setting `ML_CSV_ESCAPE_FORMULAS`.
 
     Blocks until the first part is ready. Raises `QueueFull`, `InvalidParameter` for unknown columns, and
     werkzeug's 406 for the receipt of an erasure as a table.
     """
     if job.kind == "erase" and wanted not in RECEIPT_TYPES:
         raise NotAcceptable(f"The receipt of an erasure is {' or '.join(RECEIPT_TYPES)}.")
-    columns = _columns(job, query.get("columns"))
-    return _stream(job, wanted, start=query["cursor"], limit=query.get("limit"), columns=columns)
+    if for_spreadsheets is None:
+        for_spreadsheets = services().settings.csv_escape_formulas
+    return _stream(
+        job,
+        wanted,
+        start=query["cursor"],
+        limit=query.get("limit"),
+        columns=_columns(job, query.get("columns")),
+        escapes=for_spreadsheets and wanted == "text/csv",
+    )
 
 
 def _columns(job: Job, named: str | None) -> Columns | None:
@@ -163,7 +175,9 @@ def _page(job: Job, *, start: int, limit: int, columns: Columns | None) -> Respo
     return answer
 
 
-def _stream(job: Job, wanted: str, *, start: int, limit: int | None, columns: Columns | None) -> Response:
+def _stream(
+    job: Job, wanted: str, *, start: int, limit: int | None, columns: Columns | None, escapes: bool
+) -> Response:
     """Stream exactly the rows that the headers announce. Rows scored meanwhile are for the next request."""
     from web.downloads.result_files import (
         WRITERS,  # pyarrow: 40 MB, only in web processes that serve files
@@ -185,7 +199,6 @@ def _stream(job: Job, wanted: str, *, start: int, limit: int | None, columns: Co
         "Content-Disposition": f'attachment; filename="job-{job.job_id}.{how.extension}"',
         "Vary": "Accept",
     }
-    escapes = wanted == "text/csv" and held.settings.csv_escape_formulas
     write = as_csv_for_spreadsheets if escapes else WRITERS[wanted]
     parts = _in_turn(write(chunks, job.kind, columns))
     return stream(

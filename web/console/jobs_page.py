@@ -107,9 +107,9 @@ def cancel_job(job_id: str) -> BaseResponse:
 @blueprint.get("/jobs/<job_id>/results.<any(ndjson, csv, parquet):extension>")
 @needs("read")
 def download_results(job_id: str, extension: str) -> Response:
-    """The results as a file, with the limits of the API's downloads"""
+    """The results as a file, with the limits of the API's downloads. People open CSV in spreadsheets."""
     query: dict[str, Any] = loaded_query(_RESULTS)
-    return results.download(_job(job_id), MEDIA_TYPES[extension], query)
+    return results.download(_job(job_id), MEDIA_TYPES[extension], query, for_spreadsheets=True)
 
 
 def _job(job_id: str) -> Job:
