@@ -265,3 +265,10 @@ def test_an_unreachable_redis_is_said_on_a_page(lonely: tuple[Web, RunningServer
         assert answer.status_code == 503
         assert "Redis cannot be reached." in answer.text
         assert client.get("/login").status_code == 200
+
+
+def test_the_api_page_is_rendered_beside_the_console(visitor: httpx.Client) -> None:
+    """Both have templates, and the console's are strict."""
+    answer = visitor.get("/docs")
+    assert answer.status_code == 200
+    assert "swagger" in answer.text

@@ -28,6 +28,7 @@ from web.http.roles import role_of
 
 log = logging.getLogger(__name__)
 
+_TEMPLATES: Final = "console-templates"
 TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
 # Of a form. Uploads of jobs have a limit of their own.
 MOST_FORM_BYTES: Final = 65_536
@@ -80,8 +81,10 @@ def guard(blueprint: Blueprint) -> None:
 
 def register(app: Flask, blueprints: Sequence[Blueprint]) -> None:
     """Register the pages in `app`. Raises `RoleMissing` for a view of a page that declares no role."""
-    app.jinja_env.undefined = StrictUndefined
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    # For the console alone: the API page has a template that relies on undefined values.
+    app.extensions[_TEMPLATES] = app.jinja_env.overlay(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     app.jinja_env.globals.update(asset=assets.address_of, version=VERSION)
     formats.register(app)
     app.register_blueprint(assets.blueprint)
@@ -99,7 +102,7 @@ def render(template: str, **values: Any) -> Response:
     """A page of the console. The same content has the same `ETag`, so that polling costs no transfer."""
     shown = getattr(g, "visitor", None)
     html = render_template(
-        template,
+        current_app.extensions[_TEMPLATES].get_template(template),
         visitor=shown,
         csrf_token=shown.session.csrf_token if shown else "",
         menu=[(title, url_for(endpoint), endpoint) for title, endpoint in MENU],
