@@ -106,6 +106,12 @@ ALERT_RECORDS_DROPPED = Counter(
     "Records of alerts not written (open, queue), or removed before their time (closed).",
     ["reason"],
 )
+ALERTS_OPEN = Gauge(
+    "ml_alerts_open",
+    "Open alerts of the partitions that the consumer has, by kind.",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
 ALERT_ACTIONS = Counter("ml_alert_actions", "Changes of alerts by people, by action.", ["action"])
 STREAM_PAUSED_SECONDS = Counter("ml_stream_paused_seconds", "Time without progress, seconds.", ["reason"])
 STREAM_SLOWED_SECONDS = Counter(
@@ -122,6 +128,7 @@ STREAM_ROUND_SECONDS = Histogram(
 WEBHOOK_ATTEMPTS = Counter(
     "ml_webhook_attempts", "Attempts to deliver an event to a webhook, by their result.", ["result"]
 )
+EMAIL_ATTEMPTS = Counter("ml_email_attempts", "Attempts to send an e-mail, by their result.", ["result"])
 OCPP_EVENTS = Counter(
     "ml_ocpp_events", "OCPP events by outcome: a reading, a dead letter, or why there is none.", ["outcome"]
 )

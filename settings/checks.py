@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from settings.fields import Settings
 from settings.production import production_problems
+from settings.smtp import smtp_problems
 
 MIN_WEB_THREADS: Final = 4
 MIN_PROCESS_MEMORY_BYTES: Final = 1_000_000_000
@@ -82,6 +83,7 @@ def contradictions(settings: Settings) -> list[str]:
         problems.append("FLOWER_BASIC_AUTH: must be user:password")
     if settings.traces and settings.traces_protocol != "http/protobuf":
         problems.append("OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf; gRPC is not built in")
+    problems += smtp_problems(settings.smtp)
     if not settings.model_dir.is_dir():
         problems.append(f"MODEL_DIR: {settings.model_dir} is not a folder")
     if settings.production:

@@ -22,6 +22,7 @@ from settings.checks import contradictions
 from settings.fields import ROOT, Costs, Limits, Settings
 from settings.redis_tls import with_tls
 from settings.secret_files import SECRETS, read_secret_files
+from settings.smtp import read_smtp
 from settings.unknown_names import unknown_names
 from settings.value_parsers import api_keys_of, file_of, networks_of, path_of
 
@@ -169,6 +170,7 @@ def _read(env: _CollectingEnv) -> Settings:
         ),
         "metrics_require_key": env.bool("METRICS_REQUIRE_KEY", False),
         "webhook_allow_private": env.bool("WEBHOOK_ALLOW_PRIVATE", False),
+        "smtp": read_smtp(env),
         "admin_host": env.str("ADMIN_HOST", "127.0.0.1"),
         "admin_port": env.int("ADMIN_PORT", UNSTATED, validate=_ADMIN_PORT),
         "traces": _traces_wanted(env),

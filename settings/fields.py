@@ -8,6 +8,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
+from settings.smtp import Smtp
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 _PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SERVICE: Final[str] = _PROJECT["name"]
@@ -96,6 +98,7 @@ class Settings:
     tenant_limits: Limits
     metrics_require_key: bool
     webhook_allow_private: bool
+    smtp: Smtp
     # admin ports; None: `make run` chooses free ports
     admin_host: str
     admin_port: int | None

@@ -15,6 +15,7 @@ DEFAULTS_IN_WORDS: Final = {
     "KAFKA_TOPIC_OCPP": "`ocpp.events`, not started by `make run`",
     "KAFKA_MEMBER_ID": "the host name and a random part, kept in `STATE_DIR`",
     "KAFKA_TRANSACTIONS": "see the meaning",
+    "SMTP_PORT": "587, 465 or 25, by `SMTP_TLS`",
     "ML_ALERT_CLEAR_THRESHOLD": "0.1 below `ML_ALERT_THRESHOLD`, at least half of it",
 }
 
@@ -265,6 +266,24 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "readings",
             "Readings in a row below the threshold, or without an anomaly, that close an alert.",
         ),
+    },
+    "E-mail": {
+        "SMTP_HOST": (
+            "host",
+            "The server that takes [e-mails about alerts](email.md). Empty: none are sent. The workers for "
+            "batches read these settings.",
+        ),
+        "SMTP_PORT": ("port", "The server's port."),
+        "SMTP_TLS": (
+            "",
+            "`starttls` upgrades a plain connection, `tls` begins with TLS, and `off` has none. The server's "
+            "certificate must be valid for `SMTP_HOST`. Production refuses `off`, except on this machine.",
+        ),
+        "SMTP_USER": ("", "User name, if the server asks for a login."),
+        "SMTP_PASSWORD": ("", "Its password."),
+        "SMTP_FROM": ("address", "The sender, like `ml@example.com`. Required with `SMTP_HOST`."),
+        "SMTP_TO": ("addresses, by commas", "The recipients, at most 20. Required with `SMTP_HOST`."),
+        "SMTP_DIGEST_MINUTES": ("minutes", "News that can wait is sent together, this long after the first."),
     },
     "Flower": {
         "FLOWER_BASIC_AUTH": (

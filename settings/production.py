@@ -15,7 +15,14 @@ MIN_KEY_CHARS: Final = 16
 
 def production_problems(settings: Settings) -> list[str]:
     """Return one line for each unsafe setting. The settings must be valid otherwise."""
-    return [*_keys(settings), *_flower(settings), *_redis(settings), *_kafka(settings), *_api(settings)]
+    return [
+        *_keys(settings),
+        *_flower(settings),
+        *_redis(settings),
+        *_kafka(settings),
+        *_api(settings),
+        *_smtp(settings),
+    ]
 
 
 def is_loopback(host: str) -> bool:
@@ -76,4 +83,13 @@ def _api(settings: Settings) -> Iterator[str]:
         yield (
             f"HOST: {settings.host} is not loopback, and keys would cross the network in clear; production "
             "wants TLS_CERTFILE, or TRUSTED_PROXIES where a proxy adds TLS"
+        )
+
+
+def _smtp(settings: Settings) -> Iterator[str]:
+    smtp = settings.smtp
+    if smtp.wanted and smtp.tls == "off" and not is_loopback(smtp.host):
+        yield (
+            f"SMTP_TLS: is off, and {smtp.host} is not this machine: e-mails and a password would cross the "
+            "network in clear; production wants starttls or tls"
         )

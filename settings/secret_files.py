@@ -13,6 +13,7 @@ SECRETS: Final = (
     "REDIS_CACHE_URL",
     "KAFKA_SASL_PASSWORD",
     "FLOWER_BASIC_AUTH",
+    "SMTP_PASSWORD",
     # Read by OpenTelemetry's SDK; a receiver's token is in them.
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
@@ -21,7 +22,7 @@ from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.pending_erasures import IsErased
 from consumers.kafka.records import Outgoing, Received, Scored
 from consumers.kafka.state_topic import Load, states_of
-from tasks.storage.alert_records import AlertChange, AlertKind, essentials
+from tasks.storage.alert_records import ALERT_KINDS, AlertChange, AlertKind, essentials
 
 STATE_SCHEMA: Final = 1
 # Of a process. They take about 800 bytes each.
@@ -118,6 +119,8 @@ class Alerts:
         self._state_topic = state_topic
         self._load = load
         self._open_alerts: dict[Partition, OpenAlerts] = {}
+        self._counts: Counter[AlertKind] = Counter()
+        self._show()
 
     def judge(self, done: CommitBatch) -> Judgement:
         """Determine the alert and state records of a batch, in its order. Changes no alert yet.
@@ -146,10 +149,14 @@ class Alerts:
             if open_alerts is None:
                 continue  # revoked meanwhile
             for key, alert in changes.items():
+                before = len(open_alerts)
                 if alert is None:
                     open_alerts.pop(key, None)
                 else:
                     open_alerts[key] = alert
+                if len(open_alerts) != before:
+                    self._counts[key.kind] += len(open_alerts) - before
+                    self._show()
 
     def tombstones(self, erased: Mapping[Partition, IsErased]) -> list[Outgoing]:
         """The records that delete the alerts of erased chargers. Blocks and raises as `judge` does."""
@@ -170,6 +177,8 @@ class Alerts:
             open_alerts = self._open_alerts.get(partition, {})
             for key in [key for key in open_alerts if concerns(key.tenant, key.charger_id)]:
                 del open_alerts[key]
+                self._counts[key.kind] -= 1
+        self._show()
 
     def open_in(self, partition: Partition) -> list[tuple[AlertKey, OpenAlert]]:
         """The open alerts of a partition whose state has been loaded."""
@@ -178,12 +187,22 @@ class Alerts:
     def load(self, partitions: Iterable[Partition]) -> None:
         """Load the state of partitions that are newly assigned. Blocks and raises as `judge` does."""
         assigned = [partition for partition in partitions if partition not in self._open_alerts]
-        self._open_alerts |= states_of(assigned, self._load, _open_alert)
+        if assigned:
+            loaded = states_of(assigned, self._load, _open_alert)
+            self._open_alerts |= loaded
+            self._counts.update(key.kind for alerts in loaded.values() for key in alerts)
+            self._show()
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Drop the alerts of partitions that other members own now. A later assignment loads them again."""
         for partition in partitions:
-            self._open_alerts.pop(Partition(*partition), None)
+            dropped = self._open_alerts.pop(Partition(*partition), {})
+            self._counts.subtract(key.kind for key in dropped)
+        self._show()
+
+    def _show(self) -> None:
+        for kind in ALERT_KINDS:
+            metrics.ALERTS_OPEN.labels(kind=kind).set(self._counts[kind])
 
     def _signals(self, scored: Scored) -> Iterator[_Signal]:
         probability, in_failure = scored.failure_probability, scored.in_failure

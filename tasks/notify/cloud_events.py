@@ -69,6 +69,18 @@ class Event:
             }
         )
 
+    def stored(self) -> bytes:
+        """The event as the outbox stores it. Tenant and charger are beside the body, for their erasure."""
+        return orjson.dumps(
+            {
+                "tenant": self.tenant,
+                "charger": self.charger_id,
+                "type": self.type,
+                "at": self.at,
+                "body": self.document().decode(),
+            }
+        )
+
 
 def event_id(prefix: str, *cause: str | float | None) -> str:
     """An id made of the cause of an event. The same cause has the same id.

@@ -1,4 +1,4 @@
-"""Delivery: threads of a batch worker take webhooks that are due, and send their events.
+"""Delivery: threads of a batch worker take webhooks that are due, and send their events. E-mail is one more.
 
 A sender holds the lease of one webhook, and sends its events one after the other. So a webhook has one
 request under way, and a slow target delays no other webhook before all threads wait for slow ones.
@@ -16,8 +16,10 @@ from redis import RedisError
 
 import metrics
 from settings import Settings
+from tasks.notify import email_sending
 from tasks.notify.outbox import Outbox, Taken, TakenEvent
 from tasks.notify.sending import Attempt, post, signed_headers
+from tasks.notify.webhook_store import EMAIL_ID
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +72,15 @@ class Deliverer:
         for event in taken.events:
             attempt = self._send(taken, event)
             may_go_on = self._outbox.settle(
-                taken, event, delivered=attempt.delivered, error=attempt.error, unwanted=attempt.unwanted
+                taken,
+                event,
+                delivered=attempt.delivered,
+                error=attempt.error,
+                unwanted=attempt.unwanted,
+                hopeless=attempt.hopeless,
             )
-            metrics.WEBHOOK_ATTEMPTS.labels(result="delivered" if attempt.delivered else "failed").inc()
+            counter = metrics.EMAIL_ATTEMPTS if _is_email(taken) else metrics.WEBHOOK_ATTEMPTS
+            counter.labels(result="delivered" if attempt.delivered else "failed").inc()
             if not attempt.delivered:
                 log.warning(
                     "webhook %s: event %s failed: %s", taken.webhook.webhook_id, event.event_id, attempt.error
@@ -82,8 +90,20 @@ class Deliverer:
         self._outbox.release(taken)
 
     def _send(self, taken: Taken, event: TakenEvent) -> Attempt:
+        if _is_email(taken):
+            return email_sending.send(
+                event.event_id,
+                event.body,
+                self._settings.smtp,
+                reached=self._outbox.reached(event),
+                note=lambda names: self._outbox.note_reached(event, names),
+            )
         try:
             headers = signed_headers(taken.secret, event.event_id, event.body, at=time.time())
         except ValueError:
             return Attempt(None, "the stored secret is damaged; make the webhook anew")
         return post(taken.webhook.url, event.body, headers, self._settings)
+
+
+def _is_email(taken: Taken) -> bool:
+    return taken.webhook.webhook_id == EMAIL_ID

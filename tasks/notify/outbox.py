@@ -20,9 +20,10 @@ from redis import Redis
 from readings.reading import epoch_rfc3339
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
 from tasks.messaging.task_publisher import TaskPublisher
-from tasks.notify import outbox_scripts
+from tasks.notify import email_news, email_scripts, outbox_scripts
 from tasks.notify.cloud_events import Event
-from tasks.notify.webhook_store import Webhook, WebhookStore, part_key
+from tasks.notify.email_news import erase_news, is_of
+from tasks.notify.webhook_store import EMAIL_ID, Webhook, WebhookStore, part_key
 from tasks.storage.redis_connection import MOST_AT_ONCE, Command
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class Outbox:
         self._forget = redis.register_script(outbox_scripts.FORGET)
         self._expire = redis.register_script(outbox_scripts.EXPIRE)
         self._sweep = redis.register_script(outbox_scripts.SWEEP)
+        self._compose = redis.register_script(email_scripts.COMPOSE)
 
     def wants(self, *event_types: str) -> bool:
         """Whether any webhook wants an event of one of these types. As current as `to_store`."""
@@ -105,13 +107,27 @@ class Outbox:
         commands: list[Command] = []
         for webhook in self._current() if events else ():
             wanted = [each for each in events if webhook.wants(each.type, each.tenant)]
+            if webhook.webhook_id == EMAIL_ID:
+                commands += email_news.to_store(
+                    wanted, task=self._task(), max_events=MAX_EVENTS, known_s=KNOWN_S
+                )
+                continue
             for start in range(0, len(wanted), MOST_AT_ONCE):
                 stored: list[str | bytes] = []
                 for event in wanted[start : start + MOST_AT_ONCE]:
-                    stored += [event.event_id, _stored(event)]
+                    stored += [event.event_id, event.stored()]
                 head = (webhook.webhook_id, MAX_EVENTS, KNOWN_S, self._task())
                 commands.append(("EVAL", outbox_scripts.ADD, 1, Queues.NOTIFY, *head, *stored))
         return commands
+
+    def compose(self, digest_s: float) -> bool:
+        """Make the digest of the news that waits, if the first waits for `digest_s` seconds or is urgent.
+
+        Returns whether one was made. It is one, however many processes call this.
+        """
+        digest_id = f"digest_{uuid.uuid4().hex}"
+        args: list[Any] = [EMAIL_ID, MAX_EVENTS, digest_s, self._task(), digest_id]
+        return bool(self._compose(keys=[Queues.NOTIFY], args=args))
 
     def refresh(self) -> None:
         """Have the next call of `to_store` look up the webhooks, so that one made just now counts."""
@@ -120,14 +136,15 @@ class Outbox:
     def take(self) -> Taken | None:
         """Lease the webhook that has been due longest, with its due events. None if none is due."""
         token = uuid.uuid4().hex
-        found = cast(list[Any], self._take(keys=[], args=[token, LEASE_S, TAKEN_AT_ONCE]))
-        if not found:
+        answer = cast(list[Any], self._take(keys=[], args=[token, LEASE_S, TAKEN_AT_ONCE]))
+        if not answer:
             return None
-        webhook_id, record, secret, *rest = found
+        webhook_id, record, secret, *rest = answer
         events = []
         for event_id, stored, tries in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
             try:
-                body = orjson.loads(stored)["body"].encode()
+                found = orjson.loads(stored)
+                body = stored if "news" in found else found["body"].encode()  # a digest, or an event
             except (ValueError, KeyError, TypeError, AttributeError):
                 log.error("event %s cannot be read and is dropped", event_id.decode())
                 self._forget(keys=[], args=[webhook_id, event_id])
@@ -136,17 +153,26 @@ class Outbox:
         webhook = Webhook.of_record(orjson.loads(record))
         return Taken(webhook, secret.decode(), token, tuple(events))
 
-    def settle(self, taken: Taken, event: TakenEvent, *, delivered: bool, error: str, unwanted: bool) -> bool:
+    def settle(
+        self,
+        taken: Taken,
+        event: TakenEvent,
+        *,
+        delivered: bool,
+        error: str,
+        unwanted: bool,
+        hopeless: bool = False,
+    ) -> bool:
         """Note the result of an attempt. Returns whether the sender may send the next event.
 
         `unwanted`: the webhook is disabled, and all its events are parked. Otherwise a failed event is due
-        again later, or parked after its last attempt.
+        again later, or parked after its last attempt. `hopeless`: this was the last one.
         """
         result: Result = "delivered"
         delay_s = 0.0
         if unwanted:
             result = "disable"
-        elif not delivered and event.tries < len(RETRY_AFTER_S):
+        elif not delivered and not hopeless and event.tries < len(RETRY_AFTER_S):
             result, delay_s = "retry", RETRY_AFTER_S[event.tries] * random.uniform(1 - JITTER, 1 + JITTER)
         elif not delivered:
             result = "park"
@@ -160,6 +186,16 @@ class Outbox:
             delay_s,
         ]
         return bool(self._settle(keys=[], args=[*args, PAUSES_AFTER, MAX_PAUSE_S, TRIED_FOR_S]))
+
+    def reached(self, event: TakenEvent) -> list[str]:
+        """The recipients of an e-mail who have it, by `email_sending.name_of`."""
+        raw = self._redis.hget(part_key(EMAIL_ID, "reached"), event.event_id)
+        return cast(list[str], orjson.loads(cast(bytes, raw))) if raw else []
+
+    def note_reached(self, event: TakenEvent, names: Sequence[str]) -> None:
+        """Note the recipients who have an e-mail, while others do not."""
+        key = part_key(EMAIL_ID, "reached")
+        self._redis.hset(key, event.event_id, cast(Any, orjson.dumps([*names])))
 
     def release(self, taken: Taken) -> None:
         """Give the lease back. The webhook is due again with its next event."""
@@ -198,9 +234,9 @@ class Outbox:
     def erase(self, tenant: str | None, charger_id: str | None = None) -> int:
         """Remove the events of a charger, or with no charger those of a tenant. Returns their number.
 
-        The webhooks of all tenants are searched.
+        The webhooks of all tenants are searched, and the news for e-mails.
         """
-        removed = 0
+        removed = erase_news(self._redis, tenant, charger_id)
         for webhook in self._store.all():
             cursor = 0
             while True:
@@ -208,7 +244,7 @@ class Outbox:
                     tuple[int, dict[bytes, bytes]],
                     self._redis.hscan(part_key(webhook.webhook_id, "events"), cursor, count=SCANNED_AT_ONCE),
                 )
-                names = [name for name, raw in found.items() if _is_of(raw, tenant, charger_id)]
+                names = [name for name, raw in found.items() if is_of(orjson.loads(raw), tenant, charger_id)]
                 if names:
                     removed += cast(int, self._forget(keys=[], args=cast(Any, [webhook.webhook_id, *names])))
                 if not cursor:
@@ -235,24 +271,6 @@ class Outbox:
 
     def _task(self) -> bytes:
         return self._publisher.message(TaskNames.DELIVER, {"v": SCHEMA_VERSION}, queue=Queues.NOTIFY)
-
-
-def _stored(event: Event) -> bytes:
-    """The event as it is stored. Tenant and charger are beside the body, for their erasure."""
-    return orjson.dumps(
-        {
-            "tenant": event.tenant,
-            "charger": event.charger_id,
-            "type": event.type,
-            "at": event.at,
-            "body": event.document().decode(),
-        }
-    )
-
-
-def _is_of(raw: bytes, tenant: str | None, charger_id: str | None) -> bool:
-    stored = orjson.loads(raw)
-    return stored["tenant"] == tenant and charger_id in (None, stored["charger"])
 
 
 def _failure(

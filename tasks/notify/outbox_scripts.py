@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_START = """
+START: Final = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
 local id = ARGV[1]
@@ -18,8 +18,7 @@ local function key(part) return 'ml:webhook:' .. id .. ':' .. part end
 local function count(name, number) redis.call('HINCRBY', key('counts'), name, number) end
 local function forget(event)
   for _, part in ipairs({'due', 'added', 'parked'}) do redis.call('ZREM', key(part), event) end
-  redis.call('HDEL', key('tries'), event)
-  redis.call('HDEL', key('errors'), event)
+  for _, part in ipairs({'tries', 'errors', 'reached'}) do redis.call('HDEL', key(part), event) end
   return redis.call('HDEL', key('events'), event)
 end
 local function paused_until()
@@ -36,9 +35,35 @@ end
 """
 
 # Push a ready message of a task to the senders' queue. A few wait there at most: each finds all that is due.
-_WAKE = """
+WAKE: Final = """
 local function wake(queue, message)
   if redis.call('LLEN', queue) < 4 then redis.call('LPUSH', queue, message) end
+end
+"""
+
+# Make room for one more event: in a full outbox the oldest parked one is dropped. Then add the event.
+STORE: Final = """
+local function is_known(event)
+  return redis.call('ZSCORE', key('known'), event) or redis.call('HEXISTS', key('events'), event) == 1
+end
+local function has_room(most)
+  if redis.call('HLEN', key('events')) < most then return true end
+  local oldest = redis.call('ZRANGE', key('parked'), 0, 0)[1]
+  if oldest then
+    forget(oldest)
+    count('dropped', 1)
+  end
+  return redis.call('HLEN', key('events')) < most
+end
+local function store(event, body)
+  redis.call('HSET', key('events'), event, body)
+  for _, part in ipairs({'due', 'added', 'known'}) do redis.call('ZADD', key(part), now, event) end
+end
+local function announce(queue, message)
+  if redis.call('HEXISTS', 'ml:webhooks:senders', id) == 0 then
+    plan()
+    if paused_until() <= now then wake(queue, message) end
+  end
 end
 """
 
@@ -47,36 +72,26 @@ end
 # KEYS: the senders' queue. ARGV: webhook, most events, seconds for which an event is known, message of a
 # task, then id and stored event alternately.
 ADD: Final = (
-    _START
-    + _WAKE
+    START
+    + WAKE
+    + STORE
     + """
 if redis.call('HEXISTS', 'ml:webhooks', id) == 0 then return 0 end
 if redis.call('HEXISTS', 'ml:webhooks:disabled', id) == 1 then return 0 end
-local most, added = tonumber(ARGV[2]), 0
+local added = 0
 for i = 5, #ARGV, 2 do
   local event = ARGV[i]
-  if not redis.call('ZSCORE', key('known'), event) and redis.call('HEXISTS', key('events'), event) == 0 then
-    if redis.call('HLEN', key('events')) >= most then
-      local oldest = redis.call('ZRANGE', key('parked'), 0, 0)[1]
-      if oldest then
-        forget(oldest)
-        count('dropped', 1)
-      end
-    end
-    if redis.call('HLEN', key('events')) >= most then
-      count('dropped', 1)
-    else
-      redis.call('HSET', key('events'), event, ARGV[i + 1])
-      for _, part in ipairs({'due', 'added', 'known'}) do redis.call('ZADD', key(part), now, event) end
+  if not is_known(event) then
+    if has_room(tonumber(ARGV[2])) then
+      store(event, ARGV[i + 1])
       added = added + 1
+    else
+      count('dropped', 1)
     end
   end
 end
 redis.call('ZREMRANGEBYSCORE', key('known'), '-inf', now - ARGV[3])
-if added > 0 and redis.call('HEXISTS', 'ml:webhooks:senders', id) == 0 then
-  plan()
-  if paused_until() <= now then wake(KEYS[1], ARGV[4]) end
-end
+if added > 0 then announce(KEYS[1], ARGV[4]) end
 return added
 """
 )
@@ -85,7 +100,7 @@ return added
 # secret, then its due events: id, stored event and number of tries, alternately. Empty if none is due.
 # ARGV: token, seconds of the lease, most events.
 TAKE: Final = (
-    _START.replace("local id = ARGV[1]", "local id")
+    START.replace("local id = ARGV[1]", "local id")
     + """
 for _, each in ipairs(redis.call('ZRANGEBYSCORE', 'ml:webhooks:due', '-inf', now, 'LIMIT', 0, 64)) do
   id = each
@@ -115,7 +130,7 @@ return {}
 # seconds until the next try, failures in a row after which the webhook pauses, longest pause, seconds after
 # which events are parked when an attempt fails.
 SETTLE: Final = (
-    _START
+    START
     + """
 local event, result = ARGV[4], ARGV[5]
 local function park(event)
@@ -161,7 +176,7 @@ return 1
 # Give the lease back. The webhook is due again with its next event, behind the others that are due now.
 # ARGV: webhook, token.
 RELEASE: Final = (
-    _START
+    START
     + """
 if redis.call('HGET', 'ml:webhooks:senders', id) ~= ARGV[2] then return 0 end
 redis.call('HDEL', 'ml:webhooks:senders', id)
@@ -173,8 +188,8 @@ return 1
 # Send parked events again, and enable the webhook. Returns the number of events.
 # KEYS: the senders' queue. ARGV: webhook, message of a task, event or nothing for all.
 REPLAY: Final = (
-    _START
-    + _WAKE
+    START
+    + WAKE
     + """
 if redis.call('HEXISTS', 'ml:webhooks', id) == 0 then return 0 end
 local events = ARGV[3] == '' and redis.call('ZRANGE', key('parked'), 0, -1) or {ARGV[3]}
@@ -197,7 +212,7 @@ return replayed
 
 # Remove events, as if they had never been there. Returns their number. ARGV: webhook, events.
 FORGET: Final = (
-    _START
+    START
     + """
 local removed = 0
 for i = 2, #ARGV do
@@ -210,7 +225,7 @@ return removed
 
 # Drop a few of the events that were parked too long ago. Returns their number. ARGV: webhook, seconds.
 EXPIRE: Final = (
-    _START
+    START
     + """
 local old = redis.call('ZRANGEBYSCORE', key('parked'), '-inf', now - ARGV[2], 'LIMIT', 0, 64)
 for _, event in ipairs(old) do forget(event) end
@@ -222,7 +237,7 @@ return #old
 # Push a message of a task if any webhook is due. KEYS: the senders' queue. ARGV: the message.
 SWEEP: Final = (
     "local clock = redis.call('TIME')\nlocal now = clock[1] + clock[2] / 1e6\n"
-    + _WAKE
+    + WAKE
     + """
 if redis.call('ZCOUNT', 'ml:webhooks:due', '-inf', now) == 0 then return 0 end
 if redis.call('LLEN', KEYS[1]) == 0 then wake(KEYS[1], ARGV[1]) end

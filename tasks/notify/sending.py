@@ -38,10 +38,12 @@ class Attempt:
     """The result of an attempt. `status` is that of the answer, None without one.
 
     `error` is empty if the event was delivered. It never has parts of the secret or the answer's body.
+    `hopeless`: a further attempt would fail too.
     """
 
     status: int | None
     error: str = ""
+    hopeless: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -82,13 +84,13 @@ def post(
     deadline = time.monotonic() + timeout_s
     try:
         target = parse_target(url, settings)
-        sock = _connect(target, addresses_of(target, settings, resolver), deadline)
+        sock = connect_first(target, addresses_of(target, settings, resolver), deadline)
     except TargetRefused as error:
         return Attempt(None, f"refused: {error}")
     except (OSError, ValueError) as error:
-        return Attempt(None, _described(error))
+        return Attempt(None, described(error))
     # A time-out of the socket bounds each read, and an answer may come byte by byte.
-    timer = threading.Timer(max(0.0, deadline - time.monotonic()), _end, (sock,))
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), end, (sock,))
     timer.daemon = True
     timer.start()
     try:
@@ -98,13 +100,13 @@ def post(
     except (OSError, http.client.HTTPException, ValueError) as error:
         if time.monotonic() >= deadline:
             return Attempt(None, f"no answer within {timeout_s:g} s")
-        return Attempt(None, _described(error))
+        return Attempt(None, described(error))
     finally:
         timer.cancel()
         sock.close()
 
 
-def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socket.socket:
+def connect_first(target: Target, addresses: Sequence[str], deadline: float) -> socket.socket:
     """A connection to the first of these addresses that accepts one. TLS for https is not yet negotiated.
 
     Raises `OSError`. Blocks until `deadline` (`time.monotonic()`) at most.
@@ -122,12 +124,13 @@ def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socke
         if target.scheme == "http":
             return sock
         # The certificate must be that of the name, although the address is connected to.
-        return _tls().wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
+        return tls_context().wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
     raise failed
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
+    """Verifies certificates by the system's authorities, or those of `SSL_CERT_FILE`."""
     return ssl.create_default_context()
 
 
@@ -150,11 +153,12 @@ def _exchange(sock: socket.socket, target: Target, body: bytes, headers: Mapping
     return Attempt(answer.status, f"answered {answer.status}")
 
 
-def _end(sock: socket.socket) -> None:
-    """Wake the thread that reads or writes."""
+def end(sock: socket.socket) -> None:
+    """End a connection, so that the thread that reads or writes wakes. Raises nothing."""
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _described(error: Exception) -> str:
+def described(error: Exception) -> str:
+    """An error in one line, for people."""
     return f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]

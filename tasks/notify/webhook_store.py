@@ -30,7 +30,12 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - of Standard Webhooks, and no sec
 SECRET_BYTES: Final = 32
 # Each webhook may hold a full outbox in Redis.
 MAX_WEBHOOKS: Final = 500
-PARTS: Final = ("due", "added", "events", "tries", "errors", "parked", "known", "counts", "health")
+PARTS: Final = (
+    *("due", "added", "events", "tries", "errors", "parked", "known", "counts", "health", "reached"),
+    *("urgent", "later", "told", "digest"),  # of e-mail alone
+)
+# The target of e-mails (tasks/notify/email_news.py). Ids of webhooks are hexadecimal.
+EMAIL_ID: Final = "email"
 COUNTS: Final = ("delivered", "failed", "parked", "dropped")
 
 State = Literal["active", "disabled"]
@@ -98,12 +103,16 @@ class WebhookStore:
             raise Conflict(f"There are {MAX_WEBHOOKS} webhooks already.")
         made = Webhook(secrets.token_hex(8), url, tuple(dict.fromkeys(types)), tenant, time.time())
         secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-        record = {name: value for name, value in asdict(made).items() if name not in ("state", "reason")}
-        with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hset(SECRETS_KEY, made.webhook_id, secret)
-            pipeline.hset(WEBHOOKS_KEY, made.webhook_id, cast(Any, orjson.dumps(record)))
-            pipeline.execute()
+        self.put(made, secret)
         return made, secret
+
+    def put(self, webhook: Webhook, secret: str) -> None:
+        """Add or replace a webhook as it is given."""
+        record = {name: value for name, value in asdict(webhook).items() if name not in ("state", "reason")}
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(SECRETS_KEY, webhook.webhook_id, secret)
+            pipeline.hset(WEBHOOKS_KEY, webhook.webhook_id, cast(Any, orjson.dumps(record)))
+            pipeline.execute()
 
     def all(self) -> list[Webhook]:
         """Every webhook, the oldest first. Records that cannot be read are left out."""

@@ -24,7 +24,9 @@ from tasks.jobs.job_keys import ENDED_KEY
 from tasks.jobs.job_store import JobStore
 from tasks.monitoring.drift_counts import DriftReports
 from tasks.notify import cloud_events
+from tasks.notify.email_news import keep_target
 from tasks.notify.outbox import Outbox
+from tasks.notify.webhook_store import WebhookStore
 from tasks.storage import redis_clock
 from tasks.storage.fleet import ACTIONS_KEY, tenant_of
 from tasks.storage.fleet_rows import decode_row
@@ -41,6 +43,7 @@ AT_ONCE: Final = 500
 # A report reads the counts of a day.
 DRIFT_EVERY_S: Final = 60.0
 EXPIRE_EVERY_S: Final = 60.0
+EMAIL_EVERY_S: Final = 60.0
 # No report without enough readings is a change: a new version begins with none.
 NOT_JUDGED: Final = "too_few_readings"
 STABLE: Final = "stable"
@@ -53,11 +56,14 @@ class Announcements:
         self._redis = redis
         self._outbox = outbox
         self._jobs = jobs
+        self._smtp = settings.smtp
+        self._webhooks = WebhookStore(redis)
         self._model_dir = settings.model_dir
         self._drift = DriftReports(settings, redis)
         self._next = 0.0
         self._drift_at = 0.0
         self._expire_at = 0.0
+        self._email_at = 0.0
 
     def look(self) -> None:
         """Announce all changes if a look is due, in one process of a Redis. Raises `redis.RedisError`."""
@@ -65,6 +71,8 @@ class Announcements:
         if now < self._next:
             return
         self._next = now + LOOK_EVERY_S
+        if self._smtp.wanted:  # without the lock: its holder may have no SMTP_HOST
+            self._email(now)
         if not self._redis.set(LOCK_KEY, 1, nx=True, px=int(LOOK_EVERY_S * 900)):
             return
         self.ended_jobs()
@@ -77,6 +85,12 @@ class Announcements:
             self._expire_at = now + EXPIRE_EVERY_S
             self._outbox.expire()
         self._outbox.sweep()
+
+    def _email(self, now: float) -> None:
+        if now >= self._email_at:
+            self._email_at = now + EMAIL_EVERY_S
+            keep_target(self._webhooks, self._smtp)
+        self._outbox.compose(self._smtp.digest_s)
 
     def ended_jobs(self) -> None:
         """Announce jobs that have ended since the last look. Thread-safe. Raises `redis.RedisError`."""

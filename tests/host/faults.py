@@ -8,18 +8,21 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
 
 from models.simulation.simulate import simulate
+from tasks.notify.webhook_store import part_key
 from tests import readings
 from tests.host.live_service import FAILURE, OCPP_TOPIC, LiveService, ocpp_event
+from tests.webhook_sink import webhook_sink
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +139,25 @@ def other_clock(service: LiveService) -> Iterator[None]:
         service.wait_ready("single")
         if variables:
             yield
+
+
+@contextmanager
+def refusing_target(service: LiveService, status: int, *, hours_ago: float = 0) -> Iterator[None]:
+    """Add a webhook for ended jobs that refuses all, and remove it afterwards.
+
+    Its first event may be dated back.
+    """
+    with webhook_sink() as sink, Redis.from_url(service.redis.url) as redis:
+        sink.status = status
+        body = {"url": sink.url, "types": ["job.ended"]}
+        webhook_id = service.web.client.post("/api/v1/webhooks", json=body).json()["id"]
+        added = part_key(webhook_id, "added")
+        while hours_ago and not redis.zcard(added):
+            time.sleep(0.1)
+        for event, at in cast(list[tuple[bytes, float]], redis.zrange(added, 0, 0, withscores=True)):
+            redis.zadd(added, {event: at - 3600 * hours_ago})
+        yield
+        service.web.client.delete(f"/api/v1/webhooks/{webhook_id}")
 
 
 @contextmanager
@@ -266,6 +288,16 @@ FAULTS: Final[dict[str, Fault]] = {
     ),
     "ModelDrift": Fault(
         "The fleet's `uptime_hours` are sent in minutes.", in_minutes, fault_s=120, prepare=send_fleet
+    ),
+    "EventsParked": Fault(
+        "A webhook is added, and its target answers 410. The webhook is removed after the fault.",
+        lambda service: refusing_target(service, 410),
+        settings={"WEBHOOK_ALLOW_PRIVATE": "true"},
+    ),
+    "EventsWait": Fault(
+        "A webhook is added, and its target answers 503. Its first event is dated back by two hours.",
+        lambda service: refusing_target(service, 503, hours_ago=2),
+        settings={"WEBHOOK_ALLOW_PRIVATE": "true"},
     ),
     "UnexpectedErrors": Fault(
         "One reading for which the model raises an error.",

@@ -36,6 +36,8 @@ STRETCHED: Final = {
     "ClockSkew": 10,
     "RedisMemory": 10,
     "ModelDrift": 120,
+    "EventsParked": 10,
+    "EventsWait": 10,
     "UnexpectedErrors": 10,
 }
 # Metrics that a rule reads and that are not there, with the reason.

@@ -136,7 +136,7 @@ class OutboxScripts(ComparedWithRedis):
             if len(events) >= module.MAX_EVENTS:
                 self.count(webhook_id, "dropped", 1)
                 continue
-            events[event.event_id] = module._stored(event)
+            events[event.event_id] = event.stored()
             for part in ("due", "added", "known"):
                 self.part(webhook_id, part)[event.event_id] = self.now
             added = True

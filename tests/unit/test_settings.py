@@ -192,12 +192,74 @@ def test_traces_over_grpc_are_refused(environment: pytest.MonkeyPatch) -> None:
     assert problems() == ["OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf; gRPC is not built in"]
 
 
+EMAIL = {
+    "SMTP_HOST": "mail.example",
+    "SMTP_FROM": "ml@example.com",
+    "SMTP_TO": "a@example.com, b@example.com",
+}
+
+
+@pytest.mark.parametrize(("mode", "port"), [("starttls", 587), ("tls", 465), ("off", 25)])
+def test_the_port_of_e_mail_follows_from_its_tls(
+    environment: pytest.MonkeyPatch, mode: str, port: int
+) -> None:
+    assert not read_settings(dotenv=None).smtp.wanted
+    for name, value in {**EMAIL, "SMTP_TLS": mode}.items():
+        environment.setenv(name, value)
+    smtp = read_settings(dotenv=None).smtp
+    assert (smtp.wanted, smtp.port, smtp.digest_s) == (True, port, 3600.0)
+    assert smtp.recipients == ("a@example.com", "b@example.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_HOST", "mail.example\r\nQUIT"),
+        ("SMTP_HOST", "smtp://mail.example"),
+        ("SMTP_PORT", "0"),
+        ("SMTP_TLS", "maybe"),
+        ("SMTP_FROM", ""),
+        ("SMTP_FROM", "ML <ml@example.com>"),
+        ("SMTP_FROM", "ml@example.com\nBcc: x@example.com"),
+        ("SMTP_TO", ""),
+        ("SMTP_TO", "a@example.com, nobody"),
+        ("SMTP_TO", "a@example.com\n"),
+        ("SMTP_TO", "a@example.com>\r\nRCPT TO:<x@example.com"),
+        ("SMTP_TO", ",".join(f"a{number}@example.com" for number in range(21))),
+        ("SMTP_USER", "without-a-password"),
+        ("SMTP_PASSWORD", "without-a-user"),
+        ("SMTP_DIGEST_MINUTES", "0"),
+    ],
+)
+@pytest.mark.owasp("API8", "addresses of e-mail with line breaks are refused; a password is not repeated")
+def test_settings_of_e_mail_that_cannot_work_are_refused_by_name(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for each, good in {**EMAIL, name: value}.items():
+        environment.setenv(each, good)
+    missing = {"SMTP_USER": "SMTP_PASSWORD", "SMTP_PASSWORD": "SMTP_USER"}.get(name, name)
+    (line,) = problems()
+    assert line.startswith(f"{missing}:")
+    assert "without-a-user" not in line
+    assert "\n" not in line
+
+
+@pytest.mark.owasp("API8", "the password of e-mail is not in the text of the settings")
+def test_the_password_of_e_mail_is_not_shown(environment: pytest.MonkeyPatch) -> None:
+    for name, value in {**EMAIL, "SMTP_USER": "ml", "SMTP_PASSWORD": "hidden"}.items():
+        environment.setenv(name, value)
+    settings = read_settings(dotenv=None)
+    assert settings.smtp.password == "hidden"
+    assert "hidden" not in repr(settings)
+
+
 SECRETS = {
     "ML_SERVICE_API_KEY": "a-key:read,another",
     "REDIS_URL": "redis://user:hidden@redis:6379/0",
     "REDIS_CACHE_URL": "redis://user:hidden@cache:6379/0",
     "KAFKA_SASL_PASSWORD": "hidden",
     "FLOWER_BASIC_AUTH": "admin:hidden",
+    "SMTP_PASSWORD": "hidden",
     "OTEL_EXPORTER_OTLP_HEADERS": "authorization=hidden",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=hidden-too",
 }
@@ -221,6 +283,7 @@ def test_secrets_may_be_in_files(environment: pytest.MonkeyPatch, files: Path) -
         SECRETS["REDIS_CACHE_URL"],
     )
     assert (settings.kafka_sasl_password, settings.flower_basic_auth) == ("hidden", "admin:hidden")
+    assert settings.smtp.password == "hidden"
     assert read_settings(dotenv=None) == settings  # as a child process does, with both
     assert SECRETS.keys() == set(SECRETS_IN_FILES)
     # Its SDK reads it by itself.

@@ -41,6 +41,10 @@ def test_every_reason_is_named_at_once() -> None:
         REDIS_CACHE_URL="redis://cache:6379/0",
         KAFKA_BOOTSTRAP_SERVERS="localhost:9092,kafka:9092",
         HOST="10.0.0.5",
+        SMTP_HOST="mail.example",
+        SMTP_FROM="ml@example.com",
+        SMTP_TO="a@example.com",
+        SMTP_TLS="off",
     ) == [
         "ML_SERVICE_API_KEY",
         "FLOWER_BASIC_AUTH",
@@ -48,6 +52,7 @@ def test_every_reason_is_named_at_once() -> None:
         "REDIS_CACHE_URL",
         "KAFKA_SECURITY_PROTOCOL",
         "HOST",
+        "SMTP_TLS",
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received, Scored
@@ -163,3 +164,30 @@ def test_open_alerts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (refused.outgoing, refused.remembered) == ([], [])
     assert said(bench.see((0.1, None), (0.1, None))) == [("alerts", "closed")]
     assert said(bench.see((0.9, None), charger="D")) == [("alerts", "open")]
+
+
+def shown(kind: AlertKind) -> float:
+    """The value of the gauge. One process has one `Alerts`."""
+    return REGISTRY.get_sample_value("ml_alerts_open", {"kind": kind}) or 0.0
+
+
+def test_the_gauge_shows_the_open_alerts_by_kind() -> None:
+    bench = Bench()
+    assert (shown("failure"), shown("anomaly")) == (0, 0)
+    bench.see((0.8, True), (0.9, True))
+    bench.see((0.8, True), charger="D", commit=False)
+    assert (shown("failure"), shown("anomaly")) == (1, 1)
+    bench.see((0.8, False), charger="D", partition=1)
+    assert (shown("failure"), shown("anomaly")) == (2, 1)
+    bench.see((0.1, False), (0.1, False))
+    assert (shown("failure"), shown("anomaly")) == (1, 0)
+    bench.alerts.erase({Partition("in", 1): lambda tenant, charger: charger == "D"})
+    assert shown("failure") == 0
+    # Another process has the alerts that it reads, and loses those of partitions that it gives away.
+    other = Bench(bench.state)
+    other.see((0.8, None), charger="E")
+    assert shown("failure") == 1
+    other.see((0.1, None), charger="X", partition=1)
+    assert shown("failure") == 2
+    other.alerts.drop([Partition("in", 1)])
+    assert shown("failure") == 1

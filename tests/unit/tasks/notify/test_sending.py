@@ -145,7 +145,7 @@ def test_the_certificate_must_be_that_of_the_name(
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(certificate.certfile, certificate.keyfile)
     trusting = ssl.create_default_context(cafile=str(authority.certfile) if known else None)
-    monkeypatch.setattr(sending, "_tls", lambda: trusting)
+    monkeypatch.setattr(sending, "tls_context", lambda: trusting)
     names: list[str | None] = []
     serving.sni_callback = lambda connection, asked, context: names.append(asked)
 
