@@ -96,10 +96,16 @@ class Written(NamedTuple):
 def essentials(verdict: dict[str, Any]) -> bytes:
     """The parts of a verdict that a record keeps, as JSON of at most about 500 bytes."""
     kept: dict[str, Any] = {name: verdict[name] for name in KEPT_OF_VERDICT if name in verdict}
-    factors = verdict.get("top_contributing_factors")
-    if factors:
-        kept["top_factor"] = str(factors[0].get("text", ""))[:MAX_FACTOR_CHARS]
+    reason = top_factor(verdict)
+    if reason is not None:
+        kept["top_factor"] = reason
     return orjson.dumps(kept)
+
+
+def top_factor(verdict: dict[str, Any]) -> str | None:
+    """The strongest reason of a verdict in words, at most 200 characters; None if it has none."""
+    factors = verdict.get("top_contributing_factors")
+    return str(factors[0].get("text", ""))[:MAX_FACTOR_CHARS] if factors else None
 
 
 class AlertRecords:

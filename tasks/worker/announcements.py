@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 from redis import Redis, RedisError
@@ -24,12 +24,13 @@ from tasks.jobs.job_keys import ENDED_KEY
 from tasks.jobs.job_store import JobStore
 from tasks.monitoring.drift_counts import DriftReports
 from tasks.notify import cloud_events
-from tasks.notify.email_news import keep_target
+from tasks.notify.email_news import URGENT, keep_target
 from tasks.notify.outbox import Outbox
 from tasks.notify.webhook_store import WebhookStore
 from tasks.storage import redis_clock
-from tasks.storage.fleet import ACTIONS_KEY, tenant_of
-from tasks.storage.fleet_rows import decode_row
+from tasks.storage.alert_records import top_factor
+from tasks.storage.fleet import ACTIONS_KEY, newest_key, tenant_of
+from tasks.storage.fleet_rows import FleetRow, decode_row
 from tasks.storage.redis_connection import Command
 
 log = logging.getLogger(__name__)
@@ -109,8 +110,22 @@ class Announcements:
         """Announce chargers whose recommended action has changed. Raises `redis.RedisError`."""
         noted = cast(list[bytes], self._redis.lrange(ACTIONS_KEY, 0, AT_ONCE - 1))
         if noted:
-            made = [event for event in map(_changed_action, noted) if event is not None]
+            changes = [change for change in map(_change_of, noted) if change is not None]
+            reasons = self._reasons([each for each in changes if each.row.action == URGENT])
+            made = [_changed_action(each, reasons.get(each)) for each in changes]
             self._commit(made, [("LREM", ACTIONS_KEY, 1, each) for each in noted])
+
+    def _reasons(self, changes: Sequence[_Change]) -> dict[_Change, str | None]:
+        """The strongest reason of each verdict, unless that of a newer reading has replaced it."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for each in changes:
+                pipeline.hmget(newest_key(each.tenant, each.charger_id), "at", "body")
+            found = pipeline.execute()
+        return {
+            each: top_factor(orjson.loads(body))
+            for each, (at, body) in zip(changes, found, strict=True)
+            if at is not None and float(at) == each.row.at
+        }
 
     def models(self) -> None:
         """Announce versions that have become active. The first look at a model announces nothing."""
@@ -179,24 +194,38 @@ def announce_ended(announcements: Announcements) -> None:
         log.debug("ended jobs are announced later: %s", error)
 
 
-def _changed_action(noted: bytes) -> cloud_events.Event | None:
-    """The event of a noted change; None for a row of another release."""
+class _Change(NamedTuple):
+    """A change of a charger's recommended action. `before` None: it had no verdict before."""
+
+    tenant: str | None
+    charger_id: str
+    before: FleetRow | None
+    row: FleetRow
+
+
+def _change_of(noted: bytes) -> _Change | None:
+    """A noted change; None for a row of another release."""
     key, charger_id, before, now = orjson.loads(noted)
     row = decode_row(now)
     if row is None:
         return None
-    last = decode_row(before) if before else None
+    return _Change(tenant_of(key), charger_id, decode_row(before) if before else None, row)
+
+
+def _changed_action(change: _Change, reason: str | None) -> cloud_events.Event:
+    row, before = change.row, change.before
     return cloud_events.action_changed(
-        charger_id,
+        change.charger_id,
         row.action,
-        last.action if last is not None else None,
+        before.action if before is not None else None,
         {
             "reading_timestamp": epoch_rfc3339(row.at),
             "failure_probability": row.p30,
             "in_failure": row.in_failure,
             "cost_of_waiting": row.cost_of_waiting,
+            "top_factor": reason,
         },
-        tenant=tenant_of(key),
+        tenant=change.tenant,
         at=row.at,
     )
 

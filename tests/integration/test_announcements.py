@@ -182,15 +182,20 @@ def test_each_change_of_an_action_is_announced_once(announcer: Announcer, env: d
             "confidence": 0.9,
             "model_version": "1",
             "cost_of_waiting": 12.5,
+            "top_contributing_factors": [{"text": f"Heat {minute}"}],
         }
         reading = Reading(charger, "AVAILABLE", at)
         commands = fleet.to_store([(tenant, verdict, json.dumps(verdict).encode(), reading)])
         PinnedConnection(announcer.redis).execute(*commands)
 
+    reasons: list[str | None] = []
+
     def announced() -> list[tuple[str, str | None, str]]:
         announcer.announcements.changed_actions()
         data = [event["data"] for event in announcer.announced()]
         assert all(each["cost_of_waiting"] == 12.5 for each in data)
+        nonlocal reasons
+        reasons = [each["top_factor"] for each in data]
         return [(each["charger_id"], each["previous_action"], each["recommended_action"]) for each in data]
 
     store('C"1', "NONE", 0)
@@ -200,6 +205,7 @@ def test_each_change_of_an_action_is_announced_once(announcer: Announcer, env: d
     store('C"1', "WITHIN_7_DAYS", 2)
     store("C2", "IMMEDIATE", 1, tenant="t")
     assert announced() == [('C"1', "NONE", "WITHIN_7_DAYS"), ("C2", None, "IMMEDIATE")]
+    assert reasons == [None, "Heat 1"]
     store('C"1', "IMMEDIATE", 1)  # a reading that arrives after a newer one
     assert announced() == []
     store('C"1', "NONE", 3)
@@ -210,6 +216,11 @@ def test_each_change_of_an_action_is_announced_once(announcer: Announcer, env: d
     fleet.forget_actions(None, "C3")  # erased
     fleet.forget_actions("t")
     assert announced() == [("C4", None, "IMMEDIATE")]
+    store("C4", "NONE", 2)
+    store("C4", "IMMEDIATE", 3)
+    store("C4", "IMMEDIATE", 4)  # a newer verdict, for perhaps another reason
+    announced()
+    assert reasons == [None, None]
 
 
 def test_actions_are_noted_only_while_there_is_a_webhook(announcer: Announcer, env: dict[str, str]) -> None:
