@@ -28,6 +28,8 @@ from tasks.storage.fleet_query import (
 from tasks.storage.fleet_rows import FleetRow
 
 _ATTRIBUTE_OF: Final = {"site": "site_id", "vendor": "vendor", "model": "model", "firmware": "firmware"}
+# Columns of texts.
+_TEXTS: Final = (*FILTERS, "currency")
 _FIRST_CAPACITY: Final = 1_024
 
 
@@ -38,8 +40,8 @@ class FleetColumns:
         self.charger_ids: list[str] = []
         self._positions: dict[str, int] = {}
         self._search: list[str] = []  # id, name and site of each row, in lower case
-        self.vocabularies: Final = {name: Vocabulary() for name in FILTERS}
-        self._codes = {name: np.empty(0, np.int32) for name in FILTERS}
+        self.vocabularies: Final = {name: Vocabulary() for name in _TEXTS}
+        self._codes = {name: np.empty(0, np.int32) for name in _TEXTS}
         # `written` is the time of the last verdict in ms. `is_row` is false for a row that cannot be read.
         self._numbers = {
             name: np.empty(0) for name in ("written", "risk", "reading_timestamp", "cost_of_waiting")
@@ -90,9 +92,10 @@ class FleetColumns:
             np.nan if row.cost_of_waiting is None else row.cost_of_waiting for row in read
         ]
         self._is_row[positions] = [row is not None for row in rows]
-        status, action = (self.vocabularies[name].code for name in ("status", "action"))
+        status, action, currency = (self.vocabularies[name].code for name in ("status", "action", "currency"))
         self._codes["status"][positions] = [status(row.connector_status) for row in read]
         self._codes["action"][positions] = [action(row.action) for row in read]
+        self._codes["currency"][positions] = [currency(row.currency) for row in read]
         self._restate(positions, attributes)
 
     def restate(self, charger_ids: Sequence[str], attributes: Sequence[Attributes | None]) -> None:
@@ -132,7 +135,7 @@ class FleetColumns:
         return np.flatnonzero(self._is_row[:size] & (self._numbers["written"][:size] >= since_ms))
 
     def codes(self, name: str) -> NDArray[np.int32]:
-        """A column of `FILTERS`: the number of each text in its vocabulary."""
+        """A column of `FILTERS`, or `currency`: the number of each text in its vocabulary."""
         return self._codes[name][: len(self)]
 
     def numbers(self, name: str) -> Numbers:

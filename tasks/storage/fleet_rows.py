@@ -42,7 +42,8 @@ class FleetRow(NamedTuple):
     """The facts of one charger by which a fleet is listed, filtered and sorted.
 
     `at` is the reading time in epoch seconds, `p1`, `p7` and `p30` are probabilities by horizon in days.
-    `cost_of_waiting` is None if the verdict has none.
+    `cost_of_waiting` is None if the verdict has none. `currency` is that of the cost; None if it is not
+    known, because the release before stored none.
     """
 
     at: float
@@ -53,6 +54,7 @@ class FleetRow(NamedTuple):
     in_failure: bool
     connector_status: str
     cost_of_waiting: float | None
+    currency: str | None = None
 
 
 def encode_row(verdict: Mapping[str, Any], reading: Reading, at: float) -> bytes:
@@ -69,6 +71,7 @@ def encode_row(verdict: Mapping[str, Any], reading: Reading, at: float) -> bytes
             verdict["in_failure"],
             reading.connector_status,
             verdict.get("cost_of_waiting"),
+            verdict.get("currency"),
         )
     )
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tasks.storage.fleet_columns import FleetColumns
-from tasks.storage.fleet_query import Cursor, Numbers, behind, keys_of, sign_of
+from tasks.storage.fleet_query import NO_TEXT, Cursor, Numbers, behind, keys_of, sign_of
 from tasks.storage.fleet_rows import ACTIONS
 
 # `site_id` begins with the lowest, the others with the highest; a dash before the name turns the order round.
@@ -20,7 +20,8 @@ class Site(NamedTuple):
     """The chargers of a site. `site_id` is None for those without one.
 
     `due` counts the chargers by recommended visit. `cost_of_waiting` is the sum of the positive net savings
-    of visits; None if no charger has any.
+    of visits in one currency; None if no charger has any. `other_currency` counts the chargers whose savings
+    are in another one.
     """
 
     site_id: str | None
@@ -28,15 +29,17 @@ class Site(NamedTuple):
     highest_risk: float
     due: dict[str, int]
     cost_of_waiting: float | None
+    other_currency: int
 
 
 def find_sites(
-    columns: FleetColumns, *, since_ms: float, sort: str, limit: int, after: Cursor | int
+    columns: FleetColumns, *, since_ms: float, sort: str, limit: int, after: Cursor | int, currency: str
 ) -> tuple[list[Site], int, Cursor | None]:
     """A page of sites, the number of all sites, and the cursor of the next page.
 
     `after` is a cursor, or the number of sites to leave out. Counts chargers that were written since this
-    time. Sites that are equal in the order are sorted by id.
+    time. Sites that are equal in the order are sorted by id. `currency` is that of the sums. Savings of rows
+    that name none are taken to be in it.
     """
     names = columns.vocabularies["site"]
     size = len(names.texts) + 1  # the last one is for chargers without a site
@@ -46,7 +49,10 @@ def find_sites(
     risks = np.zeros(size)
     np.maximum.at(risks, sites, columns.numbers("risk")[rows])
     savings = columns.numbers("cost_of_waiting")[rows]
-    known = np.isfinite(savings)
+    currencies = columns.codes("currency")[rows]
+    is_ours = np.isin(currencies, [NO_TEXT, *columns.vocabularies["currency"].codes([currency])])
+    others = np.bincount(sites[np.isfinite(savings) & ~is_ours], minlength=size)
+    known = np.isfinite(savings) & is_ours
     costs = np.bincount(sites[known], np.maximum(savings[known], 0), minlength=size)
     has_costs = np.bincount(sites[known], minlength=size) > 0
     ranks = np.append(names.ranks(np.arange(size - 1, dtype=np.int32)), np.inf)
@@ -80,6 +86,7 @@ def find_sites(
             float(risks[place]),
             {action: int(number[place]) for action, number in due.items()},
             float(costs[place]) if has_costs[place] else None,
+            int(others[place]),
         )
         for place in positions
     ]

@@ -181,6 +181,7 @@ def test_sites(fleet: httpx.Client) -> None:
         "visits_due": visits | {"IMMEDIATE": 1, "WITHIN_30_DAYS": 1},
         "cost_of_waiting": None,
         "currency": None,
+        "other_currency": 0,
     }
     assert [each["site_id"] for each in page["items"]] == ["north", None, "south"]
     first = fleet.get(f"{SITES}?sort=site_id&limit=2").json()

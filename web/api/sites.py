@@ -30,7 +30,12 @@ def list_sites(query: dict[str, Any]) -> Response:
     after = decode_cursor(query["cursor"], sort)
     with held.fleets.of(current_request().tenant) as (columns, since_ms):
         found, total, following = find_sites(
-            columns, since_ms=since_ms, sort=sort, limit=query["limit"], after=after
+            columns,
+            since_ms=since_ms,
+            sort=sort,
+            limit=query["limit"],
+            after=after,
+            currency=held.settings.costs.currency,
         )
     items = [
         orjson.dumps(
@@ -41,6 +46,7 @@ def list_sites(query: dict[str, Any]) -> Response:
                 "visits_due": site.due,
                 "cost_of_waiting": site.cost_of_waiting,
                 "currency": None if site.cost_of_waiting is None else held.settings.costs.currency,
+                "other_currency": site.other_currency,
             }
         )
         for site in found

@@ -201,6 +201,10 @@ class SiteSchema(Schema):
         "Sum of the positive net savings of visits; null if none are known. In `currency`.", allow_none=True
     )
     currency = _text("ISO 4217, as configured; null without costs.", allow_none=True)
+    other_currency = fields.Integer(
+        required=True,
+        metadata={"description": "Chargers whose costs are in another currency, and not in the sum."},
+    )
 
 
 class SitePageSchema(PageSchema):

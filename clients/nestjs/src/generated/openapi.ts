@@ -6248,6 +6248,8 @@ export interface components {
             cost_of_waiting: number | null;
             /** @description ISO 4217, as configured; null without costs. */
             currency: string | null;
+            /** @description Chargers whose costs are in another currency, and not in the sum. */
+            other_currency: number;
         };
         SitePage: {
             items: components["schemas"]["Site"][];

@@ -367,6 +367,7 @@ class Site(TypedDict):
     visits_due: VisitsDue
     cost_of_waiting: float | None
     currency: str | None
+    other_currency: int
 
 
 class SitePage(TypedDict):

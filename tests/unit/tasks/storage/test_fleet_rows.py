@@ -68,21 +68,26 @@ def test_past_verdicts_sort_by_time(first: int, second: int, verdict: tuple[int,
     verdict=verdicts(),
     status=st.sampled_from(STATUSES),
     savings=st.one_of(st.none(), st.floats(-1e9, 1e9)),
+    currency=st.sampled_from([None, "USD"]),
 )
 def test_a_row_survives_its_packed_form(
-    verdict: tuple[int, dict[str, Any]], status: str, savings: float | None
+    verdict: tuple[int, dict[str, Any]], status: str, savings: float | None, currency: str | None
 ) -> None:
     at_ms, fields = verdict
     reading = Reading("EVZ-1", status, datetime.fromtimestamp(at_ms / 1000, UTC))
-    row = decode_row(encode_row(fields | {"cost_of_waiting": savings}, reading, at_ms / 1000))
+    row = decode_row(
+        encode_row(fields | {"cost_of_waiting": savings, "currency": currency}, reading, at_ms / 1000)
+    )
     p1, p7, p30 = fields["horizons"].values()
     action, in_failure = fields["recommended_action"], fields["in_failure"]
-    assert row == FleetRow(at_ms / 1000, p1, p7, p30, action, in_failure, status, savings)
+    assert row == FleetRow(at_ms / 1000, p1, p7, p30, action, in_failure, status, savings, currency)
 
 
-def test_rows_of_later_releases_are_read_or_skipped() -> None:
-    longer = orjson.dumps([1, 1.5, 0.1, 0.2, 0.3, "IMMEDIATE", True, "FAULTY", None, "new"])
-    assert decode_row(longer) == FleetRow(1.5, 0.1, 0.2, 0.3, "IMMEDIATE", True, "FAULTY", None)
+def test_rows_of_other_releases_are_read_or_skipped() -> None:
+    longer = orjson.dumps([1, 1.5, 0.1, 0.2, 0.3, "IMMEDIATE", True, "FAULTY", None, "USD", "new"])
+    assert decode_row(longer) == FleetRow(1.5, 0.1, 0.2, 0.3, "IMMEDIATE", True, "FAULTY", None, "USD")
+    before = orjson.dumps([1, 1.5, 0.1, 0.2, 0.3, "IMMEDIATE", True, "FAULTY", 12.5])
+    assert decode_row(before) == FleetRow(1.5, 0.1, 0.2, 0.3, "IMMEDIATE", True, "FAULTY", 12.5, None)
     assert decode_row(b'[2,{"at":1.5}]') is None
 
 
