@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from email.policy import SMTP
 from typing import Final
 
 from settings.smtp import Smtp
@@ -43,7 +42,7 @@ def send(
     if not smtp.wanted:
         return Attempt(None, "SMTP_HOST is not set for this worker; remove the target to end e-mails")
     try:
-        message = email_of(event_id, body, smtp).as_bytes(policy=SMTP)
+        message = email_of(event_id, body, smtp)
     except Exception as error:  # of an event of another release
         return Attempt(None, f"no text: {described(error)}", hopeless=True)
     deadline = time.monotonic() + timeout_s
@@ -144,5 +143,5 @@ def _of_recipients(refused: dict[str, int]) -> Attempt:
     if not refused:
         return Attempt(None)
     codes = sorted({*refused.values()})
-    error = f"{len(refused)} recipients were refused with {', '.join(map(str, codes))}"
+    error = f"recipients refused: {len(refused)}, with {', '.join(map(str, codes))}"
     return Attempt(None, error, hopeless=codes[0] >= PERMANENT)

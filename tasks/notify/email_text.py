@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import quote
@@ -25,14 +27,16 @@ TO_DO: Final = {
     "WITHIN_30_DAYS": "plan a visit within 30 days",
     "NONE": "no visit of its own",
 }
+# The standard's policy moves a long subject to a line of its own, and readers then keep a blank before it.
+_UNFOLDED: Final = SMTP.clone(max_line_length=900)
 _URGENCIES: Final = tuple(TO_DO)
 _REPEATS: Final = "An e-mail may come twice after a failure. It then has the same Message-ID."
 
 
-def email_of(event_id: str, body: bytes, smtp: Smtp) -> EmailMessage:
-    """The e-mail of an event or a digest, without recipients in its header. Raises `ValueError` and others.
+def email_of(event_id: str, body: bytes, smtp: Smtp) -> bytes:
+    """The e-mail of an event or a digest, without recipients in its header. It is ASCII.
 
-    A repeat has the same `Message-ID`.
+    A repeat has the same `Message-ID`. Raises `ValueError` and others for a body of another release.
     """
     document = orjson.loads(body)
     subject, text = _digest(document) if "news" in document else _alone(document)
@@ -45,7 +49,7 @@ def email_of(event_id: str, body: bytes, smtp: Smtp) -> EmailMessage:
     message["Message-ID"] = f"<{plain(event_id)}@{smtp.sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answers from people who are away
     message.set_content(text, cte="quoted-printable")
-    return message
+    return message.as_bytes(policy=_UNFOLDED)
 
 
 def plain(value: object) -> str:
@@ -71,9 +75,10 @@ def _digest(document: Mapping[str, Any]) -> tuple[str, str]:
     urgent = [each for each in opened if _action(each) == "IMMEDIATE"]
     others = [each for each in opened if _action(each) != "IMMEDIATE"]
     left_out = int(document["left_out"])
-    counts = [f"{len(urgent)} to do today", f"{len(others)} other new alerts", f"{len(closed)} closed"]
-    lines = [f"Since {plain(epoch_rfc3339(document['since']))}: {', '.join(counts)}.", ""]
+    counts = [f"to do today: {len(urgent)}", f"other new alerts: {len(others)}", f"closed: {len(closed)}"]
+    lines = [f"News since {_moment(epoch_rfc3339(document['since']))}.", ""]
     if left_out:
+        counts.append(f"left out: {left_out}")
         lines += [
             f"{left_out} more are left out of this e-mail, because it has no room for them.",
             "GET /api/v1/alerts has all open alerts.",
@@ -81,8 +86,7 @@ def _digest(document: Mapping[str, Any]) -> tuple[str, str]:
         ]
     for title, some in (("To do today", urgent), ("Other new alerts", others), ("Closed alerts", closed)):
         lines += _section(title, some)
-    subject = f"Alerts: {', '.join(counts)}" + (f", {left_out} left out" if left_out else "")
-    return subject, "\n".join([*lines, _REPEATS, ""])
+    return f"Alerts, {', '.join(counts)}", "\n".join([*lines, _REPEATS, ""])
 
 
 def _section(title: str, news: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -106,8 +110,8 @@ def _facts(document: Mapping[str, Any]) -> dict[str, str]:
         facts["To do"] = _to_do(document)
         facts["Probability"] = _probability(verdict)
     facts["Why"] = verdict.get("top_factor")
-    facts["Since"] = data.get("opened_at") or verdict.get("reading_timestamp")
-    facts["Closed"] = data.get("closed_at")
+    facts["Since"] = _moment(data.get("opened_at") or verdict.get("reading_timestamp"))
+    facts["Closed"] = _moment(data.get("closed_at"))
     if "alert_id" in data:
         facts["Details"] = f"GET /api/v1/alerts/{quote(str(data['alert_id']), safe='')}"
     else:
@@ -120,6 +124,16 @@ def _verdict(document: Mapping[str, Any]) -> Mapping[str, Any]:
     data: Mapping[str, Any] = document["data"]
     found: Mapping[str, Any] = data.get("verdict") or {} if "alert_id" in data else data
     return found
+
+
+def _moment(text: object) -> str | None:
+    """A time as people read it. A text that is no time stays as it is; None for none."""
+    if not text:
+        return None
+    try:
+        return f"{datetime.fromisoformat(str(text)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return plain(text)
 
 
 def _action(document: Mapping[str, Any]) -> str:

@@ -133,7 +133,7 @@ def test_the_rest_is_one_digest_whichever_worker_makes_it(
         wait_until(lambda: producer.totals().get("delivered"), what="the digest", log=worker.log)
         wait_until(producer.is_settled, what="the end", log=worker.log)
     (mail,) = sink.received
-    assert mail.subject == "Alerts: 0 to do today, 1 other new alerts, 1 closed"
+    assert mail.subject == "Alerts, to do today: 0, other new alerts: 1, closed: 1"
     assert "plan a visit within 7 days" in mail.text
     assert "CP-3" not in mail.text  # an action that changes is no news
 
@@ -207,7 +207,7 @@ def test_a_refused_e_mail_is_tried_again_or_parked_and_shown(
         producer.announce(opened(1))
         (failure,) = wait_until(lambda: failures_of(web), what="the failure", log=worker.log)
         assert (failure["state"], failure["attempts"]) == ("waiting", 1)
-        assert failure["error"] == "1 recipients were refused with 450"
+        assert failure["error"] == "recipients refused: 1, with 450"
         sink.answers.clear()
         wait_until(producer.is_settled, what="the second attempt", log=worker.log)
         assert [each.recipients for each in sink.received] == [[FIRST], [SECOND]]

@@ -115,7 +115,7 @@ def test_a_refused_recipient_keeps_no_other_from_the_e_mail(answer: str, hopeles
     with mail_sink() as sink:
         sink.answers["b@example.com"] = answer
         attempt = send(smtp_of(sink.port), note=noted.extend)
-        assert attempt.error == f"1 recipients were refused with {answer[:3]}"
+        assert attempt.error == f"recipients refused: 1, with {answer[:3]}"
         assert attempt.hopeless == hopeless
         assert sink.received[0].recipients == ["a@example.com"]
         assert noted == [name_of("a@example.com")]
@@ -128,7 +128,7 @@ def test_an_e_mail_without_any_recipient_that_is_taken_is_not_sent() -> None:
     with mail_sink() as sink:
         sink.answers = {"a@example.com": "550 unknown", "b@example.com": "450 later"}
         attempt = send(smtp_of(sink.port))
-        assert (attempt.error, attempt.hopeless) == ("2 recipients were refused with 450, 550", False)
+        assert (attempt.error, attempt.hopeless) == ("recipients refused: 2, with 450, 550", False)
         assert sink.attempts == 0
 
 
