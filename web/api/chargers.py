@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import orjson
 from flask_smorest import Blueprint
-from redis import RedisError
+from redis import Redis, RedisError
 
 from errors import ServiceError, UnknownCharger
 from readings.parsing import parse_reading
@@ -47,8 +47,16 @@ _FRESH, _STALE = b'"reading_stale":false', b'"reading_stale":true'
 @needs("read")
 def list_chargers(query: dict[str, Any]) -> Response:
     """Newest verdict of each charger, highest probability first, by filters and in other orders"""
-    tenant, sort = current_request().tenant, query["sort"]
-    asked = FleetQuery(
+    tenant, asked = current_request().tenant, fleet_query(query)
+    with services().fleets.of(tenant) as (columns, since_ms):
+        found = columns.find(asked, since_ms=since_ms)
+    return page(items_of(tenant, found), following=encode_cursor(found.following), total=found.total)
+
+
+def fleet_query(query: dict[str, Any]) -> FleetQuery:
+    """The question to the fleet in a loaded `FleetQuerySchema`. Raises `InvalidParameter` for its cursor."""
+    sort = query["sort"]
+    return FleetQuery(
         filters={name: query[name] for name in FILTERS if name in query},
         min_risk=query["min_risk"],
         text=query.get("q", ""),
@@ -56,16 +64,16 @@ def list_chargers(query: dict[str, Any]) -> Response:
         limit=query["limit"],
         after=decode_cursor(query["cursor"], sort),
     )
-    with services().fleets.of(tenant) as (columns, since_ms):
-        found = columns.find(asked, since_ms=since_ms)
-    return page(items_of(tenant, found), following=encode_cursor(found.following), total=found.total)
 
 
-def items_of(tenant: str | None, found: Found) -> list[bytes]:
-    """The verdicts of a page with what is known of their chargers, as JSON, without erased ones."""
+def items_of(tenant: str | None, found: Found, redis: Redis | None = None) -> list[bytes]:
+    """The verdicts of a page with what is known of their chargers, as JSON, without erased ones.
+
+    `redis` is for callers outside a request. Blocks for one round trip, and raises `redis.RedisError`.
+    """
     if not found.charger_ids:
         return []
-    with services().redis.pipeline(transaction=False) as pipeline:
+    with (redis or services().redis).pipeline(transaction=False) as pipeline:
         pipeline.hmget(attributes_key(tenant), found.charger_ids)
         for charger_id in found.charger_ids:
             pipeline.hget(newest_key(tenant, charger_id), "body")
@@ -92,7 +100,17 @@ def items_of(tenant: str | None, found: Found) -> list[bytes]:
 def get_charger(charger_id: str) -> Response:
     """A charger: its attributes, newest reading, newest verdicts and open alerts"""
     check_charger_id(charger_id)
-    held, tenant = services(), current_request().tenant
+    body = orjson.dumps(charger_document(current_request().tenant, charger_id))
+    return Response(body, content_type="application/json")
+
+
+def charger_document(tenant: str | None, charger_id: str, *, scores: bool = True) -> dict[str, Any]:
+    """All that is known of a charger, as `orjson` encodes it: parts that are stored as JSON are fragments.
+
+    With `scores`, verdicts that are not cached are scored from the newest reading, and not stored. Blocks for
+    the setting `ML_SYNC_TIMEOUT` at most then. Raises `UnknownCharger` and `redis.RedisError`.
+    """
+    held = services()
     with held.redis.pipeline(transaction=False) as pipeline:
         pipeline.hget(attributes_key(tenant), charger_id)
         pipeline.hmget(newest_key(tenant, charger_id), "at", "body", "reading")
@@ -107,12 +125,12 @@ def get_charger(charger_id: str) -> Response:
     verdict = body or cached["failure"]
     if attributes is None and verdict is None and not any(cached.values()):
         raise UnknownCharger(f"Nothing is stored of charger {charger_id}.")
-    if reading is not None:
+    if scores and reading is not None:
         _add_missing(cached, reading, tenant)
     alerts = held.alerts.page(
         tenant, AlertFilter("open", charger_id=charger_id), cursor=None, limit=MOST_ALERTS
     )
-    document = {
+    return {
         "charger_id": charger_id,
         "attributes": attributes or {},
         "newest_reading": _json(reading),
@@ -122,7 +140,6 @@ def get_charger(charger_id: str) -> Response:
         "reading_stale": None if at is None else float(at) < redis_clock.now() - STALE_AFTER_S,
         "open_alerts": [orjson.Fragment(alert.document()) for alert in alerts.alerts],
     }
-    return Response(orjson.dumps(document), content_type="application/json")
 
 
 def _add_missing(verdicts: dict[str, bytes | None], reading: bytes, tenant: str | None) -> None:

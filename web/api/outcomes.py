@@ -16,6 +16,7 @@ from readings.reading import FUTURE_TOLERANCE
 from readings.wrong_values import IN_THE_FUTURE
 from tasks.storage import redis_clock
 from tasks.storage.live_quality import live_quality
+from tasks.storage.outcomes import Outcome
 from web.http.messages import Response, current_request, no_content
 from web.http.paging import page
 from web.http.request_bodies import loaded_body
@@ -55,21 +56,7 @@ class Outcomes(MethodView):
     @needs("predict")
     def post(self) -> Response:
         """Report that a charger failed, was repaired, or that an alert was false"""
-        held, tenant = services(), current_request().tenant
-        report = _checked(loaded_body(_REPORT))
-        charger_id = report["charger_id"]
-        reported = (tenant, charger_id, report["outcome"], report["occurred_at"].timestamp())
-        kept, is_new = held.outcomes.reported(*reported), False
-        if kept is None:
-            if not held.charger_data.exists(tenant, charger_id):
-                of = "this tenant" if tenant else "requests without a tenant"
-                raise UnknownCharger(
-                    f"No reading, verdict or outcome of charger {charger_id} is stored for {of}. "
-                    "Look for a misspelt id, or another X-Tenant-ID."
-                )
-            kept, is_new = held.outcomes.add(*reported)
-        if is_new:
-            metrics.OUTCOMES.labels(outcome=kept.outcome, called=str(kept.alerted).lower()).inc()
+        kept = stored_report(current_request().tenant, loaded_body(_REPORT))
         # `called` is deprecated and stays for one release.
         body = orjson.dumps({**kept.document(), "called": kept.alerted})
         headers = {"Location": url_for("outcomes.ReportedOutcome", outcome_id=kept.outcome_id)}
@@ -123,6 +110,28 @@ class ReportedOutcome(MethodView):
         services().outcomes.delete(current_request().tenant, outcome_id)
         metrics.OUTCOME_CHANGES.labels(change="deleted").inc()
         return no_content()
+
+
+def stored_report(tenant: str | None, report: dict[str, Any]) -> Outcome:
+    """Store a report, a loaded `OutcomeSchema`. Returns the outcome; a repeated report is stored once.
+
+    Raises `InvalidParameter` for a time in the future, `UnknownCharger`, and `redis.RedisError`.
+    """
+    held, report = services(), _checked(report)
+    charger_id = report["charger_id"]
+    reported = (tenant, charger_id, report["outcome"], report["occurred_at"].timestamp())
+    kept, is_new = held.outcomes.reported(*reported), False
+    if kept is None:
+        if not held.charger_data.exists(tenant, charger_id):
+            of = "this tenant" if tenant else "requests without a tenant"
+            raise UnknownCharger(
+                f"No reading, verdict or outcome of charger {charger_id} is stored for {of}. "
+                "Look for a misspelt id, or another X-Tenant-ID."
+            )
+        kept, is_new = held.outcomes.add(*reported)
+    if is_new:
+        metrics.OUTCOMES.labels(outcome=kept.outcome, called=str(kept.alerted).lower()).inc()
+    return kept
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
