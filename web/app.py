@@ -35,6 +35,8 @@ from web.api import (
 from web.console import (
     alerts_page,
     audit_page,
+    charger_page,
+    fleet_page,
     jobs_page,
     keys_page,
     login_pages,
@@ -116,6 +118,8 @@ def create_app(settings: Settings) -> Flask:
             keys_page.blueprint,
             audit_page.blueprint,
             webhooks_page.blueprint,
+            fleet_page.blueprint,
+            charger_page.blueprint,
         ),
     )
     _measure(app)

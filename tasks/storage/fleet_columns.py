@@ -121,13 +121,18 @@ class FleetColumns:
             [statuses[code] for code in self._codes["status"][positions].tolist()],
             self._numbers["reading_timestamp"][positions].tolist(),
             total,
+            self._costs(is_match),
             self._cursor(query.sort, positions[-1]) if len(matching) > query.limit else None,
         )
 
-    def cost_of_waiting(self, query: FleetQuery, *, since_ms: float) -> float:
-        """The cost of waiting of all chargers that a query selects, its page apart. Unknown ones count 0."""
-        costs = self._numbers["cost_of_waiting"][: len(self)][self._matches(query, since_ms)]
-        return float(np.nansum(costs))
+    def commonest(self, name: str, most: int, *, since_ms: float) -> list[str]:
+        """At most so many texts of a column of `FILTERS` that chargers have now, the most frequent first."""
+        counts = np.bincount(self._codes[name][self.rows(since_ms)] - NO_TEXT)[
+            1:
+        ]  # those without a text first
+        order = np.argsort(-counts, kind="stable")[:most]
+        texts = self.vocabularies[name].texts
+        return [texts[code] for code in order.tolist() if counts[code]]
 
     def rows(self, since_ms: float) -> Positions:
         """The positions of the chargers that were written since this time, and can be read."""
@@ -185,6 +190,14 @@ class FleetColumns:
             is_part = "\n" not in text  # it separates the three
             found[positions] = [is_part and text in search[place] for place in positions.tolist()]
         return found
+
+    def _costs(self, is_match: NDArray[np.bool_]) -> dict[str | None, float]:
+        costs = self.numbers("cost_of_waiting")
+        known = is_match & np.isfinite(costs)
+        currencies = self.codes("currency")[known]
+        sums = np.bincount(currencies - NO_TEXT, costs[known]).tolist()
+        texts = [None, *self.vocabularies["currency"].texts]  # the first number is that of `NO_TEXT`
+        return {texts[code]: sums[code] for code in (np.unique(currencies) - NO_TEXT).tolist()}
 
     def _order(self, sort: str) -> tuple[Positions, Numbers]:
         """The positions in this order, and the key of each place; a lower key is earlier."""

@@ -103,13 +103,16 @@ class FleetQuery:
 class Found(NamedTuple):
     """A page of chargers with their status and the time of their reading, in epoch seconds.
 
-    `total` counts the chargers of all pages; `following` is the cursor of the next one.
+    `total` counts the chargers of all pages. `costs` are the sums of their costs of waiting by currency, with
+    None for those that name no currency.
+    `following` is the cursor of the next page.
     """
 
     charger_ids: list[str]
     statuses: list[str]
     read_at: list[float]
     total: int
+    costs: dict[str | None, float]
     following: Cursor | None
 
 

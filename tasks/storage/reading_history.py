@@ -8,9 +8,11 @@ older entries only, so a repeated reading gets the same verdict and adds nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
+from redis import Redis
 
 from models.features.columns import HistoryEntries
 from models.features.history_features import MAX_AGE_S, SLOT_S
@@ -124,6 +126,26 @@ class RecentHistory:
                 for tenant, reading in readings
             ],
         )
+
+
+class PastReading(NamedTuple):
+    """A stored reading: its time in epoch seconds, and the values that plots show. None is not reported."""
+
+    at: float
+    connector_status: str
+    power: float | None
+    temperature: float | None
+    error_codes: Sequence[str] | None
+
+
+def past_readings(redis: Redis, tenant: str | None, charger_id: str) -> list[PastReading]:
+    """The stored readings of a charger, oldest first. Blocks for one command; raises `redis.RedisError`."""
+    values = cast("list[bytes]", redis.hvals(readings_key(tenant, charger_id)))
+    entries = sorted((orjson.loads(value) for value in values), key=itemgetter(0))
+    return [
+        PastReading(at, status, power, temperature, codes)
+        for at, status, _, power, temperature, codes, *_ in entries
+    ]
 
 
 def _slot(reading: Reading) -> int:

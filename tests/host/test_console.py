@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Dialog, Page, Playwright, Request, Response, sync_playwright
 
+from readings.reading import epoch_rfc3339
 from settings import ROOT
 from tests.console_fleet import HOSTILE, fill
 from tests.host.programs import require
 from tests.processes import KEY, READ_KEY, Web, environment, running_service
+from tests.readings import metrics
 from tests.services import start_redis
 
 pytestmark = pytest.mark.host
@@ -34,6 +37,8 @@ PAGES: Final = (
     *("/alerts", "/alerts?state=all", f"/alerts/{ALERT_ID}", "/jobs"),
     *("/models", "/models/failure", "/models/anomaly"),
     *("/system", "/system/keys", "/system/audit", "/system/webhooks"),
+    *("/fleet", "/fleet?action=IMMEDIATE&q=evz&site=SITE-NORTH", "/sites"),
+    *("/chargers/EVZ-0001", "/chargers/EVZ-0002"),
 )
 
 
@@ -260,3 +265,63 @@ def test_a_job_is_cancelled_after_a_question(service: Web, browser: Browser) -> 
         page.get_by_text("Cancelled").first.wait_for()
         assert service.client.get(f"/api/v1/jobs/{job_id}").json()["status"] == "CANCELLED"
         assert watched.problems == []
+
+
+def test_a_question_what_if_is_answered_on_an_accessible_page(service: Web, browser: Browser) -> None:
+    with tab(browser, service, viewport={"width": 390, "height": 900}) as watched:
+        page = watched.page
+        page.goto("/chargers/EVZ-0005")
+        page.get_by_label("Temperature").fill("95")
+        page.get_by_label("Error codes").fill("OverTemperature")
+        page.get_by_role("button", name="Ask").click()
+        page.wait_for_load_state("networkidle")
+        assert page.get_by_role("status").inner_text().startswith("With these values:")
+        assert page.get_by_label("Temperature").input_value() == "95"
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        assert watched.problems == []
+
+
+def test_an_outcome_is_reported_in_the_time_of_the_viewer(service: Web, browser: Browser) -> None:
+    with tab(browser, service, timezone_id="Asia/Tokyo", locale="en-GB") as watched:
+        page = watched.page
+        page.goto("/chargers/EVZ-0006")
+        page.get_by_label("Outcome").select_option("repaired")
+        page.get_by_label("When (your time)").fill("2026-11-20T08:30")
+        page.get_by_role("button", name="Report").click()
+        page.wait_for_url("**done=outcome**")
+        stored = page.locator("time[datetime='2026-11-19T23:30:00.000Z']")
+        assert stored.inner_text() == "20 Nov 2026, 08:30"
+
+
+def test_the_cursor_of_a_plot_is_in_all_plots(service: Web, browser: Browser) -> None:
+    for hours in (30, 20, 10):
+        reading = metrics(
+            "EVZ-PLOT", timestamp=epoch_rfc3339(time.time() - hours * 3_600), temperature=40.0 + hours
+        )
+        assert service.client.post("/api/v1/predictions/failure", json=reading).is_success
+    with tab(browser, service, viewport={"width": 1400, "height": 900}) as watched:
+        page = watched.page
+        page.goto("/chargers/EVZ-PLOT")
+        page.wait_for_load_state("networkidle")
+        plots = page.locator("figure[data-plot] .u-over")
+        plots.nth(1).scroll_into_view_if_needed()
+        plots.nth(1).hover(position={"x": 2, "y": 20})
+        legends = page.locator("figure[data-plot] .u-legend").all_inner_texts()
+        assert "70 °C" in " ".join(legends)
+
+
+def test_lists_of_boxes_close_by_keyboard(service: Web, browser: Browser) -> None:
+    with tab(browser, service) as watched:
+        page = watched.page
+        page.goto("/fleet")
+        page.locator("details.dropdown summary").first.click()
+        page.get_by_label("Go now").check()
+        page.keyboard.press("Escape")
+        assert page.locator("details.dropdown[open]").count() == 0
+        assert page.locator(":focus").inner_text().startswith("Action")
+        page.keyboard.press("/")
+        page.keyboard.type("EVZ")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/fleet?**")
+        assert urlsplit(page.url).query == "action=IMMEDIATE&q=EVZ"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Final
 
 from flask import Flask
@@ -29,10 +31,12 @@ def register(app: Flask) -> None:
     filters["action"] = action_label
     filters["class_name"] = class_name
     filters["words"] = in_words
+    filters["costs"] = costs
     filters["number"] = number
     filters["duration"] = duration
     filters["size"] = size
     filters["sentence"] = sentence
+    filters["odds"] = odds
 
 
 def percent(share: float | None) -> str:
@@ -47,11 +51,27 @@ def money(amount: float | None, currency: str | None) -> str:
     return MISSING if amount is None else f"{amount:,.0f} {currency or ''}".rstrip()
 
 
+def costs(sums: Mapping[str | None, float], currency: str) -> str:
+    """Sums by currency, without those of 0. A sum without a currency is in `currency`."""
+    shown = {currency: sums.get(None, 0.0)}
+    for its_currency, amount in sums.items():
+        if its_currency is not None:
+            shown[its_currency] = shown.get(its_currency, 0.0) + amount
+    found = [money(amount, its_currency) for its_currency, amount in shown.items() if amount]
+    return " and ".join(found) or money(0, currency)
+
+
 def number(value: float | None) -> str:
     """A number with separators for thousands, and at most two decimals."""
     if value is None:
         return MISSING
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+
+
+def odds(weight: float) -> str:
+    """The factor by which a contribution to the log-odds multiplies the odds."""
+    factor = math.exp(max(-20.0, min(weight, 20.0)))
+    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2f}"
 
 
 def moment(at: str | float | None, shown_as: str = "full") -> Markup | str:

@@ -35,6 +35,7 @@ MOST_FORM_BYTES: Final = 65_536
 # Title and endpoint of each page of the menu, in its order.
 MENU: Final = (
     ("Today", "console_today.show_today"),
+    ("Fleet", "console_fleet.show_fleet"),
     ("Alerts", "console_alerts.show_alerts"),
     ("Jobs", "console_jobs.show_jobs"),
     ("Models", "console_models.show_models"),
@@ -61,6 +62,7 @@ DONE: Final = {
     "switching": "The change is made. Not every worker has carried it out yet; they do within seconds.",
     "revoked": "The key is revoked. It counts no more within 5 seconds.",
     "replayed": "The parked events are sent again, and the webhook is enabled.",
+    "outcome": "The outcome is stored.",
 }
 
 

@@ -12,6 +12,7 @@ from tasks.storage.alert_store import Alert, AlertFilter
 from tasks.storage.fleet_columns import FleetColumns
 from tasks.storage.fleet_query import FleetQuery, Found
 from web.api.chargers import items_of
+from web.console.chargers_shown import shown_item
 from web.console.pages import page_blueprint, render
 from web.http.messages import Response, current_request
 from web.http.roles import needs
@@ -27,11 +28,10 @@ DAY_S: Final = 86_400
 
 
 class _Visits(NamedTuple):
-    """The chargers with one recommended action: a part of them, all, and what waiting costs for all."""
+    """The chargers with one recommended action."""
 
     action: str
     found: Found
-    cost_of_waiting: float
 
 
 @blueprint.get("/")
@@ -67,16 +67,15 @@ def show_today() -> Response:
 
 def _visits(columns: FleetColumns, since_ms: float, *, action: str, sort: str) -> _Visits:
     query = FleetQuery({"action": (action,)}, sort=sort, limit=SHOWN)
-    found = columns.find(query, since_ms=since_ms)
-    return _Visits(action, found, columns.cost_of_waiting(query, since_ms=since_ms))
+    return _Visits(action, columns.find(query, since_ms=since_ms))
 
 
 def _listed(tenant: str | None, visits: _Visits) -> dict[str, Any]:
     return {
         "action": visits.action,
         "total": visits.found.total,
-        "cost_of_waiting": visits.cost_of_waiting,
-        "chargers": [orjson.loads(item) for item in items_of(tenant, visits.found)],
+        "costs": visits.found.costs,
+        "chargers": [shown_item(item) for item in items_of(tenant, visits.found)],
     }
 
 

@@ -51,6 +51,33 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+/** Fields of a time are in UTC for the service, and in the viewer's zone on the page. */
+for (const field of document.querySelectorAll("input[data-utc]")) {
+  const moment = new Date(`${field.value}Z`);
+  if (!Number.isNaN(moment.getTime())) {
+    field.value = new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  }
+  for (const zone of field.labels[0]?.querySelectorAll("[data-zone]") ?? []) zone.textContent = "your time";
+  field.form.addEventListener("formdata", ({ formData }) => {
+    const chosen = new Date(field.value);
+    if (!Number.isNaN(chosen.getTime())) formData.set(field.name, chosen.toISOString());
+  });
+}
+
+/** Lists of boxes close when another part of the page is used. */
+function closeLists(event) {
+  for (const list of document.querySelectorAll("details.dropdown[open]")) {
+    if (!list.contains(event.target) || event.key === "Escape") list.open = false;
+  }
+}
+document.addEventListener("click", closeLists);
+document.addEventListener("focusin", closeLists);
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  document.activeElement?.closest("details.dropdown[open]")?.querySelector("summary").focus();
+  closeLists(event);
+});
+
 document.addEventListener("htmx:after:swap", () => localise(document));
 localise(document);
 // "3 minutes ago" must not stand still on a page that is open for a day.

@@ -8,20 +8,37 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--plot-${name}`).trim();
 }
 
+/** Colour the part of a plot between two values of x. */
+function shadePart(plot, [from, to]) {
+  const [left, right] = [plot.valToPos(from, "x", true), plot.valToPos(to, "x", true)];
+  plot.ctx.save();
+  plot.ctx.globalAlpha = 0.2;
+  plot.ctx.fillStyle = colour("4");
+  plot.ctx.fillRect(left, plot.bbox.top, right - left, plot.bbox.height);
+  plot.ctx.restore();
+}
+
+/** An axis whose whole numbers from 0 on have names. */
+function named(ticks) {
+  return { splits: () => ticks.map((_, index) => index), values: (_, splits) => splits.map((index) => ticks[index]) };
+}
+
 /**
  * Draw one figure. Its data: `{x: [epoch s or days], series: [{label, values, colour, unit, stepped}], time,
- * y: [lowest, highest]}`; a missing value is null.
+ * y: [lowest, highest], span: [first, last x], ticks: [text of y = 0, 1, …],
+ * shade: [x, x] of a coloured part}`; a missing value is null.
  */
 function draw(figure) {
-  const { x, series, time = true, y = null, linked = false } = JSON.parse(figure.dataset.plot);
+  const { x, series, time = true, y = null, linked = false, span = null, ticks = null, shade = null } = JSON.parse(figure.dataset.plot);
   const axis = { stroke: colour("text"), grid: { stroke: colour("grid"), width: 1 }, ticks: { stroke: colour("grid") } };
   const stepped = uPlot.paths.stepped({ align: 1 });
   const options = {
     width: figure.clientWidth,
     height: Number(figure.dataset.height ?? 220),
     cursor: linked ? CURSOR : {},
-    scales: { x: { time }, y: y ? { range: y } : {} },
-    axes: [{ ...axis }, { ...axis, size: 56 }],
+    hooks: shade ? { drawAxes: [(plot) => shadePart(plot, shade)] } : {},
+    scales: { x: { time, ...(span ? { range: span } : {}) }, y: y ? { range: y } : {} },
+    axes: [{ ...axis }, { ...axis, size: ticks ? 112 : 56, ...(ticks ? named(ticks) : {}) }],
     series: [
       time ? {} : { label: figure.dataset.x ?? "x" },
       ...series.map((each) => ({
@@ -31,7 +48,10 @@ function draw(figure) {
         spanGaps: false,
         points: { show: x.length < 80 },
         ...(each.stepped ? { paths: stepped } : {}),
-        value: (_, value) => (value === null ? "–" : `${+value.toPrecision(4)}${each.unit ?? ""}`),
+        value: (_, value) => {
+          if (value === null || value === undefined) return "–";
+          return ticks?.[value] ?? `${+value.toPrecision(4)}${each.unit ?? ""}`;
+        },
       })),
     ],
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -189,6 +190,11 @@ def test_pages_are_those_of_a_sorted_list(
     while True:
         found = columns.find(query, since_ms=SINCE)
         assert found.total == len(expected)
+        costs: dict[str | None, float] = {}
+        for each in expected:
+            if each.row is not None and each.row.cost_of_waiting is not None:
+                costs[each.row.currency] = costs.get(each.row.currency, 0.0) + each.row.cost_of_waiting
+        assert found.costs == costs
         assert (
             columns.find(FleetQuery(filters, min_risk, text, sort, limit, len(pages)), since_ms=SINCE)
             == found
@@ -201,6 +207,18 @@ def test_pages_are_those_of_a_sorted_list(
             break
         query = FleetQuery(filters, min_risk, text, sort, limit, sent(found.following, sort))
     assert pages == expected
+
+
+@settings(deadline=None)
+@given(fleet=fleets, name=st.sampled_from(FILTERS), most=st.integers(1, 3))
+def test_the_commonest_texts_are_those_of_the_chargers(
+    fleet: tuple[FleetColumns, Model], name: str, most: int
+) -> None:
+    columns, model = fleet
+    counts = Counter(text for each in model.alive() if (text := each.of(name)) is not None)
+    found = columns.commonest(name, most, since_ms=SINCE)
+    assert len(found) == len(set(found)) == min(most, len(counts))
+    assert [counts[text] for text in found] == sorted(counts.values(), reverse=True)[:most]
 
 
 @settings(deadline=None)
