@@ -41,6 +41,11 @@ MENU: Final = (
     ("Models", "console_models.show_models"),
     ("System", "console_system.show_system"),
 )
+# Pages below a page of the menu that have other addresses, by the beginning of their endpoints.
+BELOW: Final = {
+    "console_fleet.show_fleet": ("console_fleet.", "console_charger."),
+    "console_system.show_system": ("console_webhooks.", "console_keys.", "console_audit."),
+}
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; "
     "base-uri 'none'; object-src 'none'",
@@ -107,13 +112,21 @@ def render(template: str, **values: Any) -> Response:
         current_app.extensions[_TEMPLATES].get_template(template),
         visitor=shown,
         csrf_token=shown.session.csrf_token if shown else "",
-        menu=[(title, url_for(endpoint), endpoint) for title, endpoint in MENU],
-        here=current_request().endpoint,
+        menu=[(title, url_for(endpoint), _mark_of(endpoint)) for title, endpoint in MENU],
         path=current_request().full_path.rstrip("?"),
         done=DONE.get(current_request().args.get("done", "")),
         **values,
     )
     return Response(html, content_type="text/html; charset=utf-8")
+
+
+def _mark_of(entry: str) -> str | None:
+    """The `aria-current` of a page of the menu: the shown one, the one above it, or None."""
+    here = current_request().endpoint or ""
+    if here == entry:
+        return "page"
+    above = BELOW.get(entry, (entry.partition(".")[0] + ".",))
+    return "true" if here.startswith(above) else None
 
 
 def go_to(endpoint: str, *, done: str | None = None, **values: Any) -> BaseResponse:
