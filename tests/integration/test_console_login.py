@@ -215,7 +215,7 @@ def test_today_shows_where_somebody_must_go(web: Web, redis: RunningServer) -> N
     with logged_in(web.url, tenant="console-today") as client:
         text = client.get("/").text
         assert "EVZ-0001" in text
-        assert "Out of service: faulty" in text
+        assert "Out of service: error codes now: 1" in text
         assert HOSTILE not in text
         assert "&lt;img src=x onerror=alert(1)&gt;" in text
         assert "3 alerts opened" in text
