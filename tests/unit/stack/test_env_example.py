@@ -1,4 +1,4 @@
-"""`.env.example` and settings/environment.py name the same settings with the same defaults."""
+"""`.env.example` and the readers of settings name the same settings with the same defaults."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from settings import ROOT, read_settings
 
 # Read by `evzone-ml batch`, from the same file.
 OF_THE_COMMAND = ("ML_SERVICE_URL",)
+READERS = ("environment.py", "smtp.py")
 
 
 def read_by_settings() -> dict[str, str | None]:
@@ -21,7 +22,8 @@ def read_by_settings() -> dict[str, str | None]:
     """
     calls = (
         node
-        for node in ast.walk(ast.parse((ROOT / "settings" / "environment.py").read_text()))
+        for name in READERS
+        for node in ast.walk(ast.parse((ROOT / "settings" / name).read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name)
@@ -31,7 +33,8 @@ def read_by_settings() -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for call in calls:
         name, default = call.args[:2]
-        found[ast.literal_eval(name)] = as_text(default.value) if isinstance(default, ast.Constant) else None
+        is_plain = isinstance(default, ast.Constant) and default.value is not None
+        found[ast.literal_eval(name)] = as_text(ast.literal_eval(default)) if is_plain else None
     return found
 
 
