@@ -7,18 +7,21 @@ import math
 import os
 import socket
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 from kafka.net.compat import KafkaNetClient
 
 import keepalive
 from consumers.kafka import record_batches
 from consumers.kafka.records import DEAD_LETTER_MAX_BYTES
 from settings import Settings
+
+if TYPE_CHECKING:
+    from kafka import ConsumerGroupMetadata
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +126,35 @@ def _no_limit() -> float:
     return math.inf
 
 
+class Producer(KafkaProducer):
+    """A `KafkaProducer` without a defect of kafka-python 3.0.12.
+
+    It waits for the broker's answer on a transaction without a deadline. A producer that was discarded gets
+    none, so its waiting thread would stay for ever, and keep the producer with its buffers: 16 MB for each
+    outage of Kafka. Each wait ends after `transaction_timeout_ms` here, with `KafkaTimeoutError`.
+    """
+
+    def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_metadata: ConsumerGroupMetadata
+    ) -> None:
+        """Send the offsets. Blocks for 15 s at most."""
+        self._await(self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata))
+
+    def commit_transaction(self) -> None:
+        """Commit the transaction. Blocks for 15 s at most."""
+        self._await(self._transaction_manager.begin_commit())
+
+    def abort_transaction(self) -> None:
+        """Abort the transaction. Blocks for 15 s at most."""
+        self._await(self._transaction_manager.begin_abort())
+
+    def _await(self, result: Any) -> None:
+        self._sender.wakeup()
+        timeout_ms = self.config["transaction_timeout_ms"]
+        if not result.wait(timeout_ms=timeout_ms):
+            raise KafkaTimeoutError(f"no answer within {timeout_ms} ms")
+
+
 def make_consumer(settings: Settings) -> Consumer:
     """Create a group consumer that returns raw bytes and never commits automatically.
 
@@ -149,13 +181,13 @@ def make_consumer(settings: Settings) -> Consumer:
     )
 
 
-def make_producer(settings: Settings, *, transactional_id: str | None = None) -> KafkaProducer:
+def make_producer(settings: Settings, *, transactional_id: str | None = None) -> Producer:
     """Create a producer whose records are acknowledged by all replicas, exactly once and in order.
 
     Blocks for at most 3 s. Raises `KafkaError` if no broker answers.
     """
     return _open(
-        KafkaProducer,
+        Producer,
         settings,
         transactional_id=transactional_id,
         # Longer than the publisher's own limit, so that the broker never aborts a live transaction.

@@ -63,7 +63,9 @@ class KafkaConsumer:
     def close(self, autocommit: bool = ..., timeout_ms: float | None = ...) -> None: ...
 
 class KafkaProducer:
+    config: Mapping[str, Any]
     _sender: Any
+    _transaction_manager: Any
     def __init__(self, **configs: Any) -> None: ...
     def send(
         self,
