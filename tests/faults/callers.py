@@ -23,6 +23,7 @@ API_KEYS: Final = ",".join([KEY, f"{READ_KEY}:read", *(f"{key}:predict" for key 
 OLDER_SHARE: Final = 0.2
 OLDER_BY_S: Final = 30.0
 FAULTY_SHARE: Final = 0.02
+SPAN_S: Final = 600.0
 REMEMBERED: Final = 512
 
 
@@ -43,9 +44,14 @@ class Sent:
 
 
 class Chargers:
-    """Makes readings. No two of a charger have the same timestamp. Thread-safe."""
+    """Makes readings. No two of a charger have the same timestamp. Thread-safe.
+
+    The state of a charger lasts for `SPAN_S`. With another state in each reading, alerts would open and close
+    by the thousands, and their records would grow for as long as they are kept.
+    """
 
     def __init__(self, seed: int) -> None:
+        self._seed = seed
         self._chance = random.Random(seed)
         self._stamps: dict[tuple[str, str], deque[int]] = {}
         self._sessions = 0
@@ -61,12 +67,13 @@ class Chargers:
         with self._lock:
             charger = f"EVZ-{self._chance.randrange(CHARGERS):03d}"
             at = datetime.fromtimestamp(self._stamp((tenant, charger)) / 1000, UTC)
+            state = random.Random(f"{self._seed} {tenant} {charger} {at.timestamp() // SPAN_S}")
             self._sessions += 1
             body = metrics(
                 charger,
-                connector_status="FAULTY" if self._chance.random() < FAULTY_SHARE else "CHARGING",
-                temperature=self._chance.randrange(200, 700) / 10,
-                power=self._chance.randrange(0, 1500) / 10,
+                connector_status="FAULTY" if state.random() < FAULTY_SHARE else "CHARGING",
+                temperature=state.randrange(200, 700) / 10,
+                power=state.randrange(0, 1500) / 10,
                 total_sessions=self._sessions,
                 timestamp=rfc3339(at),
             )
