@@ -122,7 +122,7 @@ class Consumer(KafkaConsumer):
 
 
 def _no_limit() -> float:
-    """Replaces `ConsumerCoordinator.time_to_next_poll`, whose result is in seconds."""
+    """Replace `ConsumerCoordinator.time_to_next_poll`. Returns no limit, in seconds."""
     return math.inf
 
 
