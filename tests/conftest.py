@@ -1,10 +1,14 @@
-"""How the tests are shared out: all of them by one pool of workers, the longest files first."""
+"""What all tests share: their order, longest files first, and the process state that each restores."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
+from structlog.contextvars import clear_contextvars
+
+from tasks.storage import redis_clock
 
 # In falling order of their time. A file is one worker's: a long one that began last would be waited for.
 LONG_FILES: Final = (
@@ -44,3 +48,11 @@ def _place(item: pytest.Item) -> tuple[int, int]:
     room = name.partition("/")[0]
     place = LONG_FILES.index(name) if name in LONG_FILES else len(LONG_FILES)
     return place, ROOMS.index(room) if room in ROOMS else len(ROOMS)
+
+
+@pytest.fixture(autouse=True)
+def process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restore what is one for a process: the fields of its log lines, and the time of Redis."""
+    monkeypatch.setattr(redis_clock, "_origin", redis_clock._origin)
+    yield
+    clear_contextvars()

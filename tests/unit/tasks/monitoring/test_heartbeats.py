@@ -23,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
     clock = HandClock()
     monkeypatch.setattr(heartbeats, "time", clock)
     monkeypatch.setattr(redis_clock, "time", clock)
-    monkeypatch.setattr(redis_clock, "_origin", 0.0)  # restored afterwards: it is one for the process
+    monkeypatch.setattr(redis_clock, "_origin", 0.0)
     return clock
 
 
