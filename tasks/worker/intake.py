@@ -147,17 +147,24 @@ class Transport(_REDIS.Transport):  # type: ignore[misc]  # untyped there
     """Redis with such channels."""
 
     Channel = Channel
+    _leave_loop: Callable[[], object] = staticmethod(lambda: None)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Start to take messages. Raises the connection's errors, and closes it then: Celery forgets it."""
+        before = set(loop.on_tick)
         try:
             super().register_with_event_loop(connection, loop)
+            self._leave_loop = partial(loop.on_tick.difference_update, loop.on_tick - before)
         except (*self.connection_errors, *REFUSALS):  # a read-only Redis refuses the look at unacked messages
             self.close_connection(connection)
             raise
 
     def close_connection(self, connection: Any) -> None:
-        """Close all channels. Kombu leaves the others open after one whose closing fails."""
+        """Close all channels, and leave the event loop.
+
+        Kombu leaves the others open after one whose closing fails, and each closed connection in the loop.
+        """
+        self._leave_loop()
         while True:
             with suppress(*self.connection_errors, *REFUSALS):
                 super().close_connection(connection)  # each time one channel less

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -55,3 +56,19 @@ def test_no_connection_stays_of_attempts_at_a_read_only_redis() -> None:
         del connection
         gc.collect()
         wait_for_one_left(direct)
+
+
+def test_a_closed_connection_leaves_the_event_loop() -> None:
+    hub: Any = Hub()
+    with start_redis() as server:
+        for _ in range(3):
+            connection: Any = kombu.Connection(server.url, transport="tasks.worker.intake:Transport")
+            connection.connect()
+            connection.transport.register_with_event_loop(connection.connection, hub)
+            assert len(hub.on_tick) == 1
+            cycle = weakref.ref(connection.transport.cycle)
+            connection.close()
+            hub.timer.clear()  # as Celery does
+            del connection
+            gc.collect()
+            assert (len(hub.on_tick), cycle()) == (0, None)
