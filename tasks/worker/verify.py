@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ from tasks.monitoring.versions import VERDICT_TTL_S
 from tasks.worker.app import app, settings
 from tasks.worker.intake import reading_arguments
 from tasks.worker.runtime import current
+
+log = logging.getLogger(__name__)
 
 
 @app.task(name=TaskNames.VERIFY, ignore_result=True, Request="tasks.worker.expiry:ExpiringRequest")
@@ -33,4 +36,9 @@ def verify(raw: dict[str, Any]) -> None:
         (failure_model if model == "failure" else anomaly_model)(version)
     except (ServiceError, OSError) as error:
         problem = str(error)
+    except MemoryError:  # Celery would end the whole worker
+        problem = "The worker has too little memory for it."
+    except Exception as error:
+        log.exception("%s %s cannot be loaded", model, version_id)
+        problem = f"It cannot be loaded: {type(error).__name__}."
     current().redis.set(reply_key, orjson.dumps({"problem": problem}), ex=VERDICT_TTL_S)
