@@ -79,6 +79,9 @@ def shared_environment(settings: Settings) -> dict[str, str]:
     return {
         # One thread scores one row faster than several threads that synchronise.
         "OMP_NUM_THREADS": "1",
+        # glibc else gives threads heaps of their own, which fill up with gaps: a web server with 21 threads
+        # grew by 10 to 35 MB an hour.
+        "MALLOC_ARENA_MAX": "2",
         "PYTHONUNBUFFERED": "1",
         # People read these files. An explicit setting is kept.
         "LOG_FORMAT": "text" if settings.log_format == "auto" else settings.log_format,

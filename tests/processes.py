@@ -45,6 +45,7 @@ def environment(redis_url: str = NOWHERE, **extra: str) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # nobody there: what needs Kafka says so itself
         "ADMIN_PORT": "0",
         "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
         # Most tests are about the way through the queue.
         "ML_DEGRADED_SCORING": "false",
         **extra,

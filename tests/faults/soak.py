@@ -37,6 +37,8 @@ QUIET_S: Final = 30.0
 WARM_UP_SHARE: Final = 0.1
 # After a fault, before samples count.
 RECOVERED_S: Final = 15.0
+# Of the offered records. With fewer, a run shows little of the stream.
+LEAST_SHARE: Final = 0.5
 # So that jobs and their keys are soon as many as they stay.
 BOUNDED: Final = {"ML_JOB_RETENTION": "240"}
 MB: Final = 1e6
@@ -129,6 +131,8 @@ def soak(minutes: float, seed: int, singles: float | None, apache: bool, path: P
         f"{sum(call.is_degraded for call in calls) / len(calls):.2%} degraded. {traffic.jobs:,} jobs, "
         f"{traffic.records:,} records. History: {path}, {path.stat().st_size / MB:.0f} MB."
     )
+    if traffic.records < LEAST_SHARE * traffic.rates.records_a_second * 60 * minutes:
+        problems.append("The traffic failed: less than half of the offered records were acknowledged.")
     verdict = checker.check(read(path))
     for line in verdict.lines():
         say(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 import orjson
@@ -36,6 +36,7 @@ class Stream:
 
     def __init__(self, kafka: str, history: History, chargers: Chargers, rate: Rate) -> None:
         self.acknowledged = 0
+        self._acknowledged_at = 0.0
         self._kafka = kafka
         self._history = history
         self._chargers = chargers
@@ -64,20 +65,30 @@ class Stream:
             self._settled.set()
             reading.join()
 
-    def _produce(self) -> None:
+    def _new_producer(self) -> KafkaProducer:
         # It shall get over a dead connection before the service does.
-        producer = KafkaProducer(
+        return KafkaProducer(
             bootstrap_servers=self._kafka, max_block_ms=5000, acks="all", request_timeout_ms=3000
         )
+
+    def _produce(self) -> None:
+        producer = self._new_producer()
         number, owed = 0, 0.0
+        self._acknowledged_at = time.monotonic()
         while not self._stopped.wait(SEND_EVERY_S):
+            if time.monotonic() - self._acknowledged_at > ACKNOWLEDGED_WITHIN_S:
+                # kafka-python's producer (3.0.12) may never send again after two outages.
+                producer.close(timeout=0)
+                producer = self._new_producer()
+                self._acknowledged_at = time.monotonic()
             owed += self._rate.records_a_second * SEND_EVERY_S
             while owed >= 1:
                 owed -= 1
                 number += 1
                 self._send(producer, is_wrong=number % WRONG_EACH == 0)
-        producer.flush(ACKNOWLEDGED_WITHIN_S)
-        producer.close()
+        with suppress(KafkaError):  # what is not acknowledged is not promised
+            producer.flush(ACKNOWLEDGED_WITHIN_S)
+        producer.close(timeout=0)
 
     def _send(self, producer: KafkaProducer, *, is_wrong: bool) -> None:
         sent = self._chargers.reading(self._chargers.tenant())
@@ -93,6 +104,7 @@ class Stream:
         def taken(record: Any) -> None:
             note(record.partition, record.offset)
             place = f"{record.partition}:{record.offset}"
+            self._acknowledged_at = time.monotonic()
             with self._lock:
                 self.acknowledged += 1
                 if place in self._early:
