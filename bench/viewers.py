@@ -48,7 +48,7 @@ class Viewers:
     def watching(self) -> Iterator[None]:
         """Ask within the context, from a thread."""
         over = threading.Event()
-        thread = threading.Thread(target=self._ask, args=(over,))
+        thread = threading.Thread(target=self._load_pages, args=(over,))
         thread.start()
         try:
             yield
@@ -56,7 +56,7 @@ class Viewers:
             over.set()
             thread.join()
 
-    def _ask(self, over: threading.Event) -> None:
+    def _load_pages(self, over: threading.Event) -> None:
         pause_s = EVERY_S / len(self._clients)
         tags: dict[int, str] = {}
         due = time.monotonic()
@@ -104,18 +104,18 @@ def main() -> None:
                 with viewers.watching() if name == "beside" else ExitStack():
                     found = load.apply(_singles(f"{name}{number}"), CONNECTIONS, chosen.seconds)
                 rates[name].append(found.per_second)
-                _say(
+                _write(
                     f"{name:6}  {found.per_second:8.0f}/s  p50 {found.p50_ms:6.1f} ms  "
                     f"p99 {found.p99_ms:6.1f} ms  errors {found.errors}"
                 )
     alone, beside = (statistics.median(rates[name]) for name in ("alone", "beside"))
     late_ms = 1e3 * statistics.quantiles(viewers.seconds, n=20)[-1]
     counts = {status: viewers.answers.count(status) for status in sorted(set(viewers.answers))}
-    _say(f"{len(viewers.answers)} pages, by status {counts}, p95 {late_ms:.0f} ms beside the load")
-    _say(f"beside {chosen.viewers} viewers: {beside:.0f} of {alone:.0f}/s, {beside / alone:.1%}")
+    _write(f"{len(viewers.answers)} pages, by status {counts}, p95 {late_ms:.0f} ms beside the load")
+    _write(f"beside {chosen.viewers} viewers: {beside:.0f} of {alone:.0f}/s, {beside / alone:.1%}")
 
 
-def _say(line: str) -> None:
+def _write(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
