@@ -17,6 +17,7 @@ from consumers.predictions.alerts import Alerts, Rules
 from consumers.predictions.prediction_processor import Predicting
 from consumers.predictions.score_requests import Scoring
 from consumers.predictions.slowed_tenants import SlowedTenants
+from consumers.replay.requested_replays import RequestedReplays
 from settings import Settings
 from tasks.client.rate_limiter import RateLimiter
 from tasks.client.stream_predictor import StreamPredictor
@@ -32,8 +33,11 @@ def scoring_service(
     limiter.start()
     recorder = AlertRecorder(settings)
     recorder.start()
+    replays = RequestedReplays(settings)
+    replays.start()
 
     def close() -> None:
+        replays.close()
         recorder.close()
         source.close()
         limiter.close()

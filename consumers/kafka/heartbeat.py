@@ -16,6 +16,7 @@ import orjson
 from redis import Redis, RedisError
 
 from admin_port import Health
+from consumers.kafka.noted_dead_letters import NotedDeadLetters
 from consumers.kafka.pending_erasures import PendingErasures
 from settings import Settings
 from tasks.messaging.names import Queues
@@ -55,6 +56,8 @@ class Heartbeat:
         self._redis = connect(settings.redis_url)
         # Requests to erase state.
         self.erasures: Final = PendingErasures(self._redis, role)
+        # Looks of dead letters that have been committed.
+        self.dead_letters: Final = NotedDeadLetters(self._redis)
         self._group_id = settings.kafka_group_id
         self._host = socket.gethostname()
         self._field = f"{self._host}:{os.getpid()}"
@@ -114,6 +117,7 @@ class Heartbeat:
             self._write()
             self.erasures.refresh()
             self.pause_reason = _pause_reason(heartbeats.living(self._redis))
+            self.dead_letters.store()
         except RedisError as error:
             log.debug("no heartbeat: %s", error)
             self.pause_reason = "Redis cannot be reached"

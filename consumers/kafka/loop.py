@@ -187,6 +187,7 @@ class Stream:
             metrics.STREAM_ROUND_SECONDS.observe(self._clock() - oldest)
             self._offsets.settle(done)
             self._processor.settle(done)
+            self._heartbeat.dead_letters.note(done.records)
             self._journal.forget(entry.received.event_id for entry in done.records)
             _end_spans(done)
 

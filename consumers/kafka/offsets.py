@@ -41,6 +41,7 @@ class PendingRecord:
     scored: Scored | None = None
     taken_at: float = 0.0
     dropped: bool = False
+    is_dead_letter: bool = False
     span: Span | None = None
     partition: Partition = field(init=False)
 

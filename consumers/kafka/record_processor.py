@@ -68,6 +68,7 @@ class RecordProcessor(Protocol):
 def send_to_dead_letter(entry: PendingRecord, error: ServiceError, *, attempts: int, topic: str) -> None:
     """Set a dead letter as the outcome of a record, and count it."""
     entry.outcomes = (dead_letter(entry.received, error, attempts=attempts, topic=topic),)
+    entry.is_dead_letter = True
     metrics.STREAM_DEAD_LETTERS.labels(code=error.code).inc()
 
 

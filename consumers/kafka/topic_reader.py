@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Final
 
 from kafka import TopicPartition
@@ -18,7 +18,7 @@ QUIET_MS: Final = 150
 MORE_S: Final = 2.0
 
 
-def read_whole_topic(settings: Settings, topic: str, *, timeout_s: float) -> Iterator[ConsumerRecord]:
+def read_whole_topic(settings: Settings, topic: str, *, timeout_s: float) -> Generator[ConsumerRecord]:
     """Every committed record of a topic, in order within each partition.
 
     Reads up to the end that includes uncommitted records, so it waits for a transaction that is just ending.

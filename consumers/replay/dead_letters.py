@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -20,7 +20,7 @@ from typing import Final, TextIO, cast
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
-from redis import RedisError
+from redis import Redis, RedisError
 
 from consumers.kafka.clients import make_producer
 from consumers.kafka.outcome_publisher import KafkaUnavailable
@@ -99,6 +99,7 @@ class Wanted:
     topic: str | None = None
     key: str | None = None
     place: str | None = None
+    origin: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -109,6 +110,7 @@ class Wanted:
             and self.topic in (None, letter.origin.rsplit(":", 2)[0])
             and (self.key is None or letter.record.key == self.key.encode())
             and self.place in (None, letter.place)
+            and self.origin in (None, letter.origin)
             and (self.since is None or letter.dead_lettered_at >= self.since)
             and (self.until is None or letter.dead_lettered_at < self.until)
         )
@@ -123,6 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", help="only those from this topic, like ocpp.events")
     parser.add_argument("--key", help="only those with this key, usually the charger's id")
     parser.add_argument("--place", help="only this one, PARTITION:OFFSET as listed")
+    parser.add_argument("--origin", help="only that of this record, TOPIC:PARTITION:OFFSET")
     parser.add_argument("--since", type=moment, help="only those dead-lettered then or later (ISO 8601)")
     parser.add_argument("--until", type=moment, help="only those dead-lettered before then (ISO 8601)")
     parser.add_argument("--limit", type=count, default=1000, help="at most this many (default 1000)")
@@ -131,7 +134,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = sys.stdout) -> int:
     """List or replay dead letters; returns the exit code, 1 for errors of Kafka. Blocks until done."""
     wanted = Wanted(
-        arguments.code, arguments.topic, arguments.key, arguments.place, arguments.since, arguments.until
+        code=arguments.code,
+        topic=arguments.topic,
+        key=arguments.key,
+        place=arguments.place,
+        origin=arguments.origin,
+        since=arguments.since,
+        until=arguments.until,
     )
     try:
         records = read_whole_topic(settings, settings.kafka_topic_dead_letters, timeout_s=READ_TIMEOUT_S)
@@ -151,22 +160,36 @@ def replay_dlq(settings: Settings, arguments: argparse.Namespace, out: TextIO = 
     return 0
 
 
+def replayed_before(redis: Redis) -> set[bytes]:
+    """The identities of dead letters that were replayed. Raises `redis.RedisError`."""
+    return set(cast(list[bytes], redis.zrange(REPLAYED_KEY, 0, -1)))
+
+
+def put_back(settings: Settings, redis: Redis, letters: Sequence[DeadLetter]) -> None:
+    """Send whole dead letters back to their topics, and note them as replayed. Blocks for Kafka.
+
+    Raises `KafkaError`, and `redis.RedisError` if they are sent and not noted.
+    """
+    if not letters:
+        return
+    _send(settings, [letter.replayed() for letter in letters])
+    now = time.time()
+    redis.zadd(REPLAYED_KEY, {letter.identity: now for letter in letters})
+    redis.zremrangebyscore(REPLAYED_KEY, "-inf", now - REPLAYED_KEPT_S)
+    redis.expire(REPLAYED_KEY, REPLAYED_KEPT_S)
+
+
 def _replay(settings: Settings, letters: list[DeadLetter], out: TextIO, *, again: bool) -> None:
     """Send the letters back and note them. Raises `KafkaError` and `redis.RedisError`."""
     redis = connect(settings.redis_url)
     whole = [letter for letter in letters if letter.is_whole]
-    replayed = set(cast(list[bytes], redis.zrange(REPLAYED_KEY, 0, -1)))
-    wanted = [letter for letter in whole if again or letter.identity.encode() not in replayed]
-    _send(settings, [letter.replayed() for letter in wanted])
-    if wanted:
-        now = time.time()
-        redis.zadd(REPLAYED_KEY, {letter.identity: now for letter in wanted})
-        redis.zremrangebyscore(REPLAYED_KEY, "-inf", now - REPLAYED_KEPT_S)
-        redis.expire(REPLAYED_KEY, REPLAYED_KEPT_S)
+    before = replayed_before(redis)
+    wanted = [letter for letter in whole if again or letter.identity.encode() not in before]
+    put_back(settings, redis, wanted)
     out.write(f"Replayed {len(wanted)} of them to Kafka at {settings.kafka_bootstrap_servers}.\n")
     if len(whole) > len(wanted):
-        before = number_of(len(whole) - len(wanted), "dead letter")
-        out.write(f"Left out {before}: replayed before. With --again they are replayed once more.\n")
+        left_out = number_of(len(whole) - len(wanted), "dead letter")
+        out.write(f"Left out {left_out}: replayed before. With --again they are replayed once more.\n")
     if len(letters) > len(whole):
         cut = number_of(len(letters) - len(whole), "dead letter")
         out.write(f"Left out {cut}: only the beginning of the record was kept.\n")
@@ -196,8 +219,6 @@ def _show(letters: list[DeadLetter], out: TextIO, *, full: bool) -> None:
 
 def _send(settings: Settings, records: list[Outgoing]) -> None:
     """Send all records and wait for acknowledgements. Raises `KafkaError`; some may be sent already."""
-    if not records:
-        return
     producer: KafkaProducer = make_producer(settings)
     try:
         sent = [

@@ -8,6 +8,7 @@ from redis import Redis
 
 from tasks.storage.alert_records import AlertRecords
 from tasks.storage.charger_attributes import AttributeStore
+from tasks.storage.dead_letter_looks import DeadLetterLooks
 from tasks.storage.fleet import changed_key, erasures_key, newest_key, past_key, rows_key
 from tasks.storage.fleet_rows import ChargerHistory
 from tasks.storage.outcomes import OutcomeStore
@@ -72,6 +73,7 @@ class ChargerData:
         outcomes = self._outcomes.erase(tenant, charger_id)
         attributes = self._attributes.erase(tenant, charger_id)
         alerts = self._alerts.erase(tenant, charger_id)
+        DeadLetterLooks(self._redis).erase(tenant, charger_id)
         counts = (cached, past + newest, readings, outcomes, attributes, alerts)
         return dict(zip(STORES, counts, strict=True))
 

@@ -30,6 +30,7 @@ from tasks.storage import redis_clock
 from tasks.storage.alert_records import AlertRecords
 from tasks.storage.api_keys import KeyStore
 from tasks.storage.charger_data import ChargerData
+from tasks.storage.dead_letter_looks import DeadLetterLooks
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import OUTAGES, connect
 from tasks.storage.state_erasures import STATE_BY_ROLE, StateErasures
@@ -224,6 +225,7 @@ class _Step:
         self._runtime.fleet.forget_actions(tenant)
         self._note({}, {"events": self._runtime.outbox.erase(tenant)})
         self._note({}, {"attributes": self._runtime.attributes.erase_all(tenant)})
+        DeadLetterLooks(self._redis).erase(tenant, None)
         alerts, complete = self._alerts.erase_all(tenant, until=self._until)
         self._note({}, {"alerts": alerts})
         if not complete:

@@ -44,7 +44,12 @@ MENU: Final = (
 # Pages below a page of the menu that have other addresses, by the beginning of their endpoints.
 BELOW: Final = {
     "console_fleet.show_fleet": ("console_fleet.", "console_charger."),
-    "console_system.show_system": ("console_webhooks.", "console_keys.", "console_audit."),
+    "console_system.show_system": (
+        "console_webhooks.",
+        "console_keys.",
+        "console_audit.",
+        "console_dead_letters.",
+    ),
 }
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; "
@@ -67,6 +72,7 @@ DONE: Final = {
     "switching": "The change is made. Not every worker has carried it out yet; they do within seconds.",
     "revoked": "The key is revoked. It counts no more within 5 seconds.",
     "replayed": "The parked events are sent again, and the webhook is enabled.",
+    "replay_asked": "The replay is asked for. A consumer carries it out within seconds; the result is below.",
     "outcome": "The outcome is stored.",
 }
 

@@ -34,10 +34,12 @@ from tasks.storage.audit_log import AuditLog
 from tasks.storage.charger_attributes import AttributeStore
 from tasks.storage.charger_data import ChargerData
 from tasks.storage.console_sessions import ConsoleSessions
+from tasks.storage.dead_letter_looks import DeadLetterLooks
 from tasks.storage.fleet import FleetStore
 from tasks.storage.fleet_snapshots import FleetSnapshots
 from tasks.storage.outcomes import OutcomeStore
 from tasks.storage.redis_connection import connect
+from tasks.storage.replay_requests import ReplayRequests
 from tasks.storage.verdict_cache import VerdictCache
 from web.http.access import Access
 from web.http.key_ring import KeyRing
@@ -88,6 +90,8 @@ class Services:
         self.webhooks = WebhookStore(self.redis)
         self.outbox = Outbox(self.redis, self.publisher)
         self.attributes = AttributeStore(self.redis, self.cache.delete_many)
+        self.dead_letters = DeadLetterLooks(self.redis)
+        self.replays = ReplayRequests(self.redis)
         self.alerts = AlertStore(settings, self.redis)
         self.charger_data = ChargerData(
             self.redis, self.cache, self.outcomes, self.attributes, AlertRecords(settings, self.redis)

@@ -15,7 +15,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from consumers.kafka.crash_journal import MOST_DEATHS, CrashJournal
 from consumers.kafka.heartbeat import Heartbeat, Status
 from consumers.kafka.loop import UNCONNECTED_MOST_S, Stream
-from consumers.kafka.offsets import CommitBatch, Partition
+from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.outcome_publisher import KafkaUnavailable, OutcomeTooLarge
 from consumers.kafka.record_batches import Unreadable
 from consumers.kafka.records import KEPT_VALUE_BYTES, Outgoing
@@ -124,11 +124,22 @@ class FakePublisher:
         self.forgotten += partitions
 
 
+class NoLooks:
+    """Keeps what the loop notes: the event ids of committed dead letters."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def note(self, entries: Iterable[PendingRecord]) -> None:
+        self.noted += [entry.received.event_id for entry in entries if entry.is_dead_letter]
+
+
 class FakeHeartbeat:
     def __init__(self) -> None:
         self.pause_reason: str | None = None
         self.statuses: list[Status] = []
         self.erasures: object = ()
+        self.dead_letters = NoLooks()
 
     def record_loop(self, now: float) -> None:
         pass
@@ -373,6 +384,7 @@ def test_a_record_that_has_ended_three_processes_is_not_tried_again(bench: Bench
     (letter,) = bench.publisher.letters
     assert letter.value == good()
     assert dict(letter.headers)["x-error-code"] == b"process_died"
+    assert bench.heartbeat.dead_letters.noted == ["charger.metrics:0:1"]
     assert bench.journal.deaths("charger.metrics:0:1") == 0  # it has its outcome
 
 
