@@ -73,7 +73,7 @@ class DeadLetterLooks:
                 by_key.setdefault(key, {})[line] = look.at
         with self._redis.pipeline(transaction=False) as pipeline:
             for key, lines in by_key.items():
-                pipeline.zadd(key, cast(dict[bytes, float], lines))
+                pipeline.zadd(key, lines)
                 pipeline.zremrangebyrank(key, 0, -MOST_LOOKS - 1)
                 pipeline.zremrangebyscore(key, "-inf", now - LOOKS_KEPT_S)
                 pipeline.expire(key, LOOKS_KEPT_S)

@@ -115,7 +115,7 @@ def test_a_wrong_query_is_a_page(admin: ConsoleClient, query: str) -> None:
 def test_hostile_text_is_escaped(admin: ConsoleClient, redis: Redis) -> None:
     store(redis, replace(LOOK, reason=HOSTILE, key=HOSTILE, text=f"</code>{HOSTILE}"))
     html = shown(admin)
-    assert html.count(ESCAPED) == 3
+    assert html.count(ESCAPED) == 4
     assert HOSTILE not in html
 
 
