@@ -55,7 +55,7 @@ class ReplayRequests:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def ask(self, *, code: str | None = None, origin: str | None = None) -> ReplayRequest:
+    def add(self, *, code: str | None = None, origin: str | None = None) -> ReplayRequest:
         """Store a request. Raises `Conflict` if the same one is open, or too many are."""
         found = self.newest()
         still_open = [each for each in found if each.is_open]

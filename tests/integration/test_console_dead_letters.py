@@ -152,7 +152,7 @@ def test_a_replay_is_asked_for_once_and_audited(admin: ConsoleClient, redis: Red
     html = shown(admin, answer.headers["Location"])
     assert "The replay is asked for." in html
     assert "No Kafka consumer runs." in html
-    assert b"/system/dead-letters/replay" in b"".join(redis.lrange(AUDIT_KEY, 0, -1))
+    assert REPLAY in str(redis.lrange(AUDIT_KEY, 0, -1))
     assert admin.post_form(REPLAY, code="invalid_reading").status_code == 409
     assert admin.post_form(REPLAY, origin=LOOK.origin).status_code == 303
     for fields in ({}, {"code": "x y"}, {"origin": "a:b:c"}, {"code": "internal", "origin": LOOK.origin}):
@@ -165,8 +165,8 @@ def test_a_replay_is_asked_for_once_and_audited(admin: ConsoleClient, redis: Red
 
 def test_results_of_replays_are_shown(admin: ConsoleClient, redis: Redis) -> None:
     requests = ReplayRequests(redis)
-    requests.end(replace(requests.ask(code="internal"), sent=1234, left_out=5))
-    requests.end(requests.ask(code="malformed_body"), problem=f"Kafka: {HOSTILE}")
+    requests.end(replace(requests.add(code="internal"), sent=1234, left_out=5))
+    requests.end(requests.add(code="malformed_body"), problem=f"Kafka: {HOSTILE}")
     html = shown(admin)
     assert "1,234" in html
     assert f"Kafka: {ESCAPED}" in html
@@ -175,14 +175,14 @@ def test_results_of_replays_are_shown(admin: ConsoleClient, redis: Redis) -> Non
 def test_open_and_kept_requests_are_bounded(redis: Redis) -> None:
     requests = ReplayRequests(redis)
     for number in range(MOST_KEPT + 5):
-        requests.end(requests.ask(origin=f"t:0:{number}"))
+        requests.end(requests.add(origin=f"t:0:{number}"))
     for number in range(MOST_OPEN):
-        requests.ask(origin=f"u:0:{number}")
+        requests.add(origin=f"u:0:{number}")
     found = requests.newest()
     assert len(found) == MOST_KEPT
     assert sum(each.is_open for each in found) == MOST_OPEN
     with pytest.raises(Exception, match="wait for a consumer already"):
-        requests.ask(code="internal")
+        requests.add(code="internal")
 
 
 def test_looks_are_bounded_in_number_and_age(redis: Redis) -> None:

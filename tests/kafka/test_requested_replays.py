@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from redis.lock import Lock
 
 from consumers.replay import requested_replays
+from consumers.replay.dead_letters import DeadLetter, put_back
 from consumers.replay.requested_replays import LOCK_KEY, LOCK_S, RequestedReplays
+from settings import Settings
 from tasks.storage.dead_letter_looks import DeadLetterLook, DeadLetterLooks
 from tasks.storage.replay_requests import ReplayRequest, ReplayRequests
 from tests.integration.stream_bench import DEAD_LETTERS, INPUT, StreamBench, event_id
@@ -73,15 +76,15 @@ def test_each_dead_letter_is_looked_at_and_put_back_once(bench: StreamBench) -> 
     }
     assert {look.origin for look in looks(bench, 2, "acme")} == {sent[0], sent[2]}
     requests = ReplayRequests(bench.redis)
-    first = ended(bench, requests.ask(code="invalid_reading"))
+    first = ended(bench, requests.add(code="invalid_reading"))
     assert (first.state, first.sent, first.left_out, first.detail) == ("done", 2, 0, "")
     assert replayed_values(bench) == [BAD, BAD]
     # Both have failed again, as new dead letters. Those of before are not put back twice.
     again = looks(bench, 5)
     assert len({look.origin for look in again}) == 5
-    second = ended(bench, requests.ask(code="invalid_reading"))
+    second = ended(bench, requests.add(code="invalid_reading"))
     assert (second.state, second.sent, second.left_out) == ("done", 2, 2)
-    one = ended(bench, requests.ask(origin=sent[1]))
+    one = ended(bench, requests.add(origin=sent[1]))
     assert (one.state, one.sent, one.left_out) == ("done", 1, 0)
     assert sorted(value or b"" for value in replayed_values(bench)) == [BAD, BAD, BAD, BAD, WORSE]
     bench.read(until=8, topics=(DEAD_LETTERS,), timeout_s=60)
@@ -100,7 +103,7 @@ def test_a_request_outlives_the_consumer_that_dies_at_it(
         if process.log_file.name.startswith("consumer"):
             assert process.end(20) == 0
     requests = ReplayRequests(bench.redis)
-    request = requests.ask(code="invalid_reading")
+    request = requests.add(code="invalid_reading")
     replays = RequestedReplays(settings_of(bench.environment))
     # Another consumer is at it.
     lock = Lock(bench.redis, LOCK_KEY, timeout=LOCK_S)
@@ -112,13 +115,13 @@ def test_a_request_outlives_the_consumer_that_dies_at_it(
     class Died(BaseException):
         """As the end of a process: nothing is stored after it."""
 
-    put_back, parts = requested_replays.put_back, []
+    parts: list[Sequence[DeadLetter]] = []
 
-    def put_back_once(*arguments: object) -> None:
+    def put_back_once(settings: Settings, redis: Redis, letters: Sequence[DeadLetter]) -> None:
         if parts:
             raise Died
-        parts.append(arguments)
-        put_back(*arguments)  # type: ignore[arg-type]  # those of the caller
+        parts.append(letters)
+        put_back(settings, redis, letters)
 
     monkeypatch.setattr(requested_replays, "MOST_OF_PART", 1)
     monkeypatch.setattr(requested_replays, "put_back", put_back_once)
@@ -138,7 +141,7 @@ def test_a_request_outlives_the_consumer_that_dies_at_it(
 @pytest.mark.timeout(240)
 def test_a_request_without_kafka_fails_with_the_reason(bench: StreamBench) -> None:
     requests = ReplayRequests(bench.redis)
-    requests.ask(code="invalid_reading")
+    requests.add(code="invalid_reading")
     replays = RequestedReplays(settings_of(bench.environment | {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}))
     replays.look()
     (failed,) = requests.newest()

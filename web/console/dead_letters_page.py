@@ -88,5 +88,5 @@ def ask_for_replay() -> BaseResponse:
     request = current_request()
     request.is_audited = True
     form = loaded(_FORM, {name: value for name, value in request.form.items() if value})
-    services().replays.ask(code=form["code"], origin=form["origin"])
+    services().replays.add(code=form["code"], origin=form["origin"])
     return go_to("console_dead_letters.show_dead_letters", done="replay_asked", code=form["code"])
