@@ -2,7 +2,8 @@
 
 Pure functions of a frame and readings. Each horizon has separate boosted trees for readings with history and
 for those without, each with its own calibration. A running maximum keeps the horizons monotone. One ONNX
-graph contains all trees and returns each feature's contribution (`models/training/onnx_export.py`).
+graph contains all trees (`models/training/onnx_export.py`). Reasons are exact SHAP values
+(`models/tree_shap.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from readings.reading import Reading, rfc3339
 if TYPE_CHECKING:
     from models.costs import CostPolicy, Saving
     from models.onnx_session import Session
+    from models.tree_shap import TreeShap
 
 TOP_FACTORS: Final = 5
 MORE_LIKELY_THAN_NOT: Final = 0.5
@@ -104,7 +106,7 @@ class FailureModel:
     `mean_log_odds` are the raw log-odds of the mean training row, with history and without: the base of
     contributions. `confidence` are breakpoints: probability, and share of correct out-of-fold predictions of
     whether a failure within 30 days is more likely than not. `base_30d` is the base rate of failure within 30
-    days.
+    days. `shap` computes contributions with history and without. Versions of earlier releases have none.
     """
 
     version: str
@@ -114,6 +116,7 @@ class FailureModel:
     mean_log_odds: tuple[float, float]
     confidence: tuple[Floats, Floats]
     base_30d: float
+    shap: tuple[TreeShap, TreeShap] | None = None
 
     def raw(self, frame: Frame) -> Floats:
         """Output of the graph [n, horizons + features]: log-odds, then contributions to the last horizon."""
@@ -128,18 +131,27 @@ class FailureModel:
         log_odds = (self.raw(frame) if raw is None else raw)[:, : len(self.horizons)]
         return calibrated(log_odds, self.horizons, known, is_faulty(frame, self.spec))
 
-    def credits(self, raw: Floats) -> Floats:
-        """Contributions [n, features] of each feature within the trees: the second part of `raw`."""
-        return raw[:, len(self.horizons) :]
+    def credits(self, frame: Frame, raw: Floats) -> Floats:
+        """Contributions [n, features] of each feature within the trees of the last horizon.
+
+        Without `shap` they are the approximate ones of the graph, the second part of `raw`.
+        """
+        if self.shap is None:
+            return raw[:, len(self.horizons) :]
+        known = has_history(frame, self.spec)
+        credit = np.empty(frame.shape)
+        for rows, shap in zip((known, ~known), self.shap, strict=True):
+            credit[rows] = shap.values(frame[rows])
+        return credit
 
     def contributions(self, frame: Frame, raw: Floats, probability: Floats) -> tuple[Floats, Floats]:
         """Contributions [n, features] to the log-odds of the last horizon, and their bases [n].
 
         A base is the probability of the mean training row, with or without history as the row itself. A row's
-        contributions add up to logit(probability) - logit(base). The trees' own contributions (Saabas,
-        `models/training/onnx_export.py`) are scaled by the calibration's slope between base and row.
+        contributions add up to logit(probability) - logit(base). The trees' own contributions are scaled by
+        the calibration's slope between base and row.
         """
-        credit = self.credits(raw)
+        credit = self.credits(frame, raw)
         base = np.where(has_history(frame, self.spec), *self._bases)
         raw_gap = credit.sum(axis=1)
         gap = logit(probability) - logit(base)

@@ -6,6 +6,7 @@
     MODEL_DIR/<name>/SHADOW                  the version that scores without replying, if any
     MODEL_DIR/<name>/<version>/manifest.json features, calibration, metrics, sha256 of every other file
     MODEL_DIR/<name>/<version>/model.onnx    the graph that scores
+    MODEL_DIR/<name>/<version>/trees.npz     for the reasons, in failure versions
 
 A version is written elsewhere and then moved into place. ACTIVE and SHADOW are replaced atomically. So a
 reader sees either the old version or the new one, never a mix.

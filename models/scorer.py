@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import numpy as np
 
 from errors import ModelRefused, ScoringFailed, ServiceError, UnknownModel
-from models import maintenance, registry
+from models import maintenance, registry, tree_shap
 from models.anomaly import FEATURES as ANOMALY_FEATURES
 from models.anomaly import AnomalyModel
 from models.calibration import Calibration
@@ -230,6 +230,7 @@ def failure_model(version: registry.Version) -> FailureModel:
             mean_log_odds=(float(mean_log_odds["with_history"]), float(mean_log_odds["without_history"])),
             confidence=(np.array(confidence["probability"]), np.array(confidence["right"])),
             base_30d=float(manifest["base_rate"]["30d"]),
+            shap=tree_shap.of_version(version.files, len(spec.names)),
         )
 
     model = _built(version, build)
@@ -267,7 +268,7 @@ def _built(version: registry.Version, build: Callable[[dict[str, Any]], Model]) 
         return build(version.manifest)
     except ModelRefused as error:
         raise ModelRefused(str(error) if str(error).startswith(label) else f"{label}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
         raise ModelRefused(
             f"{label}: the manifest or a file is incomplete ({type(error).__name__}: {error})"
         ) from None

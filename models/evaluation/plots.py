@@ -107,7 +107,7 @@ def lead_time(lead: Any) -> Figure:
 def importance(model: FailureModel, judged: JudgedWindow) -> Figure:
     """Mean absolute contribution of each feature to the 30-day log-odds, largest first."""
     sample = judged.frame[:: max(len(judged.frame) // SAMPLE_ROWS, 1)]
-    size = np.abs(model.credits(model.raw(sample))).mean(axis=0)
+    size = np.abs(model.credits(sample, model.raw(sample))).mean(axis=0)
     top = np.argsort(-size)[:BARS]
     names = [label_and_unit(model.spec.names[int(column)])[0] for column in top]
     figure = Figure(figsize=(WIDTH_IN, 1 + BAR_HEIGHT_IN * len(top)), layout="constrained")

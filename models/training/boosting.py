@@ -12,9 +12,15 @@ from models.features.frame import FeatureSpec, Frame
 from models.horizon_days import HORIZON_NAMES
 from models.training.labels import UNKNOWN
 from models.training.sampling import Rows
+from models.tree_shap import MOST_FEATURES
 
 TREES: Final = 160
-BOOSTING: Final[dict[str, Any]] = {"learning_rate": 0.06, "max_features": 0.3, "early_stopping": False}
+BOOSTING: Final[dict[str, Any]] = {
+    "learning_rate": 0.06,
+    "max_features": 0.3,
+    "max_depth": MOST_FEATURES,
+    "early_stopping": False,
+}
 # Risk must not decrease with these features, in any fleet. All others are unconstrained.
 RISING: Final = (
     "temperature_c",

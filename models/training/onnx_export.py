@@ -22,6 +22,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 from sklearn.ensemble._iforest import _average_path_length
 
 from models.features.columns import Floats
+from models.tree_shap import LEAF, Trees
 
 INPUT: str = "features"
 OPSET = 17
@@ -57,9 +58,8 @@ def boosted_to_onnx(
 
     Contributions are those of Saabas. Each step of a row's path changes the expected value, and the change is
     credited to the feature of that split. A row's contributions add up to its log-odds minus those of the
-    mean training row (`mean_log_odds`). Unlike exact SHAP values, credit between interacting features depends
-    on their order in the tree. A leaf determines its whole path, so contributions cost a fifth of the scores.
-    Exact values cost hundreds of times more (docs/adr/0007).
+    mean training row (`mean_log_odds`). Credit between interacting features depends on their order in the
+    tree. Only earlier releases read them. This one computes exact ones (`trees_of`, docs/adr/0022).
     """
     horizons, width = len(with_history), int(with_history[0].n_features_in_)
     baselines = [
@@ -77,6 +77,24 @@ def boosted_to_onnx(
             trees.append(_fork(told_by, known, missing))
     operator = _operator(trees, "raw", n_targets=horizons + width)
     return _finished("failure", [operator], width, "raw", horizons + width)
+
+
+def trees_of(model: HistGradientBoostingClassifier) -> Trees:
+    """The nodes of a model for its exact contributions. Round the thresholds first."""
+    nodes = np.concatenate([predictor.nodes for (predictor,) in model._predictors])
+    sizes = [len(predictor.nodes) for (predictor,) in model._predictors]
+    roots = np.cumsum([0, *sizes[:-1]])
+    start = np.repeat(roots, sizes)
+    return Trees(
+        roots=roots,
+        feature=np.where(nodes["is_leaf"], LEAF, nodes["feature_idx"]).astype(np.int32),
+        threshold=nodes["num_threshold"].astype(np.float32),
+        left=start + nodes["left"],
+        right=start + nodes["right"],
+        missing_left=nodes["missing_go_to_left"].astype(np.bool_),
+        value=nodes["value"].astype(np.float64),
+        cover=nodes["count"].astype(np.float64),
+    )
 
 
 def mean_log_odds(model: HistGradientBoostingClassifier) -> float:

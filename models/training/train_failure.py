@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models import calibration
+from models import calibration, tree_shap
 from models.failure import Horizon, calibrated, has_history, is_faulty
 from models.features.columns import STATUS_INDEX, Floats
 from models.features.frame import FeatureSpec
@@ -117,7 +117,10 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
         "golden": {**golden, "expected": expected.tolist()},
     }
     graph = onnx_export.boosted_to_onnx(with_history, without_history, told_by=history.spec.first_history)
-    return manifest, {"model.onnx": graph}
+    trees = tree_shap.to_bytes(
+        *(onnx_export.trees_of(models[-1]) for models in (with_history, without_history))
+    )
+    return manifest, {"model.onnx": graph, tree_shap.FILE: trees}
 
 
 def _not_learnt(learnt: Learnable) -> dict[str, str]:

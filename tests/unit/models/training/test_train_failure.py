@@ -14,8 +14,9 @@ import pytest
 from models import registry
 from models.__main__ import main
 from models.costs import CostPolicy
+from models.failure import has_history
 from models.monitoring.drift_report import LENGTH_OF_PAST, Baseline
-from models.scorer import Scorer
+from models.scorer import Scorer, failure_model
 from models.simulation.simulate import simulate
 from settings import Costs
 
@@ -44,6 +45,13 @@ def test_a_trained_version_serves(model_dir: Path, costs: Costs) -> None:
     assert scorer.versions == {"failure": "one", "maintenance": f"{policy}+one", "anomaly": "one"}
     (failure, _, _) = scorer.info()
     assert failure["horizons"] == ["1d", "7d", "30d"]
+    model = failure_model(registry.load(model_dir, "failure", "one"))
+    frame = np.random.default_rng(5).normal(20, 30, (60, len(model.spec.names))).astype(np.float32)
+    frame[::2, model.spec.first_history :] = np.nan  # without history
+    raw = model.raw(frame)
+    base = np.where(has_history(frame, model.spec), *model.mean_log_odds)
+    assert model.shap is not None
+    np.testing.assert_allclose(model.credits(frame, raw).sum(axis=1), raw[:, 2] - base, atol=1e-4)
     for command in ("list", "show", "verify"):
         target = [] if command == "list" else ["failure"]
         assert main([command, *target, "--model-dir", str(model_dir)]) == 0
