@@ -10,6 +10,7 @@ missing value is never an anomaly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ import numpy as np
 
 from models.actions import code_families
 from models.features.columns import Floats
-from models.features.frame import FeatureSpec, Frame
+from models.features.frame import SENSOR_RANGE_C, TEMPERATURE, FeatureSpec, Frame
 from readings.reading import Reading, rfc3339
 
 if TYPE_CHECKING:
@@ -48,16 +49,15 @@ MAX_Z: Final = 99.0
 TOP_DEVIATIONS: Final = 5
 
 # Limits of the rules, which are checked in order of danger. DC connectors derate or stop above about 90 °C
-# (IEC 61851, as cited by eeworldonline). The other limits are from the sensors' own range.
+# (IEC 61851, as cited by eeworldonline).
 OVER_TEMPERATURE_C: Final = 90.0
-SENSOR_RANGE_C: Final = (-45.0, 150.0)
 IDLE_POWER_KW: Final = 1.0
 CHARGING_POWER_KW: Final = 0.05
 _NOT_CHARGING: Final = frozenset({"AVAILABLE", "UNAVAILABLE", "OFFLINE", "FAULTY"})
 
 AnomalyType = Literal[
     "ELECTRICAL_FAULT",  # a ground-fault, over-current or voltage code
-    "SENSOR_IMPLAUSIBLE",  # a temperature outside what such a sensor can measure
+    "SENSOR_IMPLAUSIBLE",  # a temperature that no such sensor can measure, or that has not moved for a week
     "OVER_TEMPERATURE",  # 90 °C or more, or an over-temperature code
     "FAULT_STATE",  # the charger reports FAULTY
     "POWER_WITHOUT_SESSION",  # power flows without a charging session
@@ -135,11 +135,14 @@ class AnomalyModel:
         verdicts = []
         for row, (reading, columns) in enumerate(zip(readings, top.tolist(), strict=True)):
             names = [FEATURES[column] for column in columns[: n_far[row]]]
-            verdicts.append(self._verdict(reading, scores[row], dict(zip(names, far[row], strict=False))))
+            far_from = dict(zip(names, far[row], strict=False))
+            broken = rule(reading, is_stuck=math.isnan(frame[row, TEMPERATURE]))
+            verdicts.append(self._verdict(reading, scores[row], far_from, broken))
         return verdicts
 
-    def _verdict(self, reading: Reading, score: float, far: dict[str, float]) -> AnomalyVerdict:
-        broken = rule(reading)
+    def _verdict(
+        self, reading: Reading, score: float, far: dict[str, float], broken: AnomalyType | None
+    ) -> AnomalyVerdict:
         if broken:
             score = max(score, RULE_SCORE)
         is_anomaly = score >= THRESHOLD
@@ -160,8 +163,11 @@ def filled(frame: Frame, median: Floats) -> Frame:
     return np.where(np.isnan(frame), median.astype(np.float32), frame)
 
 
-def rule(reading: Reading) -> AnomalyType | None:
-    """The most dangerous physical rule that the reading violates, or None."""
+def rule(reading: Reading, *, is_stuck: bool = False) -> AnomalyType | None:
+    """The most dangerous physical rule that the reading violates, or None.
+
+    `is_stuck`: its temperature, if it has one, is taken for that of a stuck sensor.
+    """
     families = code_families(reading)
     temperature, power = reading.temperature, reading.power
     if any(name in families for name in ("ground", "current", "voltage")):
@@ -176,4 +182,6 @@ def rule(reading: Reading) -> AnomalyType | None:
         return "POWER_WITHOUT_SESSION"
     if power is not None and power < CHARGING_POWER_KW and reading.connector_status == "CHARGING":
         return "NO_POWER_WHILE_CHARGING"
+    if is_stuck and temperature is not None:
+        return "SENSOR_IMPLAUSIBLE"
     return None

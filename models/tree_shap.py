@@ -1,8 +1,8 @@
 """Exact SHAP values of boosted trees, by tables that are computed once.
 
-These are the path-dependent values of TreeSHAP (Lundberg et al., "From local explanations to global
-understanding with explainable AI for trees", 2020): a feature's mean effect over all orders in which features
-become known. Unknown features follow both branches, in proportion to the training rows.
+These are the path-dependent values of TreeSHAP: a feature's mean effect over all orders in which features
+become known. Unknown features follow both branches, in proportion to the training rows. Source: Lundberg et
+al., "From local explanations to global understanding with explainable AI for trees", 2020.
 
 They are computed leaf by leaf. On the path to a leaf are some m features. A row's values for that leaf depend
 only on which of them let the row pass. So each leaf has a table of 2^m rows, and a row's values are sums of
@@ -89,8 +89,8 @@ class TreeShap:
         values = np.zeros((len(frame), self._width))
         for start in range(0, len(frame) if len(self._starts) else 0, ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            entries = self._entries.take(self._positions(frame[rows]))
-            values[rows, self._features] = np.add.reduceat(entries, self._starts, axis=0).T
+            parts = self._table.take(self._positions(frame[rows]))
+            values[rows, self._features] = np.add.reduceat(parts, self._starts, axis=0).T
         return values
 
     def _positions(self, frame: Frame) -> Ints:
@@ -101,9 +101,9 @@ class TreeShap:
         pattern: Any = passed[self._nth_step[0]]
         for bit, steps in enumerate(self._nth_step[1:], start=1):
             pattern[: len(steps)] |= passed[steps] << bit
-        positions: Ints = pattern[self._entry_leaf].astype(np.int32)
-        positions *= self._entry_stride
-        positions += self._entry_start
+        positions: Ints = pattern[self._leaf].astype(np.int32)
+        positions *= self._stride
+        positions += self._begin
         return positions
 
     def _set_steps(self, paths: list[_Path]) -> None:
@@ -143,9 +143,9 @@ class TreeShap:
         order = np.argsort(np.array(features, np.int64), kind="stable")
         self._features, self._starts = np.unique(np.array(features, np.int64)[order], return_index=True)
         leaf, stride, begin = np.array(where, np.int32).reshape(-1, 3)[order].T
-        self._entry_leaf = leaf
-        self._entry_stride, self._entry_start = stride[:, None].copy(), begin[:, None].copy()
-        self._entries = np.concatenate([*tables, np.zeros(0)])
+        self._leaf = leaf
+        self._stride, self._begin = stride[:, None].copy(), begin[:, None].copy()
+        self._table = np.concatenate([*tables, np.zeros(0)])
 
 
 def _tables(value: Floats, share: Floats) -> Floats:

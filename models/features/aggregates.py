@@ -99,3 +99,19 @@ class Codes:
         by_column = summed.astype(np.float64).reshape(coded.shape[1], -1).T
         n = len(FAMILIES)
         return cls(hardware, by_column[:n], by_column[n : 2 * n], by_column[2 * n :])
+
+
+def finite(values: Floats) -> Floats:
+    """`values` with infinite numbers as NaN, elementwise."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def newest(age_days: Floats, *hits: Bools) -> Floats:
+    """Age of the newest entry in each mask [masks, row], in days; NaN if there is none."""
+    return finite(np.where(np.array(hits), age_days, np.inf).min(axis=1))
+
+
+def span_days(age_days: Floats, *masks: Bools) -> Floats:
+    """Age of the oldest entry in each mask [masks, row], in days; 0 if there is none."""
+    span: Floats = np.where(np.array(masks), age_days, 0.0).max(axis=1)
+    return span

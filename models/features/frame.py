@@ -12,7 +12,7 @@ a batch of a million (tests/unit/models/features/test_frame.py replays a fleet t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ _NOW: Final = (
     "codes",
     *(f"codes_{name}" for name in FAMILIES),
 )
+TEMPERATURE: Final = _NOW.index("temperature_c")
+SENSOR_RANGE_C: Final = (-45.0, 150.0)  # of the sensors' own range
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,10 @@ def compute(
     """The frame [len(rows), len(spec.names)] float32 for `rows` of `columns` (default: all).
 
     `depth` [len(rows)] limits the number of history entries, 0 for none. Training uses it so that models
-    learn to score without history too.
+    learn to score without history too. Temperatures outside `SENSOR_RANGE_C` or of a stuck sensor are NaN.
     """
     rows = np.arange(len(columns), dtype=np.int64) if rows is None else rows
+    columns = _plausible(columns)
     frame = np.full((len(rows), len(spec.names)), np.nan, np.float32)
     frame[:, : spec.first_history] = _now(columns, rows)
     if (columns.charger[1:] != columns.charger[:-1]).all():
@@ -101,8 +104,20 @@ def compute(
     for start in range(0, len(rows), CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)
         limit = None if depth is None else depth[chunk]
-        history_features.fill(frame[chunk, spec.first_history :], columns, rows[chunk], entries, limit)
+        stuck = history_features.fill(
+            frame[chunk, spec.first_history :], columns, rows[chunk], entries, limit
+        )
+        frame[chunk, TEMPERATURE][stuck] = np.nan
     return frame
+
+
+def _plausible(columns: Columns) -> Columns:
+    """The columns, without temperatures that no such sensor can measure."""
+    low, high = SENSOR_RANGE_C
+    absurd = (columns.temperature_c < low) | (columns.temperature_c > high)
+    if not absurd.any():
+        return columns
+    return replace(columns, temperature_c=np.where(absurd, np.nan, columns.temperature_c))
 
 
 def _now(columns: Columns, rows: Ints) -> Floats:

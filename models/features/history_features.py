@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.features.aggregates import Codes, Counts, Sums
+from models.features.aggregates import Codes, Counts, Sums, finite, newest, span_days
 from models.features.columns import STATUS_INDEX, Bools, Columns, Floats, Ints
 from models.features.error_codes import FAMILIES
 
@@ -65,6 +65,12 @@ NAMES: Final = (
     *(f"{name}_share_30d" for name in FAMILIES),
 )
 
+_TEMPERATURES: Final = np.flatnonzero([name.startswith("temperature_") for name in NAMES])
+# A temperature sensor is stuck if so many entries of a week, so many of them while charging, all have the
+# value of the reading itself. A week has 14 entries.
+STUCK_ENTRIES: Final = 12
+STUCK_CHARGING: Final = 2
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryIndex:
@@ -105,23 +111,24 @@ class HistoryIndex:
         )
 
 
-def fill(out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, limit: Ints | None) -> None:
+def fill(out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, limit: Ints | None) -> Bools:
     """Write the columns of `NAMES` and of the named codes into `out` [len(rows), …]; NaN without history.
 
-    `limit` [len(rows)] bounds the number of entries.
+    `limit` [len(rows)] bounds the number of entries. Returns which temperatures come from a stuck sensor
+    [len(rows)]; their columns are NaN.
     """
     first, end = past.first[rows], past.end[rows]
     longest = np.minimum(end - first, MAX_ENTRIES if limit is None else np.minimum(limit, MAX_ENTRIES))
     width = int(longest.max(initial=0))
     if not width:
-        return
+        return np.zeros(len(rows), np.bool_)
     with np.errstate(divide="ignore", invalid="ignore"):  # rows with few entries divide by zero; NaN is meant
-        _fill(out, columns, rows, past, end, longest, np.arange(width, dtype=np.int64)[:, None])
+        return _fill(out, columns, rows, past, end, longest, np.arange(width, dtype=np.int64)[:, None])
 
 
 def _fill(
     out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, end: Ints, longest: Ints, back: Ints
-) -> None:
+) -> Bools:
     # [entry, row], newest entry first. Sums along the first axis then have the same order for any number of
     # rows.
     at = past.kept.take(np.maximum(end - 1 - back, 0))
@@ -145,8 +152,10 @@ def _fill(
     temperature = columns.temperature_c.take(at)
     warm = valid & ~np.isnan(temperature)
     warm_charging = warm & charging
+    now_temperature = columns.temperature_c.take(rows)
     counts.add("t", warm)
     counts.add("t_charging", warm_charging)
+    counts.add("t_same", warm & (temperature == now_temperature))
     sums.add("t", warm, temperature, week)
     sums.add("tt", warm, temperature * temperature)
     sums.add("t_charging", warm_charging, temperature, week)
@@ -182,7 +191,6 @@ def _fill(
     number, of = counts.total(week)
     total = sums.total()
 
-    now_temperature = columns.temperature_c.take(rows)
     t_mean = total["t"] / of["t"]
     t_charging_7d = total["t_charging_7d"] / of["t_charging_7d"]
     p_mean, p_mean_7d = total["p"] / of["p"], total["p_7d"] / of["p_7d"]
@@ -192,10 +200,10 @@ def _fill(
     counter = columns.sessions.take(at)
     sessions = columns.sessions.take(rows)
     sessions_7d, sessions_30d = _per_day(sessions, counter, age_days, week, valid)
-    faulty_days, coded_days, hardware_days, idle_days = _newest(
+    faulty_days, coded_days, hardware_days, idle_days = newest(
         age_days, faulty, coded, codes.hardware, valid & (counter < sessions)
     )
-    known_days, both_days, both_days_7d = _span_days(age_days, valid, both, both & week)
+    known_days, both_days, both_days_7d = span_days(age_days, valid, both, both & week)
     values = [
         known_days,
         faulty_days,
@@ -208,7 +216,7 @@ def _fill(
         number["charging_7d"] / of["stated_7d"],
         number["charging"] / of["stated"],
         total["t_7d"] / of["t_7d"],
-        _finite(np.where(warm & week, temperature, -np.inf).max(axis=0)),
+        finite(np.where(warm & week, temperature, -np.inf).max(axis=0)),
         t_mean,
         np.sqrt(np.maximum(t_variance, 0.0)),
         now_temperature - t_mean,
@@ -251,26 +259,20 @@ def _fill(
         *(codes.named / of["reports"]),
     ]
     out[:] = np.where(valid.any(axis=0), np.concatenate(values).reshape(len(values), -1), np.nan).T
+    # A charger warms up while it charges.
+    stuck: Bools = (
+        (number["t_same_7d"] == number["t_7d"])
+        & (number["t_7d"] >= STUCK_ENTRIES)
+        & (number["t_charging_7d"] >= STUCK_CHARGING)
+    )
+    if stuck.any():
+        out[np.ix_(stuck, _TEMPERATURES)] = np.nan
+    return stuck
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """part / whole, elementwise; NaN where `whole` is 0."""
     return np.where(whole != 0, part / whole, np.nan)
-
-
-def _finite(values: Floats) -> Floats:
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _newest(age_days: Floats, *hits: Bools) -> Floats:
-    """Age of the newest entry in each mask [masks, row], in days; NaN if there is none."""
-    return _finite(np.where(np.array(hits), age_days, np.inf).min(axis=1))
-
-
-def _span_days(age_days: Floats, *masks: Bools) -> Floats:
-    """Age of the oldest entry in each mask [masks, row], in days; 0 if there is none."""
-    span: Floats = np.where(np.array(masks), age_days, 0.0).max(axis=1)
-    return span
 
 
 def _per_day(now: Floats, then: Floats, age_days: Floats, *masks: Bools) -> Floats:

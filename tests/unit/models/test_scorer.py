@@ -171,6 +171,34 @@ def test_anomaly_names_the_rule(scorer: Scorer, reading: Make) -> None:
     assert (verdict["is_anomaly"], verdict["anomaly_type"]) == (False, None)
 
 
+@pytest.mark.parametrize(
+    ("now", "kind"),
+    [
+        ({"temperature": 41.0}, "SENSOR_IMPLAUSIBLE"),
+        ({"temperature": 41.5}, None),
+        ({"temperature": None}, None),
+        ({"temperature": 160.0}, "SENSOR_IMPLAUSIBLE"),
+        ({"temperature": 41.0, "error_codes": ("GroundFailure",)}, "ELECTRICAL_FAULT"),
+    ],
+)
+def test_a_stuck_temperature_sensor_is_an_anomaly(
+    scorer: Scorer, reading: Make, now: dict[str, Any], kind: str | None
+) -> None:
+    latest = reading(**{"connector_status": "AVAILABLE", "power": 0.0, "error_codes": (), **now})
+    past = [
+        reading(
+            connector_status="CHARGING" if n < 4 else "AVAILABLE",
+            power=7.0 if n < 4 else 0.0,
+            temperature=41.0,
+            error_codes=(),
+            timestamp=latest.timestamp - timedelta(hours=12 * n),
+        )
+        for n in range(1, 15)
+    ]
+    (verdict,) = scorer.score("anomaly", [latest], [past])
+    assert verdict["anomaly_type"] == kind
+
+
 def test_costs_in_metadata_count_only_where_they_are_amounts(scorer: Scorer, reading: Make) -> None:
     def cost(costs: Any) -> Any:
         (schedule,) = scorer.score("maintenance", [reading(metadata={"costs": costs})])

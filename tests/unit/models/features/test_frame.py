@@ -88,23 +88,27 @@ def test_the_future_changes_nothing(history: History) -> None:
     np.testing.assert_array_equal(compute(changed, history.spec, rows), before)
 
 
-def test_known_values() -> None:
-    def at(hour: int, **fields: object) -> Reading:
-        moment = datetime.fromtimestamp(1_700_000_000 // 86_400 * 86_400 + hour * 3600, UTC)
-        return Reading("A", fields.pop("status", "AVAILABLE"), moment, **fields)  # type: ignore[arg-type]
+def at(hour: int, **fields: Any) -> Reading:
+    moment = datetime.fromtimestamp(1_700_000_000 // 86_400 * 86_400 + hour * 3600, UTC)
+    return Reading("A", fields.pop("status", "AVAILABLE"), moment, **fields)
 
+
+def features(past: list[Reading], now: Reading, *vocabulary: str) -> dict[str, float]:
+    spec = FeatureSpec(vocabulary)
+    columns, rows = from_readings([now], [past], spec.code_columns)
+    row: Floats = compute(columns, spec, rows)[0].astype(np.float64)
+    return dict(zip(spec.names, row.tolist(), strict=True))
+
+
+def test_known_values() -> None:
     past = [
         at(0, temperature=20.0, total_sessions=100, error_codes=("GroundFailure",)),
         at(24, temperature=30.0, status="OFFLINE", error_codes=()),
         at(25, temperature=99.0, status="FAULTY"),  # the same 12 hours as the entry before: left out
         at(48, temperature=40.0, total_sessions=104, error_codes=("X-17", "X-17")),
     ]
-    spec = FeatureSpec(("X-17",))
-    columns, rows = from_readings(
-        [at(72, temperature=60.0, total_sessions=109, error_codes=())], [past], spec.code_columns
-    )
-    row: Floats = compute(columns, spec, rows)[0].astype(np.float64)
-    value = dict(zip(spec.names, row.tolist(), strict=True))
+    now = at(72, temperature=60.0, total_sessions=109, error_codes=())
+    value = features(past, now, "X-17")
     assert value["temperature_mean_30d"] == 30.0
     assert value["temperature_above_usual"] == 30.0
     assert value["history_days"] == 3.0
@@ -117,6 +121,40 @@ def test_known_values() -> None:
     assert np.isnan(value["temperature_trend_per_day"])  # fewer than 4 entries
     assert value["is_faulty"] == 0.0
     assert STATUSES[0] == "AVAILABLE"
+
+
+def week_of(temperatures: list[float], charging: int) -> list[Reading]:
+    """An entry for each 12 hours, the first ones while charging."""
+    status = ["CHARGING"] * charging + ["AVAILABLE"] * (len(temperatures) - charging)
+    return [at(12 * n, temperature=temperatures[n], status=status[n]) for n in range(len(temperatures))]
+
+
+@pytest.mark.parametrize(
+    ("past", "is_stuck"),
+    [
+        (week_of([41.0] * 14, charging=2), True),
+        (week_of([20.0, 30.0] + [41.0] * 14, charging=5), True),  # it moved longer ago
+        (week_of([41.0] * 14, charging=1), False),  # what hardly charges hardly warms up
+        (week_of([41.0] * 13 + [41.5], charging=5), False),
+        (week_of([40.0] * 14, charging=5), False),  # it moves now
+        (week_of([41.0] * 11, charging=5), False),  # too short
+    ],
+)
+def test_the_temperature_of_a_stuck_sensor_is_missing(past: list[Reading], is_stuck: bool) -> None:
+    value = features(past, at(12 * len(past), temperature=41.0, power=7.0))
+    temperatures = {name: number for name, number in value.items() if name.startswith("temperature_")}
+    assert np.isnan(temperatures["temperature_c"]) == is_stuck
+    if is_stuck:
+        assert np.isnan(list(temperatures.values())).all()
+    assert value["power_kw"] == 7.0
+    assert value["charging_share_7d"] > 0
+
+
+def test_temperatures_that_no_sensor_measures_are_missing() -> None:
+    past = [at(0, temperature=20.0), at(24, temperature=-50.0), at(48, temperature=30.0)]
+    assert features(past, at(72, temperature=151.0))["temperature_mean_30d"] == 25.0
+    assert np.isnan(features(past, at(72, temperature=151.0))["temperature_c"])
+    assert features(past, at(72, temperature=150.0))["temperature_c"] == 150.0
 
 
 def test_the_past_is_bounded(history: History) -> None:
