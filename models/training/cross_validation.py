@@ -1,10 +1,10 @@
 """Out-of-fold scores, to choose model sizes, calibrate and measure. Offline only.
 
-With enough failures the split is by time: models of the older part score the newer one, with a gap of one
-horizon between them. With few failures the newer part is too small to calibrate on, and models of the older
-part are much weaker than the final ones. Then the history is cut into blocks, each scored by models of the
-others, so that every failure is used (docs/adr/0005-calibration.md). Columns are the horizons that `rows`
-have labels for.
+With enough failures the split is by time: models of the older part score the newer one. They see the older
+part as it was known when the newer one begins. With few failures the newer part is too small to calibrate on,
+and models of the older part are much weaker than the final ones. Then the history is cut into blocks, each
+scored by models of the others, so that every failure is used (docs/adr/0005-calibration.md). Columns are the
+horizons that `rows` have labels for.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def by_time(
 ) -> OutOfFold | None:
     """The newer part of `rows`, scored by models of the older part. None if a part is too small."""
     older, newer = split(rows)
-    if not len(newer.index) or not all(teaches(part, column) for column, part in enumerate(older)):
+    if not len(newer.index) or not all(teaches(older, column) for column in range(len(rows.labels))):
         return None
     everything = np.arange(len(newer.index))
-    return _scored(newer, spec, seed, lambda column: iter([(older[column], everything)]), progress)
+    return _scored(newer, spec, seed, lambda _: iter([(older, everything)]), progress)
 
 
 def by_blocks(
@@ -77,7 +77,7 @@ def blocks(rows: Rows) -> Ints | None:
     of a few days would contain failures or healthy readings, hardly both, and out-of-fold scores for it would
     be wrong. None if neither way leaves enough failures outside each block.
     """
-    ahead = np.any([label == 1 for label in rows.labels], axis=0)
+    ahead = rows.failing()
     speaks_of_s = np.where(ahead, rows.next_failure_s, rows.time_s)
     edges = np.quantile(speaks_of_s, np.arange(1, BLOCKS) / BLOCKS)
     of_time = np.searchsorted(edges, speaks_of_s)
@@ -109,14 +109,14 @@ def seen_vs_unseen(rows: Rows, spec: FeatureSpec, seed: int) -> dict[str, dict[s
     if len(rows.labels) <= WEEK:
         return {}
     older, newer = split(rows)
-    learned, known = older[WEEK], newer.labels[WEEK] != UNKNOWN
+    known = newer.labels[WEEK] != UNKNOWN
     half = np.random.default_rng(seed).permutation(int(rows.charger.max()) + 1) % 2
-    halves = (learned.take(half[learned.charger] == side) for side in (0, 1))
+    halves = (older.take(half[older.charger] == side) for side in (0, 1))
     if not len(newer.index) or not all(teaches(train_rows, WEEK) for train_rows in halves):
         return {}
     raw = np.empty((2, len(newer.index)))  # by the model of the row's own half, and of the other
     for side in (0, 1):
-        train_rows = learned.take(half[learned.charger] == side)
+        train_rows = older.take(half[older.charger] == side)
         model = boosting.fit(train_rows, WEEK, spec, boosting.TREES // 2, seed)
         scores = model.decision_function(newer.frame)
         own = half[newer.charger] == side

@@ -22,8 +22,10 @@ from models.training.labels import DAY_S, Labels, days_to_failure
 
 MIN_FAILURES: Final = 10  # a ranking learned from fewer is random
 MIN_HEALTHY: Final = 200  # readings known not to be followed by a failure
-# Required length of a history, in horizons. Readings of one horizon's length then have an observed future.
-SPANS: Final = 2.0
+# Required length of a history, by horizon. Readings of 7 days teach as far as their future is known, and two
+# days of them are enough to calibrate on. 30 days are calibrated on readings a month old: the base rate has
+# changed since, if there are no newer ones (docs/adr/0023).
+NEEDED_DAYS: Final = (2.0, 9.0, 60.0)
 KNOTS: Final = 129  # of an extrapolated calibration; its log-odds are then off by .005 at most
 
 
@@ -53,7 +55,7 @@ def learnable(history: History, truth: tuple[Labels, ...]) -> Learnable:
     reasons: list[str] = []
     for column, label in enumerate(truth):
         failures, healthy = _evidence(history, label)
-        enough = span >= SPANS * HORIZON_DAYS[column] and failures >= MIN_FAILURES and healthy >= MIN_HEALTHY
+        enough = span >= NEEDED_DAYS[column] and failures >= MIN_FAILURES and healthy >= MIN_HEALTHY
         if enough and not reasons:
             continue
         count = min(count, column)
@@ -64,9 +66,9 @@ def learnable(history: History, truth: tuple[Labels, ...]) -> Learnable:
 
 
 def _needed(column: int) -> str:
-    days, name = HORIZON_DAYS[column], HORIZON_NAMES[column]
+    name, days = HORIZON_NAMES[column], NEEDED_DAYS[column]
     return (
-        f"{name} needs {SPANS * days:g} days of readings, {MIN_FAILURES} failures with a reading within "
+        f"{name} needs {days:g} days of readings, {MIN_FAILURES} failures with a reading within "
         f"{name} before and {MIN_HEALTHY} readings with none within {name} after"
     )
 

@@ -98,6 +98,28 @@ def labels(history: History, horizon_days: float, *, end_s: float | None = None)
     fleet's newest reading). That holds even if a failure followed, as keeping only failures would bias the
     last weeks. The same applies to readings closer than the horizon to a charger's last reading.
     """
+    observed_days = _observed_days(history, end_s)
+    result = (days_to_failure(history) <= horizon_days).astype(np.int8)
+    result[observed_days < horizon_days] = UNKNOWN
+    result[in_failure(history)] = UNKNOWN
+    return result
+
+
+def futures(history: History) -> tuple[Floats, Bools]:
+    """Days [n] for which each reading's future is known, and whether a failure ends them [n].
+
+    The others are censored: their charger was in service until then, and later is unknown. 0 for readings
+    inside a failure.
+    """
+    failure_days, days = days_to_failure(history), _observed_days(history, None)
+    failed = failure_days <= days
+    days = np.minimum(days, failure_days)
+    excluded = in_failure(history)
+    return np.where(excluded, 0.0, np.maximum(days, 0.0)), failed & ~excluded
+
+
+def _observed_days(history: History, end_s: float | None) -> Floats:
+    """Days from each reading to the end of its charger's observation [n]."""
     columns, failures = history.columns, history.failures
     end_s = history.end_s if end_s is None else end_s
     n_chargers = len(history.charger_ids)
@@ -108,7 +130,5 @@ def labels(history: History, horizon_days: float, *, end_s: float | None = None)
     np.maximum.at(failed_s, failures.charger, failures.time_s)
     observed_to = np.where(failed_s >= last_s - MIN_FAILURE_S, np.inf, last_s)
     observed_to = np.minimum(observed_to, end_s)
-    result = (days_to_failure(history) <= horizon_days).astype(np.int8)
-    result[columns.time_s + horizon_days * DAY_S > observed_to[columns.charger]] = UNKNOWN
-    result[in_failure(history)] = UNKNOWN
-    return result
+    days: Floats = (observed_to[columns.charger] - columns.time_s) / DAY_S
+    return days

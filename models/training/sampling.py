@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.features.columns import Floats, Ints
+from models.features.columns import Bools, Floats, Ints
 from models.features.frame import MAX_ENTRIES, FeatureSpec, Frame, compute
 from models.horizon_days import HORIZON_DAYS
 from models.training.history import History
-from models.training.labels import DAY_S, UNKNOWN, Labels, days_to_failure
+from models.training.labels import DAY_S, UNKNOWN, Labels, days_to_failure, futures
 
 # Rows per stratum kept for fitting. More rows of the same fleet changed the PR-AUC by less than its bootstrap
 # interval, and a history of a million rows must train within five minutes.
@@ -27,7 +27,7 @@ class Rows:
     """Sampled readings: index in the history, weight in represented rows, labels by horizon, and features.
 
     `frame` has all known features. `train_frame` is the training input, in which some rows have a shortened
-    history.
+    history. `known_days` and `failed` are those of `labels.futures`.
     """
 
     index: Ints
@@ -38,11 +38,24 @@ class Rows:
     time_s: Floats
     charger: Ints
     next_failure_s: Floats
+    known_days: Floats
+    failed: Bools
 
     def failures(self, column: int = -1) -> int:
         """Number of distinct failures within a horizon (default: the longest) after these readings."""
-        ahead = self.labels[column] == 1
+        ahead = self.failing(column)
         return len(np.unique(np.column_stack([self.charger[ahead], self.next_failure_s[ahead]]), axis=0))
+
+    def failing(self, column: int = -1) -> Bools:
+        """Which rows were seen to fail within a horizon (default: the longest) [n]."""
+        return self.failed & (self.known_days <= HORIZON_DAYS[: len(self.labels)][column])
+
+    def until(self, end_s: float) -> Rows:
+        """The rows up to a time, as they were known then."""
+        rows = self.take(self.time_s < end_s)
+        days = (end_s - rows.time_s) / DAY_S
+        failed = rows.failed & (rows.known_days <= days)
+        return replace(rows, known_days=np.minimum(rows.known_days, days), failed=failed)
 
     def take(self, which: Any) -> Rows:
         """The rows selected by an index or a mask."""
@@ -55,6 +68,8 @@ class Rows:
             self.time_s[which],
             self.charger[which],
             self.next_failure_s[which],
+            self.known_days[which],
+            self.failed[which],
         )
 
 
@@ -63,12 +78,13 @@ def sample(history: History, truth: tuple[Labels, ...], rng: np.random.Generator
 
     `truth` are the labels of the horizons to learn: the first one, two or all three of `HORIZON_DAYS`.
     """
-    day, week, month = truth[0], truth[min(1, len(truth) - 1)], truth[-1]
-    known = day != UNKNOWN
+    _, week_days, month_days = HORIZON_DAYS
+    known = truth[0] != UNKNOWN
+    known_days, failed = futures(history)
     strata = {
-        "week": known & (week == 1),
-        "month": known & (week != 1) & (month == 1),
-        "healthy": known & (week != 1) & (month != 1),
+        "week": known & failed & (known_days <= week_days),
+        "month": known & failed & (known_days > week_days) & (known_days <= month_days),
+        "healthy": known & ~(failed & (known_days <= month_days)),
     }
     picked: list[Ints] = []
     weights: list[Floats] = []
@@ -90,6 +106,8 @@ def sample(history: History, truth: tuple[Labels, ...], rng: np.random.Generator
         history.columns.time_s[index],
         history.columns.charger[index],
         np.round(history.columns.time_s[index] + days_to_failure(history)[index] * DAY_S),
+        known_days[index],
+        failed[index],
     )
 
 
@@ -113,11 +131,14 @@ def without_labels(history: History, index: Ints, frame: Frame) -> Rows:
     """Rows of weight 1 without labels, for models that need none."""
     columns = history.columns
     ones = np.ones(len(index))
-    return Rows(index, ones, (), frame, frame, columns.time_s[index], columns.charger[index], ones)
+    none = np.zeros(len(index), np.bool_)
+    return Rows(
+        index, ones, (), frame, frame, columns.time_s[index], columns.charger[index], ones, ones, none
+    )
 
 
-def split(rows: Rows) -> tuple[list[Rows], Rows]:
-    """Older rows for each horizon, ending one horizon before the newer rows begin, and the newer rows.
+def split(rows: Rows) -> tuple[Rows, Rows]:
+    """Older rows, as they were known when the newer ones begin, and the newer rows.
 
     If the history is too short for that, the split is by charger, with a quarter of the chargers as the newer
     part.
@@ -126,23 +147,17 @@ def split(rows: Rows) -> tuple[list[Rows], Rows]:
     order = np.argsort(rows.time_s[usable], kind="stable")
     mass = np.cumsum(rows.weight[usable][order])
     begin = rows.time_s[usable][order][int(np.searchsorted(mass, mass[-1] * (1 - NEWER_SHARE)))]
-    newer = rows.take(rows.time_s > begin)
-    horizons = HORIZON_DAYS[: len(rows.labels)]
-    older = [rows.take(rows.time_s <= begin - days * DAY_S) for days in horizons]
+    older, newer = rows.until(begin), rows.take(rows.time_s > begin)
     if all(
-        _failing(part, k) >= MIN_POSITIVES and _failing(newer, k) >= MIN_POSITIVES
-        for k, part in enumerate(older)
+        older.failing(column).sum() >= MIN_POSITIVES and (label == 1).sum() >= MIN_POSITIVES
+        for column, label in enumerate(newer.labels)
     ):
         return older, newer
     out_of_fold = rows.charger % 4 == 0
-    return [rows.take(~out_of_fold)] * len(horizons), rows.take(out_of_fold)
+    return rows.take(~out_of_fold), rows.take(out_of_fold)
 
 
 def teaches(rows: Rows, column: int) -> bool:
     """Whether the rows contain both outcomes of a horizon."""
-    label = rows.labels[column]
-    return bool((label == 1).any() and (label == 0).any())
-
-
-def _failing(rows: Rows, column: int) -> int:
-    return int((rows.labels[column] == 1).sum())
+    failing = rows.failing(column)
+    return bool(failing.any() and not failing.all())

@@ -15,7 +15,7 @@ from models.monitoring.drift_report import LENGTH_OF_PAST
 from models.monitoring.psi import Distribution
 from models.training import onnx_export
 from models.training.history import History
-from models.training.horizons import MIN_HEALTHY, SPANS, span_days, too_little
+from models.training.horizons import MIN_HEALTHY, span_days, too_little
 from models.training.labels import in_failure, labels
 from models.training.manifest import described, golden_frame, golden_of
 from models.training.sampling import without_labels
@@ -25,6 +25,8 @@ HEALTHY_ROWS: Final = 60_000
 TREES: Final = 80
 ROWS_A_TREE: Final = 256
 FALSE_ALARMS: Final = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+# Required length of a history, in horizons. Readings of one horizon's length are then known to be healthy.
+SPANS: Final = 2.0
 
 
 def train_anomaly(history: History, *, seed: int = 0, progress: Progress = lambda _: None) -> tuple[Any, Any]:

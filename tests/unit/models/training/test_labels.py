@@ -12,7 +12,7 @@ import pytest
 from errors import ServiceError
 from models.training.history import History, load
 from models.training.history_table import BadHistory
-from models.training.labels import inside_recorded, labels
+from models.training.labels import futures, inside_recorded, labels
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -54,6 +54,17 @@ def test_ahead_inside_and_unknown(tmp_path: Path) -> None:
     # inside from the onset on, for a day at least; the fleet's last week is unknown for everyone
     assert of(history, "A", 7) == [0, 0, 0, *[1] * 7, -1, *[0, 0], *[-1] * 7]
     assert of(history, "B", 7) == [*[0] * 13, *[-1] * 7]
+
+
+def test_a_future_is_known_until_a_failure_or_the_end(tmp_path: Path) -> None:
+    history = load(written(tmp_path, pd.concat([days("A", 20), days("B", 15)]), [("A", 10)]))
+    known_days, failed = futures(history)
+    is_b = history.columns.charger == history.charger_ids.index("B")
+    # A's first day in failure is excluded. Then it is observed to the end, and B to its last reading.
+    assert known_days[~is_b].tolist() == [*range(10, 0, -1), 0, *range(8, -1, -1)]
+    assert failed[~is_b].tolist() == [True] * 10 + [False] * 10
+    assert known_days[is_b].tolist() == list(range(14, -1, -1))
+    assert not failed[is_b].any()
 
 
 def test_a_charger_that_falls_silent_is_not_healthy(tmp_path: Path) -> None:
