@@ -55,6 +55,8 @@ class ChargerData:
 
     def erase(self, tenant: str | None, charger_id: str) -> dict[str, int]:
         """Delete the data of a charger. Returns the number of deleted items by store (`STORES`)."""
+        # Before the count of erasures changes: copies of the fleet that are loaded again lack them then.
+        attributes = self._attributes.erase(tenant, charger_id)
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hgetall(past_key(tenant, charger_id))
             pipeline.hlen(readings_key(tenant, charger_id))
@@ -71,7 +73,6 @@ class ChargerData:
         past = len({at_ms for at_ms, _, _ in ChargerHistory.of(held, after_ms=-1).verdicts})
         cached = self._cache.delete(charger_id, tenant)
         outcomes = self._outcomes.erase(tenant, charger_id)
-        attributes = self._attributes.erase(tenant, charger_id)
         alerts = self._alerts.erase(tenant, charger_id)
         DeadLetterLooks(self._redis).erase(tenant, charger_id)
         counts = (cached, past + newest, readings, outcomes, attributes, alerts)

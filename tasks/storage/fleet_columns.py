@@ -31,6 +31,8 @@ _ATTRIBUTE_OF: Final = {"site": "site_id", "vendor": "vendor", "model": "model",
 # Columns of texts.
 _TEXTS: Final = (*FILTERS, "currency")
 _FIRST_CAPACITY: Final = 1_024
+# The time of writing of a charger that has no verdict.
+NEVER: Final = -np.inf
 
 
 class FleetColumns:
@@ -42,11 +44,13 @@ class FleetColumns:
         self._search: list[str] = []  # id, name and site of each row, in lower case
         self.vocabularies: Final = {name: Vocabulary() for name in _TEXTS}
         self._codes = {name: np.empty(0, np.int32) for name in _TEXTS}
-        # `written` is the time of the last verdict in ms. `is_row` is false for a row that cannot be read.
+        # `written` is the time of the last verdict in ms, `NEVER` without one. `is_row` is false without a
+        # verdict, and for a row that cannot be read. `is_stated` is true for chargers with attributes.
         self._numbers = {
             name: np.empty(0) for name in ("written", "risk", "reading_timestamp", "cost_of_waiting")
         }
         self._is_row = np.empty(0, np.bool_)
+        self._is_stated = np.empty(0, np.bool_)
         # Derived from the columns when a query needs them.
         self._sorted_ids = np.empty(0, "S1")
         self._by_id: Positions = np.empty(0, np.int64)
@@ -56,9 +60,8 @@ class FleetColumns:
     def __len__(self) -> int:
         return len(self.charger_ids)
 
-    def known(self, charger_ids: Sequence[str]) -> list[str]:
-        """Those of the chargers that have a row."""
-        return [charger_id for charger_id in charger_ids if charger_id in self._positions]
+    def __contains__(self, charger_id: object) -> bool:
+        return charger_id in self._positions
 
     def is_held(self, charger_id: str, written_ms: float) -> bool:
         """Whether the row of this charger and time of writing is here."""
@@ -68,6 +71,10 @@ class FleetColumns:
     def count(self, since_ms: float) -> int:
         """The number of chargers that were written since this time."""
         return int(np.count_nonzero(self._numbers["written"][: len(self)] >= since_ms))
+
+    def stated(self) -> int:
+        """The number of chargers with attributes."""
+        return int(np.count_nonzero(self._is_stated[: len(self)]))
 
     def waste(self) -> int:
         """The number of texts beyond the number of chargers, which grows as attributes change."""
@@ -84,6 +91,23 @@ class FleetColumns:
         if not charger_ids:
             return
         positions = [self._place(charger_id) for charger_id in charger_ids]
+        self._put_rows(positions, written_ms, rows)
+        self._restate(positions, attributes)
+
+    def restate(self, charger_ids: Sequence[str], attributes: Sequence[Attributes | None]) -> None:
+        """Replace the attributes of chargers. One that is not known yet is added without a verdict."""
+        stated = {
+            charger_id: its
+            for charger_id, its in zip(charger_ids, attributes, strict=True)
+            if its or charger_id in self
+        }
+        new = [self._place(charger_id) for charger_id in stated if charger_id not in self]
+        self._put_rows(new, [NEVER] * len(new), [None] * len(new))
+        self._restate([self._positions[charger_id] for charger_id in stated], list(stated.values()))
+
+    def _put_rows(
+        self, positions: Sequence[int], written_ms: Sequence[float], rows: Sequence[FleetRow | None]
+    ) -> None:
         read = [_NO_ROW if row is None else row for row in rows]
         self._numbers["written"][positions] = written_ms
         self._numbers["risk"][positions] = [row.p30 for row in read]
@@ -93,20 +117,15 @@ class FleetColumns:
         ]
         self._is_row[positions] = [row is not None for row in rows]
         status, action, currency = (self.vocabularies[name].code for name in ("status", "action", "currency"))
-        self._codes["status"][positions] = [status(row.connector_status) for row in read]
-        self._codes["action"][positions] = [action(row.action) for row in read]
+        self._codes["status"][positions] = [status(row.connector_status or None) for row in read]
+        self._codes["action"][positions] = [action(row.action or None) for row in read]
         self._codes["currency"][positions] = [currency(row.currency) for row in read]
-        self._restate(positions, attributes)
-
-    def restate(self, charger_ids: Sequence[str], attributes: Sequence[Attributes | None]) -> None:
-        """Replace the attributes of chargers that have a row."""
-        if charger_ids:
-            self._restate([self._positions[charger_id] for charger_id in charger_ids], attributes)
+        self._orders.clear()
 
     def find(self, query: FleetQuery, *, since_ms: float) -> Found:
-        """The page that a query asks for, among the chargers that were written since this time."""
+        """The page that a query asks for. A verdict that was written before `since_ms` is none."""
+        is_match = self._matches(query, since_ms)  # first, as it may change the order
         order, keys = self._order(query.sort)
-        is_match = self._matches(query, since_ms)
         matching = order[is_match[order]]
         total = len(matching)
         if isinstance(query.after, Cursor):
@@ -115,11 +134,11 @@ class FleetColumns:
         else:
             matching = matching[query.after :]
         positions = matching[: query.limit].tolist()
-        statuses = self.vocabularies["status"].texts
+        statuses, codes = self.vocabularies["status"].texts, self._codes["status"][positions].tolist()
         return Found(
             [self.charger_ids[place] for place in positions],
-            [statuses[code] for code in self._codes["status"][positions].tolist()],
-            self._numbers["reading_timestamp"][positions].tolist(),
+            [None if code == NO_TEXT else statuses[code] for code in codes],
+            [None if np.isnan(at) else at for at in self._numbers["reading_timestamp"][positions].tolist()],
             total,
             self._costs(is_match),
             self._cursor(query.sort, positions[-1]) if len(matching) > query.limit else None,
@@ -135,16 +154,15 @@ class FleetColumns:
         return [texts[code] for code in order.tolist() if counts[code]]
 
     def rows(self, since_ms: float) -> Positions:
-        """The positions of the chargers that were written since this time, and can be read."""
-        size = len(self)
-        return np.flatnonzero(self._is_row[:size] & (self._numbers["written"][:size] >= since_ms))
+        """The positions of the chargers with a verdict since this time, or with attributes alone."""
+        return np.flatnonzero(self._listed(since_ms))
 
     def codes(self, name: str) -> NDArray[np.int32]:
         """A column of `FILTERS`, or `currency`: the number of each text in its vocabulary."""
         return self._codes[name][: len(self)]
 
     def numbers(self, name: str) -> Numbers:
-        """A column of numbers: `risk`, `reading_timestamp` or `cost_of_waiting`."""
+        """A column of numbers, NaN without one: `risk`, `reading_timestamp` or `cost_of_waiting`."""
         return self._numbers[name][: len(self)]
 
     def _place(self, charger_id: str) -> int:
@@ -164,6 +182,7 @@ class FleetColumns:
         for name, numbers in self._numbers.items():
             self._numbers[name] = np.concatenate([numbers, np.zeros(more)])
         self._is_row = np.concatenate([self._is_row, np.zeros(more, np.bool_)])
+        self._is_stated = np.concatenate([self._is_stated, np.zeros(more, np.bool_)])
 
     def _restate(self, positions: Sequence[int], attributes: Sequence[Attributes | None]) -> None:
         self._orders.clear()
@@ -171,13 +190,25 @@ class FleetColumns:
         for name, attribute in _ATTRIBUTE_OF.items():
             code = self.vocabularies[name].code
             self._codes[name][positions] = [code(each.get(attribute)) for each in stated]
+        self._is_stated[positions] = [bool(each) for each in stated]
         for place, each in zip(positions, stated, strict=True):
             searched = (self.charger_ids[place], each.get("name", ""), each.get("site_id", ""))
             self._search[place] = "\n".join(searched).casefold()
 
+    def _listed(self, since_ms: float) -> NDArray[np.bool_]:
+        """Whether each charger is in responses. Forgets the verdicts that were written before this time."""
+        size = len(self)
+        is_old = self._numbers["written"][:size] < since_ms
+        old = np.flatnonzero(self._is_row[:size] & is_old).tolist()
+        if old:
+            self._put_rows(old, [NEVER] * len(old), [None] * len(old))
+        return self._is_row[:size] | (self._is_stated[:size] & is_old)
+
     def _matches(self, query: FleetQuery, since_ms: float) -> NDArray[np.bool_]:
         size = len(self)
-        found = self._is_row[:size] & (self._numbers["written"][:size] >= since_ms)
+        found = self._listed(since_ms)
+        if query.scored is not None:
+            found &= self._is_row[:size] == query.scored
         if query.min_risk > 0:
             found &= self._numbers["risk"][:size] >= query.min_risk
         for name, texts in query.filters.items():
@@ -259,4 +290,4 @@ class FleetColumns:
         return float(np.searchsorted(self._sorted_ids, np.bytes_(charger_id.encode()))) - 0.5
 
 
-_NO_ROW: Final = FleetRow(0.0, 0.0, 0.0, 0.0, "", False, "", None)
+_NO_ROW: Final = FleetRow(np.nan, np.nan, np.nan, np.nan, "", False, "", None)

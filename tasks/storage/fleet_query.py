@@ -88,8 +88,8 @@ class Cursor(NamedTuple):
 class FleetQuery:
     """A question to the fleet. Of each filter any value matches; without values it matches all.
 
-    `text` is part of the id, the name or the site, in any case. `after` is a cursor, or the number of items
-    to leave out.
+    `text` is part of the id, the name or the site, in any case. `scored` selects chargers with a verdict, or
+    those without; None both. `after` is a cursor, or the number of items to leave out.
     """
 
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -98,19 +98,21 @@ class FleetQuery:
     sort: str = "risk"
     limit: int = 100
     after: Cursor | int = 0
+    scored: bool | None = None
 
 
 class Found(NamedTuple):
     """A page of chargers with their status and the time of their reading, in epoch seconds.
 
+    Both are None for a charger of which only attributes are stored.
     `total` counts the chargers of all pages. `costs` are the sums of their costs of waiting by currency, with
     None for those that name no currency.
     `following` is the cursor of the next page.
     """
 
     charger_ids: list[str]
-    statuses: list[str]
-    read_at: list[float]
+    statuses: list[str | None]
+    read_at: list[float | None]
     total: int
     costs: dict[str | None, float]
     following: Cursor | None

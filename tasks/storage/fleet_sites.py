@@ -20,13 +20,13 @@ class Site(NamedTuple):
     """The chargers of a site. `site_id` is None for those without one.
 
     `due` counts the chargers by recommended visit. `cost_of_waiting` is the sum of the positive net savings
-    of visits in one currency; None if no charger has any. `other_currency` counts the chargers whose savings
-    are in another one.
+    of visits in one currency; None if no charger has any. `highest_risk` is None if no charger has a verdict.
+    `other_currency` counts the chargers whose savings are in another one.
     """
 
     site_id: str | None
     chargers: int
-    highest_risk: float
+    highest_risk: float | None
     due: dict[str, int]
     cost_of_waiting: float | None
     other_currency: int
@@ -38,16 +38,16 @@ def find_sites(
     """A page of sites, the number of all sites, and the cursor of the next page.
 
     `after` is a cursor, or the number of sites to leave out. Counts chargers that were written since this
-    time. Sites that are equal in the order are sorted by id. `currency` is that of the sums. Savings of rows
-    that name none are taken to be in it.
+    time, and those with attributes alone. Sites that are equal in the order are sorted by id. `currency` is
+    that of the sums. Savings of rows that name none are taken to be in it.
     """
     names = columns.vocabularies["site"]
     size = len(names.texts) + 1  # the last one is for chargers without a site
     rows = columns.rows(since_ms)
     sites = columns.codes("site")[rows] % size
     counts = np.bincount(sites, minlength=size)
-    risks = np.zeros(size)
-    np.maximum.at(risks, sites, columns.numbers("risk")[rows])
+    risks = np.full(size, np.nan)
+    np.fmax.at(risks, sites, columns.numbers("risk")[rows])  # ignores NaN
     savings = columns.numbers("cost_of_waiting")[rows]
     currencies = columns.codes("currency")[rows]
     is_ours = np.isin(currencies, [NO_TEXT, *columns.vocabularies["currency"].codes([currency])])
@@ -83,7 +83,7 @@ def find_sites(
         Site(
             names.texts[place] if place < size - 1 else None,
             int(counts[place]),
-            float(risks[place]),
+            None if np.isnan(risks[place]) else float(risks[place]),
             {action: int(number[place]) for action, number in due.items()},
             float(costs[place]) if has_costs[place] else None,
             int(others[place]),

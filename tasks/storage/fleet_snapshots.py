@@ -147,6 +147,19 @@ class FleetSnapshots:
             self._fetch(columns, tenant, found)
             if cursor == 0:
                 break
+        while True:
+            cursor, fields = cast(
+                "tuple[int, dict[bytes, bytes]]",
+                self._redis.hscan(attributes_key(tenant), cursor, count=READ_AT_ONCE),
+            )
+            others = {
+                name.decode(): decoded(field)
+                for name, field in fields.items()
+                if name.decode() not in columns
+            }
+            columns.restate(list(others), list(others.values()))
+            if cursor == 0:
+                break
         with copy.lock:
             copy.columns, copy.erasures, copy.seen_ms = columns, erasures, seconds * 1e3 + micros / 1e3
             copy.refreshed_at, copy.is_loaded = started, True
@@ -166,9 +179,10 @@ class FleetSnapshots:
             pipeline.zcount(changed_key(tenant), oldest, "+inf")
             pipeline.zrangebyscore(changed_key(tenant), since, "+inf", withscores=True)
             pipeline.zrangebyscore(restated_key(tenant), since, "+inf")
-            (seconds, micros), erasures, count, changed, restated = pipeline.execute()
-        if erasures != copy.erasures:
-            return False
+            pipeline.hlen(attributes_key(tenant))
+            (seconds, micros), erasures, count, changed, restated, stated = pipeline.execute()
+        if erasures != copy.erasures or stated + len(restated) < columns.stated():
+            return False  # attributes are gone that nobody has changed: those of an erased tenant
         # Most of the overlap is known. Another write in the same millisecond may not be.
         certain = copy.seen_ms - 10
         new = [
@@ -179,9 +193,8 @@ class FleetSnapshots:
             return False  # the tenant is erased, and its count of erasures with it
         if columns.waste() > count + WASTE:
             return False  # texts that no charger has any more
-        known = columns.known([charger_id.decode() for charger_id in restated])
-        for start in range(0, len(known), READ_AT_ONCE):
-            some = known[start : start + READ_AT_ONCE]
+        for start in range(0, len(restated), READ_AT_ONCE):
+            some = [charger_id.decode() for charger_id in restated[start : start + READ_AT_ONCE]]
             fields = cast("list[bytes | None]", self._redis.hmget(attributes_key(tenant), some))
             with copy.lock:
                 columns.restate(some, list(map(decoded, fields)))

@@ -200,6 +200,25 @@ def test_a_wrong_query_is_a_readable_page(fleet: ConsoleClient, path: str, point
 
 
 @pytest.mark.owasp("API1", "the pages of the fleet and its CSV are those of the shown tenant")
+def test_a_charger_without_a_reading_is_shown(web: Web) -> None:
+    tenant = "console-fleet-new"
+    headers = {"X-Tenant-ID": tenant}
+    its = {"site_id": "YARD", "vendor": "ABB"}
+    assert web.client.put("/api/v1/chargers/NEW-1", json=its, headers=headers).status_code == 200
+    with logged_in(web.url, READ_KEY, tenant=tenant) as client:
+        text = text_of(client, "/fleet")
+        assert ids(text) == ["NEW-1"]
+        assert '<span class="muted">no reading</span>' in text
+        assert ids(text_of(client, "/fleet?scored=false&site=YARD")) == ["NEW-1"]
+        assert "No charger matches" in text_of(client, "/fleet?scored=true")
+        assert "1 without a reading" in text_of(client, "/")
+        assert '<th scope="row"><a href="/fleet?site=YARD">' in text_of(client, "/sites")
+        row = csv_of(client, "")[0]
+        assert (row["charger_id"], row["vendor"], row["failure_probability_30d"]) == ("NEW-1", "ABB", "")
+        web.client.put("/api/v1/chargers/NEW-2", json=its, headers=headers)
+        assert "no reading</span>" in text_of(client, "/chargers/NEW-2")  # the neighbour
+
+
 def test_another_tenant_shows_nothing(filled: Web) -> None:
     with logged_in(filled.url, READ_KEY, tenant="console-nobody") as client:
         for path in ("/fleet", "/sites"):

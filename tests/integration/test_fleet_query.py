@@ -26,6 +26,7 @@ from tests.http_jobs import assert_problem, finish
 from tests.processes import KEY, READ_KEY, Web, environment, settings_for, wait_until
 from tests.readings import request
 from tests.services import RunningServer
+from web.openapi.charger_schemas import FleetPageSchema
 
 SITES: Final = "/api/v1/sites"
 FAILURE: Final = "/api/v1/predictions/failure"
@@ -165,6 +166,49 @@ def test_pages_follow_each_other_by_their_link(fleet: httpx.Client, sort: str) -
     assert [len(page) for page in pages] == [2, 2]
 
 
+def test_a_charger_with_attributes_alone_is_listed(client: httpx.Client) -> None:
+    tenant = {"X-Tenant-ID": "attributes-alone"}
+    put(client, "NEW-1", {"site_id": "yard", "vendor": "ABB", "model": "T", "firmware": "9"}, **tenant)
+    rows = [["charger_id", "site_id"], ["NEW-2", "harbour"]]
+    assert client.post(CHARGERS, content=csv_of(rows), headers={"Content-Type": CSV, **tenant}).is_success
+    assert client.post(FAILURE, json=request("OLD"), headers=tenant).status_code == 200
+    page = client.get(CHARGERS, headers=tenant).json()
+    assert (page["total"], [each["charger_id"] for each in page["items"]]) == (3, ["OLD", "NEW-1", "NEW-2"])
+    old, new, _ = page["items"]
+    assert new.keys() == old.keys()
+    assert (new["tenant_id"], new["attributes"]["vendor"]) == ("attributes-alone", "ABB")
+    unknown = (
+        "failure_probability",
+        "horizons",
+        "recommended_action",
+        "reading_timestamp",
+        "connector_status",
+    )
+    assert [new[each] for each in unknown] == [None] * len(unknown)
+    assert (new["top_contributing_factors"], new["reading_stale"]) == ([], False)
+    FleetPageSchema().load(page)  # as the contract has it
+    for query, expected in {
+        "sort=-risk": "OLD NEW-1 NEW-2",
+        "sort=reading_timestamp": "OLD NEW-1 NEW-2",
+        "sort=cost_of_waiting": "OLD NEW-1 NEW-2",
+        "sort=site": "NEW-2 NEW-1 OLD",
+        "scored=true": "OLD",
+        "scored=false": "NEW-1 NEW-2",
+        "q=yard": "NEW-1",
+        "site=harbour": "NEW-2",
+        "vendor=ABB&model=T&firmware=9": "NEW-1",
+        "status=CHARGING": "OLD",
+        "min_risk=0.000001": "OLD",
+    }.items():
+        assert ids(client, query, **tenant) == expected.split(), query
+    assert_problem(client.get(f"{CHARGERS}?scored=maybe", headers=tenant), 422, "invalid_parameter")
+    following = client.get(f"{CHARGERS}?limit=2", headers=tenant).json()["next"]
+    assert ids(client, f"limit=2&cursor={following}", **tenant) == ["NEW-2"]
+    sites = {each["site_id"]: each for each in client.get(SITES, headers=tenant).json()["items"]}
+    assert (sites["yard"]["chargers"], sites["yard"]["highest_risk"]) == (1, None)
+    assert list(sites) == [None, "harbour", "yard"]  # those without a risk are last
+
+
 def test_a_number_of_items_is_still_a_cursor(fleet: httpx.Client) -> None:
     assert ids(fleet, "cursor=3") == ids(fleet)[3:]
     assert fleet.get(f"{CHARGERS}?cursor=9").json()["next"] is None
@@ -216,7 +260,7 @@ def test_one_charger(client: httpx.Client) -> None:
         **nothing,
         "open_alerts": [],
     }
-    assert ids(client, **tenant) == []  # no verdict yet
+    assert ids(client, **tenant) == ["A"]  # no verdict yet
     verdicts = {
         kind: client.post(f"/api/v1/predictions/{kind}", json=request("A"), headers=tenant).json()
         for kind in ("failure", "maintenance")
@@ -348,12 +392,36 @@ def test_a_row_of_another_version_is_in_no_answer(lone: tuple[FleetSnapshots, Fl
 def test_a_charger_leaves_after_the_retention(lone: tuple[FleetSnapshots, FleetStore, Redis]) -> None:
     snapshots, store, redis = lone
     stored(store, redis, None, *FLEET)
-    assert "EVZ-1" in seen(snapshots)
+    assert "EVZ-1" in seen(snapshots, scored=True)
     redis.zadd("ml:fleet:changed", {"EVZ-1": (NOW - 31 * 86_400) * 1_000})
-    redis.delete("ml:fleet:erasures")
+    redis.incr("ml:fleet:erasures")
+    age(snapshots)
+    assert seen(snapshots, scored=False) == ["EVZ-1"]  # its attributes stay
+    AttributeStore(redis, lambda *_: None).erase(None, "EVZ-1")
     redis.incr("ml:fleet:erasures")
     age(snapshots)
     assert "EVZ-1" not in seen(snapshots)
+
+
+def test_a_charger_without_a_verdict_comes_and_goes_with_its_attributes(
+    lone: tuple[FleetSnapshots, FleetStore, Redis],
+) -> None:
+    snapshots, store, redis = lone
+    attributes = AttributeStore(redis, lambda *_: None)
+    attributes.state([Statement("t", "A", {"vendor": "ABB"})])
+    assert seen(snapshots, "t") == ["A"]  # from a load
+    attributes.state([Statement("t", "B", {"vendor": "ABB"}), Statement("t", "C", {"vendor": "x"})])
+    age(snapshots)
+    assert seen(snapshots, "t") == ["A", "B", "C"]  # from a refresh
+    attributes.state([Statement("t", "B", {}, is_whole=True)])
+    age(snapshots)
+    assert seen(snapshots, "t") == ["A", "C"]
+    stored(store, redis, "t", ("A", None, None, CALM, 1, "AVAILABLE"))
+    age(snapshots)
+    assert (seen(snapshots, "t", scored=True), seen(snapshots, "t", scored=False)) == (["A"], ["C"])
+    attributes.erase_all("t")  # without its count of erasures
+    age(snapshots)
+    assert seen(snapshots, "t") == ["A"]
 
 
 def test_copies_that_are_not_used_are_dropped(lone: tuple[FleetSnapshots, FleetStore, Redis]) -> None:

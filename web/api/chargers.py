@@ -24,6 +24,7 @@ from web.http.paths import CHARGER_ID, check_charger_id
 from web.http.roles import needs
 from web.http.services import services
 from web.openapi import charger_schemas, schemas
+from web.openapi.charger_schemas import NULL_WITHOUT_VERDICT
 from web.openapi.decorators import refuses
 
 blueprint = Blueprint(
@@ -36,6 +37,17 @@ MOST_ALERTS: Final = 20
 
 log = logging.getLogger(__name__)
 
+# The verdict of a charger of which only attributes are stored. Lists and flags keep their type.
+UNSCORED: Final[dict[str, Any]] = {
+    **dict.fromkeys(NULL_WITHOUT_VERDICT),
+    "recommended_actions": [],
+    "top_contributing_factors": [],
+    "in_failure": False,
+    "reading_stale": False,
+    "cached": False,
+    "degraded": False,
+}
+
 # A key, as no text of JSON has quotes without a backslash.
 _FRESH, _STALE = b'"reading_stale":false', b'"reading_stale":true'
 
@@ -46,7 +58,7 @@ _FRESH, _STALE = b'"reading_stale":false', b'"reading_stale":true'
 @refuses(blueprint)
 @needs("read")
 def list_chargers(query: dict[str, Any]) -> Response:
-    """Newest verdict of each charger, highest probability first, by filters and in other orders"""
+    """Each charger with its newest verdict, highest probability first, by filters and in other orders"""
     tenant, asked = current_request().tenant, fleet_query(query)
     with services().fleets.of(tenant) as (columns, since_ms):
         found = columns.find(asked, since_ms=since_ms)
@@ -60,6 +72,7 @@ def fleet_query(query: dict[str, Any]) -> FleetQuery:
         filters={name: query[name] for name in FILTERS if name in query},
         min_risk=query["min_risk"],
         text=query.get("q", ""),
+        scored=query.get("scored"),
         sort=sort,
         limit=query["limit"],
         after=decode_cursor(query["cursor"], sort),
@@ -69,6 +82,7 @@ def fleet_query(query: dict[str, Any]) -> FleetQuery:
 def items_of(tenant: str | None, found: Found, redis: Redis | None = None) -> list[bytes]:
     """The verdicts of a page with what is known of their chargers, as JSON, without erased ones.
 
+    A charger of which only attributes are stored has the verdict `UNSCORED`.
     `redis` is for callers outside a request. Blocks for one round trip, and raises `redis.RedisError`.
     """
     if not found.charger_ids:
@@ -80,7 +94,13 @@ def items_of(tenant: str | None, found: Found, redis: Redis | None = None) -> li
         fields, *bodies = pipeline.execute()
     stale_before = redis_clock.now() - STALE_AFTER_S
     items = []
-    for body, field, status, at in zip(bodies, fields, found.statuses, found.read_at, strict=True):
+    chargers = zip(found.charger_ids, bodies, fields, found.statuses, found.read_at, strict=True)
+    for charger_id, body, field, status, at in chargers:
+        if at is None:
+            if attributes := decoded(field):
+                who = {"charger_id": charger_id, "tenant_id": tenant, "attributes": attributes}
+                items.append(orjson.dumps(UNSCORED | who))
+            continue
         if body is None:
             continue
         is_stale = at < stale_before

@@ -73,14 +73,16 @@ def _parts(held: Services, tenant: str | None, found: Found) -> Iterator[bytes]:
 
 
 def _row(charger: dict[str, Any]) -> list[Any]:
-    attributes, horizons = charger["attributes"], charger["horizons"]
+    attributes, horizons = charger["attributes"], charger["horizons"] or {}
     factors = charger.get("top_contributing_factors") or [{}]
     values = {
         **charger,
         **attributes,
-        "failure_probability_30d": horizons["30d"],
-        "failure_probability_7d": horizons["7d"],
-        "failure_probability_1d": horizons["1d"],
+        "in_failure": charger["in_failure"] if horizons else None,
+        "reading_stale": charger["reading_stale"] if horizons else None,
+        "failure_probability_30d": horizons.get("30d"),
+        "failure_probability_7d": horizons.get("7d"),
+        "failure_probability_1d": horizons.get("1d"),
         "top_factor": factors[0].get("text"),
     }
     return [_cell(values.get(name)) for name in COLUMNS]

@@ -32,6 +32,7 @@ PAGE: Final = "50"
 # Values of a filter that are shown as boxes. A filter with more of them is a field with suggestions.
 MOST_BOXES: Final = 20
 MOST_SUGGESTED: Final = 100
+READINGS: Final = {"true": "with a reading", "false": "without a reading"}
 RISKS: Final = ("0.05", "0.1", "0.25", "0.5", "0.75", "0.9")
 _FLEET: Final = FleetQuerySchema()
 _SITES: Final = SitesQuerySchema()
@@ -67,7 +68,7 @@ def show_fleet() -> BaseResponse:
     query = load_view(_FLEET, view, {"limit": PAGE})
     asked = fleet_query(query)
     with held.fleets.of(tenant) as (columns, since_ms):
-        chargers = columns.count(since_ms)
+        chargers = len(columns.rows(since_ms))
         found = columns.find(asked, since_ms=since_ms)
         filters = _filters(columns, since_ms, view)
     following = encode_cursor(found.following)
@@ -80,6 +81,7 @@ def show_fleet() -> BaseResponse:
         items=[shown_item(item) for item in items_of(tenant, found)],
         filters=filters,
         risks=_risks(view),
+        readings=READINGS,
         view=view,
         removals=_removals(view),
         heads={
@@ -181,6 +183,8 @@ def _removals(view: View) -> list[tuple[str, str]]:
             kept = changed(view, [name, "cursor"]) | ({name: others} if others else {})
             if name == "min_risk":
                 text = f"risk at least {float(value) * 100:g} %"
+            elif name == "scored":
+                text = READINGS.get(value, value)
             elif name == "q":
                 text = f"text “{value}”"
             else:

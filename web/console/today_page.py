@@ -40,7 +40,7 @@ def show_today() -> Response:
     """Where somebody must go"""
     held, tenant = services(), current_request().tenant
     with held.fleets.of(tenant) as (columns, since_ms):
-        chargers = columns.count(since_ms)
+        chargers, scored = len(columns.rows(since_ms)), columns.count(since_ms)
         now, week = (
             _visits(columns, since_ms, action=action, sort=sort)
             for action, sort in (("IMMEDIATE", "risk"), ("WITHIN_7_DAYS", "cost_of_waiting"))
@@ -52,6 +52,7 @@ def show_today() -> Response:
     return render(
         "today.html",
         chargers=chargers,
+        scored=scored,
         now=_listed(tenant, now),
         week=_listed(tenant, week),
         alerts=[_shown(alert) for alert in alerts.alerts],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
@@ -27,6 +27,23 @@ from web.openapi.schemas import (
     PageSchema,
 )
 
+# The fields of a charger in the fleet that are null while only its attributes are known.
+NULL_WITHOUT_VERDICT: Final = (
+    "model_version",
+    "reading_timestamp",
+    "timestamp",
+    "fingerprint",
+    "failure_probability",
+    "horizons",
+    "predicted_failure_date",
+    "predicted_failure_window",
+    "confidence",
+    "recommended_action",
+    "cost_of_waiting",
+    "currency",
+    "cost_policy",
+    "connector_status",
+)
 # Of one filter of a query.
 MAX_VALUES: Final = 100
 
@@ -103,6 +120,14 @@ class FleetQuerySchema(_OrderedPageQuerySchema):
         validate=validate.Range(min=0, max=1),
         metadata={"description": "Chargers with at least this probability of a failure within 30 days."},
     )
+    scored = fields.Boolean(
+        metadata={
+            "description": "`true`: chargers with a verdict. `false`: those of which only attributes are "
+            "known. Both without it.",
+            "enum": ["true", "false"],
+            "type": "string",
+        },
+    )
     q = fields.String(
         validate=validate.Length(min=1, max=MAX_CHARS),
         metadata={"description": "Chargers with this text in their id, name or site, in any case."},
@@ -132,14 +157,23 @@ class SitesQuerySchema(_OrderedPageQuerySchema):
 
 
 class FleetChargerSchema(FailurePredictionSchema):
-    """A charger of the fleet: its newest failure prediction, and what is known of it."""
+    """A charger of the fleet: its newest failure prediction, and what is known of it.
+
+    Without a prediction its fields are null, lists are empty, and flags are false.
+    """
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Let the fields of a prediction be null."""
+        if field_name in NULL_WITHOUT_VERDICT:
+            field_obj.allow_none = True
 
     attributes = fields.Nested(
         AttributesSchema, required=True, metadata={"description": "Those that are known."}
     )
     connector_status = _text("Of the newest reading.", validate=validate.OneOf(STATUSES))
     reading_stale = fields.Boolean(
-        required=True, metadata={"description": "The newest reading is older than 24 hours."}
+        required=True,
+        metadata={"description": "The newest reading is older than 24 hours. False without one."},
     )
 
 
@@ -194,8 +228,13 @@ class SiteSchema(Schema):
     """The chargers of a site."""
 
     site_id = _text("The site; null for all chargers without one.", allow_none=True)
-    chargers = fields.Integer(required=True, metadata={"description": "With a newest verdict."})
-    highest_risk = _number("The highest probability of a failure within 30 days, 0 to 1.")
+    chargers = fields.Integer(
+        required=True, metadata={"description": "With a newest verdict, or with attributes alone."}
+    )
+    highest_risk = _number(
+        "The highest probability of a failure within 30 days, 0 to 1; null if no charger has a verdict.",
+        allow_none=True,
+    )
     visits_due = fields.Nested(VisitsDueSchema, required=True)
     cost_of_waiting = _number(
         "Sum of the positive net savings of visits; null if none are known. In `currency`.", allow_none=True

@@ -40,6 +40,8 @@ export interface FleetOptions extends PageOptions {
   action?: FleetCharger['recommended_action'] | readonly FleetCharger['recommended_action'][];
   /** The lowest probability of a failure within 30 days, 0 to 1. */
   minRisk?: number;
+  /** Chargers with a prediction, or those of which only attributes are known. */
+  scored?: boolean;
   /** Part of the id, the name or the site, in any case. */
   q?: string;
   /** Default: `risk`. A dash before the name turns the order round. */
@@ -108,7 +110,7 @@ export function batchRequest(request: BatchRequest, call: BatchOptions): Service
 
 /** Query string of a list of chargers or sites, with its `?`; empty without options. */
 export function fleetQuery(options: FleetOptions | SitesOptions): string {
-  const { minRisk, site, vendor, model, firmware, status, action, q, sort } = options as FleetOptions;
+  const { minRisk, scored, site, vendor, model, firmware, status, action, q, sort } = options as FleetOptions;
   const asked = pageQuery(options);
   for (const [name, value] of Object.entries({ site, vendor, model, firmware, status, action, q, sort })) {
     for (const each of value === undefined ? [] : typeof value === 'string' ? [value] : value) {
@@ -117,6 +119,9 @@ export function fleetQuery(options: FleetOptions | SitesOptions): string {
   }
   if (minRisk !== undefined) {
     asked.set('min_risk', String(minRisk));
+  }
+  if (scored !== undefined) {
+    asked.set('scored', String(scored));
   }
   return asked.size === 0 ? '' : `?${asked.toString()}`;
 }

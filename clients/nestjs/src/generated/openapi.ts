@@ -1422,7 +1422,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Newest verdict of each charger, highest probability first, by filters and in other orders */
+        /** Each charger with its newest verdict, highest probability first, by filters and in other orders */
         get: {
             parameters: {
                 query?: {
@@ -1444,6 +1444,8 @@ export interface paths {
                     action?: ("IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS" | "NONE")[];
                     /** @description Chargers with at least this probability of a failure within 30 days. */
                     min_risk?: number;
+                    /** @description `true`: chargers with a verdict. `false`: those of which only attributes are known. Both without it. */
+                    scored?: "true" | "false";
                     /** @description Chargers with this text in their id, name or site, in any case. */
                     q?: string;
                     /** @description `risk`, `reading_timestamp` and `cost_of_waiting` begin with the highest, `charger_id` and `site` with the lowest; a dash before the name turns the order round. Equal chargers are sorted by id, those without the value are last. */
@@ -6047,18 +6049,18 @@ export interface components {
             /** @description From X-Tenant-ID. */
             tenant_id: string | null;
             /** @description The version that answered. */
-            model_version: string;
+            model_version: string | null;
             /**
              * Format: date-time
              * @description When the scored reading was taken.
              */
-            reading_timestamp: string;
+            reading_timestamp: string | null;
             /**
              * Format: date-time
              * @description When it was scored.
              */
-            timestamp: string;
-            /** @description The newest reading is older than 24 hours. */
+            timestamp: string | null;
+            /** @description The newest reading is older than 24 hours. False without one. */
             reading_stale: boolean;
             /** @description Answered from the cache. */
             cached: boolean;
@@ -6067,8 +6069,8 @@ export interface components {
             /** @description Equal for equal readings; null if `degraded`. */
             fingerprint: string | null;
             /** @description Of a failure within 30 days, 0 to 1. */
-            failure_probability: number;
-            horizons: components["schemas"]["Horizons"];
+            failure_probability: number | null;
+            horizons: components["schemas"]["Horizons"] | null;
             /**
              * Format: date-time
              * @description Null when failure in 30 days is less likely than not.
@@ -6076,30 +6078,30 @@ export interface components {
             predicted_failure_date: string | null;
             predicted_failure_window: components["schemas"]["Window"] | null;
             /** @description 0 to 1; see docs/models.md. */
-            confidence: number;
+            confidence: number | null;
             /**
              * @description When somebody must go. NONE: the ordinary service will do.
-             * @enum {string}
+             * @enum {string|null}
              */
-            recommended_action: "IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS" | "NONE";
+            recommended_action: "IMMEDIATE" | "WITHIN_7_DAYS" | "WITHIN_30_DAYS" | "NONE" | null;
             /** @description Steps in order, remote ones first. */
             recommended_actions: string[];
             top_contributing_factors: components["schemas"]["Factor"][];
             /** @description The reading itself is FAULTY. */
             in_failure: boolean;
             /** @description What a visit on the best day within 30 days is expected to save; 0 if none pays. In `currency`. */
-            cost_of_waiting: number;
+            cost_of_waiting: number | null;
             /** @description ISO 4217. */
-            currency: string;
+            currency: string | null;
             /** @description Version of the cost policy and its costs. */
-            cost_policy: string;
+            cost_policy: string | null;
             /** @description Those that are known. */
             attributes: components["schemas"]["Attributes"];
             /**
              * @description Of the newest reading.
-             * @enum {string}
+             * @enum {string|null}
              */
-            connector_status: "AVAILABLE" | "CHARGING" | "OCCUPIED" | "UNAVAILABLE" | "OFFLINE" | "FAULTY" | "FULLY_CHARGED";
+            connector_status: "AVAILABLE" | "CHARGING" | "OCCUPIED" | "UNAVAILABLE" | "OFFLINE" | "FAULTY" | "FULLY_CHARGED" | null;
         };
         FleetPage: {
             items: components["schemas"]["FleetCharger"][];
@@ -6239,10 +6241,10 @@ export interface components {
         Site: {
             /** @description The site; null for all chargers without one. */
             site_id: string | null;
-            /** @description With a newest verdict. */
+            /** @description With a newest verdict, or with attributes alone. */
             chargers: number;
-            /** @description The highest probability of a failure within 30 days, 0 to 1. */
-            highest_risk: number;
+            /** @description The highest probability of a failure within 30 days, 0 to 1; null if no charger has a verdict. */
+            highest_risk: number | null;
             visits_due: components["schemas"]["VisitsDue"];
             /** @description Sum of the positive net savings of visits; null if none are known. In `currency`. */
             cost_of_waiting: number | null;

@@ -204,7 +204,10 @@ def results_path(job_id: str) -> str:
 
 
 class FleetFilters(TypedDict, total=False):
-    """Filters of the fleet. Of several values any counts. `q` is part of the id, the name or the site."""
+    """Filters of the fleet. Of several values any counts. `q` is part of the id, the name or the site.
+
+    `scored` selects chargers with a prediction, or those of which only attributes are known.
+    """
 
     site: str | Sequence[str]
     vendor: str | Sequence[str]
@@ -213,6 +216,7 @@ class FleetFilters(TypedDict, total=False):
     status: str | Sequence[str]
     action: str | Sequence[str]
     min_risk: float
+    scored: bool
     q: str
 
 
@@ -220,7 +224,10 @@ def fleet(cursor: str, *, sort: str, filters: FleetFilters | None) -> Call[Fleet
     """Read a page of the newest verdict of each charger that the filters let pass."""
     params: dict[str, str | Sequence[str]] = {"sort": sort, "cursor": cursor, "limit": str(PAGE_ROWS)}
     for name, value in (filters or {}).items():
-        params[name] = str(value) if isinstance(value, str | float | int) else cast(Sequence[str], value)
+        if isinstance(value, bool):
+            params[name] = str(value).lower()
+        else:
+            params[name] = str(value) if isinstance(value, str | float | int) else cast(Sequence[str], value)
     return Call(name="fleet", request=_get(_path("chargers"), params), read=_PAGE)
 
 

@@ -254,35 +254,40 @@ class Attributes(TypedDict):
 class FleetCharger(TypedDict):
     charger_id: str
     tenant_id: str | None
-    model_version: str
-    reading_timestamp: str
-    timestamp: str
+    model_version: str | None
+    reading_timestamp: str | None
+    timestamp: str | None
     reading_stale: bool
     cached: bool
     degraded: bool
     fingerprint: str | None
-    failure_probability: float
-    horizons: Horizons
+    failure_probability: float | None
+    horizons: Horizons | None
     predicted_failure_date: str | None
     predicted_failure_window: Window | None
-    confidence: float
-    recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"]
+    confidence: float | None
+    recommended_action: (
+        Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"] | None
+    )
     recommended_actions: list[str]
     top_contributing_factors: list[Factor]
     in_failure: bool
-    cost_of_waiting: float
-    currency: str
-    cost_policy: str
+    cost_of_waiting: float | None
+    currency: str | None
+    cost_policy: str | None
     attributes: Attributes
-    connector_status: Literal[
-        "AVAILABLE",
-        "CHARGING",
-        "OCCUPIED",
-        "UNAVAILABLE",
-        "OFFLINE",
-        "FAULTY",
-        "FULLY_CHARGED",
-    ]
+    connector_status: (
+        Literal[
+            "AVAILABLE",
+            "CHARGING",
+            "OCCUPIED",
+            "UNAVAILABLE",
+            "OFFLINE",
+            "FAULTY",
+            "FULLY_CHARGED",
+        ]
+        | None
+    )
 
 
 class FleetPage(TypedDict):
@@ -363,7 +368,7 @@ class VisitsDue(TypedDict):
 class Site(TypedDict):
     site_id: str | None
     chargers: int
-    highest_risk: float
+    highest_risk: float | None
     visits_due: VisitsDue
     cost_of_waiting: float | None
     currency: str | None

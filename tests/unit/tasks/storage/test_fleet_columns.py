@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.storage.fleet_columns import FleetColumns
+from tasks.storage.fleet_columns import NEVER, FleetColumns
 from tasks.storage.fleet_query import FILTERS, SORTS, Cursor, FleetQuery
 from tasks.storage.fleet_rows import FleetRow
 from tasks.storage.fleet_sites import SITE_SORTS, Site, find_sites
@@ -32,17 +32,29 @@ class Charger(NamedTuple):
     attributes: dict[str, Any] | None
 
     def of(self, name: str) -> Any:
-        """The value of a filter or an order."""
-        assert self.row is not None
-        return {
-            "status": self.row.connector_status,
-            "action": self.row.action,
-            "risk": self.row.p30,
-            "reading_timestamp": self.row.at,
-            "cost_of_waiting": self.row.cost_of_waiting,
-            "charger_id": self.charger_id,
-            "site": (self.attributes or {}).get("site_id"),
-        }.get(name, (self.attributes or {}).get(name))
+        """The value of a filter or an order; None if it is not known."""
+        row = self.row if self.is_scored() else None
+        if name in _OF_ROW:
+            return None if row is None else getattr(row, _OF_ROW[name])
+        attributes = self.attributes or {}
+        known = {**attributes, "charger_id": self.charger_id, "site": attributes.get("site_id")}
+        return known.get(name)
+
+    def is_scored(self) -> bool:
+        return self.row is not None and self.written >= SINCE
+
+    def is_listed(self) -> bool:
+        return self.is_scored() or (bool(self.attributes) and self.written < SINCE)
+
+
+_OF_ROW: Final = {
+    "status": "connector_status",
+    "action": "action",
+    "risk": "p30",
+    "reading_timestamp": "at",
+    "cost_of_waiting": "cost_of_waiting",
+    "currency": "currency",
+}
 
 
 rows = st.builds(
@@ -112,7 +124,7 @@ class Model:
     held: dict[str, Charger]
 
     def alive(self) -> list[Charger]:
-        return [each for each in self.held.values() if each.row is not None and each.written >= SINCE]
+        return [each for each in self.held.values() if each.is_listed()]
 
     def find(self, query: FleetQuery) -> list[Charger]:
         def is_match(charger: Charger) -> bool:
@@ -120,7 +132,8 @@ class Model:
             searched = [charger.charger_id, its.get("name", ""), its.get("site_id", "")]
             return (
                 all(charger.of(name) in texts for name, texts in query.filters.items() if texts)
-                and charger.of("risk") >= query.min_risk
+                and (query.min_risk == 0 or (charger.of("risk") or 0.0) >= query.min_risk)
+                and query.scored in (None, charger.is_scored())
                 and any(query.text.casefold() in text.casefold() for text in searched)
             )
 
@@ -133,16 +146,15 @@ class Model:
         for site_id in {each.of("site") for each in self.alive()}:
             its = [each for each in self.alive() if each.of("site") == site_id]
             having = [each for each in its if each.of("cost_of_waiting") is not None]
-            others = [each for each in having if each.row is not None and each.row.currency == "EUR"]
+            others = [each for each in having if each.of("currency") == "EUR"]
             savings = [each.of("cost_of_waiting") for each in having if each not in others]
             due = {
                 action: sum(each.of("action") == action for each in its)
                 for action in ("IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS")
             }
             cost = sum(max(each, 0.0) for each in savings) if savings else None
-            found.append(
-                Site(site_id, len(its), max(each.of("risk") for each in its), due, cost, len(others))
-            )
+            risk = max((each.of("risk") for each in its if each.is_scored()), default=None)
+            found.append(Site(site_id, len(its), risk, due, cost, len(others)))
         name = {"risk": "highest_risk"}.get(sort.removeprefix("-"), sort.removeprefix("-"))
         return in_order(found, sort, lambda each: getattr(each, name), lambda each: each.site_id)
 
@@ -174,6 +186,7 @@ def sent(cursor: Cursor, sort: str) -> Cursor | int:
     text=st.sampled_from(("", "evz", "1", "ÜD", "strasse", "n", "\n", "A\n")),
     sort=sorts,
     limit=st.integers(1, 4),
+    scored=st.none() | st.booleans(),
 )
 def test_pages_are_those_of_a_sorted_list(
     fleet: tuple[FleetColumns, Model],
@@ -182,9 +195,10 @@ def test_pages_are_those_of_a_sorted_list(
     text: str,
     sort: str,
     limit: int,
+    scored: bool | None,
 ) -> None:
     columns, model = fleet
-    query = FleetQuery(filters, min_risk, text, sort, limit)
+    query = FleetQuery(filters, min_risk, text, sort, limit, scored=scored)
     expected = model.find(query)
     pages: list[Charger] = []
     while True:
@@ -192,11 +206,11 @@ def test_pages_are_those_of_a_sorted_list(
         assert found.total == len(expected)
         costs: dict[str | None, float] = {}
         for each in expected:
-            if each.row is not None and each.row.cost_of_waiting is not None:
-                costs[each.row.currency] = costs.get(each.row.currency, 0.0) + each.row.cost_of_waiting
+            if (cost := each.of("cost_of_waiting")) is not None:
+                costs[each.of("currency")] = costs.get(each.of("currency"), 0.0) + cost
         assert found.costs == costs
         assert (
-            columns.find(FleetQuery(filters, min_risk, text, sort, limit, len(pages)), since_ms=SINCE)
+            columns.find(FleetQuery(filters, min_risk, text, sort, limit, len(pages), scored), since_ms=SINCE)
             == found
         )  # as the release before counted
         its = [model.held[each] for each in found.charger_ids]
@@ -205,8 +219,9 @@ def test_pages_are_those_of_a_sorted_list(
         pages += its
         if found.following is None:
             break
-        query = FleetQuery(filters, min_risk, text, sort, limit, sent(found.following, sort))
+        query = FleetQuery(filters, min_risk, text, sort, limit, sent(found.following, sort), scored)
     assert pages == expected
+    assert columns.stated() == sum(bool(each.attributes) for each in model.held.values())
 
 
 @settings(deadline=None)
@@ -272,13 +287,14 @@ def test_sites_are_those_of_a_sorted_list(fleet: tuple[FleetColumns, Model], sor
 
 @settings(deadline=None)
 @given(fleet=fleets, stated=st.dictionaries(st.sampled_from(IDS), attributes))
-def test_attributes_alone_can_change(fleet: tuple[FleetColumns, Model], stated: dict[str, Any]) -> None:
+def test_attributes_alone_can_change_and_come(
+    fleet: tuple[FleetColumns, Model], stated: dict[str, Any]
+) -> None:
     columns, model = fleet
-    known = columns.known(list(stated))
-    assert known == [each for each in stated if each in model.held]
-    columns.restate(known, [stated[each] for each in known])
-    for each in known:
-        model.held[each] = model.held[each]._replace(attributes=stated[each])
+    columns.restate(list(stated), list(stated.values()))
+    for each, its in stated.items():
+        held = model.held.get(each, Charger(each, NEVER, None, None))
+        model.held[each] = held._replace(attributes=its)
     for sort in SORTS:
         query = FleetQuery(sort=sort)
         found = columns.find(query, since_ms=SINCE).charger_ids
