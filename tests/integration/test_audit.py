@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from settings import ROOT
+from tests.console_login import logged_in
 from tests.http_jobs import assert_problem
 from tests.processes import KEY, READ_KEY, Web, environment
 from tests.services import RunningServer, start_redis
+from web.console.failed_log_ins import MOST_AT_ONCE
 
 AUDIT = "/api/v1/audit"
 RELOAD = "/api/v1/models/reload"
@@ -62,6 +65,36 @@ def test_a_request_of_an_administrator_is_written_to_file_and_redis(audited: Aud
     assert KEY not in audited.file.read_text()
     page = client.get(f"{AUDIT}?limit=1").json()
     assert (page["items"], page["next"], page["total"]) == ([lines[1]], "1", 2)
+
+
+@pytest.mark.owasp(
+    "API2", "log-ins to the console are in the audit log, failed ones in bounded number, never a key"
+)
+def test_log_ins_are_written_and_a_flood_of_failures_is_bounded(audited: Audited) -> None:
+    with logged_in(audited.web.url, READ_KEY) as client:
+        assert client.post_form("/logout").status_code == 303
+    login, logout = audited.lines()
+    assert (login["action"], login["status"], logout["action"]) == ("POST /login", 303, "POST /logout")
+    for line in (login, logout):
+        assert (line["key_id"], line["key_name"]) == ("settings", "ML_SERVICE_API_KEY")
+        assert (line["origin"], line["tenant"]) == ("127.0.0.1", None)
+    with httpx.Client(base_url=audited.web.url, timeout=30) as stranger:
+        assert stranger.post("/login", data={"link": "used-before"}).status_code == 401
+        for number in range(MOST_AT_ONCE + 5):
+            assert stranger.post("/login", data={"key": f"guess-{number}"}).status_code == 401
+    failed = audited.lines()[2:]
+    assert len(failed) == MOST_AT_ONCE
+    assert {(each["action"], each["key_id"], each["key_name"], each["status"]) for each in failed} == {
+        ("POST /login", "", "", 401)
+    }
+    written = audited.file.read_text()
+    assert "guess-" not in written
+    assert "used-before" not in written
+    assert READ_KEY not in written
+    with logged_in(audited.web.url, KEY) as client:
+        text = client.get("/system/audit").text
+    assert "no valid key" in text
+    assert "POST /logout" in text
 
 
 @pytest.mark.owasp("API5", "reading the audit log needs the role admin")
