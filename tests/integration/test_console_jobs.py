@@ -146,6 +146,12 @@ def test_the_list_is_filtered_and_has_pages(web: Web, console: ConsoleClient) ->
     assert listed(console, "?kind=anomaly&status=")[0] == second
     assert first not in listed(console, "?kind=anomaly")
     assert listed(console, "?status=CANCELLED") == []
+    assert first in listed(console, "?created_after=2026-01-02T03:04")
+    assert listed(console, "?created_after=2099-01-02T03:04:00Z") == []
+    assert (
+        'name="created_after" value="2099-01-02T03:04"'
+        in console.get("/jobs?created_after=2099-01-02T03:04:00Z").text
+    )
     page = console.get("/jobs?limit=1").text
     found = re.search(r'href="/jobs(\?[^"]+)" rel="next"', page)
     assert found
