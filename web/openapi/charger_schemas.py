@@ -121,6 +121,8 @@ class FleetQuerySchema(_OrderedPageQuerySchema):
         metadata={"description": "Chargers with at least this probability of a failure within 30 days."},
     )
     scored = fields.Boolean(
+        truthy={"true"},
+        falsy={"false"},
         metadata={
             "description": "`true`: chargers with a verdict. `false`: those of which only attributes are "
             "known. Both without it.",
