@@ -26,9 +26,12 @@ SEPARATOR: Final = ";"
 
 # Control characters, separators of lines, and marks that reverse the direction of the text after them.
 _CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-# At least one character that is neither of these nor a blank. Also a pattern of ECMAScript, for OpenAPI.
-TEXT_PATTERN: Final = rf"^[^{_CONTROL}]*[^{_CONTROL}\s][^{_CONTROL}]*$"
+# Characters without a width: a text of these alone would be an empty link.
+_INVISIBLE: Final = r"\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+# At least one character that is none of these, and no blank. Also a pattern of ECMAScript, for OpenAPI.
+TEXT_PATTERN: Final = rf"^[^{_CONTROL}]*[^{_CONTROL}{_INVISIBLE}\s][^{_CONTROL}]*$"
 _HAS_CONTROL: Final = re.compile(f"[{_CONTROL}]").search
+_HAS_VISIBLE: Final = re.compile(rf"[^{_INVISIBLE}\s]").search
 _IS_NUMBER: Final = re.compile(NUMBER).fullmatch
 _DATE_CHARS: Final = len("2026-01-31")
 _LENGTH: Final = f"Must be 1 to {MAX_CHARS} characters."
@@ -60,6 +63,8 @@ class Text(fields.String):
             raise ValidationError(_LENGTH)
         if _HAS_CONTROL(value) or not is_encodable(value):
             raise ValidationError("Must not have control characters.")
+        if not _HAS_VISIBLE(text):
+            raise ValidationError("Must have a visible character.")
         return text
 
 

@@ -202,3 +202,17 @@ def test_lists_of_boxes_close_by_keyboard(service: Web, browser: Browser) -> Non
         page.keyboard.press("Enter")
         page.wait_for_url("**/fleet?**")
         assert urlsplit(page.url).query == "action=IMMEDIATE&q=EVZ"
+
+
+def test_a_page_stays_while_the_service_does_not_answer(service: Web, browser: Browser) -> None:
+    with tab(browser, service) as watched:
+        page = watched.page
+        page.goto("/fleet")
+        shown, notice = page.locator("#fleet").inner_text(), page.locator("#not-refreshed")
+        assert notice.is_hidden()
+        page.route("**/fleet", lambda route: route.fulfill(status=503, body="<main>no</main>"))
+        notice.wait_for(timeout=40_000)
+        assert page.locator("#fleet").inner_text() == shown
+        page.unroute("**/fleet")
+        notice.wait_for(state="hidden", timeout=40_000)
+        assert page.locator("#fleet").inner_text() == shown

@@ -178,25 +178,25 @@ def test_sites_show_the_visits_that_are_due(fleet: ConsoleClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "pointer"),
+    ("path", "name"),
     [
-        ("/fleet?sort=name", "/query/sort"),
-        ("/fleet?limit=0", "/query/limit"),
-        ("/fleet?limit=many", "/query/limit"),
-        ("/fleet?min_risk=2", "/query/min_risk"),
-        ("/fleet?status=BROKEN", "/query/status/0"),
-        ("/fleet?cursor=W10", "/query/cursor"),
-        (f"/fleet?q={'x' * 129}", "/query/q"),
-        ("/fleet.csv?action=SOON", "/query/action/0"),
-        ("/sites?sort=vendor", "/query/sort"),
+        ("/fleet?sort=name", "sort"),
+        ("/fleet?limit=0", "limit"),
+        ("/fleet?limit=many", "limit"),
+        ("/fleet?min_risk=2", "min_risk"),
+        ("/fleet?status=BROKEN", "status"),
+        ("/fleet?cursor=W10", "cursor"),
+        (f"/fleet?q={'x' * 129}", "q"),
+        ("/fleet.csv?action=SOON", "action"),
+        ("/sites?sort=vendor", "sort"),
     ],
 )
 @pytest.mark.owasp("API4", "queries of the fleet's pages are bounded, and wrong ones are refused by name")
-def test_a_wrong_query_is_a_readable_page(fleet: ConsoleClient, path: str, pointer: str) -> None:
+def test_a_wrong_query_is_a_readable_page(fleet: ConsoleClient, path: str, name: str) -> None:
     answer = fleet.get(path)
     assert answer.status_code == 422
     assert answer.headers["Content-Type"].startswith("text/html")
-    assert f"<code>{pointer}</code>" in answer.text
+    assert f"<code>{name}</code>: " in answer.text
 
 
 @pytest.mark.owasp("API1", "the pages of the fleet and its CSV are those of the shown tenant")

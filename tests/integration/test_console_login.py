@@ -272,3 +272,23 @@ def test_the_api_page_is_rendered_beside_the_console(visitor: httpx.Client) -> N
     answer = visitor.get("/docs")
     assert answer.status_code == 200
     assert "swagger" in answer.text
+
+
+def test_an_address_without_a_page_is_a_page_for_people_and_json_for_programs(visitor: httpx.Client) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for path, status in (("/chargers", 404), ("/chargers/a%2Fb", 404), ("/logout", 405)):
+        page = visitor.get(path, headers=browser)
+        assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+        assert "The console has no page /" in page.text
+        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+        assert visitor.get(path).headers["Content-Type"] == "application/problem+json"
+    refused = visitor.get("/api/v1/nowhere", headers={**browser, "X-API-Key": KEY})
+    assert (refused.status_code, refused.headers["Content-Type"]) == (404, "application/problem+json")
+
+
+def test_a_wrong_tenant_is_named_as_in_the_form(web: Web) -> None:
+    with logged_in(web.url) as client:
+        answer = client.post_form("/tenant", tenant="no tenant")
+        assert answer.status_code == 422
+        assert "<code>tenant</code>: Must be 1 to 64 characters" in answer.text
+        assert "X-Tenant-ID" not in answer.text

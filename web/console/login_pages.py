@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from flask import Blueprint, redirect
 from werkzeug.wrappers import Response as BaseResponse
 
-from errors import TooManyWrongKeys
+from errors import InvalidParameter, TooManyWrongKeys
 from tasks.storage.api_keys import digest_of
 from tasks.storage.audit_log import AuditEntry
 from web.console.failed_log_ins import FailedLogIns
@@ -54,7 +55,10 @@ def log_in() -> BaseResponse:
         key = held.keys.find_digest(digest) if digest else None
         if digest is None or key is None:
             _note_failure(request)
-            return _form(wanted=wanted, problem="This link has been used, or is older than 10 minutes.")
+            return _form(
+                wanted=wanted,
+                problem="This link has been used, or is older than 10 minutes. Log in with a key.",
+            )
     else:
         presented = request.form.get("key", "").strip()
         key = held.keys.find(presented)
@@ -90,7 +94,7 @@ def _note_failure(request: Request) -> None:
 
 def _refuse(wanted: str) -> Response:
     """Count a wrong key like one of the API, and show the form again."""
-    problem = "This is no valid key."
+    problem = "This is no valid key. Copy the whole key again. It may also have expired, or been revoked."
     try:
         services().access.wrong_keys.count(current_request().address)
     except TooManyWrongKeys as error:
@@ -123,6 +127,9 @@ def choose_tenant() -> BaseResponse:
     """Show another tenant in this session"""
     shown = visitor()
     tenant = current_request().form.get("tenant", "").strip() or None
-    check_tenant(shown.key, tenant)
+    try:
+        check_tenant(shown.key, tenant)
+    except InvalidParameter as error:  # of a header, for the API
+        raise InvalidParameter([replace(each, pointer="/tenant") for each in error.errors]) from None
     services().sessions.show_tenant(shown.session_id, shown.session, tenant)
     return go_to("console_today.show_today", done="tenant")

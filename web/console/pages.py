@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from settings import VERSION
 from web.console import assets, formats
 from web.console.visitors import Visitor, identify
 from web.http.access import ALLOWED
-from web.http.errors import Problem, problem_of
+from web.http.errors import Problem, problem_of, problem_of_http
 from web.http.key_ring import Caller
 from web.http.messages import Request, Response, current_request
 from web.http.roles import role_of
@@ -59,6 +60,16 @@ HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "private, no-cache",
+}
+# Titles of error pages, where the phrase of HTTP does not help a person.
+TITLES: Final[dict[int, str]] = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: "A value is wrong",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too large",
+    HTTPStatus.METHOD_NOT_ALLOWED: "No such page",
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.FORBIDDEN: "Not allowed",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not available now",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the service",
 }
 # The messages after a change. The address of the page carries the name alone.
 DONE: Final = {
@@ -101,6 +112,8 @@ def register(app: Flask, blueprints: Sequence[Blueprint]) -> None:
     app.jinja_env.globals.update(asset=assets.address_of, version=VERSION)
     formats.register(app)
     app.register_blueprint(assets.blueprint)
+    for status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        app.register_error_handler(status, _show_missing)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
         if _admit not in blueprint.before_request_funcs.get(None, []):
@@ -217,8 +230,27 @@ def _show_error(error: Exception) -> Response:
 
 
 def _show_http_error(error: HTTPException) -> Response:
-    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-    return _error_page(Problem(status, "http_error", error.description or HTTPStatus(status).description))
+    return _error_page(problem_of_http(error))
+
+
+def _show_missing(error: HTTPException) -> Response:
+    """A page for a person with an address that has none, and the API's answer for programs.
+
+    Such an address belongs to no blueprint.
+    """
+    request, problem = current_request(), problem_of_http(error)
+    is_of_browser = "text/html" in request.headers.get("Accept", "")
+    if request.path.startswith("/api/") or not is_of_browser:
+        return Response(
+            problem.body(request.request_id), status=problem.status, headers=problem.all_headers()
+        )
+    return _finish(_error_page(replace(problem, detail=f"The console has no page {request.path} to show.")))
+
+
+def _name_of(pointer: str) -> str:
+    """The name of the parameter or field that a pointer leads to: `status` of `/query/status/0`."""
+    parts = pointer.split("/")[1:]
+    return next((part for part in parts if part not in ("query", "path", "headers")), "")
 
 
 def _error_page(problem: Problem) -> Response:
@@ -228,9 +260,11 @@ def _error_page(problem: Problem) -> Response:
         return Response(body, status=problem.status, headers=problem.all_headers())
     response = render(
         "error.html",
-        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        title=TITLES.get(problem.status, HTTPStatus(problem.status).phrase),
         detail=problem.detail,
-        fields=problem.field_problems or (),
+        fields=[(_name_of(each.pointer), each.detail) for each in problem.field_problems or ()],
+        bare_path=request.path if request.method == "GET" and request.args else None,
         request_id=request.request_id,
     )
     response.status_code = problem.status

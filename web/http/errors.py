@@ -142,9 +142,13 @@ def _from_error(error: Exception) -> Response:
 
 
 def _from_http_exception(error: HTTPException) -> Response:
-    """The problem of Flask's own errors, and of webargs' 422 for query parameters."""
     if error.response is not None and error.code is None:
         return Response(error.response.get_data(), error.response.status_code)  # type: ignore[attr-defined]
+    return _response(problem_of_http(error, retry_location=current_request().retry_location))
+
+
+def problem_of_http(error: HTTPException, *, retry_location: str | None = None) -> Problem:
+    """The problem document of Flask's own errors, and of webargs' 422 for query parameters."""
     status = error.code or 500
     headers = {
         name: value
@@ -153,13 +157,13 @@ def _from_http_exception(error: HTTPException) -> Response:
     }
     messages = getattr(error, "data", {}).get("messages")  # set by webargs
     if messages:
-        return _from_error(errors.InvalidParameter(field_errors(messages)))
+        return problem_of(errors.InvalidParameter(field_errors(messages)), retry_location=retry_location)
     if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:
         error.description = f"The body is larger than {request.max_content_length} bytes."
     if error.description == NotFound.description:
         error.description = f"No such endpoint: {request.path}. See /docs."
     detail = error.description or HTTPStatus(status).description
-    return _response(Problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers))
+    return Problem(status, CODE_BY_STATUS.get(status, "http_error"), detail, headers)
 
 
 def _summary(found: Sequence[errors.FieldError]) -> str:

@@ -37,6 +37,7 @@ WRONG: Final = [
     ("model", "nul\0"),
     ("firmware", "\ud800"),
     ("name", "\u202egnp.exe"),
+    ("name", "\u200b\ufeff \u2060"),
     ("connector_types", "CCS2"),
     ("connector_types", ["CCS2"] * 17),
     ("connector_types", ["CCS2", 7]),

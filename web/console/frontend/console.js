@@ -35,6 +35,21 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
+/** A browser may show a page of before the log-out from its memory. Such a page asks the service again. */
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
+/** A part that cannot be loaded again stays as it is, and a notice says so until it can. */
+window.htmx.config.noSwap = [204, 304, "4xx", "5xx"];
+function noteRefresh(failed) {
+  const notice = document.querySelector("#not-refreshed");
+  if (failed && notice.hidden) notice.querySelector("span").textContent = FULL.format(new Date());
+  notice.hidden = !failed;
+}
+document.addEventListener("htmx:after:request", (event) => noteRefresh(event.detail.ctx.response.raw.status >= 400));
+document.addEventListener("htmx:error", () => noteRefresh(true));
+
 /** Fields that send their form at each change. Without a script its button does that. */
 document.addEventListener("change", (event) => {
   if (event.target.matches?.("[data-sends]")) event.target.form.requestSubmit();
