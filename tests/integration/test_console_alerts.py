@@ -241,6 +241,7 @@ def test_the_audit_log_has_each_change_once(console: ConsoleClient, web: Web) ->
     entries = web.client.get("/api/v1/audit").json()["items"]
     assert [(entry["action"], entry["tenant"]) for entry in entries] == [
         (f"POST {PATH}/assign", "acme"),
+        ("POST /login", None),
     ]
 
 

@@ -107,7 +107,7 @@ def test_another_version_has_a_card_too(reader: ConsoleClient) -> None:
 def test_a_window_that_is_none_is_a_readable_problem(reader: ConsoleClient) -> None:
     answer = reader.get(f"{MODEL}?window=<script>")
     assert answer.status_code == 422
-    assert "/window" in answer.text
+    assert "<code>window</code>: " in answer.text
     assert "<script>" not in answer.text.replace('<script type="module"', "")
 
 

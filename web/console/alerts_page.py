@@ -15,8 +15,8 @@ from errors import FieldError, InvalidParameter, UnknownAlert
 from tasks.storage.alert_records import ALERT_KINDS
 from tasks.storage.alert_store import ALERT_ID_PATTERN, ALERT_STATES, AlertState
 from web.api import alert_records
-from web.console.form_values import address_with, loaded, loaded_query
 from web.console.pages import go_to, page_blueprint, render
+from web.console.queries import address_with, loaded, loaded_query
 from web.http.messages import Response, current_request
 from web.http.roles import needs
 from web.http.services import services

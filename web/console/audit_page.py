@@ -7,9 +7,8 @@ from typing import Final
 import orjson
 
 from tasks.storage.audit_log import MAX_KEPT
-from web.console.form_values import loaded_query
-from web.console.list_pages import ListPage
 from web.console.pages import page_blueprint, render
+from web.console.queries import ListPage, loaded_query
 from web.http.messages import Response
 from web.http.roles import needs
 from web.http.services import services

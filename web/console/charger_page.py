@@ -20,8 +20,8 @@ from web.api.chargers import charger_document, items_of
 from web.api.outcomes import stored_report
 from web.console.charger_plots import action_changes, over_time, risk_curve
 from web.console.chargers_shown import NO_ATTRIBUTES, shown_item, shown_verdict
-from web.console.form_values import loaded
 from web.console.pages import go_to, page_blueprint, render
+from web.console.queries import loaded
 from web.console.what_if import NUMBERS, asked_reading, fields_of, fields_of_reading
 from web.http.errors import problem_of
 from web.http.messages import Response, current_request

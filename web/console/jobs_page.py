@@ -12,8 +12,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from tasks.jobs.job_record import JOB_KINDS, LISTED_KINDS, STATUSES, Job
 from tasks.storage import redis_clock
 from web.api import batch, jobs, results
-from web.console.form_values import address_with, loaded_query
 from web.console.pages import go_to, page_blueprint, render
+from web.console.queries import address_with, loaded_query
 from web.http.messages import Response, current_request
 from web.http.roles import needs
 from web.http.services import services

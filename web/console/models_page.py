@@ -14,7 +14,6 @@ from tasks.monitoring.versions import STORED, stored_name
 from tasks.storage.live_quality import live_quality
 from web.api.models import held_models, switch_back, switch_to
 from web.api.shadow import begin_shadow, end_shadow
-from web.console.form_values import loaded, loaded_query
 from web.console.model_figures import (
     DRIFT_MEANINGS,
     confidence_plot,
@@ -23,6 +22,7 @@ from web.console.model_figures import (
     shadow_bars,
 )
 from web.console.pages import go_to, page_blueprint, render
+from web.console.queries import loaded, loaded_query
 from web.http.errors import Problem, problem_of
 from web.http.messages import Response, current_request
 from web.http.roles import needs

@@ -1,9 +1,13 @@
-"""Views: queries whose parameters may be repeated, and the addresses of views that differ in some."""
+"""Queries and forms by the API's schemas, the addresses of views and of other pages of a list.
+
+A view is a query whose parameters may be repeated. Empty values count as missing, because forms send them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from marshmallow import Schema, ValidationError, fields
 from webargs.multidictproxy import MultiDictProxy
@@ -39,14 +43,55 @@ def has_empty(schema: Schema) -> bool:
 def load_view(schema: Schema, view: View, defaults: Mapping[str, str]) -> dict[str, Any]:
     """The loaded parameters. Raises `InvalidParameter` that names each wrong one."""
     given: MultiDict[str, str] = MultiDict({name: [value] for name, value in defaults.items()} | view)
+    return loaded(schema, MultiDictProxy(given, schema))
+
+
+def loaded_query(schema: Schema, **defaults: str) -> dict[str, Any]:
+    """The query of this request, with `defaults` for missing values. Raises `InvalidParameter`."""
+    return load_view(schema, view_of(schema), defaults)
+
+
+def loaded(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as `schema` loads them. Raises `InvalidParameter` that names each wrong one."""
     try:
-        loaded: dict[str, Any] = schema.load(MultiDictProxy(given, schema))
+        found: dict[str, Any] = schema.load(values)
     except ValidationError as error:
-        raise InvalidParameter(field_errors({"query": error.messages})) from None
-    return loaded
+        raise InvalidParameter(field_errors(error.messages)) from None
+    return found
 
 
 def changed(view: View, without: Iterable[str] = (), **changes: str) -> View:
     """The view with other values, and without the names of `without`."""
     kept = {name: values for name, values in view.items() if name not in without}
     return kept | {name: [value] for name, value in changes.items()}
+
+
+def address_with(cursor: int | str | None) -> str:
+    """The address of this page with another cursor; None is the first page."""
+    request = current_request()
+    query = {
+        name: value
+        for name, value in request.args.items()
+        if value.strip() and name not in ("cursor", "done")
+    }
+    if cursor is not None:
+        query["cursor"] = str(cursor)
+    return f"{request.path}?{urlencode(query)}".rstrip("?")
+
+
+class ListPage(NamedTuple):
+    """A page of a list: the number of items before it, its most items, and the items of all pages."""
+
+    offset: int
+    limit: int
+    total: int
+
+    @property
+    def previous(self) -> int | None:
+        """The cursor of the page before; None on the first."""
+        return max(0, self.offset - self.limit) if self.offset else None
+
+    @property
+    def following(self) -> int | None:
+        """The cursor of the next page; None on the last."""
+        return self.offset + self.limit if self.offset + self.limit < self.total else None

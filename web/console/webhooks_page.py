@@ -9,9 +9,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from tasks.notify.webhook_store import webhook_document
 from web.api.webhooks import replay_parked, visible_webhook, visible_webhooks
-from web.console.form_values import loaded, loaded_query
-from web.console.list_pages import ListPage
 from web.console.pages import go_to, page_blueprint, render
+from web.console.queries import ListPage, loaded, loaded_query
 from web.http.messages import Response, current_request
 from web.http.roles import needs
 from web.http.services import services
