@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
             show.batch(console, *scored_as_job(ml, list(newest.values()), console))
 
             _title(console, "Summary")
-            show.shares(console, real, simulated, [each["recommended_action"] for each in ml.fleet()])
+            actions = [action for each in ml.fleet() if (action := each["recommended_action"])]
+            show.shares(console, real, simulated, actions)
             show.totals(console, real, simulated)
             show.end(console, _local(ml.settings.url), seconds=time.monotonic() - began)
     except (DemoFailed, MLClientError) as failure:

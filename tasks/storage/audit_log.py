@@ -27,7 +27,7 @@ MAX_KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One action. `key_id` is `settings` for the keys of the settings, and empty for a command and a wrong key.
+    """One action. `key_id` is `settings` for keys of the settings, empty for a command and for a wrong key.
 
     `origin` is the caller's address, or the user and host of a command. `status` is that of the HTTP answer,
     None for a command. `at` is in epoch seconds.

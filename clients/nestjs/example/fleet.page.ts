@@ -1,8 +1,8 @@
-import type { FailurePrediction, MLAnswer, MLHealth, Page } from '../src';
+import type { FailurePrediction, FleetCharger, MLAnswer, MLHealth, Page } from '../src';
 
 interface Shown {
   health: MLHealth;
-  fleet: MLAnswer<Page<FailurePrediction>>;
+  fleet: MLAnswer<Page<FleetCharger>>;
   scored?: MLAnswer<FailurePrediction>;
 }
 
@@ -51,17 +51,18 @@ function fleetTable(fleet: Shown['fleet']): string {
   const rows = fleet.data.items.map(
     (each) => `<tr><td>${escaped(each.charger_id)}</td>
       <td class="number ${each.recommended_action}">${percent(each.failure_probability)}</td>
-      <td class="number">${percent(each.horizons['7d'])}</td>
+      <td class="number">${percent(each.horizons?.['7d'])}</td>
       <td>${each.in_failure ? 'in failure' : words(each.recommended_action)}</td>
-      <td>${escaped(each.reading_timestamp.slice(0, 16).replace('T', ' '))}</td></tr>`,
+      <td>${escaped((each.reading_timestamp ?? '–').slice(0, 16).replace('T', ' '))}</td></tr>`,
   );
   const none = '<tr><td colspan="5">Nothing has been scored yet.</td></tr>';
   return `<table><thead><tr><th>Charger</th><th class="number">30 days</th><th class="number">7 days</th>
     <th>Action</th><th>Reading (UTC)</th></tr></thead><tbody>${rows.join('') || none}</tbody></table>`;
 }
 
-const percent = (probability: number): string => `${(100 * probability).toFixed(1)} %`;
-const words = (action: string): string => action.toLowerCase().replaceAll('_', ' ');
+const percent = (probability?: number | null): string =>
+  probability == null ? '–' : `${(100 * probability).toFixed(1)} %`;
+const words = (action: string | null): string => (action ?? 'no reading').toLowerCase().replaceAll('_', ' ');
 
 const ENTITIES: Record<string, string> = {
   '&': '&amp;',

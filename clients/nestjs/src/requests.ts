@@ -30,14 +30,17 @@ export interface OutcomePageOptions extends PageOptions {
   chargerId?: string;
 }
 
+/** A value of this field. A charger without a prediction has none. */
+type Known<Field extends keyof FleetCharger> = NonNullable<FleetCharger[Field]>;
+
 /** Options of the list of chargers. Of several values of a filter any counts. */
 export interface FleetOptions extends PageOptions {
   site?: string | readonly string[];
   vendor?: string | readonly string[];
   model?: string | readonly string[];
   firmware?: string | readonly string[];
-  status?: FleetCharger['connector_status'] | readonly FleetCharger['connector_status'][];
-  action?: FleetCharger['recommended_action'] | readonly FleetCharger['recommended_action'][];
+  status?: Known<'connector_status'> | readonly Known<'connector_status'>[];
+  action?: Known<'recommended_action'> | readonly Known<'recommended_action'>[];
   /** The lowest probability of a failure within 30 days, 0 to 1. */
   minRisk?: number;
   /** Chargers with a prediction, or those of which only attributes are known. */

@@ -266,9 +266,7 @@ class FleetCharger(TypedDict):
     predicted_failure_date: str | None
     predicted_failure_window: Window | None
     confidence: float | None
-    recommended_action: (
-        Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"] | None
-    )
+    recommended_action: Literal["IMMEDIATE", "WITHIN_7_DAYS", "WITHIN_30_DAYS", "NONE"] | None
     recommended_actions: list[str]
     top_contributing_factors: list[Factor]
     in_failure: bool
