@@ -122,7 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="write a report of a version on a window of a history")
     evaluate.add_argument("--history", type=Path, help="default: a fresh simulated fleet")
     evaluate.add_argument("--from", dest="since", type=_moment, help="default: the last third begins")
-    evaluate.add_argument("--to", type=_moment, help="default: the newest reading")
+    evaluate.add_argument(
+        "--to", type=_moment, help="the last reading judged; failures after it count (default: the newest)"
+    )
+    evaluate.add_argument(
+        "--baseline", type=Path, metavar="SCORES", help="scores of another version, as `score` writes them"
+    )
     evaluate.add_argument("--chargers", type=_count, default=2000, help="of the simulated fleet")
     evaluate.add_argument(
         "--seed",

@@ -59,6 +59,12 @@ def _check_file(file: Path) -> None:
         raise WrongUsage(f"{file} cannot be written")
 
 
+def _check_window(chosen: argparse.Namespace) -> None:
+    """Raise `WrongUsage` for a window that ends before it begins."""
+    if chosen.since and chosen.to and chosen.to < chosen.since:
+        raise WrongUsage(f"--to {chosen.to} is before --from {chosen.since}")
+
+
 @contextmanager
 def _shown(name: str, steps: int) -> Iterator[Callable[[str], None]]:
     """A progress bar on a terminal, or one line per step in a log."""
@@ -141,6 +147,7 @@ def run_train(chosen: argparse.Namespace) -> None:
 
 def run_score(chosen: argparse.Namespace) -> None:
     """Score a window of a history and write the probabilities to a Parquet file."""
+    _check_window(chosen)
     _check_file(chosen.out)
     from models import registry
     from models.evaluation.history_scores import score_window
@@ -154,15 +161,19 @@ def run_score(chosen: argparse.Namespace) -> None:
 
 
 def run_evaluate(chosen: argparse.Namespace) -> None:
-    """Evaluate a version on a history or a simulated fleet, and write the report."""
+    """Evaluate a version on a history or a simulated fleet, write the report, and print its table."""
+    _check_window(chosen)
+    if chosen.baseline and not chosen.history:
+        raise WrongUsage("--baseline needs --history: the readings that it has scores of")
     _check_folder(chosen.out)
     from models import registry
     from models.evaluation.evaluate_version import evaluate
+    from models.evaluation.terminal_table import lines
     from models.scorer import failure_model
 
     version = chosen.version or registry.active_version(chosen.model_dir, "failure")
     loaded = registry.load(chosen.model_dir, "failure", version)
-    written = evaluate(
+    evaluation = evaluate(
         failure_model(loaded),
         loaded.manifest,
         chosen.out,
@@ -172,10 +183,11 @@ def run_evaluate(chosen: argparse.Namespace) -> None:
         to=chosen.to,
         chargers=chosen.chargers,
         seed=chosen.seed,
+        baseline=chosen.baseline,
         in_sample=chosen.in_sample,
         progress=partial(_print_line, "evaluate"),
     )
-    print(*written, sep="\n")
+    print(*lines(evaluation.figures), *evaluation.files, sep="\n")
 
 
 def run_robustness(chosen: argparse.Namespace) -> None:

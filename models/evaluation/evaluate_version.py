@@ -6,15 +6,18 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from models.costs import Prices, prices
 from models.evaluation import evaluation_report, policies
-from models.evaluation.figures import figures, judge_window
+from models.evaluation.baseline_scores import BASELINE, read_scores
+from models.evaluation.counting_rule import COUNTING_RULE
+from models.evaluation.figures import MODEL, figures, judge_window
 from models.evaluation.training_period import InSample, overlap, span, training_period
 from models.failure import FailureModel
 from models.simulation.simulate import description, simulate
 from models.training.history import load, origin
+from models.training.history_table import BadHistory
 from models.training.horizons import carried
 from settings import Costs
 
@@ -35,6 +38,13 @@ COSTS: Final = Costs(
 )
 
 
+class Evaluation(NamedTuple):
+    """The written files, and the figures by horizon and scorer (see `figures.figures`)."""
+
+    files: tuple[Path, ...]
+    figures: dict[str, Any]
+
+
 def evaluate(
     model: FailureModel,
     manifest: dict[str, Any],
@@ -46,14 +56,16 @@ def evaluate(
     to: datetime | None,
     chargers: int,
     seed: int,
+    baseline: Path | None = None,
     in_sample: bool = False,
     progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Path, ...]:
+) -> Evaluation:
     """Evaluate a version on `history`, or on a new simulated fleet by default, and write the report.
 
-    Returns the written files. `in_sample` allows a window within the training period, and the report begins
-    with it. Raises `InSample` if it is not allowed, `BadHistory`, and `ValueError` if no reading of the
-    window can be judged.
+    Readings from `since` to `to` are judged; failures after `to` count too. `baseline` is a file of scores of
+    another version or program for the same history, and only readings that it scores are judged. `in_sample`
+    allows a window within the training period, and the report begins with it. Raises `InSample` if it is not
+    allowed, and `BadHistory`, also if no reading of the window can be judged.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = history
@@ -62,9 +74,11 @@ def evaluate(
             folder = Path(scratch)
             simulate(chargers, SIMULATED_DAYS, seed).write(folder)
         progress("read the history")
-        past = load(folder, mapping=mapping, until=to, spec=model.spec)
+        past = load(folder, mapping=mapping, spec=model.spec)
     begin_s, end_s = float(past.columns.time_s.min()), past.end_s
+    end_s = min(to.timestamp(), end_s) if to else end_s
     since_s = since.timestamp() if since else end_s - WINDOW_SHARE * (end_s - begin_s)
+    others = {} if baseline is None else {BASELINE: read_scores(baseline, past)}
     fleet = (
         {"trained_on": description(chargers, SIMULATED_DAYS, seed), "simulated": True}
         if history is None
@@ -77,7 +91,10 @@ def evaluate(
             "Begin later with --from, or add --in-sample: the report then says so."
         )
     progress("score the window, fit the baselines")
-    judged = judge_window(model, past, since_s, end_s)
+    try:
+        judged = judge_window(model, past, since_s, end_s, others=others)
+    except ValueError as error:
+        raise BadHistory(f"{history or 'the simulated fleet'}, {span(since_s, end_s)}: {error}") from None
     progress("figures and intervals")
     found = figures(judged)
     costs: dict[int, list[policies.Outcome]] = {}
@@ -98,10 +115,15 @@ def evaluate(
         "window": f"{span(since_s, end_s)}, one reading a charger and day",
         "intervals": "95 %, bootstrap over chargers",
         "baselines": "fitted on the same fleet before the window",
+        "counting rule": f"{COUNTING_RULE}; it ranks and states no probability",
+        "difference": f"PR-AUC of the {MODEL} minus that of the row, over the same draws of chargers",
     }
+    if baseline is not None:
+        about[BASELINE] = f"scores of {baseline.name}; only readings that it scores are judged"
     if notes := carried(manifest):
         about["horizons"] = "; ".join(f"{name}: {note}" for name, note in notes.items())
-    return evaluation_report.write(out, model, past, judged, found, costs, about)
+    files = evaluation_report.write(out, model, past, judged, found, costs, about)
+    return Evaluation(files, found)
 
 
 def _prices() -> Prices:

@@ -24,12 +24,17 @@ CONFIDENCE_EDGES: Final = (0.6, 0.7, 0.8, 0.9, 0.95)
 TEMPLATES: Final = Path(__file__).with_name("templates")
 _FIGURES: Final = (
     ("pr_auc", "PR-AUC"),
+    ("difference", "difference to the model"),
     ("beyond", "draws in which the model's PR-AUC is higher"),
     ("roc_auc", "ROC-AUC"),
     ("brier", "Brier"),
     ("ece", "ECE"),
-    ("top_decile", "observed / predicted, top decile"),
-    *((f"recall_{share:.0%}", f"recall at {share:.0%} alerted a day") for share in ALERT_SHARES),
+    ("top_decile", "observed / predicted, riskiest tenth"),
+    *(
+        (f"{name}_{share:.0%}", f"{name} at {share:.0%} alerted a day")
+        for share in ALERT_SHARES
+        for name in ("precision", "recall")
+    ),
 )
 _JSON: Final = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
@@ -69,6 +74,7 @@ def write(
         "recall-by-alerts": plots.recall_by_alerts(judged),
         "lead-time": plots.lead_time(lead),
         "importance": plots.importance(model, judged),
+        "differences": plots.differences(figures),
     }
     drawings = {name: plots.svg(figure) for name, figure in figures_by_name.items()}
     for name, drawing in drawings.items():
@@ -171,16 +177,18 @@ def _confidence(model: FailureModel, judged: JudgedWindow) -> Table:
     return Table(["confidence", "readings", "mean stated", "calls that were right"], rows)
 
 
-def _number(value: Sequence[float]) -> str:
+def number(value: Sequence[float]) -> str:
+    """A figure as text, with its interval if it has one."""
     if np.isnan(value[0]):
         return "-"
-    text = f"{value[0]:.4f}" if abs(value[0]) < 0.1 else f"{value[0]:.3f}"
-    return text if len(value) < 3 else f"{text} ({value[1]:.3f} to {value[2]:.3f})"
+    digits = 4 if abs(value[0]) < 0.1 else 3
+    first, *interval = (f"{one:.{digits}f}" for one in value)
+    return f"{first} ({' to '.join(interval)})" if interval else first
 
 
 def _figures_table(entry: dict[str, Any]) -> Table:
     rows = [
-        [name, *(_number(found[key]) if key in found else "-" for key, _ in _FIGURES)]
+        [name, *(number(found[key]) if key in found else "-" for key, _ in _FIGURES)]
         for name, found in entry["by"].items()
     ]
     return Table(["", *(label for _, label in _FIGURES)], rows)

@@ -6,12 +6,14 @@ unknown. Intervals are 95 % bootstrap intervals over chargers, which keep a char
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from models.evaluation import baselines
+from models.evaluation.counting_rule import COUNTING_RULE, outage_days
 from models.failure import FailureModel
 from models.features.columns import Floats, Ints
 from models.features.frame import Frame, compute
@@ -25,6 +27,7 @@ MODEL: Final = "model"
 WEEK: Final = HORIZON_NAMES.index("7d")
 LEAD_SHARE: Final = 0.02
 LEAD_DAYS: Final = 30.0
+REPLICATES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,22 @@ class JudgedWindow:
 
 
 def judge_window(
-    model: FailureModel, history: History, since_s: float, to_s: float, *, seed: int = 0
+    model: FailureModel,
+    history: History,
+    since_s: float,
+    to_s: float,
+    *,
+    others: Mapping[str, Floats] | None = None,
+    seed: int = 0,
 ) -> JudgedWindow:
     """Score the window with the model, and with baselines fitted on data that ends one horizon before it.
 
-    `history` must have the model's spec. Raises `ValueError` if no reading in the window can be judged.
+    `history` must have the model's spec. Failures after the window are known up to the history's end.
+    `others` are scores of the history's readings by scorer, [n, horizons]. With them only readings that all
+    have scored are judged. Raises `ValueError` if no reading in the window can be judged.
     """
-    columns = history.columns
-    truth = [labels(history, days, end_s=to_s) for days in HORIZON_DAYS]
+    columns, others = history.columns, others or {}
+    truth = [labels(history, days) for days in HORIZON_DAYS]
     inside = np.flatnonzero((columns.time_s >= since_s) & (columns.time_s <= to_s))
     # Select the day's last reading first, and then those with a known future. In the other order, the reading
     # just before the onset would be selected on the day of a failure, and failures would look more frequent.
@@ -55,8 +66,14 @@ def judge_window(
     rows = rows[truth[0][rows] != UNKNOWN]
     if not len(rows):
         raise ValueError("no reading in the window has a known future")
+    for name, score in others.items():
+        # A horizon that the scorer does not have is missing throughout.
+        rows = rows[(~np.isnan(score[rows]) | np.isnan(score).all(axis=0)).all(axis=1)]
+        if not len(rows):
+            raise ValueError(f"no reading in the window has scores of the {name}")
     frame = compute(columns, model.spec, rows)
-    scores = {MODEL: model.probabilities(frame)}
+    scores = {MODEL: model.probabilities(frame)} | {name: score[rows] for name, score in others.items()}
+    scores[COUNTING_RULE] = np.tile(outage_days(columns, rows)[:, None], (1, len(HORIZON_DAYS)))
     rng = np.random.default_rng(seed)
     for column, days in enumerate(HORIZON_DAYS):
         older = np.flatnonzero((columns.time_s < since_s - days * DAY_S) & (truth[column] != UNKNOWN))
@@ -84,19 +101,23 @@ def _last_of_day(charger: Ints, time_s: Floats, rows: Ints) -> Ints:
 class Ranking:
     """Figures of one scorer for many charger weights.
 
-    Rows are sorted once, riskiest first, with ties together.
+    Rows are sorted once, riskiest first, with ties together. Without `probability` the scores only rank.
     """
 
-    def __init__(self, happened: Any, score: Floats, alerts: dict[float, Any]) -> None:
+    def __init__(
+        self, happened: Any, score: Floats, alerts: dict[float, Any], *, probability: bool = True
+    ) -> None:
         self._order = np.argsort(-score, kind="stable")
         self._score = score[self._order]
         self._ends = np.flatnonzero(np.append(self._score[1:] != self._score[:-1], True))
         self._hit = (happened[self._order] == 1).astype(np.float64)
         self._error = (self._score - self._hit) ** 2
-        self._alerts = {share: alerted[self._order] * self._hit for share, alerted in alerts.items()}
+        self._tenth = tenths(self._score) if probability else None
+        self._alerts = {share: alerted[self._order].astype(np.float64) for share, alerted in alerts.items()}
 
     def figures(self, weight: Floats) -> dict[str, float]:
-        """PR-AUC, ROC-AUC, Brier, ECE, observed / predicted of the top decile, and recall by alerted share.
+        """PR-AUC, ROC-AUC, precision and recall by alerted share; of probabilities also Brier, ECE, and
+        observed / predicted of the riskiest tenth (NaN if nothing is predicted there).
 
         `weight` [n] is the weight of each row. Empty without a failure.
         """
@@ -107,30 +128,39 @@ class Ranking:
             return {}
         precision = positives / np.maximum(total, 1e-12)
         found, others = np.diff(positives, prepend=0.0), np.diff(total - positives, prepend=0.0)
-        tenth = np.minimum((mass / mass[-1] * 10 - 1e-9).astype(np.int64), 9)
-        observed = np.bincount(tenth, hits, 10)
-        stated = np.bincount(tenth, weight * self._score, 10)
-        return {
+        result = {
             "pr_auc": float((found * precision).sum() / positives[-1]),
             # probability that a reading before a failure scores above another one; ties count half
             "roc_auc": float(
                 (others * (positives - found / 2)).sum() / (positives[-1] * max(others.sum(), 1e-12))
             ),
-            "brier": float((weight * self._error).sum() / mass[-1]),
-            "ece": float(np.abs(observed - stated).sum() / mass[-1]),
-            "top_decile": float(observed[0] / stated[0]),
-            **{
-                f"recall_{share:.0%}": float((weight * caught).sum() / positives[-1])
-                for share, caught in self._alerts.items()
-            },
         }
+        if self._tenth is not None:
+            observed, stated = np.bincount(self._tenth, hits), np.bincount(self._tenth, weight * self._score)
+            result |= {
+                "brier": float((weight * self._error).sum() / mass[-1]),
+                "ece": float(np.abs(observed - stated).sum() / mass[-1]),
+                "top_decile": float(observed[-1] / stated[-1]) if stated[-1] else float("nan"),
+            }
+        for share, alerted_rows in self._alerts.items():
+            caught = float((alerted_rows * hits).sum())
+            result[f"precision_{share:.0%}"] = caught / max(float((alerted_rows * weight).sum()), 1e-12)
+            result[f"recall_{share:.0%}"] = caught / float(positives[-1])
+        return result
 
 
-def figures(judged: JudgedWindow, *, replicates: int = 200, seed: int = 0) -> dict[str, Any]:
+def tenths(score: Floats) -> Ints:
+    """The tenth of each score [n], 0 for the lowest. Equal scores share one, so there may be fewer."""
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, 11)))
+    number: Ints = np.searchsorted(edges[1:-1], score, side="left")
+    return number
+
+
+def figures(judged: JudgedWindow, *, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Any]:
     """By horizon and scorer: ranking, calibration and alert figures, each as [value, low, high].
 
-    All scorers use the same bootstrap draws of chargers. `beyond` is the share of draws in which the model's
-    PR-AUC is above that scorer's.
+    All scorers use the same bootstrap draws of chargers. `difference` is the model's PR-AUC minus that
+    scorer's, and `beyond` the share of draws in which it is above zero.
     """
     rng = np.random.default_rng(seed)
     present, number = np.unique(judged.charger, return_inverse=True)
@@ -153,24 +183,39 @@ def figures(judged: JudgedWindow, *, replicates: int = 200, seed: int = 0) -> di
                 share: alerted(judged.charger[known], judged.time_s[known], score, share)
                 for share in ALERT_SHARES
             }
-            ranking = Ranking(happened, score, alerts)
+            probability = name != COUNTING_RULE and bool(((score >= 0) & (score <= 1)).all())
+            ranking = Ranking(happened, score, alerts, probability=probability)
             drawn[name] = [ranking.figures(draw[number[known]]) for draw in draws]
             value = ranking.figures(np.ones(len(score)))
             entry["by"][name] = {
                 **{key: [one, *_interval(drawn[name], key)] for key, one in value.items()},
-                "beyond": [_beaten(drawn[MODEL], drawn[name])],
+                **_compared(entry["by"].get(MODEL, {}), drawn[MODEL], value, drawn[name]),
             }
     return result
 
 
 def _interval(drawn: list[dict[str, float]], key: str) -> list[float]:
-    low, high = np.quantile([one[key] for one in drawn if one], [0.025, 0.975])
+    return _middle(np.array([one[key] for one in drawn if one]))
+
+
+def _middle(drawn: Floats) -> list[float]:
+    """The middle 95 % of the draws, without those that have no value."""
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (np.nan, np.nan)
     return [float(low), float(high)]
 
 
-def _beaten(model: list[dict[str, float]], other: list[dict[str, float]]) -> float:
-    pairs = [(a["pr_auc"], b["pr_auc"]) for a, b in zip(model, other, strict=True) if a and b]
-    return float(np.mean([a > b for a, b in pairs])) if pairs else float("nan")
+def _compared(
+    model: dict[str, Any], drawn: list[dict[str, float]], other: dict[str, float], drawn_other: Any
+) -> dict[str, list[float]]:
+    """The model's PR-AUC against another scorer's, over the same draws; empty for the model itself."""
+    if not model:
+        return {}
+    gaps = np.array([a["pr_auc"] - b["pr_auc"] for a, b in zip(drawn, drawn_other, strict=True) if a and b])
+    return {
+        "difference": [model["pr_auc"][0] - other["pr_auc"], *_middle(gaps)],
+        "beyond": [float((gaps > 0).mean()) if len(gaps) else float("nan")],
+    }
 
 
 def alerted(charger: Ints, time_s: Floats, score: Floats, share: float) -> Any:

@@ -17,7 +17,7 @@ from models.feature_labels import label_and_unit
 from models.horizon_days import HORIZON_NAMES
 from models.training.labels import UNKNOWN
 
-COLOURS: Final = ("#0b6e4f", "#c8553d", "#3d5a80", "#8d6a9f", "#7a7a7a")
+COLOURS: Final = ("#0b6e4f", "#c8553d", "#3d5a80", "#8d6a9f", "#7a7a7a", "#b8860b", "#1d1d1d")
 WIDTH_IN: Final = 8.0
 HEIGHT_IN: Final = 4.2
 BAR_HEIGHT_IN: Final = 0.28
@@ -120,6 +120,27 @@ def importance(model: FailureModel, judged: JudgedWindow) -> Figure:
     axes.invert_yaxis()
     axes.set_title("Mean contribution, 30 days")
     axes.set_xlabel("mean absolute contribution (log-odds)")
+    return figure
+
+
+def differences(figures: Mapping[str, Any]) -> Figure:
+    """The model's PR-AUC minus each other scorer's, with its interval, by horizon."""
+    lines = [
+        (f"{name}, {horizon}", found["difference"])
+        for horizon, one in figures.items()
+        for name, found in one["by"].items()
+        if "difference" in found
+    ]
+    figure = Figure(figsize=(WIDTH_IN, 1 + BAR_HEIGHT_IN * max(len(lines), 1)), layout="constrained")
+    axes = figure.subplots()
+    for number, (_, (value, low, high)) in enumerate(lines):
+        axes.plot([low, high], [number, number], color=COLOURS[0])
+        axes.plot([value], [number], "o", color=COLOURS[0])
+    axes.axvline(0, color="#bbb", linestyle="--")
+    axes.set_yticks(range(len(lines)), [label for label, _ in lines])
+    axes.invert_yaxis()
+    axes.set_title("PR-AUC of the model minus that of others")
+    axes.set_xlabel("difference of PR-AUC, with 95 % interval")
     return figure
 
 

@@ -41,14 +41,18 @@ class Table:
     def read(cls, folder: Path, name: str, mapping: dict[str, list[str]]) -> Table | None:
         """Read the table of that name in the folder; None if there is none. Raises `BadHistory`."""
         for path in (folder / f"{name}.parquet", folder / f"{name}.csv"):
-            if not path.is_file():
-                continue
-            try:
-                frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-            except Exception as error:  # parsers raise many types; all mean that the file is invalid
-                raise BadHistory(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
-            return cls(path, frame, mapping)
+            if path.is_file():
+                return cls.at(path, mapping)
         return None
+
+    @classmethod
+    def at(cls, path: Path, mapping: dict[str, list[str]]) -> Table:
+        """Read one file, CSV by its suffix and Parquet otherwise. Raises `BadHistory`."""
+        try:
+            frame = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        except Exception as error:  # parsers raise many types; all mean that the file is invalid
+            raise BadHistory(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+        return cls(path, frame, mapping)
 
     def columns(self, field: str) -> list[str]:
         """The existing columns of a field."""
@@ -58,8 +62,8 @@ class Table:
         """Whether a field has a column."""
         return bool(self.columns(field))
 
-    def _refuse(self, field: str, bad: Any, why: str) -> None:
-        """Raise `BadHistory` for the first true entry of `bad`, with its line number in the file."""
+    def refuse(self, field: str, bad: Any, why: str) -> None:
+        """Raise `BadHistory` for the first true value of `bad`, with its row in the file and `why`."""
         where = np.flatnonzero(bad)
         if len(where):
             row = int(where[0])
@@ -78,7 +82,7 @@ class Table:
         if not self.has(field):
             raise self._lacks(field)
         values = self.frame[self.columns(field)[0]]
-        self._refuse(field, values.isna(), "is missing")
+        self.refuse(field, values.isna(), "is missing")
         return values.astype(str).to_numpy(dtype=object)
 
     def times(self, field: str, *, needed: bool = False) -> Floats:
@@ -100,15 +104,23 @@ class Table:
             if text:
                 values = values.where(values.astype(str).str.strip() != "")
             moments = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601" if text else None)
-            self._refuse(field, (moments.isna() & values.notna()).to_numpy(), "is no ISO 8601 time")
+            self.refuse(field, (moments.isna() & values.notna()).to_numpy(), "is no ISO 8601 time")
             whole = moments.dt.as_unit("us").astype("int64").to_numpy()
             seconds = np.where(moments.isna().to_numpy(), np.nan, whole / 1e6)
         if needed:
-            self._refuse(field, ~np.isfinite(seconds), "is missing")
+            self.refuse(field, ~np.isfinite(seconds), "is missing")
         return to_millisecond(seconds)
 
     def number(self, field: str) -> Floats:
         """A float column [n]; NaN where missing. Raises `BadHistory` for text and impossible values."""
+        result = self.finite(field)
+        low, high = BOUNDS[field]
+        with np.errstate(invalid="ignore"):
+            self.refuse(field, (result < low) | (result > high), f"is outside {low:g} to {high:g}")
+        return result
+
+    def finite(self, field: str) -> Floats:
+        """A float column [n] of any finite numbers; NaN where missing. Raises `BadHistory`."""
         if not self.has(field):
             return np.full(len(self.frame), np.nan)
         values = self.frame[self.columns(field)[0]]
@@ -116,11 +128,9 @@ class Table:
         given = values.notna()
         if not pd.api.types.is_numeric_dtype(values):
             given &= values.astype(str).str.strip() != ""
-        self._refuse(field, (numbers.isna() & given).to_numpy(), "is no number")
+        self.refuse(field, (numbers.isna() & given).to_numpy(), "is no number")
         result = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-        low, high = BOUNDS[field]
-        with np.errstate(invalid="ignore"):
-            self._refuse(field, (result < low) | (result > high), f"is outside {low:g} to {high:g}")
+        self.refuse(field, np.isinf(result), "is not finite")
         return result
 
     def status(self) -> Ints:
@@ -131,7 +141,7 @@ class Table:
         index, words = pd.factorize(values)
         found = [status_of(str(word)) for word in words]
         unknown = np.array([*(word is None for word in found), False])
-        self._refuse("connector_status", unknown[index], "is no connector status")
+        self.refuse("connector_status", unknown[index], "is no connector status")
         table = np.array(
             [*(STATUS_INDEX[word] if word else NO_STATUS for word in found), NO_STATUS], np.int64
         )

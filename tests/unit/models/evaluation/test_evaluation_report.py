@@ -21,7 +21,7 @@ from models.training.history import History, load
 from models.training.labels import DAY_S
 from tests.unit.models.samples import VERSIONS
 
-PLOTS = ("precision-recall", "reliability", "recall-by-alerts", "lead-time", "importance")
+PLOTS = ("precision-recall", "reliability", "recall-by-alerts", "lead-time", "importance", "differences")
 ODD_ID = "<b>A|B</b>"
 
 

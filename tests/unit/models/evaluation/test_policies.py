@@ -56,7 +56,7 @@ def test_an_evaluation_judges_the_cost_on_five_fleets_from_its_own_seed_on(
 
     monkeypatch.setattr(policies, "compare", lived)
     monkeypatch.setattr(evaluate_version, "SIMULATED_DAYS", 100)
-    written = evaluate_version.evaluate(
+    evaluation = evaluate_version.evaluate(
         failure_model(version),
         version.manifest,
         tmp_path,
@@ -68,7 +68,7 @@ def test_an_evaluation_judges_the_cost_on_five_fleets_from_its_own_seed_on(
         seed=40,
     )
     assert seeds == [40, 41, 42, 43, 44]
-    assert {path.name for path in written} == {"report.md", "report.html", "report.json"}
+    assert {path.name for path in evaluation.files} == {"report.md", "report.html", "report.json"}
     reported = json.loads((tmp_path / "report.json").read_text())["policies"]
     assert list(reported["by_seed"]) == ["40", "41", "42", "43", "44"]
     assert reported["overall"][0]["cost"] == [42.0, 40.0, 44.0]
