@@ -37,7 +37,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Exit statuses besides 0 and 1.
 REFUSED = 2  # wrong usage, or refused: nothing was written
 INTERRUPTED = 130  # the usual exit code after Ctrl-C
-REFUSED_CODES = frozenset({"wrong_usage", "too_little_history", "in_sample"})
+REFUSED_CODES = frozenset({"wrong_usage", "too_little_history", "in_sample", "bad_history", "no_readings"})
 
 VERSIONS_HELP = "where versions are kept (default: the setting MODEL_DIR)"
 HISTORY_HELP = """files of a history, each .parquet or .csv:
@@ -202,9 +202,9 @@ def _numbers(text: str) -> list[int]:
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter for the first and the last hours of all years
         raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or time") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _mapping(text: str) -> tuple[str, list[str]]:

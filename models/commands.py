@@ -116,15 +116,15 @@ def run_train(chosen: argparse.Namespace) -> None:
     from models.scorer import anomaly_model, failure_model
     from models.training.history import load, origin
     from models.training.history_table import NoReadings
-    from models.training.horizons import carried, too_little
+    from models.training.horizons import TooLittleHistory, carried, too_little
     from models.training.train_anomaly import train_anomaly
     from models.training.train_failure import train_failure
 
     try:
         history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
     except NoReadings:
-        raise too_little(None) from None
-    written = []
+        raise TooLittleHistory(f"{chosen.history}: {too_little(None)}") from None
+    about, written = origin(chosen.history), []
     for name, train, build in (
         ("failure", train_failure, failure_model),
         ("anomaly", train_anomaly, anomaly_model),
@@ -132,8 +132,11 @@ def run_train(chosen: argparse.Namespace) -> None:
         if name not in names:
             continue
         with _shown(name, STEPS[name]) as progress:
-            manifest, files = train(history, seed=chosen.seed, progress=progress)
-        manifest |= origin(chosen.history)
+            try:
+                manifest, files = train(history, seed=chosen.seed, progress=progress)
+            except TooLittleHistory as error:
+                raise TooLittleHistory(f"{chosen.history}: {error}") from None
+        manifest |= about
         folder = registry.write(chosen.model_dir, name, version, manifest, files)
         build(registry.load(chosen.model_dir, name, version))
         written.append((name, folder, manifest))

@@ -40,8 +40,9 @@ def fit(frame: Frame, happened: Labels, spec: FeatureSpec) -> dict[str, Predict]
         "error-count rule": lambda other: calibration.sigmoid(rule.log_odds(error_count(other, spec))),
     }
     if 0 < truth.sum() < len(truth):
-        result["logistic regression"] = _logistic(rows, truth, spec.first_history)
-        result["logistic regression, all features"] = _logistic(rows, truth, rows.shape[1])
+        for name, width in (("", spec.first_history), (", all features", rows.shape[1])):
+            if not np.isnan(rows[:, :width]).all():  # readings of bare times have no value
+                result[f"logistic regression{name}"] = _logistic(rows, truth, width)
     return result
 
 

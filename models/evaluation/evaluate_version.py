@@ -12,7 +12,7 @@ from models.costs import Prices, prices
 from models.evaluation import evaluation_report, policies
 from models.evaluation.baseline_scores import BASELINE, read_scores
 from models.evaluation.counting_rule import COUNTING_RULE
-from models.evaluation.figures import MODEL, figures, judge_window
+from models.evaluation.figures import MODEL, NothingToJudge, figures, judge_window
 from models.evaluation.training_period import InSample, overlap, span, training_period
 from models.failure import FailureModel
 from models.simulation.simulate import description, simulate
@@ -93,7 +93,7 @@ def evaluate(
     progress("score the window, fit the baselines")
     try:
         judged = judge_window(model, past, since_s, end_s, others=others)
-    except ValueError as error:
+    except NothingToJudge as error:
         raise BadHistory(f"{history or 'the simulated fleet'}, {span(since_s, end_s)}: {error}") from None
     progress("figures and intervals")
     found = figures(judged)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from errors import ServiceError
 from models.evaluation import baselines
 from models.evaluation.counting_rule import COUNTING_RULE, outage_days
 from models.failure import FailureModel
@@ -28,6 +29,12 @@ WEEK: Final = HORIZON_NAMES.index("7d")
 LEAD_SHARE: Final = 0.02
 LEAD_DAYS: Final = 30.0
 REPLICATES: Final = 200
+
+
+class NothingToJudge(ServiceError):
+    """Raised for a window without a reading that can be judged."""
+
+    code = "nothing_to_judge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ def judge_window(
 
     `history` must have the model's spec. Failures after the window are known up to the history's end.
     `others` are scores of the history's readings by scorer, [n, horizons]. With them only readings that all
-    have scored are judged. Raises `ValueError` if no reading in the window can be judged.
+    have scored are judged. Raises `NothingToJudge` if no reading in the window can be judged.
     """
     columns, others = history.columns, others or {}
     truth = [labels(history, days) for days in HORIZON_DAYS]
@@ -65,12 +72,12 @@ def judge_window(
     rows = _last_of_day(columns.charger[inside], columns.time_s[inside], inside)
     rows = rows[truth[0][rows] != UNKNOWN]
     if not len(rows):
-        raise ValueError("no reading in the window has a known future")
+        raise NothingToJudge("no reading in the window has a known future")
     for name, score in others.items():
-        # A horizon that the scorer does not have is missing throughout.
-        rows = rows[(~np.isnan(score[rows]) | np.isnan(score).all(axis=0)).all(axis=1)]
-        if not len(rows):
-            raise ValueError(f"no reading in the window has scores of the {name}")
+        has = ~np.isnan(score).all(axis=0)  # it need not have scores of all horizons
+        rows = rows[~np.isnan(score[rows][:, has]).any(axis=1)]
+        if not has.any() or not len(rows):
+            raise NothingToJudge(f"no reading in the window has scores of the {name}")
     frame = compute(columns, model.spec, rows)
     scores = {MODEL: model.probabilities(frame)} | {name: score[rows] for name, score in others.items()}
     scores[COUNTING_RULE] = np.tile(outage_days(columns, rows)[:, None], (1, len(HORIZON_DAYS)))

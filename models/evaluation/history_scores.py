@@ -13,6 +13,7 @@ from models.failure import FailureModel
 from models.features.frame import compute
 from models.horizon_days import HORIZON_NAMES
 from models.training.history import load
+from models.training.history_table import NoReadings
 
 CHUNK_ROWS = 100_000
 
@@ -31,6 +32,8 @@ def score_window(
     history = load(folder, mapping=mapping, until=to, spec=model.spec)
     columns = history.columns
     rows = np.flatnonzero(columns.time_s >= since.timestamp())
+    if not len(rows):
+        raise NoReadings(f"{folder}: no reading from {since} to {to}")
     probabilities = np.empty((len(rows), len(HORIZON_NAMES)))
     for start in range(0, len(rows), CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)

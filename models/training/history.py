@@ -8,7 +8,7 @@ rows. Offline only (pandas). Every error names file, row and column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,8 @@ from models.training.history_table import BadHistory, NoReadings, Table, needed
 NUMBERS: Final = ("energy_delivered", "power", "temperature", "uptime_hours", "total_sessions")
 ABOUT: Final = "about.json"
 _CHARGER_SHIFT: Final = 43  # milliseconds since 1970 stay below 2**43 until the year 2248
+MOST_CHARGERS: Final = 1 << (63 - _CHARGER_SHIFT)
+FIELDS: Final = ("connector_status", *NUMBERS, "error_codes", "last_maintenance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,15 @@ def origin(folder: Path) -> dict[str, Any]:
     """Where a history comes from: `trained_on` (text) and `simulated` of the manifests of its versions.
 
     Both are read from `about.json` in the folder, which `python -m models simulate` writes. Without it the
-    history is that of real chargers, and is named after the folder.
+    history is that of real chargers, and is named after the folder. Raises `BadHistory`.
     """
     file = folder / ABOUT
-    about = orjson.loads(file.read_bytes()) if file.is_file() else {}
+    try:
+        about = orjson.loads(file.read_bytes()) if file.exists() else {}
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise BadHistory(f"{file}: cannot be read: {error}") from error
+    if not isinstance(about, dict) or not isinstance(about.get("description", ""), str):
+        raise BadHistory(f"{file}: is no JSON object with a text as description")
     return {
         "trained_on": about.get("description", f"history {folder.name}"),
         "simulated": bool(about.get("simulated", False)),
@@ -104,6 +111,7 @@ def load(
     failures = needed(folder, "failures", names)
     maintenance = Table.read(folder, "maintenance", names)
 
+    _check_mapping(names, readings)
     limit_s = np.inf if until is None else until.timestamp()
     time_s = readings.times("timestamp", needed=True)
     kept = np.flatnonzero(time_s <= limit_s)
@@ -111,6 +119,8 @@ def load(
         raise NoReadings(f"{readings.path}: no reading{'' if until is None else f' up to {until}'}")
     identifiers = readings.text("charger_id")
     codes, charger_ids = pd.factorize(identifiers[kept], sort=True)
+    if len(charger_ids) >= MOST_CHARGERS:
+        raise BadHistory(f"{readings.path}: {len(charger_ids)} chargers are more than {MOST_CHARGERS - 1}")
     charger = codes.astype(np.int64)
     order = np.argsort(sort_key(charger, time_s[kept]), kind="stable")
     kept, charger = kept[order], charger[order]
@@ -132,10 +142,20 @@ def load(
         serviced_s=serviced,
         codes=counted,
     )
-    fields = ("connector_status", *NUMBERS, "error_codes", "last_maintenance")
-    absent = tuple(field for field in fields if not readings.has(field))
+    absent = tuple(field for field in FIELDS if not readings.has(field))
+    if len(failures.frame) and not np.isin(failures.text("charger_id"), identifiers).any():
+        failures.refuse("charger_id", np.ones(len(failures.frame)), "has no reading, as all others here")
     failed = _events(failures, known, limit_s)
     return History(columns, kept, [str(name) for name in charger_ids], spec, failed, done, absent)
+
+
+def _check_mapping(names: Mapping[str, Sequence[str]], readings: Table) -> None:
+    """Raise `BadHistory` for a mapped field that there is not, or whose columns the readings do not have."""
+    for field, columns in names.items():
+        if field not in ("charger_id", "timestamp", *FIELDS):
+            raise BadHistory(f"{readings.path}: a reading has no field {field} (--map)")
+        if not readings.has(field):
+            raise BadHistory(f"{readings.path}: has no column {', '.join(columns)} (for {field})")
 
 
 def _events(table: Table | None, known: dict[Any, int], limit_s: float) -> Events:
@@ -170,14 +190,21 @@ def _codes(table: Table, kept: Ints, charger: Ints, spec: FeatureSpec | None) ->
     if not columns:
         spec = spec or FeatureSpec()
         return spec, np.full((len(kept), len(FAMILIES) + len(spec.vocabulary)), np.nan)
-    numeric = [name for name in columns if pd.api.types.is_numeric_dtype(table.frame[name])]
-    if numeric:
+    if table.frame[columns].isna().all(axis=None):  # the type of empty columns means nothing
+        spec = spec or FeatureSpec()
+        return spec, np.full((len(kept), len(FAMILIES) + len(spec.vocabulary)), np.nan)
+    if any(pd.api.types.is_numeric_dtype(table.frame[name]) for name in columns):
         return _counters(table, columns, kept, spec)
     if len(columns) > 1:
         raise BadHistory(
             f"{table.path}: error_codes from several columns needs columns of numbers: {columns}"
         )
-    values = table.frame[columns[0]].iloc[kept]
+    values = table.frame[columns[0]]
+    wrong = [not isinstance(value, str | list | tuple | np.ndarray) for value in values]
+    table.refuse(
+        "error_codes", np.array(wrong, np.bool_) & values.notna().to_numpy(), "is no list or text of codes"
+    )
+    values = values.iloc[kept]
     texts = values.map(_joined, na_action="ignore")
     index, unique = pd.factorize(texts)
     lists = [tuple(filter(None, (word.strip() for word in str(text).split(";")))) for text in unique]
@@ -202,7 +229,8 @@ def _counters(
 ) -> tuple[FeatureSpec, Floats]:
     """Numeric columns, each a count of the code of its name. If all are missing, no codes were reported."""
     spec = spec or FeatureSpec(tuple(columns))
-    values = table.frame[columns].iloc[kept].to_numpy(dtype=np.float64, na_value=np.nan)
+    plain = replace(table, mapping={})
+    values = np.column_stack([plain.count(name) for name in columns])[kept]
     silent = np.isnan(values).all(axis=1)
     counts = np.zeros((len(kept), len(FAMILIES) + len(spec.vocabulary)))
     for position, name in enumerate(columns):

@@ -140,7 +140,9 @@ def test_the_interval_of_a_difference_is_that_of_resampled_chargers(
 ) -> None:
     """Other draws of the same bootstrap, with each drawn charger's rows copied: nearly the same quantiles."""
     value, low, high = report["7d"]["by"][name]["difference"]
-    own = {who: rows[["y", "ours", column]].to_numpy(float) for who, rows in judged.groupby("charger_id")}
+    own = {
+        str(who): rows[["y", "ours", column]].to_numpy(float) for who, rows in judged.groupby("charger_id")
+    }
     rng, gaps = np.random.default_rng(11), []
     for _ in range(400):
         drawn = np.concatenate([own[who] for who in rng.choice(list(own), len(own))])

@@ -134,7 +134,7 @@ def test_a_report_of_a_window(history: Path, model_dir: Path, tmp_path: Path) ->
     ):
         assert expected in markdown
     assert "nan" not in markdown.lower().replace("maintenance", "")
-    assert (tmp_path / "report.html").read_text().count("<img ") == 5
+    assert (tmp_path / "report.html").read_text().count("<img ") == 6
 
 
 def test_a_window_that_the_version_was_trained_on_is_refused_unless_asked_for(
