@@ -96,8 +96,8 @@ fuzz: EXAMPLES ?= 130000
 fuzz: installed-dev ## send any JSON the whole way from body to record (EXAMPLES=130000; 45 minutes; SEED=7 repeats a run)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -s tests/unit/test_whole_path.py
 
-evaluate: installed ## judge the active version on a fresh simulated fleet; report in build/evaluation (EVALUATE="--seed 7")
-	@$(PY) -m models evaluate --out build/evaluation $(EVALUATE)
+evaluate: installed ## judge the active version, by default on a simulated fleet (HISTORY=folder; EVALUATE="--seed 7")
+	@$(PY) -m models evaluate $(if $(HISTORY),--history "$(HISTORY)") --out build/evaluation $(EVALUATE)
 
 owasp: installed-dev ## write docs/owasp.md from the markers of the tests
 	@mkdir -p build && $(PY) -m tests.owasp > build/owasp.md && mv build/owasp.md docs/owasp.md
