@@ -11,9 +11,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from tasks.monitoring import service_health
 from tasks.storage import redis_clock
 from tasks.storage.dead_letter_looks import LOOKS_KEPT_S, MAX_TEXT_BYTES, MOST_LOOKS
-from web.console.form_values import loaded, loaded_query
-from web.console.list_pages import ListPage
 from web.console.pages import go_to, page_blueprint, render
+from web.console.queries import ListPage, loaded, loaded_query
 from web.console.visitors import check_acts_for_all, visitor
 from web.http.messages import Response, current_request
 from web.http.roles import needs
