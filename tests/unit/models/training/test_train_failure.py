@@ -187,9 +187,10 @@ def test_devices_that_are_no_chargers(tmp_path: Path) -> None:
 
 def test_nothing_to_learn_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     simulate(5, 20, 1).write(tmp_path)
-    pd.DataFrame({"charger_id": ["x"], "timestamp": ["2025-01-05"]}).to_csv(tmp_path / "failures.csv")
+    one = pd.read_parquet(tmp_path / "readings.parquet")["charger_id"].iloc[0]
+    pd.DataFrame({"charger_id": [one], "timestamp": ["2025-01-05"]}).to_csv(tmp_path / "failures.csv")
     (tmp_path / "failures.parquet").unlink()
     assert main(["train", "--history", str(tmp_path), "--model-dir", str(tmp_path / "v")]) == 2
     assert "too few to learn from" in capsys.readouterr().err
-    assert main(["train", "--history", str(tmp_path / "none"), "--model-dir", str(tmp_path / "v")]) == 1
-    assert "neither readings.parquet nor readings.csv" in capsys.readouterr().err
+    assert main(["train", "--history", str(tmp_path / "none"), "--model-dir", str(tmp_path / "v")]) == 2
+    assert f"{tmp_path / 'none'}: is not a folder" in capsys.readouterr().err
