@@ -59,6 +59,12 @@ MODEL_PROCESSES = Gauge(
     ["model", "version"],
     multiprocess_mode="livesum",
 )
+ALERT_THRESHOLD = Gauge(
+    "ml_alert_threshold_probability",
+    "Failure probability from which an alert opens; 2 if no threshold keeps the promise of the policy.",
+    ["policy"],
+    multiprocess_mode="livemostrecent",
+)
 HEARTBEAT_TIME = Gauge(
     "ml_heartbeat_timestamp_seconds",
     "Oldest of the processes' last heartbeats that reached Redis, epoch seconds.",

@@ -47,6 +47,11 @@ def contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"ML_ALERT_CLEAR_THRESHOLD: must not be above ML_ALERT_THRESHOLD ({settings.alert_threshold:g})"
         )
+    if settings.alert_policy == "budget" and not settings.alert_visits_per_week:
+        problems.append(
+            "ML_ALERT_VISITS_PER_WEEK: must be more than 0 with ML_ALERT_POLICY=budget, the number of visits "
+            "that can be made in a week"
+        )
     for server in settings.kafka_servers:
         host, _, port = server.rpartition(":")
         if "@" in server:  # not repeated: it may hold a password

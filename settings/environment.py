@@ -105,6 +105,9 @@ _NOT_NEGATIVE: Final = validate.Range(min=0, error="must be 0 or more")
 _MEMBER_ID: Final = validate.Regexp(
     r"^[A-Za-z0-9._-]{0,100}$", error="must be 1 to 100 characters of A-Z a-z 0-9 . _ -"
 )
+_WITHIN_0_AND_1: Final = validate.Range(
+    min=0, max=1, min_inclusive=False, max_inclusive=False, error="must be more than 0 and less than 1"
+)
 _SHARE: Final = validate.Range(min=0, max=1, error="must be between 0 and 1")
 # Those of OpenTelemetry's SDK.
 _SAMPLERS: Final = [
@@ -230,6 +233,14 @@ def _read(env: _CollectingEnv) -> Settings:
         "kafka_max_record_bytes": env.int("KAFKA_MAX_RECORD_BYTES", 1_048_576, validate=_RECORD_BYTES),
         "kafka_score_timeout_s": env.float("KAFKA_SCORE_TIMEOUT", 30.0, validate=_positive("seconds")),
         "alert_threshold": alert_threshold,
+        "alert_policy": env.str(
+            "ML_ALERT_POLICY",
+            "threshold",
+            validate=validate.OneOf(["threshold", "budget", "precision"], error="must be one of: {choices}"),
+        ),
+        "alert_visits_per_week": env.float("ML_ALERT_VISITS_PER_WEEK", 0.0, validate=_NOT_NEGATIVE),
+        "alert_precision": env.float("ML_ALERT_PRECISION", 0.5, validate=_WITHIN_0_AND_1),
+        "alert_confidence": env.float("ML_ALERT_CONFIDENCE", 0.9, validate=_WITHIN_0_AND_1),
         "alert_clear_threshold": env.float(
             "ML_ALERT_CLEAR_THRESHOLD",
             round(max(alert_threshold - 0.1, alert_threshold / 2), 4),

@@ -149,6 +149,10 @@ class Settings:
     kafka_max_record_bytes: int
     kafka_score_timeout_s: float
     alert_threshold: float
+    alert_policy: str
+    alert_visits_per_week: float
+    alert_precision: float
+    alert_confidence: float
     alert_clear_threshold: float
     alert_calm_readings: int
     # Flower

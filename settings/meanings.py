@@ -257,10 +257,27 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "KAFKA_SCORE_TIMEOUT": ("seconds", "How long the consumer waits for verdicts before it tries again."),
         "ML_ALERT_THRESHOLD": ("probability", "A failure alert opens at this 30-day failure probability."),
+        "ML_ALERT_POLICY": (
+            "",
+            "How the threshold of failure alerts is chosen: `threshold` takes `ML_ALERT_THRESHOLD`. `budget` "
+            "and `precision` compute it for each active version ([policies](models.md#alert-policies)).",
+        ),
+        "ML_ALERT_VISITS_PER_WEEK": (
+            "chargers",
+            "With `budget`: no more chargers of the fleet alert at one time. Workers need the same value.",
+        ),
+        "ML_ALERT_PRECISION": (
+            "share",
+            "With `precision`: of the chargers that alert, at least this share fails within 30 days.",
+        ),
+        "ML_ALERT_CONFIDENCE": (
+            "probability",
+            "With `budget` and `precision`: the probability that the threshold keeps its promise.",
+        ),
         "ML_ALERT_CLEAR_THRESHOLD": (
             "probability",
             "A reading below this probability counts towards closing a failure alert. It must not exceed "
-            "`ML_ALERT_THRESHOLD`.",
+            "`ML_ALERT_THRESHOLD`. For a computed threshold, it is 0.1 below that, at least half of it.",
         ),
         "ML_ALERT_CALM_READINGS": (
             "readings",

@@ -119,6 +119,8 @@ class Scored(NamedTuple):
     failure: bytes
     is_anomaly: bool | None = None
     anomaly: bytes | None = None
+    # The alert threshold of the version that scored it; None if the settings have it.
+    alert_at: float | None = None
 
 
 def read(received: Received, *, now: datetime) -> tuple[Reading, str | None]:
@@ -168,10 +170,24 @@ def scored(reading: Reading, tenant: str | None, failure: ScoreResult, anomaly: 
     """
     probability = float(_headline_score("failure", failure))
     if anomaly is None:
-        return Scored(reading.charger_id, tenant, reading.in_failure, probability, failure.body)
+        return Scored(
+            reading.charger_id,
+            tenant,
+            reading.in_failure,
+            probability,
+            failure.body,
+            alert_at=failure.alert_at,
+        )
     is_anomaly = bool(_headline_score("anomaly", anomaly))
     return Scored(
-        reading.charger_id, tenant, reading.in_failure, probability, failure.body, is_anomaly, anomaly.body
+        reading.charger_id,
+        tenant,
+        reading.in_failure,
+        probability,
+        failure.body,
+        is_anomaly,
+        anomaly.body,
+        failure.alert_at,
     )
 
 

@@ -22,9 +22,12 @@ from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.pending_erasures import IsErased
 from consumers.kafka.records import Outgoing, Received, Scored
 from consumers.kafka.state_topic import Load, states_of
+from tasks.messaging.messages import NO_ALERT
 from tasks.storage.alert_records import ALERT_KINDS, AlertChange, AlertKind, essentials
 
 STATE_SCHEMA: Final = 1
+# As the default of ML_ALERT_CLEAR_THRESHOLD.
+CLEARANCE: Final = 0.1
 # Of a process. They take about 800 bytes each.
 OPEN_ALERTS_KNOWN: Final = 1_000_000
 
@@ -41,6 +44,18 @@ class Rules:
     open_at: float
     close_below: float
     readings_to_close: int
+
+    def of(self, alert_at: float | None) -> tuple[float, float]:
+        """Both thresholds for a verdict, given its version's own `alert_at`, if it has one.
+
+        An open alert stays open between them, so that a moved threshold changes no alert by itself. Without
+        any threshold (`NO_ALERT`), open alerts still close by the rule of the settings.
+        """
+        if alert_at is None:
+            return self.open_at, self.close_below
+        if alert_at >= NO_ALERT:
+            return alert_at, self.close_below
+        return alert_at, max(alert_at - CLEARANCE, alert_at / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +221,12 @@ class Alerts:
 
     def _signals(self, scored: Scored) -> Iterator[_Signal]:
         probability, in_failure = scored.failure_probability, scored.in_failure
+        open_at, close_below = self._rules.of(scored.alert_at)
         yield _Signal(
             "failure",
             scored.failure,
-            alarming=in_failure or probability >= self._rules.open_at,
-            below_threshold=not in_failure and probability < self._rules.close_below,
+            alarming=in_failure or probability >= open_at,
+            below_threshold=not in_failure and probability < close_below,
         )
         if scored.anomaly is not None:
             odd = bool(scored.is_anomaly)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models import calibration, tree_shap
+from models import alert_threshold, calibration, tree_shap
 from models.failure import Horizon, calibrated, has_history, is_faulty
 from models.features.columns import STATUS_INDEX, Floats
 from models.features.frame import FeatureSpec
@@ -106,6 +106,9 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
             "with_history": onnx_export.mean_log_odds(with_history[-1]),
             "without_history": onnx_export.mean_log_odds(without_history[-1]),
         },
+        "alert_evidence": None
+        if learnt.reasons
+        else _alert_evidence(out_of_fold, seed, fleet=len(history.charger_ids)).to_manifest(),
         "confidence": _confidence(probability, out_of_fold.rows, observed=not learnt.reasons),
         "distributions": {
             "features": {
@@ -162,6 +165,23 @@ def _measured(out_of_fold: OutOfFold) -> dict[str, Any]:
         if result[name].get("pr_auc") is None:
             result[name]["reason"] = "the readings held out do not have both outcomes"
     return result
+
+
+def _alert_evidence(out_of_fold: OutOfFold, seed: int, *, fleet: int) -> alert_threshold.Evidence:
+    """Counts for alert thresholds, on every second charger, calibrated on the others.
+
+    Sampling keeps more readings before failures. Keeping each in proportion to its weight undoes that, so
+    that the first alert of a charger is not more often right than in service.
+    """
+    rows = out_of_fold.rows
+    fit_on = np.unique(rows.charger, return_inverse=True)[1] % 2 == 0
+    raw = out_of_fold.raw
+    probability = calibrated(raw, _horizons(out_of_fold, fit_on), *_healthy_and_known(raw))[:, -1]
+    drawn = np.random.default_rng(seed).random(len(raw)) < rows.weight / rows.weight.max()
+    used = ~fit_on & drawn & (rows.labels[-1] != UNKNOWN)
+    return alert_threshold.evidence(
+        rows.charger[used], rows.time_s[used], probability[used], rows.labels[-1][used] == 1, fleet=fleet
+    )
 
 
 def _healthy_and_known(raw: Floats) -> tuple[Any, Any]:

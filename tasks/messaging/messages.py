@@ -53,17 +53,23 @@ HeadlineScore = float | bool
 HEADLINE_FIELDS: Final[dict[Kind, str]] = {"failure": "failure_probability", "anomaly": "is_anomaly"}
 
 
+# No probability reaches this threshold.
+NO_ALERT: Final = 2.0
+
+
 class ScoreResult(NamedTuple):
     """The result for one reading: a verdict as JSON, or an error code (`errors.py`) with a message.
 
     `headline_score` saves decoding the verdict where only its main value is needed. It is None in replies of
-    older workers.
+    older workers. `alert_at` is the alert threshold of the version that scored the reading, `NO_ALERT` if it
+    has none, and None if the settings have it.
     """
 
     body: bytes = b""
     error_code: str | None = None
     error_detail: str = ""
     headline_score: HeadlineScore | None = None
+    alert_at: float | None = None
 
 
 class NewerSchema(ValueError):
@@ -213,12 +219,15 @@ def check_version(raw: dict[str, Any]) -> None:
 
 def encode_reply(batch_id: str, answers: Sequence[ScoreResult]) -> bytes:
     """The reply to a task, with the results in request order."""
-    header = {
+    header: dict[str, Any] = {
         "v": SCHEMA_VERSION,
         "batch_id": batch_id,
         "errors": [answer.error_code for answer in answers],
         "gists": [answer.headline_score for answer in answers],
     }
+    alert_at = [answer.alert_at for answer in answers]
+    if any(at is not None for at in alert_at):
+        header["alert_at"] = alert_at
     lines = [orjson.dumps(header)]
     lines += [a.body if a.error_code is None else orjson.dumps(a.error_detail) for a in answers]
     return b"\n".join(lines)  # orjson writes no line breaks
@@ -230,13 +239,14 @@ def decode_reply(raw: bytes) -> tuple[str, list[ScoreResult]]:
     header = orjson.loads(head)
     codes = header["errors"]
     gists = header.get("gists") or [None] * len(codes)
+    alert_at = header.get("alert_at") or [None] * len(codes)
     if len(codes) != len(lines):
         raise ValueError("reply has another number of answers than of readings")
     return header["batch_id"], [
-        ScoreResult(line, headline_score=headline_score)
+        ScoreResult(line, headline_score=headline_score, alert_at=at)
         if code is None
         else ScoreResult(error_code=code, error_detail=orjson.loads(line))
-        for code, line, headline_score in zip(codes, lines, gists, strict=True)
+        for code, line, headline_score, at in zip(codes, lines, gists, alert_at, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -16,7 +17,7 @@ import orjson
 from redis import Redis
 
 from errors import Conflict, ModelRefused, PredictionTimeout, UnknownModel
-from models import registry
+from models import alert_threshold, registry
 from readings.reading import KINDS
 from settings import Settings
 from tasks.messaging.names import SCHEMA_VERSION, Queues, TaskNames
@@ -29,7 +30,7 @@ POLL_S: Final = 0.05
 VERDICT_TTL_S: Final = 60
 # The maintenance schedule is a cost policy over the failure model and shares its versions.
 STORED: Final[dict[str, str]] = {kind: "failure" if kind == "maintenance" else kind for kind in KINDS}
-_FOR_MACHINES: Final = ("golden", "horizons", "distributions")
+_FOR_MACHINES: Final = ("golden", "horizons", "distributions", "alert_evidence")
 # Of `python -m models evaluate`, which writes each as a file `.svg`.
 PLOTS: Final = ("precision-recall", "reliability", "recall-by-alerts", "lead-time", "importance")
 
@@ -56,6 +57,7 @@ class Versions:
     """The model folder, and the workers that load from it. All methods also raise `redis.RedisError`."""
 
     def __init__(self, settings: Settings, redis: Redis, publisher: TaskPublisher) -> None:
+        self._settings = settings
         self._model_dir = settings.model_dir
         self._redis = redis
         self._publisher = publisher
@@ -121,6 +123,9 @@ class Versions:
             "shadow": self._shadow(stored),
             "versions": registry.versions(self._model_dir, stored),
             "held": held,
+            "alerts": asdict(alert_threshold.in_force(manifest, self._settings))
+            if name == "failure"
+            else None,
             "card": _for_people(manifest),
         }
 

@@ -15,6 +15,7 @@ from redis import RedisError
 import metrics
 from errors import BrokerUnavailable, ModelsUnavailable, ScoringFailed, ServiceError
 from models import fallback
+from models.alert_threshold import in_force
 from models.scorer import Scorer
 from readings.reading import rfc3339
 from settings import Settings
@@ -22,6 +23,7 @@ from tasks.jobs.chunk_size import ChunkSizer
 from tasks.jobs.chunks import Chunks
 from tasks.jobs.erase_jobs import Erasures
 from tasks.jobs.job_store import JobStore
+from tasks.messaging.messages import NO_ALERT
 from tasks.messaging.names import Queues
 from tasks.messaging.task_publisher import TaskPublisher
 from tasks.monitoring import heartbeats
@@ -74,6 +76,8 @@ class Runtime:
         self._models: list[dict[str, Any]] = []
         self._loaded_at = ""
         self._problem: str | None = None
+        # By failure version, of this one and the one before. Empty if the settings have the threshold.
+        self.alert_thresholds: dict[str, float] = {}
         self._generation = 0
         self._looked_at = 0.0
         self._stopped = threading.Event()
@@ -133,11 +137,27 @@ class Runtime:
             for model in self._models:
                 metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(0)
         self._models = [model | {"loaded_at": self._loaded_at} for model in scorer.info()]
+        if is_new:
+            self._set_alert_threshold(scorer)  # before the first verdict of this version
         self._scorer = scorer
         if is_new:
             for model in self._models:
                 metrics.MODEL_PROCESSES.labels(model["name"], model["version"]).set(1)
             log.info("models loaded: %s", scorer.versions)
+
+    def _set_alert_threshold(self, scorer: Scorer) -> None:
+        alerts = in_force(scorer.part("failure")[1], self._settings)
+        at = NO_ALERT if alerts.threshold is None else alerts.threshold
+        metrics.ALERT_THRESHOLD.labels(policy=alerts.policy).set(at)
+        if alerts.policy == "threshold":
+            return
+        version = scorer.versions["failure"]
+        kept = list(self.alert_thresholds.items())[-1:]
+        self.alert_thresholds = {**dict(kept), version: at}
+        if alerts.reason is None:
+            log.info("alert threshold of %s by %s: %g", version, alerts.policy, at)
+        else:
+            log.warning("no alert threshold by %s: %s", alerts.policy, alerts.reason)
 
     def _keep_current(self) -> None:
         while not self._stopped.is_set():

@@ -126,6 +126,8 @@ def answer_all(
     answers: dict[int, ScoreResult] = {}
     stored: list[Scored] = []
     now = redis_clock.now()
+    # Only the consumer opens alerts.
+    thresholds = runtime.alert_thresholds if message.source == "kafka" else {}
     # Readings with the same kinds are scored together.
     by_kinds: dict[tuple[tuple[Kind, ...], bool], list[Asked]] = {}
     for subject, indexes in asked:
@@ -144,7 +146,9 @@ def answer_all(
                     answers[index] = _failure(result)
                 else:
                     answers[index] = ScoreResult(
-                        result.body, headline_score=result.fields.get(HEADLINE_FIELDS.get(result.kind, ""))
+                        result.body,
+                        headline_score=result.fields.get(HEADLINE_FIELDS.get(result.kind, "")),
+                        alert_at=thresholds.get(result.fields["model_version"]) if thresholds else None,
                     )
                     if store:
                         stored.append((subject, result))

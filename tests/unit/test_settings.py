@@ -96,6 +96,10 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
         ("KAFKA_TOPIC_DEAD_LETTERS", "charger.metrics"),
         ("KAFKA_TOPIC_ANOMALIES", "ml.alert_state"),
         ("ML_ALERT_THRESHOLD", "2"),
+        ("ML_ALERT_POLICY", "best"),
+        ("ML_ALERT_VISITS_PER_WEEK", "-1"),
+        ("ML_ALERT_PRECISION", "1"),
+        ("ML_ALERT_CONFIDENCE", "0"),
         ("OTEL_TRACES_EXPORTER", "jaeger"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_TRACES_SAMPLER_ARG", "5"),
@@ -104,6 +108,13 @@ def test_every_problem_is_named_in_a_line_of_its_own(environment: pytest.MonkeyP
 def test_what_cannot_work_is_refused_by_name(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
     assert any(line.startswith(f"{name}:") for line in problems())
+
+
+def test_a_budget_needs_a_number_of_visits(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ML_ALERT_POLICY", "budget")
+    assert [line.split(":")[0] for line in problems()] == ["ML_ALERT_VISITS_PER_WEEK"]
+    environment.setenv("ML_ALERT_VISITS_PER_WEEK", "2.5")
+    assert read_settings(dotenv=None).alert_visits_per_week == 2.5
 
 
 @pytest.mark.owasp("API2", "production refuses missing, short and example keys")

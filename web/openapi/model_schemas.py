@@ -66,6 +66,15 @@ class ModelCardSchema(Schema):
     held = fields.List(
         fields.Raw(), required=True, metadata={"description": "Version and last problem of each worker."}
     )
+    alerts = fields.Raw(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "`{policy, threshold, reason}`: the failure probability from which an alert opens "
+            "under ML_ALERT_POLICY. `threshold` is null if none keeps the promise, and `reason` says why. "
+            "Null for other models."
+        },
+    )
     card = fields.Raw(
         required=True,
         metadata={

@@ -6317,6 +6317,8 @@ export interface components {
             versions: string[];
             /** @description Version and last problem of each worker. */
             held: unknown[];
+            /** @description `{policy, threshold, reason}`: the failure probability from which an alert opens under ML_ALERT_POLICY. `threshold` is null if none keeps the promise, and `reason` says why. Null for other models. */
+            alerts: unknown;
             /** @description The active version's manifest. A horizon whose `carried_from` is not null was not observed in training; its `metrics` have the `reason` and no figure. */
             card: unknown;
         };

@@ -416,6 +416,7 @@ class ModelCard(TypedDict):
     shadow: str | None
     versions: list[str]
     held: list[Any]
+    alerts: Any
     card: Any
 
 

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from consumers.kafka.offsets import CommitBatch, Partition, PendingRecord
 from consumers.kafka.records import Outgoing, Received, Scored
 from consumers.predictions.alerts import Alerts, Rules
+from tasks.messaging.messages import NO_ALERT
 from tasks.storage.alert_records import AlertKind
 
 TOPICS: dict[AlertKind, str] = {"failure": "alerts", "anomaly": "anomalies"}
@@ -35,14 +36,20 @@ class Bench:
         }
 
     def round(
-        self, *verdicts: tuple[float, bool | None], charger: str = "C", partition: int = 0
+        self,
+        *verdicts: tuple[float, bool | None],
+        charger: str = "C",
+        partition: int = 0,
+        alert_at: float | None = None,
     ) -> CommitBatch:
         done = CommitBatch()
         for probability, is_anomaly in verdicts:
             received = Received("in", partition, self.offset, None, b"")
             verdict = orjson.dumps({"charger_id": charger, "reading_timestamp": f"t{self.offset}"})
             anomaly = None if is_anomaly is None else verdict
-            scored = Scored(charger, None, probability > 1, probability, verdict, is_anomaly, anomaly)
+            scored = Scored(
+                charger, None, probability > 1, probability, verdict, is_anomaly, anomaly, alert_at
+            )
             done.records.append(PendingRecord(received, scored=scored))
             self.offset += 1
         done.offsets[Partition("in", partition)] = self.offset
@@ -65,6 +72,25 @@ class Bench:
 
 def said(records: list[Outgoing]) -> list[tuple[str, str]]:
     return [(record.topic, orjson.loads(record.value or b"")["state"]) for record in records]
+
+
+def test_a_threshold_that_moves_changes_no_alert_by_itself() -> None:
+    bench = Bench()
+    assert said(bench.see((0.35, None), alert_at=0.3)) == [("alerts", "open")]
+    # Above the new threshold's lower bound, the alert stays open.
+    assert bench.see((0.45, None), (0.45, None), (0.45, None), alert_at=0.5) == []
+    assert bench.see((0.55, None), alert_at=0.5) == []
+    assert said(bench.see((0.35, None), (0.35, None), alert_at=0.5)) == [("alerts", "closed")]
+    assert bench.see((0.45, None), alert_at=0.5) == []
+    assert said(bench.see((0.45, None), alert_at=0.4)) == [("alerts", "open")]
+
+
+def test_without_a_threshold_only_a_failure_opens_an_alert_and_open_ones_close() -> None:
+    bench = Bench()
+    assert said(bench.see((0.35, None), alert_at=0.3)) == [("alerts", "open")]
+    assert said(bench.see((0.5, None), (0.5, None), alert_at=NO_ALERT)) == [("alerts", "closed")]
+    assert bench.see((0.999, None), (0.999, None), alert_at=NO_ALERT) == []
+    assert said(bench.see((1.5, None), alert_at=NO_ALERT)) == [("alerts", "open")]  # in failure
 
 
 def test_it_opens_once_and_closes_after_calm_readings_in_a_row() -> None:

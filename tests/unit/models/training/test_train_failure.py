@@ -13,6 +13,7 @@ import pytest
 
 from models import registry
 from models.__main__ import main
+from models.alert_threshold import Evidence
 from models.costs import CostPolicy
 from models.failure import has_history
 from models.monitoring.drift_report import LENGTH_OF_PAST, Baseline
@@ -55,6 +56,15 @@ def test_a_trained_version_serves(model_dir: Path, costs: Costs) -> None:
     for command in ("list", "show", "verify"):
         target = [] if command == "list" else ["failure"]
         assert main([command, *target, "--model-dir", str(model_dir)]) == 0
+
+
+def test_a_version_carries_the_evidence_for_alert_thresholds(model_dir: Path) -> None:
+    raw = registry.load(model_dir, "failure", "one").manifest["alert_evidence"]
+    known = Evidence.from_manifest(raw)
+    assert known.fleet == 60
+    assert 20 <= known.chargers <= 30  # the calibration has the others
+    assert known.alerting[-1] == known.chargers  # nearly every reading has 1 % or more
+    assert 0 < known.failed[-1] < known.alerting[-1]
 
 
 def test_both_models_state_what_they_were_trained_on(model_dir: Path) -> None:

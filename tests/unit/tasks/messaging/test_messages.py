@@ -90,7 +90,7 @@ def test_a_reply_keeps_bodies_as_they_are_and_errors_in_their_place() -> None:
     answers = [
         ScoreResult(body=b'{"charger_id":"A"}', headline_score=0.25),
         ScoreResult(error_code="scoring_failed", error_detail="two\nlines"),
-        ScoreResult(body=b"{}", headline_score=False),
+        ScoreResult(body=b"{}", headline_score=False, alert_at=0.3),
     ]
     assert decode_reply(encode_reply("b1", answers)) == ("b1", answers)
 
