@@ -87,9 +87,9 @@ class AlertThreshold:
 def evidence(charger: Ints, time_s: Floats, probability: Floats, failed: Bools, *, fleet: int) -> Evidence:
     """Count the chargers that alert at each threshold, and those that then failed.
 
-    The arguments [n] are readings of known future, a sample that does not depend on it: number of the
-    charger, epoch seconds, 30-day probability, and whether a failure followed within 30 days. Only the newest
-    `WINDOW_DAYS` count.
+    The arguments [n] describe readings of known future, a sample that does not depend on it. `charger` is a
+    number, `time_s` epoch seconds, `probability` that of 30 days. `failed`: a failure followed within 30
+    days. Only the newest `WINDOW_DAYS` count.
     """
     if not len(charger):
         zeros = (0,) * len(THRESHOLDS)

@@ -143,6 +143,32 @@ def test_quality_follows_outcomes_and_is_of_one_tenant(service: Web) -> None:
         assert "No outcome is reported yet" in page(client, "/models")
 
 
+def test_quality_is_expected_before_any_outcome(service: Web) -> None:
+    def expected(tenant: str) -> dict[str, Any]:
+        answer = service.client.get("/api/v1/outcomes/quality", headers={"X-Tenant-ID": tenant})
+        found: dict[str, Any] = answer.json()["expected"]
+        return found
+
+    sent = [request() for _ in range(50)]
+    sent.append(request(connector_status="FAULTY"))
+    probabilities = []
+    for reading in sent:
+        answer = service.client.post(
+            "/api/v1/predictions/failure", json=reading, headers={"X-Tenant-ID": "west"}
+        )
+        probabilities.append(answer.json()["failure_probability"])
+    wait_until(lambda: expected("west")["chargers"] == 50, what="the fleet without the one in failure")
+    found = expected("west")
+    alerts = [p for p in probabilities[:-1] if p >= 0.7]
+    assert (found["threshold"], found["reason"], found["alerts"]) == (0.7, None, len(alerts))
+    assert found["recall"]["value"] == pytest.approx(sum(alerts) / sum(probabilities[:-1]), abs=1e-6)
+    assert 0 <= found["pr_auc"]["low"] <= found["pr_auc"]["value"] <= found["pr_auc"]["high"] <= 1
+    nothing = expected("south")
+    assert (nothing["chargers"], nothing["pr_auc"]) == (0, None)
+    with logged_in(service.url, tenant="west") as client:
+        assert "Alerts open at 70" in page(client, "/models")
+
+
 def test_an_administrator_activates_and_rolls_back(service: Web, admin: ConsoleClient) -> None:
     assert "Roll back to" not in page(admin, MODEL)
     answer = admin.post_form(f"{MODEL}/activate", version="second")

@@ -14,6 +14,7 @@ import metrics
 from errors import FieldError, InvalidParameter, UnknownCharger
 from readings.reading import FUTURE_TOLERANCE
 from readings.wrong_values import IN_THE_FUTURE
+from tasks.monitoring import fleet_quality
 from tasks.storage import redis_clock
 from tasks.storage.live_quality import live_quality
 from tasks.storage.outcomes import Outcome
@@ -68,8 +69,12 @@ class Outcomes(MethodView):
 @refuses(blueprint)
 @needs("read")
 def quality() -> Response:
-    """Precision, recall, lead time and calibration of the verdicts, by the outcomes reported"""
-    report = live_quality(services().outcomes.kept(current_request().tenant))
+    """Quality of the verdicts by the outcomes reported, and the expected one before any are"""
+    held, tenant = services(), current_request().tenant
+    report = live_quality(held.outcomes.kept(tenant))
+    with held.fleets.of(tenant) as (fleet, since_ms):
+        probabilities = fleet_quality.probabilities(fleet, since_ms=since_ms)
+    report["expected"] = fleet_quality.expected(held.settings, probabilities)
     return Response(orjson.dumps(report), content_type="application/json")
 
 

@@ -8,7 +8,7 @@ from marshmallow import fields
 from werkzeug.wrappers import Response as BaseResponse
 
 from errors import NotFound, ServiceError
-from tasks.monitoring import heartbeats
+from tasks.monitoring import fleet_quality, heartbeats
 from tasks.monitoring.drift_counts import WINDOWS
 from tasks.monitoring.versions import STORED, stored_name
 from tasks.storage.live_quality import live_quality
@@ -56,6 +56,8 @@ _QUERY: Final = _ModelQuery()
 def show_models() -> Response:
     """The models in force, and how good their verdicts turned out to be"""
     held = services()
+    with held.fleets.of(current_request().tenant) as (fleet, since_ms):
+        probabilities = fleet_quality.probabilities(fleet, since_ms=since_ms)
     in_force = held_models(heartbeats.living(held.redis))
     drift = held.monitor.snapshot.drift
     return render(
@@ -69,6 +71,7 @@ def show_models() -> Response:
             for name in MODELS
         ],
         quality=live_quality(held.outcomes.kept(current_request().tenant)),
+        expected=fleet_quality.expected(held.settings, probabilities),
         drift_meanings=DRIFT_MEANINGS,
     )
 

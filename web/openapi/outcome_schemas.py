@@ -109,6 +109,27 @@ class OutcomePageSchema(PageSchema):
     items = fields.List(fields.Nested(ReportedOutcomeSchema), required=True)
 
 
+class EstimateSchema(Schema):
+    """An expected share with its limits."""
+
+    value = _number("Expected, 0 to 1.")
+    low = _number("The realised share is at least this, with probability `coverage` for both limits.")
+    high = _number("The realised share is at most this.")
+
+
+class ExpectedQualitySchema(Schema):
+    """The quality of the alerts of this moment, expected from the probabilities alone."""
+
+    threshold = _number("The alert threshold in force; null if there is none.", allow_none=True)
+    reason = _text("Why there is no threshold.", allow_none=True)
+    coverage = _number("Probability of the limits.")
+    chargers = fields.Integer(required=True, metadata={"description": "Not FAULTY, with a verdict."})
+    alerts = fields.Integer(required=True, metadata={"description": "From the threshold on."})
+    precision = fields.Nested(EstimateSchema, required=True, allow_none=True)
+    recall = fields.Nested(EstimateSchema, required=True, allow_none=True)
+    pr_auc = fields.Nested(EstimateSchema, required=True, allow_none=True)
+
+
 class LiveQualitySchema(Schema):
     """The quality of verdicts by reported outcomes."""
 
@@ -118,3 +139,4 @@ class LiveQualitySchema(Schema):
     recall = _number("Failures that had been alerted.", allow_none=True)
     median_lead_hours = _number("From the alerting reading to the failure.", allow_none=True)
     calibration = fields.List(fields.Raw(), required=True)
+    expected = fields.Nested(ExpectedQualitySchema, required=True)

@@ -3486,7 +3486,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Precision, recall, lead time and calibration of the verdicts, by the outcomes reported */
+        /** Quality of the verdicts by the outcomes reported, and the expected one before any are */
         get: {
             parameters: {
                 query?: never;
@@ -6533,6 +6533,29 @@ export interface components {
              */
             called: boolean;
         };
+        Estimate: {
+            /** @description Expected, 0 to 1. */
+            value: number;
+            /** @description The realised share is at least this, with probability `coverage` for both limits. */
+            low: number;
+            /** @description The realised share is at most this. */
+            high: number;
+        };
+        ExpectedQuality: {
+            /** @description The alert threshold in force; null if there is none. */
+            threshold: number | null;
+            /** @description Why there is no threshold. */
+            reason: string | null;
+            /** @description Probability of the limits. */
+            coverage: number;
+            /** @description Not FAULTY, with a verdict. */
+            chargers: number;
+            /** @description From the threshold on. */
+            alerts: number;
+            precision: components["schemas"]["Estimate"] | null;
+            recall: components["schemas"]["Estimate"] | null;
+            pr_auc: components["schemas"]["Estimate"] | null;
+        };
         LiveQuality: {
             outcomes: {
                 [key: string]: number;
@@ -6545,6 +6568,7 @@ export interface components {
             /** @description From the alerting reading to the failure. */
             median_lead_hours: number | null;
             calibration: unknown[];
+            expected: components["schemas"]["ExpectedQuality"];
         };
         OutcomeKindCorrection: {
             /** @enum {string} */

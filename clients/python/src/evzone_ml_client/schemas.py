@@ -537,6 +537,23 @@ class OutcomeAccepted(TypedDict):
     called: bool
 
 
+class Estimate(TypedDict):
+    value: float
+    low: float
+    high: float
+
+
+class ExpectedQuality(TypedDict):
+    threshold: float | None
+    reason: str | None
+    coverage: float
+    chargers: int
+    alerts: int
+    precision: Estimate | None
+    recall: Estimate | None
+    pr_auc: Estimate | None
+
+
 class LiveQuality(TypedDict):
     outcomes: dict[str, int]
     without_verdict: int
@@ -544,6 +561,7 @@ class LiveQuality(TypedDict):
     recall: float | None
     median_lead_hours: float | None
     calibration: list[Any]
+    expected: ExpectedQuality
 
 
 class OutcomeKindCorrection(TypedDict):
