@@ -3,7 +3,7 @@
 Learn then Test (Angelopoulos et al. 2021, arXiv 2110.01052, algorithm 1): each threshold of a fixed grid has
 the null hypothesis that it breaks the promise, with an exact binomial p-value. Fixed-sequence tests control
 the chance that any accepted threshold breaks it. Readings of one charger depend on each other, so a charger
-gives one trial (docs/adr/0022-alert-policies.md).
+gives one trial (docs/adr/0024-alert-policies.md).
 """
 
 from __future__ import annotations
