@@ -78,7 +78,8 @@ class Stream:
         while not self._stopped.wait(SEND_EVERY_S):
             if time.monotonic() - self._acknowledged_at > ACKNOWLEDGED_WITHIN_S:
                 # kafka-python's producer (3.0.12) may never send again after two outages.
-                producer.close(timeout=0)
+                with suppress(KafkaError):
+                    producer.close(timeout=0)
                 producer = self._new_producer()
                 self._acknowledged_at = time.monotonic()
             owed += self._rate.records_a_second * SEND_EVERY_S
@@ -88,7 +89,8 @@ class Stream:
                 self._send(producer, is_wrong=number % WRONG_EACH == 0)
         with suppress(KafkaError):  # what is not acknowledged is not promised
             producer.flush(ACKNOWLEDGED_WITHIN_S)
-        producer.close(timeout=0)
+        with suppress(KafkaError):
+            producer.close(timeout=0)
 
     def _send(self, producer: KafkaProducer, *, is_wrong: bool) -> None:
         sent = self._chargers.reading(self._chargers.tenant())
