@@ -34,6 +34,7 @@ from settings import model_folder
 # and two busy cores: 18 s spinning, 6.5 s passive. OpenMP reads the variable when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+SHIPPED = "simulated-3"  # the version that others begin from
 # Exit statuses besides 0 and 1.
 REFUSED = 2  # wrong usage, or refused: nothing was written
 INTERRUPTED = 130  # the usual exit code after Ctrl-C
@@ -104,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a field that stands under another name; several columns of numbers may count error_codes",
     )
     train.add_argument("--version", help="name of the version (default: the time of day)")
+    train.add_argument(
+        "--from-version",
+        default=SHIPPED,
+        metavar="VERSION",
+        help=f"a failure version that fleets of few failures begin from (default: {SHIPPED}); or none",
+    )
     train.add_argument("--seed", type=int, default=0, help="of the sample and the trees")
     train.add_argument("--model-dir", type=Path, default=versions, help=VERSIONS_HELP)
     train.add_argument("--activate", action="store_true", help="make it the active version")

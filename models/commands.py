@@ -114,19 +114,24 @@ def run_train(chosen: argparse.Namespace) -> None:
         except ServiceError as error:
             raise WrongUsage(str(error)) from None
     from models.scorer import anomaly_model, failure_model
+    from models.training import base_version
     from models.training.history import load, origin
     from models.training.history_table import NoReadings
     from models.training.horizons import TooLittleHistory, carried, too_little
     from models.training.train_anomaly import train_anomaly
     from models.training.train_failure import train_failure
 
+    base = base_version.find(chosen.model_dir, chosen.from_version) if "failure" in names else None
+    named = base.model.spec.vocabulary if base else ()
     try:
-        history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until)
+        history = load(chosen.history, mapping=dict(chosen.map), until=chosen.until, named=named)
     except NoReadings:
         raise TooLittleHistory(f"{chosen.history}: {too_little(None)}") from None
     about, written = origin(chosen.history), []
+    if base:
+        base_version.check(base, about, history)
     for name, train, build in (
-        ("failure", train_failure, failure_model),
+        ("failure", partial(train_failure, base=base), failure_model),
         ("anomaly", train_anomaly, anomaly_model),
     ):
         if name not in names:

@@ -100,11 +100,13 @@ def load(
     mapping: Mapping[str, Sequence[str]] | None = None,
     until: datetime | None = None,
     spec: FeatureSpec | None = None,
+    named: Sequence[str] = (),
 ) -> History:
     """Read a folder's history up to and including `until`. Raises `BadHistory`.
 
     `mapping` gives the columns of a field. Several are allowed for `error_codes` only; each then counts the
-    code of its name. Without `spec`, frequent codes of the fleet become named codes.
+    code of its name. Without `spec`, frequent codes of the fleet become named codes, and all
+    of `named` too.
     """
     names = {field: list(columns) for field, columns in (mapping or {}).items()}
     readings = needed(folder, "readings", names)
@@ -129,7 +131,7 @@ def load(
     done = _events(maintenance, known, limit_s)
     numbers = {name: readings.number(name)[kept] for name in NUMBERS}
     serviced = _with_visits(readings.times("last_maintenance")[kept], charger, time_s[kept], done)
-    spec, counted = _codes(readings, kept, charger, spec)
+    spec, counted = _codes(readings, kept, charger, spec, named)
     columns = Columns(
         charger=charger,
         time_s=time_s[kept],
@@ -184,17 +186,19 @@ def _with_visits(serviced: Floats, charger: Ints, time_s: Floats, done: Events) 
     return np.where(np.isnan(serviced) & same, done.time_s[at], serviced)
 
 
-def _codes(table: Table, kept: Ints, charger: Ints, spec: FeatureSpec | None) -> tuple[FeatureSpec, Floats]:
-    """Code counts by reading, and the spec that names them (learned if there is none)."""
+def _codes(
+    table: Table, kept: Ints, charger: Ints, spec: FeatureSpec | None, named: Sequence[str]
+) -> tuple[FeatureSpec, Floats]:
+    """Code counts by reading, and the spec that names them (without one: frequent codes, then `named`)."""
     columns = table.columns("error_codes")
     if not columns:
-        spec = spec or FeatureSpec()
+        spec = spec or FeatureSpec(tuple(named))
         return spec, np.full((len(kept), len(FAMILIES) + len(spec.vocabulary)), np.nan)
     if table.frame[columns].isna().all(axis=None):  # the type of empty columns means nothing
-        spec = spec or FeatureSpec()
+        spec = spec or FeatureSpec(tuple(named))
         return spec, np.full((len(kept), len(FAMILIES) + len(spec.vocabulary)), np.nan)
     if any(pd.api.types.is_numeric_dtype(table.frame[name]) for name in columns):
-        return _counters(table, columns, kept, spec)
+        return _counters(table, columns, kept, spec or _naming(columns, named))
     if len(columns) > 1:
         raise BadHistory(
             f"{table.path}: error_codes from several columns needs columns of numbers: {columns}"
@@ -212,23 +216,24 @@ def _codes(table: Table, kept: Ints, charger: Ints, spec: FeatureSpec | None) ->
     if spec is None:
         pairs = pd.DataFrame({"index": index, "charger": charger}).drop_duplicates()
         pairs = pairs[pairs["index"] >= 0]
-        spec = FeatureSpec(
-            vocabulary_of([lists[i] for i in pairs["index"]], [int(who) for who in pairs["charger"]])
-        )
+        frequent = vocabulary_of([lists[i] for i in pairs["index"]], [int(who) for who in pairs["charger"]])
+        spec = _naming(frequent, named)
     counts = [count_codes(words, spec.code_columns) for words in lists]
     counts.append(count_codes(None, spec.code_columns))
     return spec, np.array(counts, np.float64)[index]
+
+
+def _naming(codes: Sequence[str], others: Sequence[str]) -> FeatureSpec:
+    """A spec that names `codes` and then the `others` that are not among them."""
+    return FeatureSpec(tuple(dict.fromkeys((*codes, *others))))
 
 
 def _joined(value: Any) -> str:
     return value if isinstance(value, str) else ";".join(str(word) for word in value)
 
 
-def _counters(
-    table: Table, columns: list[str], kept: Ints, spec: FeatureSpec | None
-) -> tuple[FeatureSpec, Floats]:
+def _counters(table: Table, columns: list[str], kept: Ints, spec: FeatureSpec) -> tuple[FeatureSpec, Floats]:
     """Numeric columns, each a count of the code of its name. If all are missing, no codes were reported."""
-    spec = spec or FeatureSpec(tuple(columns))
     plain = replace(table, mapping={})
     values = np.column_stack([plain.count(name) for name in columns])[kept]
     silent = np.isnan(values).all(axis=1)

@@ -48,6 +48,7 @@ def boosted_to_onnx(
     without_history: Sequence[HistGradientBoostingClassifier],
     *,
     told_by: int,
+    more: Sequence[Tree] = (),
 ) -> bytes:
     """One graph `features` [n, f] float32 -> `raw` [n, horizons + f] float32. Round the thresholds first.
 
@@ -59,22 +60,25 @@ def boosted_to_onnx(
     Contributions are those of Saabas. Each step of a row's path changes the expected value, and the change is
     credited to the feature of that split. A row's contributions add up to its log-odds minus those of the
     mean training row (`mean_log_odds`). Credit between interacting features depends on their order in the
-    tree. Only earlier releases read them. This one computes exact ones (`trees_of`, docs/adr/0022).
+    tree. They are read where a version has no file of trees for exact ones (`trees_of`, docs/adr/0022).
+
+    `more` are trees of another version that add to the same outputs (`models/training/base_version.py`).
     """
     horizons, width = len(with_history), int(with_history[0].n_features_in_)
     baselines = [
-        _stump({horizon: _baseline(model) for horizon, model in enumerate(models)})
+        stump({horizon: _baseline(model) for horizon, model in enumerate(models)})
         for models in (with_history, without_history)
     ]
-    trees = [_fork(told_by, *baselines)]
+    trees = [fork(told_by, *baselines)]
     for horizon, models in enumerate(zip(with_history, without_history, strict=True)):
         credit_from = horizons if horizon == horizons - 1 else None
         for predictors in zip_longest(*(model._predictors for model in models)):
             known, missing = (
-                _stump({horizon: 0.0}) if one is None else _grown(one[0].nodes, horizon, credit_from)
+                stump({horizon: 0.0}) if one is None else _grown(one[0].nodes, horizon, credit_from)
                 for one in predictors
             )
-            trees.append(_fork(told_by, known, missing))
+            trees.append(fork(told_by, known, missing))
+    trees.extend(more)
     operator = _operator(trees, "raw", n_targets=horizons + width)
     return _finished("failure", [operator], width, "raw", horizons + width)
 
@@ -97,6 +101,13 @@ def trees_of(model: HistGradientBoostingClassifier) -> Trees:
     )
 
 
+def scale(model: HistGradientBoostingClassifier, factor: float) -> None:
+    """Multiply the model's raw log-odds by `factor`, in place."""
+    model._baseline_prediction *= factor
+    for (predictor,) in model._predictors:
+        predictor.nodes["value"] *= factor
+
+
 def mean_log_odds(model: HistGradientBoostingClassifier) -> float:
     """Raw log-odds of the mean training row, the base of contributions."""
     return _baseline(model) + float(sum(_expected(one.nodes)[0] for (one,) in model._predictors))
@@ -108,7 +119,7 @@ def forest_to_onnx(forest: IsolationForest) -> bytes:
     One tree operator sums the path lengths of scikit-learn's formula. skl2onnx creates 2,170 operators for
     it, and one row then takes fifty times as long.
     """
-    trees: list[_Tree] = []
+    trees: list[Tree] = []
     for number, estimator in enumerate(forest.estimators_):
         tree = estimator.tree_
         columns = forest.estimators_features_[number]
@@ -116,9 +127,9 @@ def forest_to_onnx(forest: IsolationForest) -> bytes:
         threshold = rounded_down(tree.threshold)
         trees.append(
             [
-                _Leaf({0: float(depth[index])})
+                Leaf({0: float(depth[index])})
                 if tree.children_left[index] < 0
-                else _Branch(
+                else Branch(
                     int(columns[tree.feature[index]]),
                     float(threshold[index]),
                     int(tree.children_left[index]),
@@ -140,13 +151,13 @@ def forest_to_onnx(forest: IsolationForest) -> bytes:
     return _finished("anomaly", operators, int(forest.n_features_in_), "score_samples", 1)
 
 
-class _Leaf(NamedTuple):
+class Leaf(NamedTuple):
     """Weights that a row ending here adds to each target."""
 
     weights: Mapping[int, float]
 
 
-class _Branch(NamedTuple):
+class Branch(NamedTuple):
     """Continue at node `left` if the feature is not above the threshold, else at `right`."""
 
     feature: int
@@ -156,45 +167,45 @@ class _Branch(NamedTuple):
     missing_left: bool
 
 
-_Tree = list[_Leaf | _Branch]
-_NO_BRANCH = _Branch(0, 0.0, 0, 0, missing_left=False)  # the attributes that the format needs for a leaf
+Tree = list[Leaf | Branch]
+_NO_BRANCH = Branch(0, 0.0, 0, 0, missing_left=False)  # the attributes that the format needs for a leaf
 
 
-def _stump(weights: Mapping[int, float]) -> _Tree:
+def stump(weights: Mapping[int, float]) -> Tree:
     """A tree with the same weights for every row."""
-    return [_Leaf(weights)]
+    return [Leaf(weights)]
 
 
-def _fork(feature: int, known: _Tree, missing: _Tree) -> _Tree:
+def fork(feature: int, known: Tree, missing: Tree) -> Tree:
     """A tree that continues in one of two others, depending on whether the feature is known."""
     start = 1 + len(known)
     return [
-        _Branch(feature, float("inf"), 1, start, missing_left=False),
+        Branch(feature, float("inf"), 1, start, missing_left=False),
         *_moved(known, 1),
         *_moved(missing, start),
     ]
 
 
-def _moved(tree: _Tree, by: int) -> _Tree:
+def _moved(tree: Tree, by: int) -> Tree:
     return [
-        node if isinstance(node, _Leaf) else node._replace(left=node.left + by, right=node.right + by)
+        node if isinstance(node, Leaf) else node._replace(left=node.left + by, right=node.right + by)
         for node in tree
     ]
 
 
-def _grown(nodes: Any, horizon: int, credit_from: int | None) -> _Tree:
+def _grown(nodes: Any, horizon: int, credit_from: int | None) -> Tree:
     """The nodes of one scikit-learn tree. Its leaves add to the target `horizon`.
 
     With `credit_from`, leaves also add each feature's contribution to the target `credit_from` + feature.
     """
     owed = _owed(nodes) if credit_from is not None else [{}] * len(nodes)
     return [
-        _Leaf(
+        Leaf(
             {horizon: float(node["value"])}
             | {(credit_from or 0) + feature: share for feature, share in shares.items()}
         )
         if node["is_leaf"]
-        else _Branch(
+        else Branch(
             int(node["feature_idx"]),
             float(node["num_threshold"]),
             int(node["left"]),
@@ -232,7 +243,7 @@ def _baseline(model: HistGradientBoostingClassifier) -> float:
     return float(model._baseline_prediction[0, 0])
 
 
-def _operator(trees: Sequence[_Tree], output: str, *, n_targets: int) -> Any:
+def _operator(trees: Sequence[Tree], output: str, *, n_targets: int) -> Any:
     """One TreeEnsembleRegressor: sums the weights of each row's leaves, for each target."""
     attributes: dict[str, list[Any]] = defaultdict(list)
 
@@ -242,7 +253,7 @@ def _operator(trees: Sequence[_Tree], output: str, *, n_targets: int) -> Any:
 
     for number, tree in enumerate(trees):
         for index, node in enumerate(tree):
-            branch = _NO_BRANCH if isinstance(node, _Leaf) else node
+            branch = _NO_BRANCH if isinstance(node, Leaf) else node
             add(
                 "nodes",
                 treeids=number,
@@ -254,7 +265,7 @@ def _operator(trees: Sequence[_Tree], output: str, *, n_targets: int) -> Any:
                 falsenodeids=branch.right,
                 missing_value_tracks_true=int(branch.missing_left),
             )
-            for target, weight in node.weights.items() if isinstance(node, _Leaf) else ():
+            for target, weight in node.weights.items() if isinstance(node, Leaf) else ():
                 add("target", treeids=number, nodeids=index, ids=target, weights=weight)
     more: dict[str, Any] = {**attributes, "n_targets": n_targets}
     return helper.make_node("TreeEnsembleRegressor", [INPUT], [output], domain="ai.onnx.ml", **more)

@@ -7,6 +7,8 @@ with that number of trees and that calibration.
 A horizon that the history is too short for is extrapolated from the longest learned one
 (`models/training/horizons.py`). It gets the same trees with another calibration, so that serving needs no
 special case.
+
+A version may begin from another one (`models/training/base_version.py`): own trees then correct its log-odds.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from models import alert_threshold, calibration, tree_shap
 from models.failure import Horizon, calibrated, has_history, is_faulty
 from models.features.columns import STATUS_INDEX, Floats
-from models.features.frame import FeatureSpec
+from models.features.frame import FeatureSpec, Frame
 from models.horizon_days import HORIZON_DAYS, HORIZON_NAMES
 from models.monitoring.psi import Distribution
-from models.training import boosting, calibration_fit, onnx_export
+from models.training import base_version, boosting, calibration_fit, onnx_export
+from models.training.base_version import BaseVersion
 from models.training.cross_validation import (
     FEW_FAILURES,
     KINDS,
@@ -43,48 +46,84 @@ from models.training.sampling import Rows, bare_of, sample
 Progress = Callable[[str], None]
 
 
-def train_failure(history: History, *, seed: int = 0, progress: Progress = lambda _: None) -> tuple[Any, Any]:
-    """The manifest and files of a failure version. Raises `TooLittleHistory`."""
+def train_failure(
+    history: History,
+    *,
+    base: BaseVersion | None = None,
+    seed: int = 0,
+    progress: Progress = lambda _: None,
+) -> tuple[Any, Any]:
+    """The manifest and files of a failure version. Raises `TooLittleHistory`.
+
+    With `base`, a version of fewer than `FEW_FAILURES` failures begins from that one. `history.spec` must
+    then name all codes of its spec.
+    """
     rng = np.random.default_rng(seed)
     truth = tuple(labels(history, days) for days in HORIZON_DAYS)
     learnt = learnable(history, truth)
     progress("features")
     rows = sample(history, truth[: learnt.count], rng)
+    if rows.failures() >= FEW_FAILURES:
+        base = (
+            None  # held-out models are weaker than the final ones, and would give the base too large a share
+        )
     out_of_fold = by_time(rows, history.spec, seed, progress)
-    metrics = None if out_of_fold is None else _measured(out_of_fold)
+    metrics = None if out_of_fold is None else _measured(out_of_fold, base, history.spec)
     if out_of_fold is None or rows.failures() < FEW_FAILURES:
         out_of_fold = by_blocks(rows, history.spec, seed, progress)
     if out_of_fold is None:
         raise too_little(history, "failures of more chargers, or at more times, are needed to judge by")
-    metrics = metrics or _measured(out_of_fold)
+    metrics = metrics or _measured(out_of_fold, base, history.spec)
     progress("judge on chargers it has not seen")
     chargers: dict[str, Any] = seen_vs_unseen(rows, history.spec, seed)
     progress("calibrate")
+    shares = None
+    if base is not None:
+        everything = np.ones(len(out_of_fold.raw), np.bool_)
+        out_of_fold, shares = base_version.corrected(out_of_fold, base, history.spec, everything)
     base_rates = tuple(_base_rate(rows, column) for column in range(learnt.count))
     horizons = tuple(
         replace(horizon, faulty_shift=_faulty_shift(history, column, base_rates[column]))
         for column, horizon in enumerate(_horizons(out_of_fold, np.ones(len(out_of_fold.raw), np.bool_)))
     )
     final: list[list[HistGradientBoostingClassifier]] = [[], []]
-    for models, kind, train_rows, sizes in zip(
-        final, KINDS, (rows, bare_of(rows, history.spec)), out_of_fold.sizes, strict=True
-    ):
+    for number, (kind, train_rows) in enumerate(zip(KINDS, (rows, bare_of(rows, history.spec)), strict=True)):
         for column, name in enumerate(HORIZON_NAMES[: learnt.count]):
             progress(f"fit {name} {kind}, on everything")
-            model = boosting.fit(train_rows, column, history.spec, sizes[column], seed)
+            trees = out_of_fold.sizes[number][column]
+            model = boosting.fit(train_rows, column, history.spec, trees, seed)
             onnx_export.round_thresholds(model)
-            models.append(model)
+            if shares is not None:
+                onnx_export.scale(model, float(shares.own[number, column]))
+            final[number].append(model)
     horizons, base_rates = carried_on(horizons, base_rates)
     # An extrapolated horizon has the trees of the horizon it is extrapolated from.
     taught_by = [min(column, learnt.count - 1) for column in range(len(HORIZON_NAMES))]
     with_history, without_history = ([models[column] for column in taught_by] for models in final)
     raw = out_of_fold.raw[:, taught_by]
     probability = calibrated(raw, horizons, *_healthy_and_known(raw))[:, -1]
+    means = [onnx_export.mean_log_odds(models[-1]) for models in (with_history, without_history)]
     golden = golden_of(history, rows)
-    expected = _scored(with_history, without_history, horizons, golden, history.spec)
+    frame = golden_frame(golden, history.spec)
+    golden_raw = _raw(with_history, without_history, frame, history.spec)
+    more: list[onnx_export.Tree] = []
+    if base is not None and shares is not None and shares.base.any():
+        usual = base_version.means(base, rows, history.spec)
+        more = base_version.trees(base, shares, taught_by, usual, history.spec)
+        factors = shares.base[:, taught_by]
+        means = [
+            own + float(factor[-1] * mean[taught_by[-1]])
+            for own, factor, mean in zip(means, factors, usual, strict=True)
+        ]
+        kind_of = np.where(has_history(frame, history.spec), 0, 1)
+        golden_raw = golden_raw + base.raw(frame, history.spec)[:, taught_by] * factors[kind_of]
+    expected = calibrated(
+        golden_raw, horizons, has_history(frame, history.spec), is_faulty(frame, history.spec)
+    )
     manifest = {
         "type": "gradient-boosted trees by horizon, calibrated",
         **described(history),
+        "from_version": None if base is None or shares is None else shares.to_manifest(base.model.version),
         "metrics": metrics | {name: {"rows": 0, "reason": why} for name, why in _not_learnt(learnt).items()},
         "metrics_by_charger_7d": chargers or {"reason": "too few failures within 7 days to judge by"},
         "base_rate": dict(zip(HORIZON_NAMES, base_rates, strict=True)),
@@ -102,10 +141,7 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
             }
             for name, horizon, column in zip(HORIZON_NAMES, horizons, taught_by, strict=True)
         },
-        "mean_log_odds": {
-            "with_history": onnx_export.mean_log_odds(with_history[-1]),
-            "without_history": onnx_export.mean_log_odds(without_history[-1]),
-        },
+        "mean_log_odds": dict(zip(("with_history", "without_history"), means, strict=True)),
         "alert_evidence": None
         if learnt.reasons
         else _alert_evidence(out_of_fold, seed, fleet=len(history.charger_ids)).to_manifest(),
@@ -119,11 +155,15 @@ def train_failure(history: History, *, seed: int = 0, progress: Progress = lambd
         },
         "golden": {**golden, "expected": expected.tolist()},
     }
-    graph = onnx_export.boosted_to_onnx(with_history, without_history, told_by=history.spec.first_history)
+    graph = onnx_export.boosted_to_onnx(
+        with_history, without_history, told_by=history.spec.first_history, more=more
+    )
     trees = tree_shap.to_bytes(
         *(onnx_export.trees_of(models[-1]) for models in (with_history, without_history))
     )
-    return manifest, {"model.onnx": graph, tree_shap.FILE: trees}
+    # Exact contributions are of own trees alone. Without their file, those of the whole graph are read.
+    exact = {} if more else {tree_shap.FILE: trees}
+    return manifest, {"model.onnx": graph, **exact}
 
 
 def _not_learnt(learnt: Learnable) -> dict[str, str]:
@@ -149,10 +189,12 @@ def _horizons(out_of_fold: OutOfFold, which: Any) -> tuple[Horizon, ...]:
     return tuple(result)
 
 
-def _measured(out_of_fold: OutOfFold) -> dict[str, Any]:
-    """Metrics on every second charger, calibrated on the others."""
+def _measured(out_of_fold: OutOfFold, base: BaseVersion | None, spec: FeatureSpec) -> dict[str, Any]:
+    """Metrics on every second charger, calibrated (and corrected, with `base`) on the others."""
     rows = out_of_fold.rows
     fit_on = np.unique(rows.charger, return_inverse=True)[1] % 2 == 0
+    if base is not None:
+        out_of_fold, _ = base_version.corrected(out_of_fold, base, spec, fit_on)
     probability = calibrated(
         out_of_fold.raw, _horizons(out_of_fold, fit_on), *_healthy_and_known(out_of_fold.raw)
     )
@@ -225,18 +267,15 @@ def _base_rate(rows: Rows, column: int) -> float:
     return float(np.average(rows.labels[column][known] == 1, weights=rows.weight[known]))
 
 
-def _scored(
+def _raw(
     with_history: list[HistGradientBoostingClassifier],
     without_history: list[HistGradientBoostingClassifier],
-    horizons: tuple[Horizon, ...],
-    golden: dict[str, Any],
+    frame: Frame,
     spec: FeatureSpec,
 ) -> Floats:
-    frame = golden_frame(golden, spec)
-    known = has_history(frame, spec)
+    """Log-odds [n, horizons] of own trees."""
     raw, raw_bare = (
         np.column_stack([model.decision_function(frame) for model in models])
         for models in (with_history, without_history)
     )
-    raw = np.where(known[:, None], raw, raw_bare)
-    return calibrated(raw, horizons, known, is_faulty(frame, spec))
+    return np.where(has_history(frame, spec)[:, None], raw, raw_bare)
