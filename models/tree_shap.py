@@ -23,8 +23,8 @@ import numpy as np
 from models.features.columns import Floats, Ints
 from models.features.frame import Frame
 
-# A path with more features would need a table of more than 1,024 rows.
-MOST_FEATURES: Final = 10
+# A path with more features would need a table of more than 4,096 rows. Training stays below it.
+MOST_FEATURES: Final = 12
 LEAF: Final = -1
 FILE: Final = "trees.npz"
 KINDS: Final = ("with_history", "without_history")
@@ -47,6 +47,13 @@ class Trees(NamedTuple):
     missing_left: Any
     value: Floats
     cover: Floats
+
+
+def joined(one: Trees, other: Trees) -> Trees:
+    """The trees of two models, whose log-odds are added."""
+    count = len(one.feature)
+    moved = other._replace(roots=other.roots + count, left=other.left + count, right=other.right + count)
+    return Trees(*(np.concatenate(columns) for columns in zip(one, moved, strict=True)))
 
 
 class _Step(NamedTuple):

@@ -28,11 +28,13 @@ from models.training.cross_validation import KINDS, OutOfFold
 from models.training.history import History
 from models.training.labels import UNKNOWN
 from models.training.sampling import Rows, bare_of
+from models.tree_shap import LEAF, Trees
 
 EQUAL: Final = np.array([0.5, 0.5])  # shares of base and own trees before any evidence
 HELD_TO_EQUAL: Final = 10.0  # weight of these, in failures
 MIN_SHARE: Final = 0.05  # a base that counts for less only costs time
 WITHOUT: Final = "none"
+COVER_ROWS: Final = 20_000  # that the base's nodes are counted on
 SHIPPED_VERSIONS: Final = Path(__file__).resolve().parents[1] / "versions"
 
 
@@ -179,3 +181,30 @@ def trees(
         *(onnx_trees.moved(tree, moves) for tree in found),
         onnx_export.fork(spec.first_history, *(onnx_export.stump(weights) for weights in usual)),
     ]
+
+
+def explained(
+    base: BaseVersion, shares: Shares, horizon: int, rows: Rows, spec: FeatureSpec
+) -> tuple[Trees, Trees]:
+    """The base's trees of a horizon for contributions against the mean of `rows`: with history, without.
+
+    On features of `spec`, times the base's share.
+    """
+    features = base.features(spec)
+    some = np.arange(0, len(rows.index), max(1, len(rows.index) // COVER_ROWS))
+    found = onnx_trees.trees_of(base.graph, base.model.spec.first_history)
+    with_history, without = (
+        onnx_trees.explained(
+            [onnx_trees.of_kind(tree, without_history=bool(kind)) for tree in found],
+            horizon,
+            float(shares.base[kind, horizon]),
+            frame[some][:, features],
+            rows.weight[some],
+        )
+        for kind, frame in enumerate((rows.frame, bare_of(rows, spec).frame))
+    )
+    return _on(with_history, features), _on(without, features)
+
+
+def _on(trees: Trees, features: Ints) -> Trees:
+    return trees._replace(feature=np.where(trees.feature == LEAF, LEAF, features[trees.feature]))

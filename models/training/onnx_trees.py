@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import onnx
 
 from errors import ModelRefused
 from models.features.columns import Floats, Ints
+from models.features.frame import Frame
 from models.training.onnx_export import Branch, Leaf, Tree
+from models.tree_shap import LEAF, Trees
+
+# So that no share is of nothing.
+LEAST_COVER = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,50 @@ def trees_of(graph: bytes, told_by: int) -> list[Tree]:
     if not all(isinstance(tree[0], Branch) and tree[0].feature == told_by for tree in trees):
         raise ModelRefused("its trees do not begin with the history, so that no version can begin from it")
     return trees
+
+
+def explained(trees: Sequence[Tree], target: int, factor: float, frame: Frame, weight: Floats) -> Trees:
+    """Trees for contributions to the output `target`, times `factor`.
+
+    `trees` are those of one kind of readings. The covers of their nodes are those of the rows of `frame`, by
+    `weight`: contributions are then against the mean of these rows.
+    """
+    nodes: list[tuple[int, float, int, int, bool, float, float]] = []
+    roots: list[int] = []
+    for tree in trees:
+        if not any(target in node.weights for node in tree if isinstance(node, Leaf)):
+            continue
+        start = len(nodes)
+        roots.append(start)
+        passing = {0: np.arange(len(frame))}
+        for index, node in enumerate(tree):  # children come after their parent
+            rows = passing.pop(index)
+            cover = float(weight[rows].sum()) + LEAST_COVER
+            if isinstance(node, Leaf):
+                value = node.weights.get(target, 0.0) * factor
+                nodes.append((LEAF, 0.0, start + index, start + index, False, value, cover))
+                continue
+            values = frame[rows, node.feature]
+            left = np.where(np.isnan(values), node.missing_left, values <= np.float32(node.threshold))
+            passing |= {node.left: rows[left], node.right: rows[~left]}
+            children = (start + node.left, start + node.right)
+            nodes.append((node.feature, node.threshold, *children, node.missing_left, 0.0, cover))
+    columns: Sequence[Sequence[Any]] = list(zip(*nodes, strict=True)) or [()] * 7
+    types: Sequence[Any] = (np.int32, np.float32, np.int64, np.int64, np.bool_, np.float64, np.float64)
+    arrays: list[Any] = [np.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+    return Trees(np.array(roots, np.int64), *arrays)
+
+
+def of_kind(tree: Tree, *, without_history: bool) -> Tree:
+    """The part of a tree below its root for one kind of readings."""
+    root = tree[0]
+    if isinstance(root, Leaf):
+        return tree
+    begin, end = (root.right, len(tree)) if without_history else (root.left, root.right)
+    return [
+        node._replace(left=node.left - begin, right=node.right - begin) if isinstance(node, Branch) else node
+        for node in tree[begin:end]
+    ]
 
 
 def moved(tree: Tree, moves: Moves) -> Tree:

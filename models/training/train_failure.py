@@ -64,9 +64,8 @@ def train_failure(
     progress("features")
     rows = sample(history, truth[: learnt.count], rng)
     if rows.failures() >= FEW_FAILURES:
-        base = (
-            None  # held-out models are weaker than the final ones, and would give the base too large a share
-        )
+        # Held-out models are weaker than the final ones, and would give the base too large a share.
+        base = None
     out_of_fold = by_time(rows, history.spec, seed, progress)
     metrics = None if out_of_fold is None else _measured(out_of_fold, base, history.spec)
     if out_of_fold is None or rows.failures() < FEW_FAILURES:
@@ -107,9 +106,12 @@ def train_failure(
     frame = golden_frame(golden, history.spec)
     golden_raw = _raw(with_history, without_history, frame, history.spec)
     more: list[onnx_export.Tree] = []
+    explained = [onnx_export.trees_of(models[-1]) for models in (with_history, without_history)]
     if base is not None and shares is not None and shares.base.any():
         usual = base_version.means(base, rows, history.spec)
         more = base_version.trees(base, shares, taught_by, usual, history.spec)
+        theirs = base_version.explained(base, shares, taught_by[-1], rows, history.spec)
+        explained = [tree_shap.joined(*pair) for pair in zip(explained, theirs, strict=True)]
         factors = shares.base[:, taught_by]
         means = [
             own + float(factor[-1] * mean[taught_by[-1]])
@@ -158,12 +160,7 @@ def train_failure(
     graph = onnx_export.boosted_to_onnx(
         with_history, without_history, told_by=history.spec.first_history, more=more
     )
-    trees = tree_shap.to_bytes(
-        *(onnx_export.trees_of(models[-1]) for models in (with_history, without_history))
-    )
-    # Exact contributions are of own trees alone. Without their file, those of the whole graph are read.
-    exact = {} if more else {tree_shap.FILE: trees}
-    return manifest, {"model.onnx": graph, **exact}
+    return manifest, {"model.onnx": graph, tree_shap.FILE: tree_shap.to_bytes(*explained)}
 
 
 def _not_learnt(learnt: Learnable) -> dict[str, str]:

@@ -93,6 +93,13 @@ def test_a_row_alone_is_the_same_row_among_others_bit_for_bit(
     assert shap.values(frame[:0]).shape == (0, WIDTH)
 
 
+def test_two_models_are_explained_by_the_sum(frame: Frame, model: HistGradientBoostingClassifier) -> None:
+    parts = [onnx_export.trees_of(one) for one in (model, boosted(frame, learning_rate=0.5))]
+    found = TreeShap(tree_shap.joined(*parts), WIDTH).values(frame[:50])
+    wanted = sum(TreeShap(part, WIDTH).values(frame[:50]) for part in parts)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+
+
 def test_trees_without_a_split_explain_nothing(frame: Frame) -> None:
     model = boosted(frame, min_samples_leaf=2_000)
     shap = TreeShap(onnx_export.trees_of(model), WIDTH)
@@ -113,7 +120,7 @@ def test_a_path_of_too_many_features_is_refused() -> None:
         value=np.ones(2 * n + 1),
         cover=np.array([*range(n + 1, 1, -1), *[1] * (n + 1)]),
     )
-    with pytest.raises(ValueError, match="11 features, the limit is 10"):
+    with pytest.raises(ValueError, match="13 features, the limit is 12"):
         TreeShap(trees, n)
 
 

@@ -98,6 +98,17 @@ def test_one_graph_gives_the_sum_of_both(folder: Path, versions: Path, base: Bas
         assert len(np.unique(own.round(3))) < len(np.unique(theirs[:, 0].round(3))) / 2
 
 
+def test_reasons_are_those_of_both(folder: Path, versions: Path) -> None:
+    model = failure_model(registry.load(versions, "failure", "begun"))
+    history = load(folder, spec=model.spec)
+    frame = compute(history.columns, model.spec, np.arange(0, len(history.columns), 50))
+    raw = model.raw(frame)
+    base = np.where(has_history(frame, model.spec), *model.mean_log_odds)
+    assert model.shap is not None
+    # The base's mean is that of all sampled rows, and the covers are of some of them.
+    np.testing.assert_allclose(model.credits(frame, raw).sum(axis=1), raw[:, 2] - base, atol=0.02)
+
+
 def test_base_features_are_those_that_the_base_computes(folder: Path, base: BaseVersion) -> None:
     history = history_of(folder, base)
     theirs = load(folder, spec=base.model.spec)
@@ -136,6 +147,8 @@ def out_of_fold(own: Floats, label: Labels, base: BaseVersion) -> OutOfFold:
         time_s=np.arange(n, dtype=np.float64) * 3600,
         charger=np.arange(n) % 50,
         next_failure_s=np.arange(n, dtype=np.float64) * 3600 + 60,
+        known_days=np.where(label == 1, 0.5, 100.0),
+        failed=label == 1,
     )
     return OutOfFold(rows, own[:, None], own[:, None], ((1,), (1,)))
 
