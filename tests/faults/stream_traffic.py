@@ -104,9 +104,12 @@ class Stream:
             )
 
         def taken(record: Any) -> None:
+            self._acknowledged_at = time.monotonic()
+            if record.offset < 0:  # the broker had it already, and does not say where
+                note(None, None)
+                return
             note(record.partition, record.offset)
             place = f"{record.partition}:{record.offset}"
-            self._acknowledged_at = time.monotonic()
             with self._lock:
                 self.acknowledged += 1
                 if place in self._early:
