@@ -7,7 +7,7 @@ before, so that serving needs no special case (docs/adr/0025-first-month.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,6 @@ from scipy.optimize import minimize
 
 from models import registry
 from models.calibration import sigmoid
-from models.evaluation.training_period import InSample, overlap
 from models.failure import FailureModel
 from models.features.columns import Floats, Ints
 from models.features.frame import FeatureSpec, Frame
@@ -25,7 +24,6 @@ from models.horizon_days import HORIZON_NAMES
 from models.scorer import failure_model
 from models.training import onnx_export, onnx_trees
 from models.training.cross_validation import KINDS, OutOfFold
-from models.training.history import History
 from models.training.labels import UNKNOWN
 from models.training.sampling import Rows, bare_of
 from models.tree_shap import LEAF, Trees
@@ -72,16 +70,6 @@ def find(model_dir: Path, version: str) -> BaseVersion | None:
         return None
     here = version in registry.versions(model_dir, "failure")
     return BaseVersion.load(model_dir if here else SHIPPED_VERSIONS, version)
-
-
-def check(base: BaseVersion, fleet: Mapping[str, Any], history: History) -> None:
-    """Raise `InSample` for a base that was trained on readings of this history, as far as manifests tell.
-
-    Such a base knows the held-out readings, and would get too large a share. `fleet` is the `origin`.
-    """
-    why = overlap(base.manifest, fleet, float(history.columns.time_s.min()), history.end_s)
-    if why:
-        raise InSample(f"--from-version {base.model.version} {why}: begin from an older version, or none")
 
 
 @dataclass(frozen=True, slots=True)
