@@ -69,11 +69,15 @@ def without_workers(service: LiveService) -> Iterator[None]:
 
 
 def rolling_restart(service: LiveService, fault_s: float) -> None:
-    """Restart each worker, each web server and the consumer by SIGTERM, one after the other."""
+    """Restart each worker, each web server and the consumer by SIGTERM, one after the other.
+
+    A second passes between two. A caller that met the first retries half a second later on the other.
+    """
     for name in (*QUEUES, *service.webs, "consumer"):
         service.programs[name].end(STOP_WITHIN_S)
         service.start(name)
         service.wait_ready(name)
+        time.sleep(1)
 
 
 @contextmanager
