@@ -78,8 +78,7 @@ def _tenant_of(value: bytes) -> str | None:
         return None
     if not isinstance(document, dict):
         return None
-    for name in ("tenant_id", "operator_id", "tenantId"):
-        tenant = document.get(name)
-        if isinstance(tenant, str) and _TENANT.fullmatch(tenant):
-            return tenant
-    return None
+    names = ("tenant_id", "operator_id", "tenantId")
+    named = [document[name] for name in names if document.get(name) is not None]
+    # As for readings: the first one counts, also if it is wrong.
+    return named[0] if named and isinstance(named[0], str) and _TENANT.fullmatch(named[0]) else None

@@ -44,6 +44,8 @@ def read_whole_topic(settings: Settings, topic: str, *, timeout_s: float) -> Gen
                 raise KafkaUnavailable(f"Topic {topic} could not be read to its end.")
             for records in found.values():
                 yield from records
+            if found:
+                last_at = time.monotonic()  # not the time that the caller took
             behind = {tp for tp in behind if (reader.position(tp, timeout_ms=1_000) or 0) < ends[tp]}
             if not behind and more_until is None:
                 more_until = time.monotonic() + MORE_S

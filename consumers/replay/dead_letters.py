@@ -166,13 +166,20 @@ def replayed_before(redis: Redis) -> set[bytes]:
 
 
 def put_back(settings: Settings, redis: Redis, letters: Sequence[DeadLetter]) -> None:
-    """Send whole dead letters back to their topics, and note them as replayed. Blocks for Kafka.
+    """Send whole dead letters back to their topics, and note those that were taken. Blocks for Kafka.
 
-    Raises `KafkaError`, and `redis.RedisError` if they are sent and not noted.
+    Raises `KafkaError` if one was not taken, and `redis.RedisError` if they are sent and not noted.
     """
+    taken: list[DeadLetter] = []
+    try:
+        taken.extend(_sent(settings, letters))
+    finally:
+        _note(redis, taken)
+
+
+def _note(redis: Redis, letters: Sequence[DeadLetter]) -> None:
     if not letters:
         return
-    _send(settings, [letter.replayed() for letter in letters])
     now = time.time()
     redis.zadd(REPLAYED_KEY, {letter.identity: now for letter in letters})
     redis.zremrangebyscore(REPLAYED_KEY, "-inf", now - REPLAYED_KEPT_S)
@@ -217,16 +224,37 @@ def _show(letters: list[DeadLetter], out: TextIO, *, full: bool) -> None:
     out.write(f"{number_of(len(letters), 'dead letter')}{f': {codes}' if codes else ''}.\n")
 
 
-def _send(settings: Settings, records: list[Outgoing]) -> None:
-    """Send all records and wait for acknowledgements. Raises `KafkaError`; some may be sent already."""
+def _sent(settings: Settings, letters: Sequence[DeadLetter]) -> Iterator[DeadLetter]:
+    """Send all letters, and give each that the broker has taken. Then raises `KafkaError` if one was not."""
+    if not letters:
+        return
     producer: KafkaProducer = make_producer(settings)
+    problem: Exception | None = None
+    away: set[str] = set()  # topics: waiting for one again would take as long again
+    sent = []
     try:
-        sent = [
-            producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
-            for record in records
-        ]
-        producer.flush(SEND_TIMEOUT_S)
-        for future in sent:
-            future.get(SEND_TIMEOUT_S)
+        for letter in letters:
+            record = letter.replayed()
+            if record.topic in away:
+                continue
+            try:
+                headers = list(record.headers)
+                sent.append(
+                    (letter, producer.send(record.topic, record.value, key=record.key, headers=headers))
+                )
+            except KafkaError as error:
+                problem = error
+                away.add(record.topic)
+        try:
+            producer.flush(SEND_TIMEOUT_S)
+        except KafkaError as error:
+            problem = error
     finally:
         producer.close(timeout=1)
+    for letter, future in sent:
+        if future.succeeded():
+            yield letter
+        else:
+            problem = future.exception or problem
+    if problem is not None:
+        raise problem

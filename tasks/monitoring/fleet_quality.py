@@ -18,11 +18,15 @@ _FAILED: Final = ("FAULTY",)
 
 
 def probabilities(fleet: FleetColumns, *, since_ms: float) -> Numbers:
-    """The 30-day probabilities [n] of chargers that are not `FAULTY`, written since this time."""
+    """The 30-day probabilities [n] of chargers that are not `FAULTY`, written since this time.
+
+    Chargers with attributes alone have none.
+    """
     rows = fleet.rows(since_ms)
     failed = np.array(fleet.vocabularies["status"].codes(_FAILED), np.int32)
     rows = rows[~np.isin(fleet.codes("status")[rows], failed)]
-    return fleet.numbers("risk")[rows]
+    risk = fleet.numbers("risk")[rows]
+    return risk[np.isfinite(risk)]
 
 
 def expected(settings: Settings, probability: Numbers) -> dict[str, Any]:

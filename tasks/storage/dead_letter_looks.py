@@ -9,7 +9,7 @@ One sorted set for all tenants and one per tenant, scored by time in epoch secon
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Final, cast
 
 import orjson
@@ -50,8 +50,9 @@ class DeadLetterLook:
 
     @classmethod
     def decoded(cls, line: bytes) -> DeadLetterLook:
-        """The look of a stored line."""
-        return cls(**orjson.loads(line))
+        """The look of a stored line. Fields that a newer release has added are left out."""
+        stored = orjson.loads(line)
+        return cls(**{field.name: stored[field.name] for field in fields(cls)})
 
     def mentions(self, charger_id: str) -> bool:
         """Whether its key or text contains an id of a charger."""

@@ -7,7 +7,7 @@ hash, a field per request.
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Final, Literal, cast
 
 import orjson
@@ -49,6 +49,12 @@ class ReplayRequest:
         return self.state in ("waiting", "running")
 
 
+def _decoded(line: bytes) -> ReplayRequest:
+    """The request of a stored line. Fields that a newer release has added are left out."""
+    known = {field.name for field in fields(ReplayRequest)}
+    return ReplayRequest(**{name: value for name, value in orjson.loads(line).items() if name in known})
+
+
 class ReplayRequests:
     """The requests in one Redis server. Methods raise `redis.RedisError`."""
 
@@ -80,7 +86,7 @@ class ReplayRequests:
     def newest(self) -> list[ReplayRequest]:
         """The stored requests, the newest first."""
         lines = cast(list[bytes], self._redis.hvals(REQUESTS_KEY))
-        found = [ReplayRequest(**orjson.loads(line)) for line in lines]
+        found = [_decoded(line) for line in lines]
         return sorted(found, key=lambda each: each.asked_at, reverse=True)
 
     def next_open(self) -> ReplayRequest | None:

@@ -72,7 +72,9 @@ def show_dead_letters() -> Response:
         topic=held.settings.kafka_topic_dead_letters,
         acts_for_all=acts_for_all,
         replays=held.replays.newest() if acts_for_all else (),
-        consumer_runs=bool(service_health.living_consumers(held.redis)),
+        consumer_runs=any(
+            record.get("role") == "consumer" for record in service_health.living_consumers(held.redis)
+        ),
         most=MOST_LOOKS,
         days=LOOKS_KEPT_S // 86_400,
         text_bytes=MAX_TEXT_BYTES,

@@ -253,6 +253,13 @@ def _name_of(pointer: str) -> str:
     return next((part for part in parts if part not in ("query", "path", "headers")), "")
 
 
+def _bare_path(request: Request) -> str | None:
+    """The address of a page of ours without its query; None if there is none."""
+    if request.method != "GET" or not request.args or request.url_rule is None:
+        return None
+    return quote(request.path)
+
+
 def _error_page(problem: Problem) -> Response:
     request = current_request()
     if _is_of_script(request):
@@ -264,7 +271,8 @@ def _error_page(problem: Problem) -> Response:
         title=TITLES.get(problem.status, HTTPStatus(problem.status).phrase),
         detail=problem.detail,
         fields=[(_name_of(each.pointer), each.detail) for each in problem.field_problems or ()],
-        bare_path=request.path if request.method == "GET" and request.args else None,
+        bare_path=_bare_path(request),
+        is_change=request.method != "GET",
         request_id=request.request_id,
     )
     response.status_code = problem.status

@@ -51,6 +51,8 @@ def test_a_look_of_a_shortened_record_tells_its_whole_size() -> None:
         ({"operator_id": "acme"}, "acme"),
         ({"tenantId": "acme"}, "acme"),
         ({"tenant_id": "a b"}, None),
+        ({"tenant_id": "a b", "operator_id": "acme"}, None),
+        ({"tenant_id": None, "operator_id": "acme"}, "acme"),
         ({"tenant_id": 7}, None),
         (["acme"], None),
         ({"tenant_id": "acme", "x": "y" * MAX_DECODED_BYTES}, None),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaTimeoutError
 
 from consumers.kafka.records import Received, dead_letter
-from consumers.replay.dead_letters import DeadLetter, Wanted, _show
+from consumers.replay import dead_letters
+from consumers.replay.dead_letters import DeadLetter, Wanted, _show, put_back
 from errors import ScoringFailed
+from tests.processes import settings_for
 
 BURIED = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 
@@ -24,10 +29,10 @@ def record(headers: list[tuple[str, bytes]], value: bytes | None = b"{bad") -> A
     )  # fmt: skip
 
 
-def a_letter(reason: str = "no") -> DeadLetter:
-    came = Received("in", 3, 17, b"EVZ-1", b"{bad", headers=[("trace", b"1")])
+def a_letter(reason: str = "no", *, topic: str = "in", offset: int = 9) -> DeadLetter:
+    came = Received(topic, 3, 17, b"EVZ-1", b"{bad", headers=[("trace", b"1")])
     headers = dead_letter(came, ScoringFailed(reason), attempts=3, topic="dlq").headers
-    letter = DeadLetter.of(record(list(headers)))
+    letter = DeadLetter.of(record(list(headers))._replace(offset=offset))
     assert letter is not None
     return letter
 
@@ -44,6 +49,40 @@ def test_what_goes_back_is_what_came() -> None:
     back = a_letter().replayed()
     assert (back.topic, back.key, back.value) == ("in", b"EVZ-1", b"{bad")
     assert back.headers == (("trace", b"1"), ("x-replayed-from", b"dlq:2:9"))
+
+
+class BrokerWithoutTopic:
+    """A producer whose broker lacks the topic `gone`, and refuses the record with the key of offset 3."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def send(self, topic: str, value: bytes, *, key: bytes, headers: list[tuple[str, bytes]]) -> Any:
+        self.asked.append(topic)
+        if topic == "gone":
+            raise KafkaTimeoutError("no such topic")
+        refused = dict(headers)["x-replayed-from"] == b"dlq:2:3"
+        return SimpleNamespace(
+            succeeded=lambda: not refused, exception=KafkaTimeoutError("refused") if refused else None
+        )
+
+    def flush(self, timeout: float) -> None:
+        pass
+
+    def close(self, timeout: float) -> None:
+        pass
+
+
+def test_letters_that_were_taken_are_noted_though_others_were_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, redis = BrokerWithoutTopic(), Mock()
+    monkeypatch.setattr(dead_letters, "make_producer", lambda settings: broker)
+    letters = [a_letter(topic="gone" if offset in (1, 4) else "in", offset=offset) for offset in range(6)]
+    with pytest.raises(KafkaTimeoutError):
+        put_back(settings_for(), redis, letters)
+    ((_, noted), _) = redis.zadd.call_args
+    assert list(noted) == [letters[offset].identity for offset in (0, 2, 5)]
+    # Each waits for its topic as long as the client allows: only the first one does.
+    assert broker.asked.count("gone") == 1
 
 
 def test_a_letter_that_holds_only_the_beginning_of_its_record_is_not_put_back() -> None:
