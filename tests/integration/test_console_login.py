@@ -286,6 +286,14 @@ def test_an_address_without_a_page_is_a_page_for_people_and_json_for_programs(vi
     assert (refused.status_code, refused.headers["Content-Type"]) == (404, "application/problem+json")
 
 
+@pytest.mark.owasp("API8", "an error page links to no other site, whatever the address")
+@pytest.mark.parametrize("path", ["/%5Cevil.example", "/%09/evil.example", "/%2F%2Fevil.example"])
+def test_an_error_page_links_to_no_other_site(visitor: httpx.Client, path: str) -> None:
+    answer = visitor.get(f"{path}?x=1", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert re.findall(r'href="[^"]*evil', answer.text) == []
+
+
 def test_a_wrong_tenant_is_named_as_in_the_form(web: Web) -> None:
     with logged_in(web.url) as client:
         answer = client.post_form("/tenant", tenant="no tenant")
