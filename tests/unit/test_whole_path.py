@@ -77,6 +77,7 @@ class Worker:
     history: Any
     store: RecentHistory
     commands: list[Command] = field(default_factory=list)
+    alert_thresholds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.observer = SimpleNamespace(see=lambda kind, readings, past: None)

@@ -148,7 +148,8 @@ def headers_read(module: ModuleType) -> set[str]:
         ("GET /api/v1/jobs/{job_id}/events", set(), {"last-event-id"}),
         (
             "GET /api/v1/chargers",
-            PAGE | {"sort", "q", "min_risk", "site", "vendor", "model", "firmware", "status", "action"},
+            PAGE
+            | {"sort", "q", "min_risk", "site", "vendor", "model", "firmware", "status", "action", "scored"},
             set(),
         ),
         ("POST /api/v1/chargers", set(), {"content-encoding"}),
