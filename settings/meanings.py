@@ -264,7 +264,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "ML_ALERT_VISITS_PER_WEEK": (
             "chargers",
-            "With `budget`: no more chargers of the fleet alert at one time. Workers need the same value.",
+            "With `budget`: the expected number of chargers at or above the threshold at one time, without "
+            "FAULTY ones. Workers need the same value.",
         ),
         "ML_ALERT_PRECISION": (
             "share",

@@ -50,10 +50,12 @@ class FeatureSpec:
     """The feature columns of a version: fixed ones, and those of its named codes.
 
     `vocabulary` are codes of no known family that were frequent in training. `names` are the columns of the
-    frame, in order.
+    frame, in order. `checks_sensors`: temperatures that no sensor measures or of a stuck one are missing.
+    Versions of earlier releases take them as they are.
     """
 
     vocabulary: tuple[str, ...] = ()
+    checks_sensors: bool = True
 
     @cached_property
     def code_columns(self) -> dict[str, int]:
@@ -67,18 +69,28 @@ class FeatureSpec:
         return (*now, *history_features.NAMES, *(f"code_mean_30d:{code}" for code in self.vocabulary))
 
     @cached_property
+    def temperatures(self) -> Ints:
+        """The columns that are made of temperatures."""
+        return np.flatnonzero([name.startswith("temperature_") for name in self.names])
+
+    @cached_property
     def first_history(self) -> int:
         """Index of the first column that needs history."""
         return len(_NOW) + len(self.vocabulary)
 
     def to_manifest(self) -> dict[str, Any]:
         """The spec as JSON values, with schema and column names."""
-        return {"schema": SCHEMA, "vocabulary": list(self.vocabulary), "names": list(self.names)}
+        return {
+            "schema": SCHEMA,
+            "checks_sensors": self.checks_sensors,
+            "vocabulary": list(self.vocabulary),
+            "names": list(self.names),
+        }
 
     @classmethod
     def from_manifest(cls, raw: dict[str, Any]) -> FeatureSpec:
         """The inverse of `to_manifest`. Raises `ModelRefused` if this release computes other features."""
-        spec = cls(tuple(raw["vocabulary"]))
+        spec = cls(tuple(raw["vocabulary"]), raw.get("checks_sensors", False))
         if raw["schema"] != SCHEMA or list(spec.names) != raw["names"]:
             raise ModelRefused(
                 f"features are of schema {raw['schema']}, this release computes schema {SCHEMA}; train anew"
@@ -92,10 +104,10 @@ def compute(
     """The frame [len(rows), len(spec.names)] float32 for `rows` of `columns` (default: all).
 
     `depth` [len(rows)] limits the number of history entries, 0 for none. Training uses it so that models
-    learn to score without history too. Temperatures outside `SENSOR_RANGE_C` or of a stuck sensor are NaN.
+    learn to score without history too.
     """
     rows = np.arange(len(columns), dtype=np.int64) if rows is None else rows
-    columns = _plausible(columns)
+    columns = _plausible(columns) if spec.checks_sensors else columns
     frame = np.full((len(rows), len(spec.names)), np.nan, np.float32)
     frame[:, : spec.first_history] = _now(columns, rows)
     if (columns.charger[1:] != columns.charger[:-1]).all():
@@ -107,7 +119,8 @@ def compute(
         stuck = history_features.fill(
             frame[chunk, spec.first_history :], columns, rows[chunk], entries, limit
         )
-        frame[chunk, TEMPERATURE][stuck] = np.nan
+        if spec.checks_sensors and stuck.any():
+            frame[np.ix_(start + np.flatnonzero(stuck), spec.temperatures)] = np.nan
     return frame
 
 

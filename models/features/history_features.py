@@ -65,7 +65,6 @@ NAMES: Final = (
     *(f"{name}_share_30d" for name in FAMILIES),
 )
 
-_TEMPERATURES: Final = np.flatnonzero([name.startswith("temperature_") for name in NAMES])
 # A temperature sensor is stuck if so many entries of a week, so many of them while charging, all have the
 # value of the reading itself. A week has 14 entries.
 STUCK_ENTRIES: Final = 12
@@ -115,7 +114,7 @@ def fill(out: Frame, columns: Columns, rows: Ints, past: HistoryIndex, limit: In
     """Write the columns of `NAMES` and of the named codes into `out` [len(rows), …]; NaN without history.
 
     `limit` [len(rows)] bounds the number of entries. Returns which temperatures come from a stuck sensor
-    [len(rows)]; their columns are NaN.
+    [len(rows)].
     """
     first, end = past.first[rows], past.end[rows]
     longest = np.minimum(end - first, MAX_ENTRIES if limit is None else np.minimum(limit, MAX_ENTRIES))
@@ -265,8 +264,6 @@ def _fill(
         & (number["t_7d"] >= STUCK_ENTRIES)
         & (number["t_charging_7d"] >= STUCK_CHARGING)
     )
-    if stuck.any():
-        out[np.ix_(stuck, _TEMPERATURES)] = np.nan
     return stuck
 
 

@@ -76,8 +76,9 @@ def explained(trees: Sequence[Tree], target: int, factor: float, frame: Frame, w
         passing = {0: np.arange(len(frame))}
         for index, node in enumerate(tree):  # children come after their parent
             rows = passing.pop(index)
-            cover = float(weight[rows].sum()) + LEAST_COVER
+            cover = float(weight[rows].sum())
             if isinstance(node, Leaf):
+                cover += LEAST_COVER
                 value = node.weights.get(target, 0.0) * factor
                 nodes.append((LEAF, 0.0, start + index, start + index, False, value, cover))
                 continue
@@ -85,11 +86,16 @@ def explained(trees: Sequence[Tree], target: int, factor: float, frame: Frame, w
             left = np.where(np.isnan(values), node.missing_left, values <= np.float32(node.threshold))
             passing |= {node.left: rows[left], node.right: rows[~left]}
             children = (start + node.left, start + node.right)
-            nodes.append((node.feature, node.threshold, *children, node.missing_left, 0.0, cover))
+            nodes.append((node.feature, node.threshold, *children, node.missing_left, 0.0, 0.0))
     columns: Sequence[Sequence[Any]] = list(zip(*nodes, strict=True)) or [()] * 7
     types: Sequence[Any] = (np.int32, np.float32, np.int64, np.int64, np.bool_, np.float64, np.float64)
     arrays: list[Any] = [np.array(column, kind) for column, kind in zip(columns, types, strict=True)]
-    return Trees(np.array(roots, np.int64), *arrays)
+    found = Trees(np.array(roots, np.int64), *arrays)
+    for index in reversed(
+        np.flatnonzero(found.feature != LEAF)
+    ):  # what reaches the children reached the parent
+        found.cover[index] = found.cover[found.left[index]] + found.cover[found.right[index]]
+    return found
 
 
 def of_kind(tree: Tree, *, without_history: bool) -> Tree:

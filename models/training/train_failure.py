@@ -76,6 +76,7 @@ def train_failure(
     progress("judge on chargers it has not seen")
     chargers: dict[str, Any] = seen_vs_unseen(rows, history.spec, seed)
     progress("calibrate")
+    alerts = None if learnt.reasons else _alert_evidence(history, out_of_fold, base, seed)
     shares = None
     if base is not None:
         everything = np.ones(len(out_of_fold.raw), np.bool_)
@@ -144,9 +145,7 @@ def train_failure(
             for name, horizon, column in zip(HORIZON_NAMES, horizons, taught_by, strict=True)
         },
         "mean_log_odds": dict(zip(("with_history", "without_history"), means, strict=True)),
-        "alert_evidence": None
-        if learnt.reasons
-        else _alert_evidence(out_of_fold, seed, fleet=len(history.charger_ids)).to_manifest(),
+        "alert_evidence": None if alerts is None else alerts.to_manifest(),
         "confidence": _confidence(probability, out_of_fold.rows, observed=not learnt.reasons),
         "distributions": {
             "features": {
@@ -206,14 +205,17 @@ def _measured(out_of_fold: OutOfFold, base: BaseVersion | None, spec: FeatureSpe
     return result
 
 
-def _alert_evidence(out_of_fold: OutOfFold, seed: int, *, fleet: int) -> alert_threshold.Evidence:
-    """Counts for alert thresholds, on every second charger, calibrated on the others.
+def _alert_evidence(
+    history: History, out_of_fold: OutOfFold, base: BaseVersion | None, seed: int
+) -> alert_threshold.Evidence:
+    """Counts for alert thresholds, on every second charger, calibrated (and corrected) on the others.
 
-    Sampling keeps more readings before failures. Keeping each in proportion to its weight undoes that, so
-    that the first alert of a charger is not more often right than in service.
+    Sampling keeps more readings before failures. Keeping each in proportion to its weight undoes that.
     """
-    rows = out_of_fold.rows
+    rows, fleet = out_of_fold.rows, len(history.charger_ids)
     fit_on = np.unique(rows.charger, return_inverse=True)[1] % 2 == 0
+    if base is not None:
+        out_of_fold, _ = base_version.corrected(out_of_fold, base, history.spec, fit_on)
     raw = out_of_fold.raw
     probability = calibrated(raw, _horizons(out_of_fold, fit_on), *_healthy_and_known(raw))[:, -1]
     drawn = np.random.default_rng(seed).random(len(raw)) < rows.weight / rows.weight.max()

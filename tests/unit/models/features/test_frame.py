@@ -150,6 +150,19 @@ def test_the_temperature_of_a_stuck_sensor_is_missing(past: list[Reading], is_st
     assert value["charging_share_7d"] > 0
 
 
+def test_versions_of_earlier_releases_take_temperatures_as_they_are() -> None:
+    spec = FeatureSpec()
+    earlier = spec.to_manifest()
+    del earlier["checks_sensors"]
+    columns, rows = from_readings([at(168, temperature=160.0)], [week_of([160.0] * 14, charging=5)], {})
+    (now,) = compute(columns, FeatureSpec.from_manifest(earlier), rows)
+    assert (now[spec.names.index("temperature_c")], now[spec.names.index("temperature_mean_7d")]) == (
+        160,
+        160,
+    )
+    assert FeatureSpec.from_manifest(spec.to_manifest()) == spec
+
+
 def test_temperatures_that_no_sensor_measures_are_missing() -> None:
     past = [at(0, temperature=20.0), at(24, temperature=-50.0), at(48, temperature=30.0)]
     assert features(past, at(72, temperature=151.0))["temperature_mean_30d"] == 25.0
