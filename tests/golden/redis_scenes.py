@@ -22,7 +22,13 @@ SHARED_KEYS: Final = (
 )
 
 # Written by the clock, whatever is called meanwhile. Those that last stand with the processes.
-BY_THE_WAY: Final = ("ml:drift:", "ml:jobs:recovery", "ml:webhooks:look", "ml:webhooks:models")
+BY_THE_WAY: Final = (
+    "ml:drift:",
+    "ml:jobs:recovery",
+    "ml:webhooks:look",
+    "ml:webhooks:models",
+    "ml:tenant:acme:dead_letters",  # looks, by the heartbeat
+)
 
 
 def scenes(client: httpx.Client, redis: Redis) -> dict[str, Any]:
