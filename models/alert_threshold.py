@@ -33,8 +33,8 @@ _NO_EVIDENCE: Final = "version {version} has no evidence for alerts: train it wi
 class Evidence:
     """Counts of chargers at each of `THRESHOLDS`, in a window that the model was not trained on.
 
-    `alerting`: chargers with a reading from the threshold on. `failed`: those of them whose first such
-    reading preceded a failure within 30 days. `at_once`: chargers whose newest reading is from it on.
+    `alerting`: chargers with a reading at or above the threshold. `failed`: those of them whose first such
+    reading preceded a failure within 30 days. `at_once`: chargers whose newest reading is at or above it.
     `fleet` is the number of chargers in the training data.
     """
 

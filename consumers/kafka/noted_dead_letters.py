@@ -48,7 +48,7 @@ class NotedDeadLetters:
 
 
 def look_of(entry: PendingRecord) -> DeadLetterLook:
-    """The look of a record whose outcome is a dead letter."""
+    """Return the look of a record that became a dead letter."""
     received = entry.received
     (letter,) = entry.outcomes or ()
     said = {name: content.decode("utf-8", "replace") for name, content in letter.headers if name[:2] == "x-"}

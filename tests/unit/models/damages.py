@@ -30,6 +30,18 @@ from tests.unit.models.damage import (
 )
 
 
+def _cut_to(share: float) -> Callable[[bytes], bytes]:
+    return lambda text: text[: int(share * len(text))]
+
+
+def _without(column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda table: table.drop(columns=column)
+
+
+def _renamed(column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda table: table.rename(columns={column: "Id"})
+
+
 def _cells() -> Iterator[tuple[str, Damage]]:
     wrong_times = ("yesterday", "2026-13-45", "2026-02-30", "0001-01-01", "9999-12-31T23:59:59Z", "12:30")
     wrong: dict[str, tuple[Any, ...]] = {
@@ -98,7 +110,7 @@ def _files() -> Iterator[tuple[str, Damage]]:
         for share in (0.3, 0.9):
             yield (
                 f"{name} cut to {share}",
-                content(name, "parquet", lambda text, share=share: text[: int(share * len(text))]),  # type: ignore[misc]  # mypy infers no default
+                content(name, "parquet", _cut_to(share)),
             )
         yield f"{name} is empty", content(name, "parquet", lambda _: b"")
         yield f"{name} is no Parquet", content(name, "parquet", lambda _: b"charger_id,timestamp\n")
@@ -120,11 +132,11 @@ def _files() -> Iterator[tuple[str, Damage]]:
             answer = Answer(False, (f"{name}.", f"no column {column}"))
             yield (
                 f"{name} lacks {column}",
-                whole(name, lambda table, column=column: table.drop(columns=column), answer),  # type: ignore[misc]  # as above
+                whole(name, _without(column), answer),
             )
             yield (
                 f"{name} has another {column}",
-                whole(name, lambda table, column=column: table.rename(columns={column: "Id"}), answer),  # type: ignore[misc]  # as above
+                whole(name, _renamed(column), answer),
             )
     for name in TABLES[:2]:
         yield f"{name} is missing", instead(name, lambda _: None, "has neither")

@@ -62,7 +62,7 @@ def weeks(scorer: Scorer, folder: Path, seed: int, assumed: Assumptions | None =
 
 
 def covered(found: list[Week]) -> dict[str, float]:
-    """The share of weeks whose realised value is within the limits."""
+    """Return the share of weeks with the realised value inside the limits."""
     inside: dict[str, list[bool]] = {"precision": [], "recall": [], "pr_auc": []}
     for probability, failed in found:
         expected = expected_quality(probability, THRESHOLD)

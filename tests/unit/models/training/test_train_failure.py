@@ -52,7 +52,7 @@ def test_a_trained_version_serves(model_dir: Path, costs: Costs) -> None:
     raw = model.raw(frame)
     base = np.where(has_history(frame, model.spec), *model.mean_log_odds)
     assert model.shap is not None
-    # It has begun from the shipped version, whose mean is that of all rows, also of those without history.
+    # The version has begun from the shipped one. The mean of that one includes rows without history.
     np.testing.assert_allclose(model.credits(frame, raw).sum(axis=1), raw[:, 2] - base, atol=0.01)
     for command in ("list", "show", "verify"):
         target = [] if command == "list" else ["failure"]
